@@ -149,12 +149,11 @@ def check_slopes(loss, pairs, rng):
 
 @contextmanager
 def refuses(error, argument):
-    """Expect an error of that class whose message names the argument first, and then what it expected."""
+    """Expect an error of that class whose message names the argument first; tests/test_messages.py checks the rest."""
     with pytest.raises(error) as caught:
         yield
     said = str(caught.value)
-    assert re.match(re.escape(argument) + r"\b|" + re.escape(argument) + ":", said), said
-    assert re.search("expected|missing|cannot|needs", said), said
+    assert re.match(re.escape(argument) + "(: | [^:]*: )", said), said
 
 
 def watched(monkeypatch, layer, fail_at=None, error=None):

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch, random_layer
+from helpers import assert_close, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -418,78 +418,78 @@ COMPLEX = X0.astype(complex)
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "match"),
+    ("options", "error", "argument"),
     [
-        ({"unit_cells": 0}, ValueError, "unit_cells: .*0"),
-        ({"unit_cells": 2.5}, TypeError, "unit_cells: .*float"),
-        ({"unit_cells": True}, TypeError, "unit_cells: .*bool"),
-        ({"activate": "tan"}, ValueError, "activate: .*'sigmoid', 'tanh', or a callable, got 'tan'"),
-        ({"activate_update": "softmax"}, ValueError, "activate_update: .*'tanh', or a callable, got 'softmax'"),
-        ({"activate_update": None}, TypeError, "activate_update: .*None"),
-        ({"activate_reset": cgru.softmax}, ValueError, "activate_reset: softmax"),
-        ({"initialization": 3}, TypeError, "initialization: .*int"),
-        ({"dtype": np.float16}, ValueError, "dtype: .*float16"),
-        ({"dtype": int}, ValueError, "dtype: .*int"),
-        ({"dtype": "nonsense"}, TypeError, "dtype: .*nonsense"),
-        ({"se_hPars": [1]}, TypeError, "se_hPars: .*list"),
-        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": "a"}}, TypeError, r"se_hPars\['ELU_alpha'\]: .*'a'"),
-        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": None}}, TypeError, r"se_hPars\['ELU_alpha'\]: .*None"),
-        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": np.nan}}, ValueError, r"se_hPars\['ELU_alpha'\]: .*nan"),
-        ({"rng": "a"}, TypeError, "rng: .*'a'"),
-        ({"rng": -1}, ValueError, "rng: .*-1"),
+        ({"unit_cells": 0}, ValueError, "unit_cells"),
+        ({"unit_cells": 2.5}, TypeError, "unit_cells"),
+        ({"unit_cells": True}, TypeError, "unit_cells"),
+        ({"activate": "tan"}, ValueError, "activate"),
+        ({"activate_update": "softmax"}, ValueError, "activate_update"),
+        ({"activate_update": None}, TypeError, "activate_update"),
+        ({"activate_reset": cgru.softmax}, ValueError, "activate_reset"),
+        ({"initialization": 3}, TypeError, "initialization"),
+        ({"dtype": np.float16}, ValueError, "dtype"),
+        ({"dtype": int}, ValueError, "dtype"),
+        ({"dtype": "nonsense"}, TypeError, "dtype"),
+        ({"se_hPars": [1]}, TypeError, "se_hPars"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": "a"}}, TypeError, "se_hPars['ELU_alpha']"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": None}}, TypeError, "se_hPars['ELU_alpha']"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": np.nan}}, ValueError, "se_hPars['ELU_alpha']"),
+        ({"rng": "a"}, TypeError, "rng"),
+        ({"rng": -1}, ValueError, "rng"),
     ],
 )
-def test_constructor(options, error, match):
-    with pytest.raises(error, match=match):
+def test_constructor(options, error, argument):
+    with refuses(error, argument):
         cgru.GRU(**options)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "match"),
+    ("arguments", "error", "argument"),
     [
-        ((X0[0],), ValueError, r"A: expected shape \(m, s, e\), got \(5, 2\)"),
-        ((X0[None],), ValueError, r"A: expected shape \(m, s, e\), got \(1, 3, 5, 2\)"),
-        ((1.0,), ValueError, "A: expected shape"),
-        ((X0[:0],), ValueError, "A: expected at least one of its samples"),
-        ((X0[:, :0],), ValueError, "A: expected at least one of its steps"),
-        ((X0[:, :, :0],), ValueError, "A: expected at least one of its features"),
-        ((X0[:, :, :1],), ValueError, "A: expected 2 features per step, .* got 1"),
-        ((COMPLEX,), TypeError, "A: expected real numbers, got dtype complex128"),
-        ((X0.astype(object),), TypeError, "A: expected real numbers, got dtype object"),
-        ((X0.astype(str),), TypeError, "A: expected real numbers"),
-        (([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]],), ValueError, "A: expected a rectangular array"),
-        ((X0, [5, 5]), ValueError, r"lengths: expected shape \(3,\).*got \(2,\)"),
-        ((X0, [5, 5, 0]), ValueError, "lengths: expected integers from 1 to 5, .*got 0"),
-        ((X0, [5, 6, 1]), ValueError, "lengths: expected integers from 1 to 5, .*got 6"),
-        ((X0, [5.0, 5.0, 1.0]), TypeError, "lengths: expected integers, got dtype float64"),
-        ((X0, [True, True, True]), TypeError, "lengths: expected integers, got dtype bool"),
-        ((X0, 5), ValueError, "lengths: expected shape"),
-        ((X0, None, np.zeros(4)), ValueError, r"h0: expected shape \(3, 4\), got \(4,\)"),
-        ((X0, None, np.zeros((2, 4))), ValueError, r"h0: expected shape \(3, 4\), got \(2, 4\)"),
-        ((X0, None, np.zeros((3, 4), complex)), TypeError, "h0: expected real numbers"),
+        ((X0[0],), ValueError, "A"),
+        ((X0[None],), ValueError, "A"),
+        ((1.0,), ValueError, "A"),
+        ((X0[:0],), ValueError, "A"),
+        ((X0[:, :0],), ValueError, "A"),
+        ((X0[:, :, :0],), ValueError, "A"),
+        ((X0[:, :, :1],), ValueError, "A"),
+        ((COMPLEX,), TypeError, "A"),
+        ((X0.astype(object),), TypeError, "A"),
+        ((X0.astype(str),), TypeError, "A"),
+        (([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]],), ValueError, "A"),
+        ((X0, [5, 5]), ValueError, "lengths"),
+        ((X0, [5, 5, 0]), ValueError, "lengths"),
+        ((X0, [5, 6, 1]), ValueError, "lengths"),
+        ((X0, [5.0, 5.0, 1.0]), TypeError, "lengths"),
+        ((X0, [True, True, True]), TypeError, "lengths"),
+        ((X0, 5), ValueError, "lengths"),
+        ((X0, None, np.zeros(4)), ValueError, "h0"),
+        ((X0, None, np.zeros((2, 4))), ValueError, "h0"),
+        ((X0, None, np.zeros((3, 4), complex)), TypeError, "h0"),
     ],
 )
-def test_forward_and_predict(arguments, error, match):
+def test_forward_and_predict(arguments, error, argument):
     layer, _ = ran()
     before = snapshot(layer)
     for call in (layer.forward, layer.predict):
-        with pytest.raises(error, match=match):
+        with refuses(error, argument):
             call(*arguments)
         assert_unchanged(layer, before)
     layer.backward(np.ones((3, 4)))  # the caches still serve
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "error", "match"),
+    ("name", "value", "error", "argument"),
     [
-        ("Vz", None, ValueError, r"p\['Vz'\]: missing"),
-        ("Uz", np.ones((3, 4)), ValueError, r"p\['Uz'\]: expected shape \(2, 4\), got \(3, 4\)"),
-        ("Vhh", np.ones((4, 5)), ValueError, r"p\['Vhh'\]: expected shape \(4, 4\), got \(4, 5\)"),
-        ("br", np.ones(4), ValueError, r"p\['br'\]: expected shape \(1, 4\), got \(4,\)"),
-        ("bz", np.ones((1, 4), complex), TypeError, r"p\['bz'\]: expected real numbers"),
+        ("Vz", None, ValueError, "p['Vz']"),
+        ("Uz", np.ones((3, 4)), ValueError, "p['Uz']"),
+        ("Vhh", np.ones((4, 5)), ValueError, "p['Vhh']"),
+        ("br", np.ones(4), ValueError, "p['br']"),
+        ("bz", np.ones((1, 4), complex), TypeError, "p['bz']"),
     ],
 )
-def test_parameters(name, value, error, match):
+def test_parameters(name, value, error, argument):
     layer, X = ran()
     if value is None:
         del layer.p[name]
@@ -497,24 +497,24 @@ def test_parameters(name, value, error, match):
         layer.p[name] = value
     before = snapshot(layer)
     for call in (lambda: layer.forward(X), lambda: layer.predict(X), lambda: layer.backward(np.ones((3, 4)))):
-        with pytest.raises(error, match=match):
+        with refuses(error, argument):
             call()
         assert_unchanged(layer, before)
 
 
 @pytest.mark.parametrize(
-    ("dX", "error", "match"),
+    ("dX", "error", "argument"),
     [
-        (np.ones((3, 5, 4)), ValueError, r"dX: expected shape \(3, 4\), got \(3, 5, 4\)"),
-        (np.ones((2, 4)), ValueError, r"dX: expected shape \(3, 4\), got \(2, 4\)"),
-        (np.ones((3, 4), complex), TypeError, "dX: expected real numbers"),
-        (None, TypeError, "dX: expected real numbers"),
+        (np.ones((3, 5, 4)), ValueError, "dX"),
+        (np.ones((2, 4)), ValueError, "dX"),
+        (np.ones((3, 4), complex), TypeError, "dX"),
+        (None, TypeError, "dX"),
     ],
 )
-def test_backward(dX, error, match):
+def test_backward(dX, error, argument):
     layer, _ = ran()
     before = snapshot(layer)
-    with pytest.raises(error, match=match):
+    with refuses(error, argument):
         layer.backward(dX)
     assert_unchanged(layer, before)
 

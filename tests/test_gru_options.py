@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -341,20 +341,20 @@ def test_masks_that_are_handed_in():
 
 
 @pytest.mark.parametrize(
-    ("masks", "error", "match"),
+    ("masks", "error", "argument"),
     [
-        ({"input_mask": np.ones((3, 4))}, ValueError, r"masks\['input_mask'\]: expected shape \(3, 2\), got \(3, 4\)"),
-        ({"recurrent_masks": np.ones((3, 4))}, ValueError, r"masks\['recurrent_masks'\]: expected shape \(3, 3, 4\)"),
-        ({"zoneout": np.ones((3, 5, 4), complex)}, TypeError, r"masks\['zoneout'\]: expected real numbers"),
-        ({"zoneouts": 1}, ValueError, "masks: expected some of input_mask, .*'zoneouts'"),
+        ({"input_mask": np.ones((3, 4))}, ValueError, "masks['input_mask']"),
+        ({"recurrent_masks": np.ones((3, 4))}, ValueError, "masks['recurrent_masks']"),
+        ({"zoneout": np.ones((3, 5, 4), complex)}, TypeError, "masks['zoneout']"),
+        ({"zoneouts": 1}, ValueError, "masks"),
     ],
 )
-def test_masks_that_do_not_fit(masks, error, match):
+def test_masks_that_do_not_fit(masks, error, argument):
     layer = random_layer(2, 4, dropout=0.4)
     layer.forward(np.ones((3, 5, 2)))
     kept, state = dict(layer.fc), layer.np_rng.bit_generator.state
     layer.masks = masks
-    with pytest.raises(error, match=match):
+    with refuses(error, argument):
         layer.forward(np.ones((3, 5, 2)))
     assert all(layer.fc[name] is value for name, value in kept.items())
     assert layer.np_rng.bit_generator.state == state

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru import optimizers
@@ -248,23 +249,23 @@ def another_gradient(layer):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "words"),
+    ("spoil", "error", "argument"),
     [
-        (unwritable, TypeError, "p['W']: expected a writable array of floats"),
-        (of_integers, TypeError, "p['W']: expected a writable array of floats"),
-        (no_array, TypeError, "p['W']: expected a writable array of floats"),
-        (no_gradient, ValueError, "g['dW']: expected the gradient of p['W'] (4, 3), got none"),
-        (another_gradient, ValueError, "g['dW']: expected the gradient of p['W'] (4, 3), got (4, 2)"),
+        (unwritable, TypeError, "p['W']"),
+        (of_integers, TypeError, "p['W']"),
+        (no_array, TypeError, "p['W']"),
+        (no_gradient, ValueError, "g['dW']"),
+        (another_gradient, ValueError, "g['dW']"),
     ],
 )
-def test_a_layer_that_cannot_be_updated_is_refused(spoil, error, words):
+def test_a_layer_that_cannot_be_updated_is_refused(spoil, error, argument):
     layer = cgru.Dense(3)
     layer.forward(np.ones((2, 4)))
     layer.backward(np.ones((2, 3)))
     layer.compute_gradients()
     spoil(layer)
     before = layer.p["b"].copy()
-    with pytest.raises(error, match=r"^" + re.escape(words)):
+    with refuses(error, argument):
         cgru.SGD(0.1).step(layer)
     np.testing.assert_array_equal(layer.p["b"], before)
     assert not layer.o.get("optimizer")

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch
+from helpers import assert_close, random_batch, refuses
 from quantized_cases import KINDS
 
 import cgru
@@ -443,109 +443,65 @@ def spoiled(layer, name, value, *others):
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    ("make", "error", "argument"),
     [
-        (lambda: quantize(3), TypeError, "net: expected a cgru.Network, got int"),
-        (lambda: quantize(cgru.GRU(3)), TypeError, "net: expected a cgru.Network, got GRU"),
-        (lambda: quantize(plain(), 3), TypeError, "weights: expected a string or a dict, got int"),
-        (lambda: quantize(plain(), "int4"), ValueError, "weights: expected one of int8, bfloat16, got 'int4'"),
-        (lambda: quantize(plain(), {0: "int4"}), ValueError, "weights: expected one of int8, bfloat16, got 'int4'"),
-        (lambda: quantize(plain(), {0: ["int8"]}), ValueError, r"weights: expected one of int8, .*, got \['int8'\]"),
-        (lambda: quantize(plain(), {3: "int8"}), ValueError, "weights: expected layers from 0 to 2, got 3"),
-        (lambda: quantize(plain(), {-1: "int8"}), ValueError, "weights: expected layers from 0 to 2, got -1"),
-        (lambda: quantize(plain(), {True: "int8"}), ValueError, "weights: expected layers from 0 to 2, got True"),
-        (lambda: quantize(plain(), {"0": "int8"}), ValueError, "weights: expected layers from 0 to 2, got '0'"),
-        (lambda: quantize(plain(), limit=30), ValueError, "limit: expected calibration beside it"),
-        (lambda: quantize(plain(), calibration=FULL, limit="a"), TypeError, "limit: expected a number, got str"),
-        (lambda: quantize(plain(), calibration=FULL, limit=-1), ValueError, "limit: expected a number of at least 0"),
-        (lambda: quantize(plain(), calibration=FULL, limit=np.nan), ValueError, "limit: expected a number of at least"),
+        (lambda: quantize(3), TypeError, "net"),
+        (lambda: quantize(cgru.GRU(3)), TypeError, "net"),
+        (lambda: quantize(plain(), 3), TypeError, "weights"),
+        (lambda: quantize(plain(), "int4"), ValueError, "weights"),
+        (lambda: quantize(plain(), {0: "int4"}), ValueError, "weights"),
+        (lambda: quantize(plain(), {0: ["int8"]}), ValueError, "weights"),
+        (lambda: quantize(plain(), {3: "int8"}), ValueError, "weights"),
+        (lambda: quantize(plain(), {-1: "int8"}), ValueError, "weights"),
+        (lambda: quantize(plain(), {True: "int8"}), ValueError, "weights"),
+        (lambda: quantize(plain(), {"0": "int8"}), ValueError, "weights"),
+        (lambda: quantize(plain(), limit=30), ValueError, "limit"),
+        (lambda: quantize(plain(), calibration=FULL, limit="a"), TypeError, "limit"),
+        (lambda: quantize(plain(), calibration=FULL, limit=-1), ValueError, "limit"),
+        (lambda: quantize(plain(), calibration=FULL, limit=np.nan), ValueError, "limit"),
         (
             lambda: quantize(plain(), dict.fromkeys(range(3), "bfloat16"), calibration=FULL, limit=30),
             ValueError,
-            "limit: expected a layer of int8 beside it",
+            "limit",
         ),
-        (lambda: quantize(plain(), lengths=LENGTHS), ValueError, "lengths: expected None without calibration"),
-        (lambda: quantize(plain(), calibration=FULL[:, :, :3]), ValueError, "calibration X: expected shape"),
-        (lambda: quantize(plain(), calibration="a"), (TypeError, ValueError), "calibration X: expected"),
-        (lambda: quantize(plain(), calibration=FULL, lengths=[7] * 12), ValueError, "calibration lengths: expected"),
-        (lambda: quantize(plain(), calibration=X), ValueError, "calibration: expected finite numbers, got others"),
-        (
-            lambda: quantize(plain(), calibration=FULL + np.inf),
-            ValueError,
-            "calibration: expected finite numbers",
-        ),
+        (lambda: quantize(plain(), lengths=LENGTHS), ValueError, "lengths"),
+        (lambda: quantize(plain(), calibration=FULL[:, :, :3]), ValueError, "calibration X"),
+        (lambda: quantize(plain(), calibration="a"), (TypeError, ValueError), "calibration X"),
+        (lambda: quantize(plain(), calibration=FULL, lengths=[7] * 12), ValueError, "calibration lengths"),
+        (lambda: quantize(plain(), calibration=X), ValueError, "calibration"),
+        (lambda: quantize(plain(), calibration=FULL + np.inf), ValueError, "calibration"),
         *(
-            (
-                lambda A=A: quantize(plain(), calibration=A),
-                ValueError,
-                "calibration: expected finite numbers, got others, ",
-            )
+            (lambda A=A: quantize(plain(), calibration=A), ValueError, "calibration")
             for A in (FULL * 1e39, FULL * 0 + np.finfo(np.float32).max)
         ),
-        (lambda: quantize(plain(dtype=np.float32), calibration=FULL * 1e39), ValueError, "calibration: expected"),
-        (
-            lambda: quantize(quantize(plain())),
-            ValueError,
-            r"net: expected one of floats, got layer 0, QuantizedGRU\(.*\), which is quantised",
-        ),
-        (
-            lambda: quantize(cgru.Network([cgru.GRU(3), cgru.Dense(1)])),
-            RuntimeError,
-            r"net: layer 0, GRU\(.*\), has no parameters yet: fit or predict first",
-        ),
-        (lambda: quantize(network(cgru.GRU(3, layer_norm=True))), ValueError, "net: layer 0, GRU.*is layer-normalised"),
+        (lambda: quantize(plain(dtype=np.float32), calibration=FULL * 1e39), ValueError, "calibration"),
+        (lambda: quantize(quantize(plain())), ValueError, "net"),
+        (lambda: quantize(cgru.Network([cgru.GRU(3), cgru.Dense(1)])), RuntimeError, "net"),
+        (lambda: quantize(network(cgru.GRU(3, layer_norm=True))), ValueError, "net"),
         (
             lambda: quantize(network(cgru.Dropout(0.1), cgru.Bidirectional(cgru.GRU(3, layer_norm=True)))),
             ValueError,
-            r"net: layer 1, Bidirectional\(GRU.*is layer-normalised",
+            "net",
         ),
-        (lambda: quantize(network(cgru.GRU(3, stateful=True))), ValueError, "net: layer 0, GRU.*is stateful"),
-        (lambda: quantize(network(cgru.GRU(3, own))), ValueError, "net: layer 0, GRU.*an activation of its own"),
-        (
-            lambda: quantize(network(cgru.GRU(3), cgru.Dense(1, own))),
-            ValueError,
-            "net: layer 1, Dense.*an activation of its own",
-        ),
-        (
-            lambda: quantize(network(cgru.Bidirectional(cgru.GRU(3, activate_reset=own)))),
-            ValueError,
-            "net: layer 0, Bidir.*an activation of its own",
-        ),
-        (lambda: quantize(network(OwnGRU(3))), ValueError, "net: layer 0, .*has a class of its own"),
-        (lambda: quantize(network(cgru.GRU(3), OwnDense(1))), ValueError, "net: layer 1, .*has a class of its own"),
-        (
-            lambda: quantize(network(OwnBidirectional(cgru.GRU(3)))),
-            ValueError,
-            "net: layer 0, .*has a class of its own",
-        ),
-        (
-            lambda: quantize(network(cgru.Bidirectional(OwnGRU(3)))),
-            ValueError,
-            "net: layer 0, Bidir.*has a class of its own",
-        ),
-        (
-            lambda: quantize(network(OwnEmbedding(11, 3), cgru.GRU(3), A=TOKENS)),
-            ValueError,
-            "net: layer 0, .*has a class of its own",
-        ),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", np.inf)), ValueError, "net: layer 0, .*finite in float32.*in Vz"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", -3.4e38)), ValueError, "net: layer 0, .*and bfloat16.*in Vz"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "bz", np.nan)), ValueError, "net: layer 0, .*finite in float32.*in bz"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", 1e39)), ValueError, "net: layer 0, .*finite in float32.*in Vz"),
-        (
-            lambda: quantize(spoiled(cgru.Bidirectional(cgru.GRU(3)), "backward.Uz", 1e39)),
-            ValueError,
-            "net: layer 0, .*finite in float32.*in backward.Uz",
-        ),
-        (
-            lambda: quantize(spoiled(cgru.Scale(np.ones(5), np.zeros(5)), "scale", 1e39, cgru.GRU(3))),
-            ValueError,
-            "net: layer 0, .*finite in float32.*in scale",
-        ),
+        (lambda: quantize(network(cgru.GRU(3, stateful=True))), ValueError, "net"),
+        (lambda: quantize(network(cgru.GRU(3, own))), ValueError, "net"),
+        (lambda: quantize(network(cgru.GRU(3), cgru.Dense(1, own))), ValueError, "net"),
+        (lambda: quantize(network(cgru.Bidirectional(cgru.GRU(3, activate_reset=own)))), ValueError, "net"),
+        (lambda: quantize(network(OwnGRU(3))), ValueError, "net"),
+        (lambda: quantize(network(cgru.GRU(3), OwnDense(1))), ValueError, "net"),
+        (lambda: quantize(network(OwnBidirectional(cgru.GRU(3)))), ValueError, "net"),
+        (lambda: quantize(network(cgru.Bidirectional(OwnGRU(3)))), ValueError, "net"),
+        (lambda: quantize(network(OwnEmbedding(11, 3), cgru.GRU(3), A=TOKENS)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", np.inf)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", -3.4e38)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.GRU(3), "bz", np.nan)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", 1e39)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.Bidirectional(cgru.GRU(3)), "backward.Uz", 1e39)), ValueError, "net"),
+        (lambda: quantize(spoiled(cgru.Scale(np.ones(5), np.zeros(5)), "scale", 1e39, cgru.GRU(3))), ValueError, "net"),
     ],
 )
-def test_refused(make, error, words):
-    with pytest.raises(error, match=r"^" + words):
+def test_refused(make, error, argument):
+    with refuses(error, argument):
         make()
 
 

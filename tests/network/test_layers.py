@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import watched
+from helpers import refuses, watched
 
 import cgru
 from cgru import reference
@@ -469,27 +469,27 @@ def test_chains_that_do_not_fit(layers, words):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "argument"),
     [
-        ({"y": STEP_LABELS[:, :-1]}, ValueError, "y: expected shape (9, 7) or (9, 7, 4), a target for each step, got"),
-        ({"y": LABELS}, ValueError, "y: expected shape (9, 7) or (9, 7, 4)"),
-        ({"y": STEP_LABELS + 1}, ValueError, "y: expected integers from 0 to 3"),
-        ({"y": STEP_LABELS * 1.0}, TypeError, "y: expected integers"),
-        ({"X": X}, TypeError, "X: expected integers, got dtype float64"),
-        ({"X": TOKENS[0]}, ValueError, "X: expected integer tokens (m, s)"),
-        ({"X": TOKENS + 1}, ValueError, "X: expected tokens from 0 to 5, got 6 in sample"),
-        ({"X": -TOKENS}, ValueError, "X: expected tokens from 0 to 5, got -"),
-        ({"lengths": LENGTHS - 1}, ValueError, "lengths: expected integers from 1 to 7"),
-        ({"standardize": True}, ValueError, "standardize: expected False for tokens"),
-        ({"truncate": 0}, ValueError, "truncate: expected"),
-        ({"truncate": 2.0}, TypeError, "truncate: expected"),
-        ({"validation": (X, STEP_LABELS)}, TypeError, "validation X: expected integers"),
-        ({"validation": (TOKENS, LABELS)}, ValueError, "validation y: expected shape"),
+        ({"y": STEP_LABELS[:, :-1]}, ValueError, "y"),
+        ({"y": LABELS}, ValueError, "y"),
+        ({"y": STEP_LABELS + 1}, ValueError, "y"),
+        ({"y": STEP_LABELS * 1.0}, TypeError, "y"),
+        ({"X": X}, TypeError, "X"),
+        ({"X": TOKENS[0]}, ValueError, "X"),
+        ({"X": TOKENS + 1}, ValueError, "X"),
+        ({"X": -TOKENS}, ValueError, "X"),
+        ({"lengths": LENGTHS - 1}, ValueError, "lengths"),
+        ({"standardize": True}, ValueError, "standardize"),
+        ({"truncate": 0}, ValueError, "truncate"),
+        ({"truncate": 2.0}, TypeError, "truncate"),
+        ({"validation": (X, STEP_LABELS)}, TypeError, "validation X"),
+        ({"validation": (TOKENS, LABELS)}, ValueError, "validation y"),
     ],
 )
-def test_refused_fits_touch_nothing(options, error, words):
+def test_refused_fits_touch_nothing(options, error, argument):
     net = cgru.Network([cgru.Embedding(V, 3), states(4), softmax()], seed=1)
-    with pytest.raises(error, match="^" + re.escape(words)):
+    with refuses(error, argument):
         net.fit(**{"X": TOKENS, "y": STEP_LABELS} | options)
     assert not net.layers[0].p
 

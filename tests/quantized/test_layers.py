@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch
+from helpers import assert_close, random_batch, refuses
 from quantized_cases import (
     KINDS,
     definition,
@@ -510,44 +510,36 @@ def test_what_a_call_refuses():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    ("make", "error", "argument"),
     [
-        (lambda: QuantizedGRU(0), ValueError, "units: expected at least 1"),
-        (lambda: QuantizedGRU(3, weights="int4"), ValueError, "weights: expected one of int8, bfloat16, got 'int4'"),
-        (lambda: QuantizedDense(3, weights=["int8"]), ValueError, "weights: expected one of"),
-        (lambda: QuantizedEmbedding(3, 2, weights=None), ValueError, "weights: expected one of"),
-        (lambda: QuantizedGRU(3, x_bound=-1), ValueError, "x_bound: expected"),
-        (lambda: QuantizedGRU(3, x_bound=np.nan), ValueError, "x_bound: expected"),
-        (lambda: QuantizedDense(3, x_bound=1e39), ValueError, "x_bound: expected"),
-        (lambda: QuantizedDense(3, x_bound="a"), TypeError, "x_bound: expected a number, got str"),
-        (lambda: QuantizedGRU(3, activate=np.tanh), ValueError, "activate: expected one of cgru's own"),
-        (lambda: QuantizedGRU(3, activate_update="softmax"), ValueError, "activate_update: expected one of 'identity'"),
-        (lambda: QuantizedGRU(3, activate_reset=abs), ValueError, "activate_reset: expected one of cgru's own"),
-        (lambda: QuantizedGRU(3, zoneout=1.0), ValueError, "zoneout: expected"),
-        (lambda: QuantizedGRU(3, sequences=1), TypeError, "sequences: expected"),
-        (lambda: QuantizedGRU(3, reset_after=1), TypeError, "reset_after: expected"),
-        (lambda: QuantizedGRU(3, learn_h0=0), TypeError, "learn_h0: expected"),
-        (lambda: QuantizedGRU(3, reverse=None), TypeError, "reverse: expected"),
-        (lambda: QuantizedGRU(3, se_hPars=3), TypeError, "se_hPars: expected"),
-        (lambda: QuantizedDense(3, abs), ValueError, "activate: expected one of cgru's own"),
-        (lambda: QuantizedEmbedding(0, 3), ValueError, "tokens: expected"),
-        (
-            lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True), "least"),
-            ValueError,
-            "merge: expected one of concat, sum, mean, mul, got 'least'",
-        ),
+        (lambda: QuantizedGRU(0), ValueError, "units"),
+        (lambda: QuantizedGRU(3, weights="int4"), ValueError, "weights"),
+        (lambda: QuantizedDense(3, weights=["int8"]), ValueError, "weights"),
+        (lambda: QuantizedEmbedding(3, 2, weights=None), ValueError, "weights"),
+        (lambda: QuantizedGRU(3, x_bound=-1), ValueError, "x_bound"),
+        (lambda: QuantizedGRU(3, x_bound=np.nan), ValueError, "x_bound"),
+        (lambda: QuantizedDense(3, x_bound=1e39), ValueError, "x_bound"),
+        (lambda: QuantizedDense(3, x_bound="a"), TypeError, "x_bound"),
+        (lambda: QuantizedGRU(3, activate=np.tanh), ValueError, "activate"),
+        (lambda: QuantizedGRU(3, activate_update="softmax"), ValueError, "activate_update"),
+        (lambda: QuantizedGRU(3, activate_reset=abs), ValueError, "activate_reset"),
+        (lambda: QuantizedGRU(3, zoneout=1.0), ValueError, "zoneout"),
+        (lambda: QuantizedGRU(3, sequences=1), TypeError, "sequences"),
+        (lambda: QuantizedGRU(3, reset_after=1), TypeError, "reset_after"),
+        (lambda: QuantizedGRU(3, learn_h0=0), TypeError, "learn_h0"),
+        (lambda: QuantizedGRU(3, reverse=None), TypeError, "reverse"),
+        (lambda: QuantizedGRU(3, se_hPars=3), TypeError, "se_hPars"),
+        (lambda: QuantizedDense(3, abs), ValueError, "activate"),
+        (lambda: QuantizedEmbedding(0, 3), ValueError, "tokens"),
+        (lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True), "least"), ValueError, "merge"),
         *(
-            (lambda twin=twin: QuantizedBidirectional(QuantizedGRU(3), twin), ValueError, "twin: expected units, seq")
-            for twin in (
-                QuantizedGRU(3),
-                QuantizedGRU(4, reverse=True),
-                QuantizedGRU(3, reverse=True, sequences=True),
-            )
+            (lambda twin=twin: QuantizedBidirectional(QuantizedGRU(3), twin), ValueError, "twin")
+            for twin in (QuantizedGRU(3), QuantizedGRU(4, reverse=True), QuantizedGRU(3, reverse=True, sequences=True))
         ),
     ],
 )
-def test_what_a_layer_refuses(make, error, words):
-    with pytest.raises(error, match=r"^" + words):
+def test_what_a_layer_refuses(make, error, argument):
+    with refuses(error, argument):
         make()
 
 

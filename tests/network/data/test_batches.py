@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from blocks_cases import BEFORE, CLASSES, GOOD, LENGTHS, RNG, SOME, STEPS, E, M, X, came_of, network
+from helpers import refuses
 from network_cases import same, weights
 
 import cgru
@@ -205,52 +206,31 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, words):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "argument"),
     [
-        ({"batch_size": 32}, ValueError, "batch_size: expected None beside batches, each of which makes an update"),
-        ({"lengths": LENGTHS}, ValueError, "lengths: expected None beside batches, which have their own"),
-        ({"sample_weight": SOME}, ValueError, "sample_weight: expected None beside batches, which have their own"),
-        ({"bucket": True}, ValueError, "bucket: expected False beside batches, which come as they are handed out"),
-        ({"checkpoint": "x"}, ValueError, "checkpoint: expected None beside batches, whose order in epochs to come"),
-        (
-            {"validation": 0.2},
-            ValueError,
-            "validation: expected a set beside batches, (X, y) or batches, got the",
-        ),
-        ({"validation": iter([GOOD])}, ValueError, "validation: expected batches that begin anew, which epochs need"),
-        (
-            {"validation": [(X[:, :, :2], CLASSES)]},
-            ValueError,
-            "validation X: expected 3 features, as X has, got",
-        ),
-        ({"validation": "abc"}, TypeError, "validation: expected a share, a tuple, batches or None, got str"),
-        (
-            {"X": iter([GOOD])},
-            ValueError,
-            "X: expected batches that begin anew, which epochs need, got a list_it",
-        ),
-        ({"X": iter([GOOD]), "epochs": 1, "standardize": True}, ValueError, "X: expected batches that begin anew"),
-        ({"X": iter([GOOD]), "epochs": 1, "class_weight": "balanced"}, ValueError, "X: expected batches that begin"),
-        ({"X": iter([GOOD]), "epochs": 1, "metrics": {"a": len}}, ValueError, "X: expected batches that begin anew"),
-        ({"X": []}, ValueError, "batches: expected at least one, got none"),
-        ({"X": X}, TypeError, "y: expected targets beside X, an array, got None"),
-        (
-            {"X": Dataset(Split(X, None, None), None, None)},
-            TypeError,
-            "X: expected an array beside y, or batches, got a Dataset; its samples are data.train.X, data.train.y, "
-            "lengths=data.train.lengths",
-        ),
-        (
-            {"X": Split(X, None, None)},
-            TypeError,
-            "X: expected an array beside y, or batches, got a Split; its samples are split.X, split.y, lengths=",
-        ),
-        ({"X": 5}, TypeError, "X: expected an array beside y, or an iterable of batches, got int"),
+        ({"batch_size": 32}, ValueError, "batch_size"),
+        ({"lengths": LENGTHS}, ValueError, "lengths"),
+        ({"sample_weight": SOME}, ValueError, "sample_weight"),
+        ({"bucket": True}, ValueError, "bucket"),
+        ({"checkpoint": "x"}, ValueError, "checkpoint"),
+        ({"validation": 0.2}, ValueError, "validation"),
+        ({"validation": iter([GOOD])}, ValueError, "validation"),
+        ({"validation": [(X[:, :, :2], CLASSES)]}, ValueError, "validation X"),
+        ({"validation": "abc"}, TypeError, "validation"),
+        ({"X": iter([GOOD])}, ValueError, "X"),
+        ({"X": iter([GOOD]), "epochs": 1, "standardize": True}, ValueError, "X"),
+        ({"X": iter([GOOD]), "epochs": 1, "class_weight": "balanced"}, ValueError, "X"),
+        ({"X": iter([GOOD]), "epochs": 1, "metrics": {"a": len}}, ValueError, "X"),
+        ({"X": []}, ValueError, "batches"),
+        ({"X": X}, TypeError, "y"),
+        ({"X": Dataset(Split(X, None, None), None, None)}, TypeError, "X"),
+        ({"X": Split(X, None, None)}, TypeError, "X"),
+        ({"X": 5}, TypeError, "X"),
     ],
 )
-def test_what_batches_cannot_be_asked_for(options, error, words):
+def test_what_batches_cannot_be_asked_for(options, error, argument):
     net = network()
-    with pytest.raises(error, match="^" + re.escape(words)):
+    with refuses(error, argument):
         net.fit(**{"X": [GOOD]} | options)
     assert not net.layers[0].p
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import refuses
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
@@ -65,18 +66,10 @@ def test_many_groups_take_no_longer_than_some():
 
 
 @pytest.mark.parametrize(
-    ("groups", "classes", "words"),
-    [
-        ([3, 3, 3, 3], None, "^validation: expected at least 2 groups to set some aside, got 1 group$"),
-        (
-            [0, 0, 1, 1],
-            [0, 0, 1, 1],
-            "^groups: expected one at least that does not have all samples of a class, got none",
-        ),
-    ],
+    ("groups", "classes", "argument"), [([3, 3, 3, 3], None, "validation"), ([0, 0, 1, 1], [0, 0, 1, 1], "groups")]
 )
-def test_groups_that_cannot_be_split(groups, classes, words):
-    with pytest.raises(ValueError, match=words):
+def test_groups_that_cannot_be_split(groups, classes, argument):
+    with refuses(ValueError, argument):
         draw_held_out(4, 0.5, [0], classes if classes is None else np.array(classes), np.array(groups))
 
 
@@ -180,21 +173,21 @@ def test_a_fit_with_groups_goes_on_from_its_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "argument"),
     [
-        ({}, ValueError, "groups: expected None unless validation is a share, .* got none"),
-        ({"validation": (X, LABELS)}, ValueError, "groups: expected None unless validation is a share, .* got a set"),
-        ({"validation": [(X, LABELS)]}, ValueError, "groups: expected None unless validation is a share, .* got a set"),
-        ({"validation": 0.2, "groups": SUBJECTS[:5]}, ValueError, r"groups: expected shape \(24,\), .* got \(5,\)"),
-        ({"validation": 0.2, "groups": [*SUBJECTS[1:], None]}, TypeError, "groups: expected strings or numbers"),
-        ({"validation": 0.2, "groups": [np.nan] * 24}, ValueError, "groups: expected a string or number for each"),
-        ({"validation": 0.2, "groups": np.zeros(24)}, ValueError, "validation: expected at least 2 groups"),
-        ({"validation": 0.2, "groups": LABELS}, ValueError, "groups: expected one at least that does not have all"),
+        ({}, ValueError, "groups"),
+        ({"validation": (X, LABELS)}, ValueError, "groups"),
+        ({"validation": [(X, LABELS)]}, ValueError, "groups"),
+        ({"validation": 0.2, "groups": SUBJECTS[:5]}, ValueError, "groups"),
+        ({"validation": 0.2, "groups": [*SUBJECTS[1:], None]}, TypeError, "groups"),
+        ({"validation": 0.2, "groups": [np.nan] * 24}, ValueError, "groups"),
+        ({"validation": 0.2, "groups": np.zeros(24)}, ValueError, "validation"),
+        ({"validation": 0.2, "groups": LABELS}, ValueError, "groups"),
     ],
 )
-def test_groups_that_a_fit_refuses(options, error, words):
+def test_groups_that_a_fit_refuses(options, error, argument):
     net = made()
-    with pytest.raises(error, match=f"^{words}"):
+    with refuses(error, argument):
         net.fit(X, LABELS, **{"groups": SUBJECTS, **options})
     assert not net.head.p
     assert net.history == []
