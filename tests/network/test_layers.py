@@ -279,7 +279,7 @@ def test_frozen_layers_stay_and_what_is_below_them_needs_no_gradient(monkeypatch
     net.fit(TOKENS, LABELS, lengths=LENGTHS, epochs=1)
     after = weights(net)
     assert [key for key in before if not np.array_equal(before[key], after[key])] == ["3.W", "3.b"]
-    assert [bool(ran.bc) for (ran,) in passes] == [False, False, False, True]
+    assert [bool(ran.bc) for ran, *_ in passes] == [False, False, False, True]
     layers[3].trainable = False
     with pytest.raises(ValueError, match="trainable"):
         net.fit(TOKENS, LABELS)
