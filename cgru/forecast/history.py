@@ -42,17 +42,19 @@ class History:
 
         TypeError or ValueError for types or shapes that do not fit, infinite numbers, or a missing value of the future.
         """
-        several = _is_several(y)
-        one = [f"y[{i}]" for i in range(len(y))] if several else ["y"]
-        names = list(map(str, y)) if isinstance(y, Mapping) else one
-        series = [_as_float64(each, name) for name, each in zip(names, _listed(y, several), strict=True)]
+        values = _listed(y, y)
+        names = list(map(str, y)) if isinstance(y, Mapping) else [f"y[{i}]" for i in range(len(values))]
+        names = names if _is_several(y) else ["y"]
+        if not names:
+            raise ValueError("y: expected at least one series, got none")
+        series = [_as_float64(each, name) for name, each in zip(names, values, strict=True)]
         lengths = list(map(len, series))
         inputs = []
         for argument, given, rows in (("X", X, (0,)), ("known", known, ahead)):
             if given is None:
                 inputs.append([np.empty((n + rows[-1], 0)) for n in lengths])
                 continue
-            found = [_as_float64(each, argument, 2) for each in _one_each(argument, given, several, lengths)]
+            found = [_as_float64(each, argument, 2) for each in _one_each(argument, given, y, lengths)]
             for each, name, n in zip(found, names, lengths, strict=True):
                 due = [(n + more, found[0].shape[1]) for more in rows]
                 if each.shape not in due:
@@ -63,7 +65,7 @@ class History:
                     raise ValueError(f"{argument}: expected a value at each step after {name}, got none at {lost}")
             inputs.append(found)
         if times is not None:
-            given = _one_each("times", times, several, lengths)
+            given = _one_each("times", times, y, lengths)
             times = [_as_times(each, len(own), name) for each, own, name in zip(given, series, names, strict=True)]
         return cls(y, names, series, *inputs, times)
 
@@ -105,14 +107,16 @@ def _is_several(y: Any) -> bool:
     return isinstance(y, Mapping) or (isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0)
 
 
-def _listed(values: Any, several: bool) -> list[Any]:
-    """Return an argument as a list with an item for each series."""
-    return list(values.values()) if isinstance(values, Mapping) else list(values) if several else [values]
+def _listed(values: Any, y: Any) -> list[Any]:
+    """Return an argument as a list with an item for each series in y; of a dict those that y names, if it is one."""
+    if isinstance(values, Mapping):
+        return [values[name] for name in y if name in values] if isinstance(y, Mapping) else []
+    return list(values) if _is_several(y) else [values]
 
 
-def _one_each(argument: str, values: Any, several: bool, lengths: Sequence[int]) -> list[Any]:
+def _one_each(argument: str, values: Any, y: Any, lengths: Sequence[int]) -> list[Any]:
     """Return an argument as a list with one item for each series; ValueError for another number of items."""
-    found = _listed(values, several)
+    found = _listed(values, y)
     if len(found) != len(lengths):
         raise ValueError(f"{argument}: expected one for each of {len(lengths)} series, got {len(found)}")
     return found

@@ -63,6 +63,12 @@ def refused(error, argument, *given):
         History.of(*given)
 
 
+def test_dicts_are_matched_by_their_names():
+    y, X = {"a": Y, "b": Y[1:]}, {"b": Y[1:, None], "a": -Y[:, None]}
+    found = History.of(y, X, None, None, (0,))
+    assert [each[1, 0] for each in found.X] == [-1, 2]
+
+
 @pytest.mark.parametrize(
     ("error", "argument", "y", "X", "known", "times"),
     [
@@ -73,6 +79,8 @@ def refused(error, argument, *given):
         (ValueError, "y", [1, np.inf], None, None, None),
         (ValueError, r"y\[1\]", [Y, -1e101 * Y], None, None, None),
         (ValueError, "sales", {"sales": np.inf * Y[1:]}, None, None, None),
+        (ValueError, "y", {}, None, None, None),
+        (ValueError, "X", {"a": Y, "b": Y}, {"a": Y[:, None], "c": Y[:, None]}, None, None),
         (ValueError, "X", Y, Y, None, None),
         (ValueError, "X", Y, Y[1:, None], None, None),
         (ValueError, "X", [Y, Y], [Y[:, None]], None, None),
