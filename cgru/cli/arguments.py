@@ -355,21 +355,13 @@ def _of_tables(name: str, text: str, fields: Sequence[Any]) -> type:
     )  # fmt: skip
 
 
-CELLS = (
-    "time_format",
-    "time_unit",
-    "decimal",
-    "thousands",
-    "na",
-    "header",
-    "skip_lines",
-    "comment",
-    "separator",
-    "sort",
-)
+SERIES = (
+    "id", "time", "label", "ignore", "sort", "time_format", "time_unit", "decimal", "thousands", "na", "header",
+    "skip_lines", "comment", "separator",
+)  # fmt: skip
 Reading = _of_tables("Reading", "The options by which a data file is read; None: its default.", fields(Columns))
-Cells = _of_tables(
-    "Cells", "The options by which cells are read.", [each for each in fields(Columns) if each.name in CELLS]
+ReadingSeries = _of_tables(
+    "ReadingSeries", "The options by which series are read.", [each for each in fields(Columns) if each.name in SERIES]
 )
 
 
@@ -455,8 +447,8 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class ForecastRequest:
-    """Forecast the next values of a series, and print the errors of such forecasts in its past, beside simpler
-    models.
+    """Forecast the next values of a series, and print the errors of such forecasts in its past, next to those
+    of simpler models.
     """
 
     series: str = positional("SERIES.csv", "the table, text or Parquet, as described below; - for standard input")
@@ -465,7 +457,6 @@ class ForecastRequest:
         "steps of a season, 1 for none (default: by the step of the times, such as 12 of months)", _COUNT
     )
     origins: int = option("number of tests in the past, 0 for none", _FROM_0, 10)
-    target: list[str] | None = option("columns to forecast (default: the only column of numbers)", "COL", nargs="+")
     inputs: list[str] | None = option("other columns to read, up to the present (default: none)", "COL", nargs="+")
     known: tuple[str, ...] | None = option(
         "columns that are known in the future, such as holidays; they go on in rows below the last value, where the "
@@ -478,14 +469,7 @@ class ForecastRequest:
         "the step",
         bool,
     )
-    time: tuple[str, ...] | None = option(
-        'column of the times, or several, A,B, such as a date and a time, or a year and a month; "" for none '
-        "(default: guessed by name or values)",
-        _name_list,
-        metavar="COL",
-    )
-    id: str | None = option("column with the id of the series (default: one series)", "COL")
-    cells: Cells = part(Cells)
+    reading: ReadingSeries = part(ReadingSeries)
     missing: str = option("what to do with missing values and times", ("refuse", "interpolate"), "refuse")
     quantiles: list[float] | None = option(
         "quantiles to forecast as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"

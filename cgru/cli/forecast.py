@@ -103,11 +103,9 @@ def _read_series(request: ForecastRequest) -> tuple[list[Series], str]:
 
     RequestError where they cannot be read or forecast.
     """
-    options = {"label": request.target, "time": request.time, "id": request.id} | given_options(request.cells)
-    options = {name: value for name, value in options.items() if value is not None}
     more = {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
     with opened(request.series) as (path, source), as_request_error():
-        series = read_series(path, **more, **options)
+        series = read_series(path, **more, **given_options(request.reading))
         for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
     for wrong in _problems(series, request):
@@ -146,7 +144,7 @@ def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
         ahead = request.horizon if known is None else int((~np.isnan(each.known[n:]).any(axis=1)).cumprod().sum())
         if ahead < request.horizon:
             due = f"{', '.join(request.known)} at each of the {request.horizon} steps after {each.written([n - 1])[0]}"
-            cure = f"rows for these steps, with an empty {each.name if request.id is None else 'target'}, have them"
+            cure = f"rows for these steps, with an empty {each.name if not each.columns.id else 'target'}, have them"
             yield f"argument --known: expected {due}, got {ahead}; {cure}"
         if request.calendar and not cycles_of(each.times):
             yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.step}"
@@ -199,7 +197,7 @@ def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Seri
 
 def _write_forecast(request: ForecastRequest, shown: Shown) -> None:
     """Write the forecasts and their quantiles as CSV, a row for each time and series, to the output file or stdout."""
-    series, many = shown.series, len(shown.series) > 1 or request.id is not None
+    series, many = shown.series, len(shown.series) > 1 or bool(shown.series[0].columns.id)
     name, digits = "forecast" if many else series[0].name, 8 if request.output is None else 12
     header = [*(["series"] if many else []), series[0].time, name, *(f"{name}_{q}" for q in shown.model.quantiles)]
     rows = [

@@ -48,20 +48,15 @@ of y.
 SERIES_HELP = """
 SERIES.csv is a table with a line of names and a row for each time:
   one series        a column of times and one of numbers
-  several beside    a column each; --target names those to forecast, one model
-                    learns all of them
-  several below     --id names the column with the id of the series
-  years by months   a row for each year, a column for each month or quarter
-Without times, rows are steps. The table is text, also with semicolons and
-decimal commas, or Parquet. Empty cells, NA, ? and --na are missing values.
+  several columns   --label names those to forecast, one model learns all
+  several ids       --id names the column with the id of the series
+The table is text or Parquet. Empty cells, NA, NaN, null, ? and --na are missing
+values.
 
-Times are numbers or dates, such as 1959-01, 1959-01-31 12:00, 31.01.1959, Jan
-31 1959 and 1959Q1, with names of months in many languages. Decimal years,
-1959.0833, are months. Dates that can be read in several ways need
---time-format. Several columns, such as a date and a time of day, are joined.
-Times are sorted, and must be regular: months, quarters, years, the first or
-last weekday of each, weekdays with or without holidays, days of a place whose
-clocks change, or a fixed span.
+Times are numbers or dates in ISO 8601, such as 1959-01 or 1959-01-31 12:00, in
+a column called time, timestamp or date, or named by --time. --time-format reads
+other dates. --time '' takes the rows as steps. Times must be regular: months,
+or a fixed span. Forecasts go on by the calendar: ends of months stay ends.
 
 The forecast is the mean of the best models in the tests. One of the models is
 the GRU: the mean of eight small networks, half of which correct the last

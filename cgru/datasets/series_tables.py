@@ -242,7 +242,7 @@ def _with_gaps(series: Series, where: str, gaps: bool) -> Series:
     if not gaps:
         first = int(np.argmax(np.diff(places) > 1))
         got = f"a gap between {' and '.join(series.written([first, first + 1]))}"
-        due = f"{where} at each step of {series.step} (gaps=True fills them)"
+        due = f"{where} at each step of {series.step} (gaps=True, or --missing interpolate, fills them)"
         ignore = tuple(dict.fromkeys((*series.columns.ignore, *series.columns.time)))
         raise ColumnsError("time", got, due, {"time": (), "ignore": ignore})
     if n > 10 * len(places):

@@ -142,7 +142,7 @@ def test_missing_values_and_times(folder):
 
 @pytest.mark.parametrize("tests", [0, 2])
 def test_several_series_and_inputs(folder, tests):
-    options = ("--target", "a", "b", "--inputs", "x", "--model", "gru")
+    options = ("--label", "a,b", "--inputs", "x", "--model", "gru")
     out, _ = run("forecast", "wide.csv", *FEW, tests, *options, cwd=folder)
     rows, y, inputs = forecast_in(out), [Y, Y + X], [X[:, None]] * 2
     places = [(row["series"], row["date"][:7]) for row in rows]
@@ -160,7 +160,7 @@ def test_a_table_of_ids(folder):
 
 
 def test_inputs_that_are_known_in_the_future(folder):
-    options = ("--horizon", 3, "--origins", 2, "--target", "sales", "--known", "promo", "--model", "gru")
+    options = ("--horizon", 3, "--origins", 2, "--label", "sales", "--known", "promo", "--model", "gru")
     out, _ = run("forecast", "known.csv", *options, cwd=folder)
     assert ", 1 known in the future\n" in out
     given = {"known": PROMO[:, None]}
@@ -235,17 +235,17 @@ def test_a_pipe(folder, monkeypatch):
         ("one", ("--horizon", 60), "one.csv: sales: expected at least"),
         ("one", ("--horizon", 3, "--season", 12, "--width", 11), "width: expected at least a season of 12"),
         ("one", ("--horizon", 3, "--season", 40), "one.csv: sales: expected at least"),
-        ("one", ("--horizon", 3, "--target", "z"), "label: expected"),
+        ("one", ("--horizon", 3, "--label", "z"), "label: expected"),
         ("gap", ("--horizon", 3), r"gap.csv: sales: expected .* none at 2000-08.* \(in all at 2\); --missing interpol"),
         ("steps", ("--horizon", 3, "--id", "id", "--origins", 0), "steps.csv: expected series of one step"),
         ("uneven", ("--horizon", 3, "--id", "id"), "--origins 0 forecasts without tests"),
         ("few", ("--horizon", 3, "--id", "id", "--origins", 1), "few.csv: new: expected at least"),
         ("few", ("--horizon", 3, "--id", "id", "--origins", 0, "--season", 12), "new: expected at least 24 values"),
         ("one", ("--horizon", 3, "--calendar", "--time", ""), "argument --calendar: expected dates"),
-        ("known", (*FEW, 0, "--target", "sales", "--known", "promo,odd"), "known inputs: expected .* at 2000-06"),
+        ("known", (*FEW, 0, "--label", "sales", "--known", "promo,odd"), "known inputs: expected .* at 2000-06"),
         (
             "known",
-            ("--horizon", 4, "--target", "sales", "--known", "promo"),
+            ("--horizon", 4, "--label", "sales", "--known", "promo"),
             "argument --known: expected promo .* 3;",
         ),
         ("one", ("--horizon", 3, "-o", "one.csv"), "one.csv: this would overwrite"),
