@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import refuses, watched
+from helpers import watched
 
 import cgru
 from cgru import reference
@@ -466,32 +466,6 @@ def test_layers_of_ones_own_are_not_saved(tmp_path):
 def test_chains_that_do_not_fit(layers, words):
     with pytest.raises(ValueError, match="^layers: .*" + re.escape(words)):
         cgru.Network(layers)
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "argument"),
-    [
-        ({"y": STEP_LABELS[:, :-1]}, ValueError, "y"),
-        ({"y": LABELS}, ValueError, "y"),
-        ({"y": STEP_LABELS + 1}, ValueError, "y"),
-        ({"y": STEP_LABELS * 1.0}, TypeError, "y"),
-        ({"X": X}, TypeError, "X"),
-        ({"X": TOKENS[0]}, ValueError, "X"),
-        ({"X": TOKENS + 1}, ValueError, "X"),
-        ({"X": -TOKENS}, ValueError, "X"),
-        ({"lengths": LENGTHS - 1}, ValueError, "lengths"),
-        ({"standardize": True}, ValueError, "standardize"),
-        ({"truncate": 0}, ValueError, "truncate"),
-        ({"truncate": 2.0}, TypeError, "truncate"),
-        ({"validation": (X, STEP_LABELS)}, TypeError, "validation X"),
-        ({"validation": (TOKENS, LABELS)}, ValueError, "validation y"),
-    ],
-)
-def test_refused_fits_touch_nothing(options, error, argument):
-    net = cgru.Network([cgru.Embedding(V, 3), states(4), softmax()], seed=1)
-    with refuses(error, argument):
-        net.fit(**{"X": TOKENS, "y": STEP_LABELS} | options)
-    assert not net.layers[0].p
 
 
 def test_a_layer_of_ones_own_is_not_truncated():

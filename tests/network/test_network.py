@@ -221,11 +221,6 @@ def test_refused_chains():
         ({"seed": -1}, ValueError),
         ({"seed": 1.0}, TypeError),
         ({"seed": True}, TypeError),
-        ({"class_names": "abc"}, TypeError),
-        ({"class_names": [1, 2, 3]}, TypeError),
-        ({"class_names": ["a", "b"]}, ValueError),
-        ({"class_names": ["a", "b", "b"]}, ValueError),
-        ({"class_names": ["a", "b", "c"], "loss": "mean_squared_error"}, ValueError),
     ],
 )
 def test_refused_settings(options, error):

@@ -99,19 +99,3 @@ def test_predict_goes_on_until_it_is_reset():
         net.reset_states()
         pieces = [net.predict(X[:, :2]), net.predict(X[:, 2:])]
         np.testing.assert_allclose(np.concatenate(pieces, axis=1), plain.predict(X), rtol=1e-10, atol=1e-13)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, ["shuffle", "False", "True"]),
-        ({"shuffle": False, "batch_size": 3}, ["batch_size", "divisor of the 4 samples", "3"]),
-        ({"shuffle": False, "batch_size": 2, "truncate": 2}, ["truncate", "None", "2"]),
-    ],
-)
-def test_refused(options, words):
-    X, y = RNG.standard_normal((4, 5, 4)), RNG.standard_normal((4, 5, 2))
-    with pytest.raises(ValueError, match="stateful") as caught:
-        network(stateful=True).fit(X, y, epochs=1, **options)
-    for word in words:
-        assert word in str(caught.value)

@@ -172,27 +172,6 @@ def test_a_fit_with_groups_goes_on_from_its_checkpoint(tmp_path):
     assert same(weights(other), weights(whole))
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "argument"),
-    [
-        ({}, ValueError, "groups"),
-        ({"validation": (X, LABELS)}, ValueError, "groups"),
-        ({"validation": [(X, LABELS)]}, ValueError, "groups"),
-        ({"validation": 0.2, "groups": SUBJECTS[:5]}, ValueError, "groups"),
-        ({"validation": 0.2, "groups": [*SUBJECTS[1:], None]}, TypeError, "groups"),
-        ({"validation": 0.2, "groups": [np.nan] * 24}, ValueError, "groups"),
-        ({"validation": 0.2, "groups": np.zeros(24)}, ValueError, "validation"),
-        ({"validation": 0.2, "groups": LABELS}, ValueError, "groups"),
-    ],
-)
-def test_groups_that_a_fit_refuses(options, error, argument):
-    net = made()
-    with refuses(error, argument):
-        net.fit(X, LABELS, **{"groups": SUBJECTS, **options})
-    assert not net.head.p
-    assert net.history == []
-
-
 def test_batches_have_no_groups():
     with pytest.raises(ValueError, match=r"^groups: expected None beside batches"):
         made().fit([(X, LABELS)], groups=SUBJECTS)

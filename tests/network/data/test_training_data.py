@@ -1,7 +1,5 @@
 """Samples: what of them counts, and their pieces."""
 
-import re
-
 import network_cases
 import numpy as np
 import pytest
@@ -268,60 +266,6 @@ def test_balanced():
 
 
 ZEROS = np.zeros(24)
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        ({"sample_weight": SOME[:3]}, ValueError, "sample_weight: expected shape (24,), got (3,)"),
-        ({"sample_weight": 1.0}, ValueError, "sample_weight: expected shape (24,), got ()"),
-        ({"sample_weight": np.ones((24, 6))}, ValueError, "sample_weight: expected shape (24,), got (24, 6)"),
-        ({"sample_weight": ZEROS - 1}, ValueError, "sample_weight: expected finite numbers of at least 0, got -1.0"),
-        ({"sample_weight": ZEROS / 1e-9 + np.nan}, ValueError, "sample_weight: expected finite numbers"),
-        (
-            {"sample_weight": ZEROS + np.inf},
-            ValueError,
-            "sample_weight: expected finite numbers of at least 0, got inf",
-        ),
-        ({"sample_weight": ["a"] * 24}, TypeError, "sample_weight: expected real numbers"),
-        ({"sample_weight": ZEROS}, ValueError, "sample_weight: expected a number above 0 for one output at least"),
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "sample_weight: expected a number above 0"),
-        ({"class_weight": {3: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 3"),
-        ({"class_weight": {"a": 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 'a'"),
-        ({"class_weight": {True: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got True"),
-        ({"class_weight": {1: -1}}, ValueError, "class_weight[1]: expected a number of at least 0"),
-        ({"class_weight": {1: "a"}}, TypeError, "class_weight[1]: expected a number, got str"),
-        ({"class_weight": "even"}, TypeError, "class_weight: expected a dict, \"balanced\" or None, got 'even'"),
-        ({"class_weight": [1, 2, 3]}, TypeError, 'class_weight: expected a dict, "balanced" or None, got list'),
-        (
-            {"y": np.eye(3)[LABELS], "class_weight": "balanced"},
-            ValueError,
-            "class_weight: expected None where y is not",
-        ),
-        (
-            {"validation": (SAMPLES, np.eye(3)[LABELS]), "class_weight": {1: 2}},
-            ValueError,
-            "class_weight: expected None where validation y is not",
-        ),
-        (
-            {"validation": (SAMPLES, LABELS, None, SOME[:2])},
-            ValueError,
-            "validation sample_weight: expected shape (24,), got (2,)",
-        ),
-        ({"validation": (SAMPLES, LABELS, None, SOME, 1)}, ValueError, "validation: expected (X, y), (X, y, lengths)"),
-        (
-            {"validation": 0.5, "sample_weight": np.arange(24) == 3},
-            ValueError,
-            "sample_weight: expected some above 0 among what is set aside and among the others, got zeros",
-        ),
-    ],
-)
-def test_refused_weights_touch_nothing(options, error, words):
-    net = made()
-    with pytest.raises(error, match="^" + re.escape(words)):
-        net.fit(**{"X": SAMPLES, "y": LABELS} | options)
-    assert not net.layers[0].p
-    assert len(net.history) == 0
 
 
 def test_other_refused_weights():
