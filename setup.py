@@ -238,9 +238,10 @@ def translated(modules: list[Extension], **options: Any) -> list[Extension]:
 
 
 def mend_cython() -> None:
-    """Let a list comprehension that gets no memory for an item free it once; Cython 3.3.1 frees it twice.
+    """Let a list comprehension that gets no memory for an item free it once; Cython 3.3.0 and 3.3.1 free it twice.
 
-    `python -m fuzz allocations` then crashes in `update_parameters`.
+    `python -m fuzz allocations` then crashes in `update_parameters`. Cython 3.2.9 does not, but cannot compile constant
+    arrays as in core/backward.pyx.
     """
     try:
         append = UtilityCode.load_cached("ListCompAppendAndDecref", "Optimize.c")
