@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.table import GROUPED, Table, factorize
-from cgru.datasets.time_columns import ALONE, Times, common_formats, parse_iso
+from cgru.datasets.time_columns import ALONE, Times, common_formats, compact_form, parse_iso
 
 __all__ = [
     "check_order", "compound_id", "is_like", "likely_roles", "numbers_of", "refuse", "resolve_roles",
@@ -26,10 +26,11 @@ __all__ = [
 NAMES = {"id": ("id",), "time": ("time", "timestamp", "date"), "label": ("label", "target", "y", "class")}
 LIKELY = {
     "id": r"(.*[ _.-])?(id|nr|no|number|uuid|key)|subject|series|sequence|case|sample|session|patient|participant|"
-    r"person|user|unit|trial|recording|device|machine|engine|run|track|station|sensor|symbol|ticker|country|store|shop|"
+    r"person|user|unit|trial|record|recording|device|machine|engine|run|track|station|sensor|symbol|ticker|country|store|shop|"
     r"customer|vehicle|animal|plant|site|well|battery|cell|name",
     "time": r"(.*[ _.-])?(t|time|times|timestamp|ts|date|dates|datetime|day|days|hour|hours|minute|minutes|second|"
-    r"seconds|month|week|year|quarter|epoch|step|frame|tick|cycle|visit|wave|period|when)([ _.(\[-].*)?",
+    r"seconds|month|week|year|quarter|epoch|step|frame|tick|cycle|visit|wave|period|when|elapsed|duration)"
+    r"([ _.(\[-].*)?",
     "clock": r"time|hour|hours|hr|hh|minute|clock|time[ _]of[ _]day",
     "label": r"(.*[ _.-])?(label|labels|target|class|outcome|category|status|diagnosis|result|activity|state|failed|"
     r"died|event|response|grade|quality|y)",
@@ -247,7 +248,7 @@ def check_order(table: Table, how: Columns, codes: np.ndarray, times: Times | No
                 got = f"{name} begin again within one in {table.locate(_repeats(codes, counter))}"
                 raise ColumnsError("id", got, "sequences in which no counter restarts", {"id": more})
         if table.columns.time is None and (name := _unordered_time(table, how, codes)):
-            got = f"{name}, which decreases within a sequence"
+            got = f"{name}, which may be it"
             raise ColumnsError(
                 "time", got, "to know what tells the order of the steps", {"time": (name,), "sort": True}
             )
@@ -316,7 +317,7 @@ def _counter(table: Table, how: Columns, name: str) -> np.ndarray | None:
 
 
 def _unordered_time(table: Table, how: Columns, codes: np.ndarray) -> str | None:
-    """Return a feature that may be the time of rows in another order, or None.
+    """Return a feature that may be the time of rows in another order, or has dates such as 20240131, or None.
 
     It is called as times are, or counts the rows of each sequence, and has no value twice in one.
     """
@@ -328,6 +329,8 @@ def _unordered_time(table: Table, how: Columns, codes: np.ndarray) -> str | None
         order = np.lexsort((values, codes))
         steps, same = np.diff(values[order]), np.diff(codes[order]) == 0
         falls = ((np.diff(values[inside]) < 0) & (np.diff(codes[inside]) == 0)).any()
+        if same.any() and compact_form(values):
+            return name
         if falls and same.any() and (is_like(name, "time") or (steps[same] == 1).all()):
             return name
     return None
@@ -428,6 +431,7 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
         ids = [name for name in free if is_like(name, "id") and kinds[name] != "number"][:1]
         cure = {"wide": True} | ({"id": tuple(ids)} if ids and ids[0].casefold() != "id" else {})
         labels = [name for name in free if name not in ids and is_like(name, "label")]
+        labels += [name for name in free if name not in ids and kinds[name] == "text" and _may_tell_apart(table, name)]
         if how.label is None and labels and labels[0].casefold() not in NAMES["label"]:
             cure["label"] = (labels[0],)
         left = [name for name in free if kinds[name] != "number" and name not in (*ids, *labels)]
@@ -447,7 +451,11 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
         if likely := ([name for name in found if name in still] or found or still[-1:])[:1]:
             cure["label"] = tuple(likely)
     free = [name for name in free if name not in (*conventional, *cure.get("label", ()))]
-    several = [name for name in free if kinds[name] == "text" and _count(table, name) <= min(FEW, len(codes) // 2)]
+    several = [
+        name
+        for name in free
+        if kinds[name] == "text" and not is_like(name, "time") and _count(table, name) <= min(FEW, len(codes) // 2)
+    ]
     if several:
         cure["categories"] = {**(how.categories or {}), **dict.fromkeys(several, ())}
     left = [name for name in free if name not in several and
@@ -506,14 +514,17 @@ def _is_still(table: Table, name: str, codes: np.ndarray) -> bool:
 
 
 def _looks_wide(table: Table, free: Sequence[str], kinds: dict[str, str]) -> bool:
-    """Return whether most columns are called by numbers, as the steps of a wide table are, or no id repeats."""
-    numbered = [
-        name
-        for name in free
-        if re.search(r"\d+$", name) and kinds[name] == "number" and table.columns.header is not False
-    ]
-    stems = {re.sub(r"\d+$", "", name) for name in numbered}
-    return len(numbered) > max(3, len(free) / 2) and len(numbered) >= 3 * len(stems)
+    """Return whether most columns are called by numbers, as the steps of a wide table are, or all words differ."""
+    if table.columns.header is False:
+        return False
+    numbers = [name for name in free if kinds[name] == "number"]
+    numbered = [name for name in numbers if re.search(r"\d+$", name)]
+    stems = {re.sub(r"\d+(\.\d+)?$", "", name) for name in numbered}
+    if len(numbered) > max(3, len(free) / 2) and len(numbered) >= 3 * len(stems):
+        return True
+    words = [name for name in free if kinds[name] == "text" and not is_like(name, "label")]
+    are_different = bool(words) and all(_count(table, name) == len(table.frame) for name in words)
+    return are_different and len(numbers) >= 3 and not {"date", "clock"} & {*kinds.values()}
 
 
 def _likely_time_and_id(
@@ -529,7 +540,8 @@ def _likely_time_and_id(
             if name not in time and kinds[name] in ("text", "number") and _may_tell_apart(table, name)
             and not (is_like(name, "label") or is_like(name, "time"))
         ]  # fmt: skip
-        singles.sort(key=lambda names: (not is_like(names[0], "id"), kinds[names[0]] != "text"))
+        runs = {name: _has_runs(table, name) for (name,) in singles}
+        singles.sort(key=lambda names: (not is_like(names[0], "id"), not runs[names[0]], kinds[names[0]] != "text"))
         sure = [names for names in singles if is_like(names[0], "id") or kinds[names[0]] == "text"]
         pairs = itertools.combinations([names[0] for names in singles[:5]], 2)
         values = np.arange(rows)
@@ -543,11 +555,19 @@ def _likely_time_and_id(
     return (), ()
 
 
+def _has_runs(table: Table, name: str) -> bool:
+    """Return whether equal values of a column are in adjacent rows."""
+    codes = factorize([table.values(name)[0]])[1]
+    return bool(np.count_nonzero(np.diff(codes)) == codes.max())
+
+
 def _likely_times(free: Sequence[str], kinds: dict[str, str]) -> Iterator[tuple[str, ...]]:
     """Yield columns that may have the times: conventional ones, dates, these with a time of day, likely numbers."""
     dates, clocks = ([name for name in free if kinds[name] == kind] for kind in ("date", "clock"))
     hours = [name for name in free if kinds[name] == "number" and is_like(name, "clock")]
     yield from ((name,) for name in free if name.casefold() in NAMES["time"])
     yield from ((name,) for name in dates)
+    parts = [name for part in ("year", "month", "day") for name in free if name.strip().lower() == part]
+    yield from [tuple(parts)] if len(parts) > 1 else []
     yield from itertools.product(dates, clocks + hours)
     yield from ((name,) for name in free if is_like(name, "time") and kinds[name] in ("number", "clock"))

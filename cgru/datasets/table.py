@@ -315,10 +315,8 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
     import polars as pl
 
     text, notes = decode(path)
-    cells, lines, separator = split_cells(text, columns)
+    cells, lines = split_cells(text, columns)
     width = int(cells[:1].list.len()[0])
-    if separator == columns.decimal:
-        raise ColumnsError("decimal", repr(separator), "another sign than the one between the cells")
     names = [f"column_{i + 1}" for i in range(width)]
     if columns.header is not False:
         first = cells[0].to_list()

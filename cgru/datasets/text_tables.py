@@ -61,8 +61,8 @@ def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
             raise ValueError(f"expected text in UTF-8 or Windows-1252: {error}") from None
 
 
-def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray, str]:
-    """Split a text into cells; return (records (n,), lists of texts in Polars, their line numbers (n,), the separator).
+def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
+    """Split a text into cells; return (records (n,), lists of texts in Polars, their line numbers (n,)).
 
     Lines that `columns` leaves out, and records without a value, are left out. Raise ColumnsError unless all have as
     many cells as the first.
@@ -103,7 +103,7 @@ def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray, str]:
             cells = pl.concat([cells[:1], cells[1:].list.head(int(widths[0]))])
     elif (widths != widths[0]).any():
         raise _ragged(cells, widths, numbers, columns)
-    return cells, numbers, separator
+    return cells, numbers
 
 
 def kept_lines(columns: Columns, n: int) -> np.ndarray:

@@ -15,14 +15,14 @@ import numpy as np
 from cgru.datasets.columns import DURATION, ColumnsError
 from cgru.datasets.table import Table
 
-__all__ = ["Step", "Times", "common_formats", "infer_step", "parse_gap", "parse_iso", "read_times"]
+__all__ = ["Step", "Times", "common_formats", "compact_form", "infer_step", "parse_gap", "parse_iso", "read_times"]
 
 ISO = r"^[+-]?\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?$"
 OFFSET = r" ?(Z|UTC|[+-]\d\d:?\d\d)$"
 DATES = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%m/%d/%y",
     "%d/%m/%y", "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%Y.%m.%d", "%Y%m", "%m/%Y",
-    "%b %Y", "%Y-%b",
+    "%b %Y", "%Y-%b", "%Y %m", "%Y %m %d",
 )  # fmt: skip
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H", "%H.%M", "%H.%M.%S")
 ALONE = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
@@ -78,7 +78,7 @@ def read_times(table: Table, names: Sequence[str]) -> Times:
             raise _unreadable(table, names, texts, values, f"times in the form {how.time_format}")
         return Times(values, True, texts, not re.search("%[dDjFxcYyGsU]", how.time_format))
     if are_numbers:
-        form = _compact_form(numbers)
+        form = compact_form(numbers)
         if form:
             cure = {"time_format": form}
             raise ColumnsError("time_format", f"{texts[0]}, which looks like a date", "numbers that count", cure)
@@ -103,10 +103,12 @@ def _typed_times(table: Table, name: str, texts: np.ndarray) -> Times:
     return Times(cells.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy(), True, texts)  # of a time zone in UTC
 
 
-def _compact_form(numbers: np.ndarray) -> str:
+def compact_form(numbers: np.ndarray) -> str:
     """Return the format of numbers that are all dates such as 20240131 or 202401, or ""."""
-    for form, low, high in (("%Y%m%d", 19000101, 21001231), ("%Y%m", 190001, 210012)):
-        if not (numbers % 1).any() and ((numbers >= low) & (numbers <= high)).all() and len(np.unique(numbers)) > 1:
+    forms = (("%Y%m%d", 1), ("%Y%m", 0.01), ("%Y%m%d%H", 100), ("%Y%m%d%H%M", 10_000), ("%Y%m%d%H%M%S", 1_000_000))
+    for form, size in forms:
+        low, high = 19000101 * size, 21001232 * size
+        if not (numbers % 1).any() and ((numbers >= low - 1) & (numbers < high)).all() and len(np.unique(numbers)) > 1:
             texts = [str(int(number)) for number in np.unique(numbers)]
             return "" if isinstance(_strptime(texts, form), str) else form
     return ""
