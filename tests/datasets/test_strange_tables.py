@@ -204,7 +204,7 @@ TABLES = {
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
     "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
         in range(M)]), {}, {"header", "wide"}, {"shape": (M, 6, 1), "value": lambda i, t: i * t % 5}),
-    "wide, names are months": (rows(("Region", *"Jan Feb Mar Apr".split(), "Class"), *[(f"r{i}", *range(i, i + 4),
+    "wide, names are months": (rows(("Region", *["Jan", "Feb", "Mar", "Apr"], "Class"), *[(f"r{i}", *range(i, i + 4),
         label(i)) for i in range(M)]), {}, {"wide", "ignore"}, {"value": lambda i, t: i + t}),
     "wide, names are wavelengths": (rows(("sample", *(f"{400 + 2 * t}.5" for t in range(6)), "type"), *[(f"s{i}",
         *((i * t * t) % 7 for t in range(6)), label(i)) for i in range(M)]), {}, {"header", "wide", "id", "label"},
@@ -213,8 +213,8 @@ TABLES = {
         heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "label", "time_format"}, {}),
     "hours as numbers": (table(lambda t: f"20240131{t:02}", head=("machine", "stamp", *HEAD[2:])), PLAIN,
         {"time", "sort", "time_format"}, {}),
-    "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in range(M)
-        for t in range(S)]), {}, {"id", "label"}, {"shape": (M, S, 2), "value": lambda i, t: t}),
+    "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in
+        range(M) for t in range(S)]), {}, {"id", "label"}, {"shape": (M, S, 2), "value": lambda i, t: t}),
     "decimal commas in quotes": (table(write=lambda v: f'"{v}"'.replace(".", ",")), PLAIN, {"decimal"}, {}),
     "a stream": (rows(("t", "load", "state"), *[(t, t * 7 % 11, "ab"[t // 25 % 2]) for t in range(200)]), {"windows":
         (20, 10)}, {"time", "id", "label"}, {"shape": (None, 20, 1), "y": True}),
