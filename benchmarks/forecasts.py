@@ -165,8 +165,8 @@ def origins(n: int, horizon: int) -> list[int]:
 
 def summary(rows: list[Row]) -> None:
     """Print the geometric means of both ratios and how many exceed 1.1, in bold what falls short."""
-    beside = ("the rival that is best at the held-out origins", "the rival that was best before")
-    for what, ratios in zip(beside, np.array([row.ratios for row in rows]).T, strict=True):
+    rivals = ("the rival that is best at the held-out origins", "the rival that was best before")
+    for what, ratios in zip(rivals, np.array([row.ratios for row in rows]).T, strict=True):
         mean, most, many = np.exp(np.log(ratios).mean()), ratios.max(), int((ratios > 1.1).sum())
         goals = f"{report.bold(mean, mean > 1)} (goal: at most 1.0), largest {report.bold(most, most > 1.1)}"
         print(f"\nOver {what}: geometric mean {goals}, above 1.1: {many} of {len(rows)} (goal: 0)")
