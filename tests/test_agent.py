@@ -154,39 +154,6 @@ def test_the_gradient_of_an_update_is_that_of_the_stepped_policy(agent, gru, mon
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("task", ["Maze", "Bandit"])
-def test_environments_have_gymnasiums_interface(agent, task):
-    n = 50
-    env, rng = getattr(agent, task)(n), np.random.default_rng(0)
-    x, info = env.reset(seed=3)
-    assert (x.shape, x.dtype, info, env.num_envs) == ((n, env.features), np.float32, {}, n)
-    first, time, trail = x.copy(), np.zeros(n, int), []
-    for _ in range(2 * env.limit):
-        x, rewards, terminated, truncated, info = env.step(rng.integers(0, env.actions, n))
-        time += 1
-        assert (x.shape, x.dtype, rewards.shape) == ((n, env.features), np.float32, (n,))
-        assert terminated.dtype == truncated.dtype == bool
-        ended = terminated | truncated
-        assert not (terminated & truncated).any()
-        np.testing.assert_array_equal(truncated, (time == env.limit) & ~terminated)
-        assert bool(info) == ended.any()
-        if info:
-            np.testing.assert_array_equal(info["_final_obs"], ended)
-            np.testing.assert_array_equal(info["final_obs"][~ended], x[~ended])
-            assert (info["final_obs"][ended] != x[ended]).any(axis=1).all()
-            if task == "Bandit":
-                assert not x[ended].any()
-            else:
-                assert (abs(x[ended, 0]) == 1).all()
-        time[ended] = 0
-        trail.append(x)
-    assert ended.sum() < n or task == "Bandit"
-    again, rng = getattr(agent, task)(n), np.random.default_rng(0)
-    np.testing.assert_array_equal(again.reset(seed=3)[0], first)
-    for due in trail:
-        np.testing.assert_array_equal(again.step(rng.integers(0, env.actions, n))[0], due)
-
-
 def test_who_remembers_the_sign_earns_all_in_the_maze(agent):
     n = 500
     env = agent.Maze(n)
