@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 from cgru.core.clamp import held
 
@@ -36,26 +37,18 @@ def test_padding_is_not_looked_at():
 
 
 @pytest.mark.parametrize(
-    ("clamp", "error", "match"),
+    ("clamp", "error", "argument"),
     [
-        ([1], TypeError, "^clamp: expected a dict or None, got list$"),
-        ({"z": 1, "hh": 1}, ValueError, "^clamp: expected some of z, r, h, got 'hh'$"),
-        ({"z": "a"}, TypeError, r"^clamp\['z'\]: expected real numbers, got dtype <U1$"),
-        ({"r": 1j}, TypeError, r"^clamp\['r'\]: expected real numbers, got dtype complex128$"),
-        ({"h": [1, None]}, TypeError, r"^clamp\['h'\]: expected real numbers, got dtype object$"),
-        (
-            {"z": np.ones((3, 2))},
-            ValueError,
-            r"^clamp\['z'\]: expected a shape that broadcasts to \(m, s, u\), \(2, 3, 4\), got \(3, 2\)$",
-        ),
-        ({"z": np.ones((1, 2, 3, 4))}, ValueError, r"^clamp\['z'\]: expected a shape .*, got \(1, 2, 3, 4\)$"),
-        (
-            {"z": 1, "r": [[0], [np.inf], [np.inf]]},
-            ValueError,
-            r"^clamp\['r'\]: expected finite numbers, or NaN .* decides, got inf in sample 0, step 1, unit 0$",
-        ),
+        ([1], TypeError, "clamp"),
+        ({"z": 1, "hh": 1}, ValueError, "clamp"),
+        ({"z": "a"}, TypeError, "clamp['z']"),
+        ({"r": 1j}, TypeError, "clamp['r']"),
+        ({"h": [1, None]}, TypeError, "clamp['h']"),
+        ({"z": np.ones((3, 2))}, ValueError, "clamp['z']"),
+        ({"z": np.ones((1, 2, 3, 4))}, ValueError, "clamp['z']"),
+        ({"z": 1, "r": [[0], [np.inf], [np.inf]]}, ValueError, "clamp['r']"),
     ],
 )
-def test_what_does_not_fit_is_refused(clamp, error, match):
-    with pytest.raises(error, match=match):
+def test_what_does_not_fit_is_refused(clamp, error, argument):
+    with refuses(error, argument):
         held(clamp, SHAPE, None, np.dtype(float))

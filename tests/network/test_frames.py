@@ -1,7 +1,5 @@
 """Networks in which `Frames` change the number of steps: outputs, targets and weights are those of the frames."""
 
-import copy
-
 import numpy as np
 import pytest
 
@@ -227,30 +225,6 @@ def test_many_fits_are_those_of_each_alone():
 
 
 # --- kept ---
-
-
-def test_a_file_has_frames(tmp_path):
-    for frames in ((4,), (3, 1, False), (3, 2, (2, 1))):
-        for net in (made(*frames), cgru.Network([cgru.Frames(*frames), *made(2).layers], seed=0)):
-            net.make(X)
-            net.save(tmp_path / "model.npz")
-            loaded, copied = cgru.load(tmp_path / "model.npz"), copy.deepcopy(net)
-            for other in (loaded, copied):
-                assert repr(other.layers) == repr(net.layers)
-                np.testing.assert_array_equal(other.predict(X, LENGTHS), net.predict(X, LENGTHS))
-            assert loaded.features == net.features == E
-
-
-def test_quantised_networks_have_frames(tmp_path):
-    net = cgru.Network([cgru.Frames(2), *made(4, 3).layers], seed=0, dtype=np.float32)
-    net.make(X)
-    for kind in ("int8", "bfloat16"):
-        small = cgru.quantize(net, kind, calibration=X, lengths=LENGTHS)
-        A = net.predict(X, LENGTHS)
-        there = net.output_mask(X, LENGTHS)
-        assert np.abs(small.predict(X, LENGTHS) - A)[there].max() < 0.05
-        small.save(tmp_path / "small.npz")
-        np.testing.assert_array_equal(cgru.load(tmp_path / "small.npz").predict(X, LENGTHS), small.predict(X, LENGTHS))
 
 
 # --- refused ---

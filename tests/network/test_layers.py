@@ -423,22 +423,6 @@ def test_the_schedule_runs_over_the_pieces():
 # --- files ---
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("stack", [name for name in STACKS if name != "a layer of one's own"])
-def test_save_and_load(tmp_path, stack, dtype):
-    layers, inputs, y = STACKS[stack]()
-    net = cgru.Network(layers, seed=1, dtype=dtype)
-    net.fit(inputs, y, lengths=LENGTHS, epochs=1, batch_size=M, shuffle=False, standardize=inputs is X)
-    net.save(tmp_path / "model.npz")
-    twin = cgru.load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(twin.predict(inputs, LENGTHS), net.predict(inputs, LENGTHS))
-    assert list(map(repr, twin.layers)) == list(map(repr, net.layers))
-    assert [layer.trainable for layer in twin.layers] == [layer.trainable for layer in net.layers]
-    assert twin.features == net.features == (E if inputs is X else None)
-    again = cgru.load(tmp_path / "model.npz")
-    assert twin.fit(inputs, y, epochs=2).loss == again.fit(inputs, y, epochs=2).loss  # dropout too
-
-
 def test_layers_of_ones_own_are_not_saved(tmp_path):
     net = cgru.Network(STACKS["a layer of one's own"]()[0])
     net.predict(X)
