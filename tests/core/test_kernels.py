@@ -79,6 +79,11 @@ def test_activation_writes_no_more_than_it_is_given(level, n):
 @pytest.mark.parametrize(
     ("name", "dtype"), [(name, each) for name, kernel in KERNELS.items() for each in kernel.dtypes]
 )
+@pytest.mark.parametrize(
+    "level",
+    [kernels.levels()[0], *(pytest.param(each, marks=pytest.mark.slow) for each in kernels.levels()[1:])],
+    indirect=True,
+)
 def test_every_kernel_at_every_level(level, name, dtype):
     """Those of the list that `python -m benchmarks.kernels` tests and times."""
     found = dict(errors(KERNELS[name], level, dtype))

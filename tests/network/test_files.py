@@ -287,7 +287,7 @@ def test_newer_formats_and_variants(model):
         ({"0.Uz": np.array(3.0)}, ""),
         ({"2.W": np.zeros((5, 3), np.float32)}, "2.W: expected float64.* got float32"),
         ({"2.W": np.zeros((4, 3))}, "2.W: expected"),
-        ({"1.bz": np.zeros((1, 5), complex)}, "1.bz: expected.* got complex128"),
+        ({"1.bz": np.zeros((1, 5), complex)}, "1.bz: expected"),
         ({"3.W": np.zeros((5, 3))}, "too many, 3.W"),
         ({"mean": None}, "mean"),
         ({"scale": np.ones(4)}, "scale: expected"),

@@ -427,7 +427,7 @@ def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, floa
 def constant_scores(loss: losses.Loss, data: Data, judged: Data) -> tuple[float, float | None] | None:
     """Return loss and accuracy on `judged` of the constant outputs that fit `data` best; None if a y is constant."""
     (y, weights), (due, due_weights) = ([part.rows(each) for each in (part.y, part.weights)] for part in (data, judged))
-    if (y == y[:1]).all() or (due == due[:1]).all():
+    if y.ndim != due.ndim or (y == y[:1]).all() or (due == due[:1]).all():
         return None
     if y.ndim == 1:  # class numbers
         return 0.0, float(np.average(due == np.bincount(y, weights).argmax(), weights=due_weights))
