@@ -1,11 +1,12 @@
 """PyTorch's own GRU, run by these kernels: `import cgru.torch`, and nothing else of a program changes.
 
 `GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU and each cell of
-a model ours, those of users' subclasses, too; `restore(model)` undoes that, `restored(model)` for a `with` block. A
-call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, forward
-derivatives or `torch.func.grad` alone, in tracing, or in an export to ONNX.
+a model ours; `restore(model)` undoes that, `restored(model)` for a `with` block. A call that cannot run here is run by
+the parent's `forward`: on another device or dtype, under autocast, forward derivatives or `torch.func.grad` alone, in
+tracing, or in an export to ONNX.
 
-`GRU(...)(x, hx, resets=...)` begins anew where episodes do, and with `decay=` states fade; the parent has neither.
+`GRU(...)(x, hx, resets=...)` resets the states where episodes begin, and with `decay=` they fade. The parent has
+neither.
 
 Under `torch.func.vmap`, which refuses the parent, a `GRU` runs here: `vmap(grad(...))` gives gradients of each sample.
 `per_sample_gradients` gives those of one module, which opacus finds by itself.

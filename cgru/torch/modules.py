@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import operator
 import sys
-import warnings
 import weakref
 from collections.abc import Iterable
 from functools import partial
@@ -31,7 +30,6 @@ from cgru.torch.operators import (
     state_of,
     step,
 )
-from cgru.torch.subclasses import OURS
 
 __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
 
@@ -132,34 +130,6 @@ def private_gradients(module: GRU, parameters: list[Tensor], x: Tensor, of_outpu
     return [found.get(name) for name, _ in module.named_parameters()]
 
 
-def set_qconfig(module: nn.Module, qconfig: Any) -> None:
-    """Keep the setting that `torch.ao.quantization` gives each module; warn if it would have quantized PyTorch's own.
-
-    It looks for the class `torch.nn.GRU` itself in its `qconfig_dict`, and leaves ours in float without a word.
-    """
-    vars(module)["qconfig"] = qconfig
-    frame = sys._getframe()
-    while frame and "qconfig_dict" not in frame.f_locals:
-        frame = frame.f_back
-    parent = type(module).__mro__[1]
-    if frame and parent in OURS and (qconfig is not None or parent in frame.f_locals["qconfig_dict"]):
-        warnings.warn(
-            f"{type(module).__name__}: torch.ao.quantization leaves what cgru.torch.accelerate swapped in float;"
-            " call it inside `with cgru.torch.restored(model):`",
-            stacklevel=2,
-        )
-
-
-def get_qconfig(module: nn.Module) -> Any:
-    """Return that setting; AttributeError if there is none."""
-    if "qconfig" in vars(module):
-        return vars(module)["qconfig"]
-    raise AttributeError("qconfig")
-
-
-QCONFIG = property(get_qconfig, set_qconfig, lambda module: vars(module).pop("qconfig"))
-
-
 def computes_weights(module: nn.Module) -> bool:
     """Return whether a module is parametrized: PyTorch then computes weights more than once a call, which may count."""
     return bool(module._modules) and is_parametrized(module)
@@ -215,7 +185,6 @@ class GRU(nn.GRU):
     """
 
     __prepare_scriptable__ = parent_of
-    qconfig = QCONFIG
 
     def forward(
         self,
@@ -299,7 +268,6 @@ class GRUCell(nn.GRUCell):
     """
 
     __prepare_scriptable__ = parent_of
-    qconfig = QCONFIG
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """Run one step, as `torch.nn.GRUCell.forward` does, with its errors.
@@ -616,6 +584,3 @@ def per_sample_gradients(
 def data_of(value: Any) -> Any:
     """Return the data of packed steps; anything else as it is."""
     return value.data if isinstance(value, PackedSequence) else value
-
-
-OURS[nn.GRU], OURS[nn.GRUCell] = GRU, GRUCell

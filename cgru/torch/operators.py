@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
+ENOUGH = 256  # rows of a cell's steps whose products are computed at once
 CURE = "which only torch.nn.GRU has: run the model inside `with cgru.torch.restored(model):`"
 
 
@@ -129,20 +130,20 @@ class Run(torch.autograd.function._SingleLevelFunction):
 class CellWeights:
     """The weights of a cell, for all its steps in one graph of autograd.
 
-    Each step adds its rows, and the gradients of the weights are summed once, after the last step went back: a sum for
-    each step would take most of the time. The graph leads from each step to `anchor`, and from there to the weights.
+    Each step that goes back adds its rows to sums, and the gradients of the weights are returned once, after the last
+    of them: to add gradients at each step would take most of the time. The graph leads from each step to `anchor`, and
+    from there to the weights.
 
     Attributes:
         weights: weight_ih, weight_hh and the two biases, or None.
         state: what must not change while steps share this, by `state_of`.
-        steps: by the backward pass, since several may run at once, what `sum_products` takes of each step that went
-            back, or the gradients of its weights if a graph of them is made.
+        sums: a `Sums` for each backward pass, since several may run at once.
         anchor: an empty tensor; None: all weights are frozen.
     """
 
     def __init__(self, weights):
-        self.weights, self.state, self.steps = weights, state_of(weights), {}
-        self.anchor = SumOfSteps.apply(self.steps, *weights) if any(self.state[0]) else None
+        self.weights, self.state, self.sums = weights, state_of(weights), {}
+        self.anchor = SumOfSteps.apply(self.sums, *weights) if any(self.state[0]) else None
 
 
 def state_of(weights):
@@ -150,39 +151,61 @@ def state_of(weights):
     return [weight is not None and weight.requires_grad for weight in weights], weights[0].dtype
 
 
-def sum_products(x, h, d):
-    """Return the gradients of the four weights from rows of x, of states before, and of the gates (r, z, n, c).
+class Sums:
+    """The gradients of a cell's weights in one backward pass.
 
-    They are PyTorch's products: there are many rows of no order in time, which its libraries are made for.
+    They are PyTorch's products: rows have no order in time, and its libraries are made for many of them.
     """
-    u = h.shape[1]
-    weight_hh, bias = h.new_empty(3 * u, u), d.sum(0)
-    for of, to in ((d[:, : 2 * u], weight_hh[: 2 * u]), (d[:, 3 * u :], weight_hh[2 * u :])):
-        torch.mm(of.t(), h, out=to)
-    return d[:, : 3 * u].t() @ x, weight_hh, bias[: 3 * u], torch.cat((bias[: 2 * u], bias[3 * u :]))
+
+    def __init__(self):
+        self.steps, self.rows, self.found = [], 0, None
+
+    def add(self, x, h, d):
+        """Add rows of x (m, e), of states before (m, u), and of the gradients of the gates r, z, n and c (m, 4u)."""
+        self.steps.append((x, h, d))
+        self.rows += len(x)
+        if self.rows >= ENOUGH:
+            self.multiply()
+
+    def multiply(self):
+        """Add the products of all rows to the gradients."""
+        x, h, d = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*self.steps, strict=True))
+        self.steps, self.rows, u, first = [], 0, h.shape[1], self.found is None
+        if first:
+            self.found = d.new_empty(3 * u, x.shape[1]), d.new_empty(3 * u, u), d.new_zeros(4 * u)
+        of_x, of_h, biases = self.found
+        reset_update, of_c = d[:, : 2 * u], d[:, 3 * u :]
+        for to, a, b in ((of_x, d[:, : 3 * u], x), (of_h[: 2 * u], reset_update, h), (of_h[2 * u :], of_c, h)):
+            torch.addmm(to, a.t(), b, beta=0 if first else 1, out=to)
+        biases += d.sum(0)
+
+    def gradients(self):
+        """Return those of the four weights; the steps of a graph, which has second derivatives, have their own."""
+        if torch.is_grad_enabled():
+            return [sum(each[1:], each[0]) for each in zip(*self.steps, strict=True)]
+        if self.steps:
+            self.multiply()
+        of_x, of_h, biases = self.found
+        u = of_h.shape[1]
+        return of_x, of_h, biases[: 3 * u], torch.cat((biases[: 2 * u], biases[3 * u :]))
 
 
 class SumOfSteps(torch.autograd.function._SingleLevelFunction):
     """The gradients of a cell's weights over all its steps."""
 
     @staticmethod
-    def forward(ctx, steps, *weights):
+    def forward(ctx, sums, *weights):
         """Return the `anchor` of `CellWeights`."""
-        ctx.steps, ctx.weights = steps, weights
+        ctx.sums = sums
         ctx.set_materialize_grads(False)
         return weights[0].new_empty(0)
 
     @staticmethod
     def backward(ctx, _):
         """Return the gradients of the weights of the steps that went back."""
-        steps = ctx.steps.pop(torch._C._current_graph_task_id(), None)
-        if steps is None:
-            found = [None] * 4
-        elif torch.is_grad_enabled():
-            found = [sum(each[1:], each[0]) for each in zip(*steps, strict=True)]
-        else:
-            found = sum_products(*(torch.cat(each) for each in zip(*steps, strict=True)))
-        return None, *(value if needed else None for value, needed in zip(found, ctx.needs_input_grad[1:], strict=True))
+        sums = ctx.sums.pop(torch._C._current_graph_task_id(), None)
+        found, needs = sums.gradients() if sums else [None] * 4, ctx.needs_input_grad[1:]
+        return None, *(value if needed else None for value, needed in zip(found, needs, strict=True))
 
 
 class Step(torch.autograd.function._SingleLevelFunction):
@@ -192,9 +215,14 @@ class Step(torch.autograd.function._SingleLevelFunction):
     def forward(ctx, x, h0, anchor, shared):
         """Return the states (m, u), and save what a backward reads; `shared` is a `CellWeights`, `anchor` its own."""
         match_threads()
-        state, caches = runs.step(x, h0, *shared.weights, True)
-        ctx.shared, ctx.fresh, ctx.shape = shared, h0 is None, x.shape
-        ctx.save_for_backward(x if ctx.needs_input_grad[2] else None, *shared.weights[:2], caches)
+        weights, of_weights = shared.weights, ctx.needs_input_grad[2]
+        if h0 is None:
+            h0 = x.new_zeros((len(x), weights[1].shape[1]))
+        elif not of_weights:  # PyTorch then saves neither x nor h0, so both may change
+            h0 = h0.clone()
+        state, caches = runs.step(x, h0, *weights, True)
+        ctx.shared, ctx.shape = shared, x.shape
+        ctx.save_for_backward(x if of_weights else None, h0, *weights[:2], caches)
         return state
 
     @staticmethod
@@ -202,19 +230,24 @@ class Step(torch.autograd.function._SingleLevelFunction):
         """Return the gradients of x and h0; leave those of the weights to `SumOfSteps`."""
         check_one_at_a_time(dstate)
         (of_x, of_h0, of_weights, _), shared = ctx.needs_input_grad, ctx.shared
-        x, *weights, caches = ctx.saved_tensors
-        of_weights = of_weights and torch._C._will_engine_execute_node(shared.anchor.grad_fn)
+        x, h0, *weights, caches = ctx.saved_tensors
+        sums = None
+        if of_weights and torch._C._will_engine_execute_node(shared.anchor.grad_fn):
+            sums = shared.sums.setdefault(torch._C._current_graph_task_id(), Sums())
         if torch.is_grad_enabled():
-            given = weights[0].new_empty(()).expand(1, *ctx.shape) if x is None else x[None]
-            flags = (len(dstate), False, ctx.fresh, of_x, of_h0, of_weights)
-            step = backward(None, dstate, given, *weights, None, caches.as_strided((caches.numel(),), (1,)), *flags)
-            dx, dh0 = step.pop(0)[0] if of_x else None, step.pop(0) if of_h0 else None
-        else:
-            match_threads()
-            dx, dh0, gates = runs.step_backward(dstate, *weights, caches, of_x, of_h0)
-            step = x, caches[0], gates
-        if of_weights:
-            shared.steps.setdefault(torch._C._current_graph_task_id(), []).append(step)
+            x = weights[0].new_empty(()).expand(ctx.shape) if x is None else x
+            every = torch.cat((h0.expand(2, *h0.shape), caches)).detach()
+            every = every if caches.stride(2) == 1 else every.transpose(1, 2)
+            flags = (len(dstate), False, False, of_x, of_h0, sums is not None)
+            due = backward(None, dstate, x[None], *weights, None, every.reshape(-1), *flags)
+            dx, dh0 = due.pop(0)[0] if of_x else None, due.pop(0) if of_h0 else None
+            if sums:
+                sums.steps.append(due)
+            return dx, dh0, None, None
+        match_threads()
+        dx, dh0, gates = runs.step_backward(dstate, h0, *weights, caches, of_x, of_h0)
+        if sums:
+            sums.add(x, h0, gates)
         return dx, dh0, None, None
 
 

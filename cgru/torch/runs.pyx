@@ -95,9 +95,9 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
 
 
 def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):
-    """Run one step of x (m, e), without checks; return the states (m, u), and the caches (6, m, u) with `keep`.
+    """Run one step of x (m, e), without checks; return the states (m, u) and, with `keep`, the caches (4, m, u).
 
-    The first of the caches are the states before the step.
+    The caches are hh, z, r and c.
     """
     x, h0 = contiguous_rows(x), contiguous_rows(h0)
     cdef cgru_call call = step_call(x, weight_ih, weight_hh)
@@ -107,29 +107,27 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):
     _biases, state, caches = set_biases(&w, bias_ih, bias_hh, call.u, k.size), x.new_empty((call.m, call.u)), None
     call.X, call.h0, call.h = as_array(x), as_array(h0), as_array(state)
     if keep:
-        caches = rows_of(&call, x, 6, call.u)
-        set_caches(&call, caches, None, k.size)
-        set_first_state(&call, k)
-        call.last = as_array(state)
+        caches = rows_of(&call, x, 4, call.u)
+        set_step_caches(&call, caches, k.size)
     execute(&call, &w, k, FORWARD)
     return state, caches
 
 
-def step_backward(dstate, weight_ih, weight_hh, caches, bint of_x, bint of_h0):
+def step_backward(dstate, h0, weight_ih, weight_hh, caches, bint of_x, bint of_h0):
     """Go back one step from dL/d(state); return dL/dx and dL/dh0, None if not requested, and those of the gates.
 
     The last are dr_, dz_, dhh_ and dc in the columns of one tensor (m, 4u).
     """
-    dstate = contiguous_rows(dstate)
+    dstate, h0 = contiguous_rows(dstate), contiguous_rows(h0)
     cdef cgru_call call = step_call(dstate, weight_ih, weight_hh)
     cdef const cgru_kernels *k = kernels(dstate.element_size())
     cdef cgru_weights w
     set_weights(&w, weight_ih, weight_hh, call.u, k.size)
-    set_caches(&call, caches, None, k.size)
+    set_step_caches(&call, caches, k.size)
     dx = dstate.new_empty((call.m, call.e)) if of_x else None
     dh0 = dstate.new_empty((call.m, call.u)) if of_h0 else None
     gates = rows_of(&call, dstate, 1, 4 * call.u)[0]
-    call.h0, call.dX, call.last = as_array(dstate), as_array(dx), as_array(dh0)
+    call.hp, call.h0, call.dX, call.last = as_array(h0), as_array(dstate), as_array(dx), as_array(dh0)
     cdef cgru_array one = cgru_array(address(gates), gates.stride(0), 0, gates.stride(1))
     cdef Py_ssize_t width = call.u * one.column * k.size
     call.dr_, call.dz_, call.dhh_, call.dc = one, one, one, one
@@ -495,6 +493,15 @@ cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
     call.r, call.c = cache_array(call, free + 2 * call.s * step), cache_array(call, free + 3 * call.s * step)
     if has_gradient(decay):
         call.hp = cache_array(call, free + 4 * call.s * step)
+    return 0
+
+
+cdef int set_step_caches(cgru_call *call, caches, int size) except -1:
+    """Point the call of one step to its caches."""
+    cdef char *free = address(caches)
+    cdef Py_ssize_t one = call.m * call.u * size
+    call.hh, call.z = cache_array(call, free), cache_array(call, free + one)
+    call.r, call.c = cache_array(call, free + 2 * one), cache_array(call, free + 3 * one)
     return 0
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from cgru.torch.modules import calls_here
-from cgru.torch.subclasses import OURS, class_for, is_derived, reason_to_leave
+from cgru.torch.modules import GRU, GRUCell, calls_here
 
 __all__ = ["Row", "Swapped", "accelerate", "exchange", "restore", "restored"]
 
+OURS: dict[type, type] = {nn.GRU: GRU, nn.GRUCell: GRUCell}
 NAME = re.compile("GRU|Gru(?![a-z])")  # of a class that may be a GRU
 
 
@@ -76,21 +78,24 @@ class Swapped(NamedTuple):
     __repr__ = __str__
 
 
-def accelerate(model: nn.Module) -> Swapped:
+def accelerate(model: nn.Module, also: Iterable[type] = ()) -> Swapped:
     """Have every `torch.nn.GRU` and `GRUCell` of a model, or the model itself, run here.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
-    touched. A subclass of a user's is swapped, too, if its `forward` calls `super().forward` and no other method of it
-    touches weights. Parametrized modules and all others are left, each with the reason.
+    touched. Parametrized modules and all others are left, each with the reason.
+
+    A subclass is swapped if it is in `also`, or if it declares `runs_on_cgru = True` in its own body. Its `forward`
+    then has to call `super().forward`, which runs here, and its weights have to be its parameters.
 
     Args:
         model: the model, which is changed in place.
+        also: subclasses of `torch.nn.GRU` or `GRUCell` to be swapped, too; each class alone, not what derives from it.
 
     Returns:
         A `Swapped`: which modules were changed, which were left and why, and what runs their calls.
 
     Raises:
-        TypeError: the model is no module; nothing is changed.
+        TypeError: the model is no module, or `also` has something else than such subclasses; nothing is changed.
 
     Examples:
         >>> import torch
@@ -102,7 +107,11 @@ def accelerate(model: nn.Module) -> Swapped:
         >>> torch.allclose(module(torch.ones(6, 2, 3))[0], output, atol=1e-6)
         True
     """
-    return _swap(model, _accelerated)
+    also = (also,) if isinstance(also, type) else tuple(also)
+    for kind in also:
+        if not (isinstance(kind, type) and issubclass(kind, tuple(OURS))):
+            raise TypeError(f"also: expected subclasses of torch.nn.GRU or torch.nn.GRUCell, got {kind!r}")
+    return _swap(model, partial(_accelerated, also=also))
 
 
 def restore(model: nn.Module) -> Swapped:
@@ -160,7 +169,7 @@ def restored(model: nn.Module) -> Iterator[nn.Module]:
         yield model
     finally:
         for module, kind in changed:
-            if _accelerated(module) is kind:
+            if kind.__mro__[1] is type(module):
                 object.__setattr__(module, "__class__", kind)
 
 
@@ -174,8 +183,8 @@ def exchange(
     `describe` makes the row of a module that was of a class before and is left for a reason, or None.
     """
     swapped, left, rows = [], {}, {}
-    for name, module in modules:
-        kind, due = type(module), choose(module)
+    for name, module, due in [(name, module, choose(module)) for name, module in modules]:
+        kind = type(module)
         if isinstance(due, type):
             object.__setattr__(module, "__class__", due)
             swapped.append(name)
@@ -198,16 +207,71 @@ def _check(model: nn.Module) -> nn.Module:
     return model
 
 
-def _accelerated(module: nn.Module) -> type | str:
+def _accelerated(module: nn.Module, also: tuple[type, ...]) -> type | str:
     """Return the class that runs here for a module, why there is none, or "" if the module is no GRU or runs here."""
     kind = type(module)
     if not isinstance(module, tuple(OURS)):
         return _reason_of_foreign(module)
     if _is_ours(kind):
         return ""
-    if isinstance(module, tuple(OURS.values())):
-        return "derives from cgru.torch's class itself"
-    return reason_to_leave(module) or class_for(kind)
+    if is_parametrized(module) or isinstance(module, tuple(OURS.values())):
+        return _reason_of_derived(module)
+    if kind not in OURS and kind not in also and not vars(kind).get("runs_on_cgru"):
+        return f"a subclass: also=[{kind.__name__}] swaps it, if it calls super().forward with its own parameters"
+    if "forward" in vars(module):
+        return "its forward was replaced on the object"
+    return _class_for(kind) if _has_own_weights(module) else "its _flat_weights are not its parameters"
+
+
+def _has_own_weights(module: Any) -> bool:
+    """Return whether the weights that PyTorch's forward reads are the attributes of these names, which ours reads."""
+    if isinstance(module, nn.RNNCellBase):
+        return True
+    module._update_flat_weights()  # as each call of it begins
+    names = module._flat_weights_names
+    return all(a is getattr(module, name, None) for a, name in zip(module._flat_weights, names, strict=True))
+
+
+# --- classes over subclasses: Own(nn.GRU) becomes one with the bases (Own, cgru.torch.GRU) ---
+# Python then finds our `forward` behind the methods of Own and before PyTorch's, wherever `super()` is called.
+
+
+def _class_for(kind: type) -> type:
+    """Return the class that runs here for PyTorch's own or a subclass of it; made once, while it is used."""
+    if kind in OURS:
+        return OURS[kind]
+    for each in type.__subclasses__(kind):
+        if _is_derived(each):
+            return each
+    body = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__, "__slots__": ()}
+    parent = next(parent for parent in OURS if issubclass(kind, parent))
+    return type(kind)(kind.__name__, (kind, OURS[parent]), body | {"__reduce_ex__": _reduce})
+
+
+def _is_derived(kind: type) -> bool:
+    """Return whether `_class_for` made this class over a user's."""
+    return vars(kind).get("__reduce_ex__") is _reduce
+
+
+def _reduce(module: Any, protocol: int) -> Any:
+    """Pickle or copy a module as its user's class does, and have the class changed again afterwards."""
+    kind = next(each for each in type(module).__mro__ if _is_derived(each))
+    reduced = super(kind, module).__reduce_ex__(protocol)
+    if not _is_derived(type(module)) or isinstance(reduced, str):
+        return reduced
+    own, (make, arguments, *rest) = kind.__mro__[1], reduced
+    make, *arguments = (own if each is kind else each for each in (make, *arguments))
+    return _rebuild, (make, *arguments), *rest
+
+
+def _rebuild(make: Any, *arguments: Any) -> Any:
+    """Make a module of a user's class and have it run here."""
+    module = make(*arguments)
+    object.__setattr__(module, "__class__", _class_for(type(module)))
+    return module
+
+
+# --- what a swap decides ---
 
 
 def _restored(module: nn.Module) -> type | str:
@@ -215,12 +279,19 @@ def _restored(module: nn.Module) -> type | str:
     kind = type(module)
     if _is_ours(kind):
         return kind.__mro__[1]
-    return "derives from cgru.torch's class itself" if isinstance(module, tuple(OURS.values())) else ""
+    return _reason_of_derived(module) if isinstance(module, tuple(OURS.values())) else ""
+
+
+def _reason_of_derived(module: nn.Module) -> str:
+    """Return why a module stays as it is that is parametrized, or whose class derives from ours."""
+    if is_parametrized(module):
+        return "parametrized: its weights are computed at each call"
+    return "derives from cgru.torch's class itself"
 
 
 def _is_ours(kind: type) -> bool:
     """Return whether `accelerate` gives modules this class."""
-    return kind in OURS.values() or is_derived(kind)
+    return kind in OURS.values() or _is_derived(kind)
 
 
 def _reason_of_foreign(module: Any) -> str:
@@ -250,5 +321,7 @@ def _row(module: Any, kind: type, reason: str | None) -> Row:
         dtype += f" on {weight.device}"
     name = kind.__qualname__ if kind in OURS or kind in OURS.values() else f"{kind.__module__}.{kind.__qualname__}"
     ours = isinstance(module, tuple(OURS.values()))
-    calls = calls_here(module, weight) if ours else "PyTorch's" if reason is None else f"left: {reason}"
+    calls = "PyTorch's" if reason is None else f"left: {reason}"
+    if ours and not is_parametrized(module):
+        calls = calls_here(module, weight)
     return Row(name, base.extra_repr(module) if base else "", dtype, calls)

@@ -16,9 +16,15 @@ torch = pytest.importorskip("torch", reason="no torch")
 from torch.nn.utils import parametrizations  # noqa: E402
 
 import cgru.torch  # noqa: E402
-from cgru.torch.subclasses import class_for, functions_in, is_derived, names_of  # noqa: E402
 
 GRU, CELL = torch.nn.GRU, torch.nn.GRUCell
+
+
+PARAMETRIZED = "parametrized: its weights are computed at each call"
+
+
+def accelerate(module):
+    return cgru.torch.accelerate(module, also=[] if type(module) in (GRU, CELL) else [type(module)])
 
 
 class Plain(GRU):
@@ -120,7 +126,7 @@ def test_numbers_are_the_class_s_own(kind, parents):
     module = kind(3, 5).double()
     x = torch.randn(400, 3).double() if issubclass(kind, CELL) else torch.randn(7, 2, 3).double()
     results = []
-    for swap in (None, cgru.torch.accelerate, cgru.torch.restore):
+    for swap in (None, accelerate, cgru.torch.restore):
         assert swap is None or swap(module).swapped == [""]
         parents.clear()
         module.zero_grad()
@@ -148,7 +154,7 @@ def parents(monkeypatch):
 def test_it_looks_like_its_class():
     module = Doubled.small()
     names, text, parameters = list(module.state_dict()), repr(module), list(module.parameters())
-    cgru.torch.accelerate(module)
+    accelerate(module)
     kind = type(module)
     assert (kind.__name__, kind.__qualname__, kind.__module__) == ("Doubled", "Doubled", __name__)
     assert kind.__doc__ == Doubled.__doc__
@@ -158,7 +164,7 @@ def test_it_looks_like_its_class():
     assert type(module.small()) is kind
     module.init_weights()
     other = Doubled(3, 5)
-    cgru.torch.accelerate(other)
+    accelerate(other)
     assert type(other) is kind
     assert kind.__mro__[:3] == (kind, Doubled, cgru.torch.GRU)
     assert issubclass(kind, Doubled)
@@ -168,7 +174,7 @@ def test_it_looks_like_its_class():
 def test_copies_and_files_run_here(kind):
     module, file = kind(3, 5), io.BytesIO()
     module.seen = [1]
-    cgru.torch.accelerate(module)
+    accelerate(module)
     torch.save({"model": torch.nn.Sequential(module)}, file)
     file.seek(0)
     x = torch.randn(400, 3) if kind is Own else torch.randn(7, 2, 3)
@@ -202,41 +208,35 @@ GLOBAL = Global(3, 5)
 
 def test_a_class_that_pickles_itself():
     module = Reducing(3, 5)
-    cgru.torch.accelerate(module)
+    accelerate(module)
     other = copy.deepcopy(module)
     assert type(other) is type(module) is not Reducing
     assert other.mark == 1
-    cgru.torch.accelerate(GLOBAL)
+    accelerate(GLOBAL)
     assert pickle.loads(pickle.dumps(GLOBAL)) is GLOBAL
     cgru.torch.restore(GLOBAL)
-
-
-def test_a_file_whose_class_has_changed_since(monkeypatch):
-    module = Plain(3, 5)
-    cgru.torch.accelerate(module)
-    file = pickle.dumps(module)
-    monkeypatch.setattr(Plain, "forward", lambda self, x: x, raising=False)
-    assert type(pickle.loads(file)) is Plain
 
 
 def test_a_subclass_of_the_class_that_runs_here():
     """As a parametrization makes one after the swap."""
     module = Doubled(3, 5)
-    cgru.torch.accelerate(module)
+    accelerate(module)
     x = torch.randn(7, 2, 3)
     parametrizations.weight_norm(module, "weight_hh_l0")
     other = copy.deepcopy(module)
     due = module(x)[0]
     torch.testing.assert_close(other(x)[0], due)
-    assert cgru.torch.accelerate(module).left == {"": "derives from cgru.torch's class itself"}
-    assert cgru.torch.restore(module).left == {"": "derives from cgru.torch's class itself"}
+    assert "left: parametrized" in str(accelerate(module))
+    assert cgru.torch.restore(module).left == {"": PARAMETRIZED}
     torch.nn.utils.parametrize.remove_parametrizations(module, "weight_hh_l0")
     assert cgru.torch.restore(module).swapped == [""]
     torch.testing.assert_close(module(x)[0], due)
     mine = type("Mine", (cgru.torch.GRU,), {})(3, 5)
-    assert cgru.torch.accelerate(mine).left == {"": "derives from cgru.torch's class itself"}
+    assert accelerate(mine).left == {"": "derives from cgru.torch's class itself"}
+    accelerated = Doubled(3, 5)
+    accelerate(accelerated)
     with pytest.raises(pickle.PicklingError):
-        pickle.dumps(type("Mine", (class_for(Doubled),), {})(3, 5))
+        pickle.dumps(type("Mine", (type(accelerated),), {})(3, 5))
 
 
 def test_local_classes_are_collected():
@@ -245,8 +245,8 @@ def test_local_classes_are_collected():
             pass
 
         module = Local(3, 5)
-        cgru.torch.accelerate(module)
-        assert is_derived(type(module))
+        accelerate(module)
+        assert type(module).__mro__[2] in (cgru.torch.GRU, cgru.torch.GRUCell)
         return weakref.ref(type(module)), weakref.ref(Local)
 
     seen = make()
@@ -257,7 +257,7 @@ def test_local_classes_are_collected():
 def test_other_ways_to_run_them():
     module, x = Doubled(3, 5), torch.randn(7, 2, 3)
     due = module(x)[0]
-    cgru.torch.accelerate(module)
+    accelerate(module)
     with pytest.raises(Exception, match=r"(?i)trac|bool|symbolic"):  # as without us: no leaf of a trace
         torch.fx.symbolic_trace(torch.nn.Sequential(module))
     for each in (module, copy.deepcopy(module)):
@@ -270,15 +270,15 @@ def test_other_ways_to_run_them():
 @pytest.mark.filterwarnings("ignore")
 def test_torch_jit_and_fx_take_them():
     module, x = PlainCell(3, 5), torch.randn(2, 3)
-    cgru.torch.accelerate(module)
+    accelerate(module)
     torch.testing.assert_close(torch.jit.script(torch.nn.Sequential(module))(x), module(x))
-    assert is_derived(type(module))
+    assert type(module).__mro__[2] in (cgru.torch.GRU, cgru.torch.GRUCell)
     module, x = Plain(3, 5), torch.randn(7, 2, 3)  # of which torch.jit compiles no subclass
-    cgru.torch.accelerate(module)
+    accelerate(module)
     traced = torch.fx.symbolic_trace(torch.nn.Sequential(module))
     assert torch.equal(traced(x)[0], module(x)[0])
     cell = Own(3, 5)
-    cgru.torch.accelerate(cell)
+    accelerate(cell)
     with pytest.raises(Exception, match=r"(?i)trac|bool|symbolic|proxy"):
         torch.fx.symbolic_trace(torch.nn.Sequential(cell))
 
@@ -286,120 +286,62 @@ def test_torch_jit_and_fx_take_them():
 # --- what is left ---
 
 
-def own(base=GRU, **body):
-    return type("Other", (base,), {"__module__": "mine", **body})
-
-
-class Registry(type):
-    pass
-
-
-def touching(self, x):
-    return [super(Plain, self).forward(x) for weight in [self.weight_hh_l0]]
-
-
-def renaming(self, name):
-    return lambda: getattr(self, f"bias_hh_l{name}")
-
-
-ASKS = "forward asks for its class, which would be another one"
-LEFT = {
-    "own forward": (own(forward=lambda self, x: self.norm(x)), "forward does not call super().forward"),
-    "a parent by name": (own(forward=lambda self, x: GRU.forward(self, x)), "forward does not call super().forward"),
-    "super alone": (own(forward=lambda self, x: super(Plain, self).other(x)), "forward does not call super().forward"),
-    "its class alone": (own(forward=lambda self, x: super(type(self), self).forward(x)), ASKS),
-    "its own class": (own(forward=lambda self, x: super(self.__class__, self).forward(x)), ASKS),
-    "its class in a helper": (
-        own(forward=lambda self, x: super(Plain, self).forward(self.half(x)), half=lambda self, x: type(self) is Plain),
-        ASKS,
-    ),
-    "no function": (own(forward=functools.partial(print)), "forward is no plain function"),
-    "reads weights": (own(forward=touching), "forward touches weight_hh_l0"),
-    "a string": (own(renamed=renaming), "renamed touches bias_hh_l"),
-    "flat": (own(reset_parameters=lambda self: self._flat_weights), "reset_parameters touches _flat_weights"),
-    "the dict": (own(mask=lambda self: self._parameters), "mask touches _parameters"),
-    "refreshes": (own(mask=lambda self: self._init_flat_weights()), "mask touches _init_flat_weights"),
-    "all weights": (own(mask=lambda self: self.all_weights), "mask touches all_weights"),
-    "a property": (own(w=property(None, lambda self, x: self.weight_ih_l0)), "w touches weight_ih_l0"),
-    "a class method": (own(w=classmethod(lambda self: self.weight_ih_l0)), "w touches weight_ih_l0"),
-    "a cached one": (own(w=functools.cached_property(lambda self: self.bias_ih_l0)), "w touches bias_ih_l0"),
-    "a partial": (own(w=functools.partialmethod(lambda self: self.bias_ih_l0)), "w touches bias_ih_l0"),
-    "in a decorator": (own(w=twice(lambda self, x, hx: self.weight_ih_l0)), "w touches weight_ih_l0"),
-    "a weight": (own(weight_hh_l0=3), "weight_hh_l0 stands for weights"),
-    "all attributes": (own(__getattribute__=lambda self, name: 3), "__getattribute__ stands for weights"),
-    "its own checks": (own(check_input=lambda self, x, sizes: None), "check_input is not called here"),
-    "a base": (own(own(check_hidden_size=print)), "check_hidden_size is not called here"),
-    "behind": (type("Other", (GRU, own(object, f=renaming)), {}), "f touches bias_hh_l"),
-    "a cell": (own(CELL, forward=lambda self, x: self.weight_hh), "forward does not call super().forward"),
-}
-
-
-@pytest.mark.parametrize("case", LEFT)
-def test_left_with_the_reason(case):
-    kind, reason = LEFT[case]
-    module = GRU(3, 5) if issubclass(kind, GRU) else CELL(3, 5)
-    object.__setattr__(module, "__class__", kind)
-    if case != "all attributes":
-        assert cgru.torch.accelerate(module).left == {"": f"mine.Other.{reason}"}
-        assert type(module) is kind
-    else:
-        assert cgru.torch.subclasses.reason_of_class(kind, GRU) == f"mine.Other.{reason}"
-
-
 class Hooked(GRU):
+    runs_on_cgru = True
+
     def __init_subclass__(cls, **options):
         raise AssertionError
 
 
-class Made(GRU, metaclass=Registry):
+class Declared(GRU):
+    runs_on_cgru = True
+
+
+class OverDeclared(Declared):
     pass
 
 
-@pytest.mark.parametrize("kind", [Hooked, Made])
-def test_classes_that_watch_their_subclasses(kind):
-    assert cgru.torch.accelerate(kind(3, 5)).left == {"": "its subclasses are made by code of its own"}
+def test_subclasses_are_swapped_on_request():
+    model = torch.nn.ModuleList([GRU(3, 5), Plain(3, 5), Doubled(3, 5), Declared(3, 5), OverDeclared(3, 5), Own(3, 5)])
+    found = cgru.torch.accelerate(model)
+    assert found.swapped == ["0", "3"]
+    assert all(
+        name in found.left[i] for i, name in zip("1245", ("Plain", "Doubled", "OverDeclared", "Own"), strict=True)
+    )
+    assert "also=[Doubled]" in str(found)
+    assert cgru.torch.accelerate(model, also=Doubled).swapped == ["2"]
+    assert cgru.torch.accelerate(model, also=(each for each in (Own, Plain))).swapped == ["1", "5"]
+    with cgru.torch.restored(model):
+        assert [type(each) for each in model][:4] == [GRU, Plain, Doubled, Declared]
+    assert isinstance(model[2], cgru.torch.GRU)
+    assert cgru.torch.restore(model).swapped == list("01235")
+
+
+@pytest.mark.parametrize("also", [[torch.nn.LSTM], ["Plain"], [Plain(3, 5)], torch.nn.Module])
+def test_what_cannot_be_swapped_is_refused(also):
+    model = torch.nn.Sequential(GRU(3, 5))
+    with pytest.raises(TypeError, match=r"^also: "):
+        cgru.torch.accelerate(model, also=also)
+    assert type(model[0]) is GRU
+
+
+def test_an_error_changes_nothing():
+    model = torch.nn.ModuleList([GRU(3, 5), Hooked(3, 5)])
+    with pytest.raises(AssertionError):
+        cgru.torch.accelerate(model)
+    assert type(model[0]) is GRU
 
 
 def test_modules_that_are_unlike_their_class():
     module = GRU(3, 5)
     module.forward = module.forward
-    assert cgru.torch.accelerate(module).left == {"": "its forward was replaced on the object"}
+    assert accelerate(module).left == {"": "its forward was replaced on the object"}
     for module in (GRU(3, 5), Plain(3, 5)):
         module._flat_weights[1] = module._flat_weights[1] * 2
-        assert cgru.torch.accelerate(module).left == {"": "its _flat_weights are not its parameters"}
+        assert accelerate(module).left == {"": "its _flat_weights are not its parameters"}
     module = GRU(3, 5)
     module._parameters["weight_hh_l0"] = torch.nn.Parameter(torch.zeros(15, 5))  # which PyTorch takes over
-    assert cgru.torch.accelerate(module).swapped == [""]
+    assert accelerate(module).swapped == [""]
     for module in (Plain(3, 5), Own(3, 5)):
         parametrizations.spectral_norm(module, "weight_hh_l0" if isinstance(module, GRU) else "weight_hh")
-        assert cgru.torch.accelerate(module).left == {"": "parametrized: its weights are computed at each call"}
-
-
-class Odd:
-    @property
-    def func(self):
-        raise AssertionError
-
-
-def test_names_and_functions():
-    assert [each.__name__ for each in functions_in(property(touching, renaming))] == ["renaming", "touching"]
-    assert "bias_hh_l" in names_of(staticmethod(renaming))
-    assert names_of(3) == set()
-
-    def again(self, other=Odd()):  # noqa: B008
-        return again, odd
-
-    odd = Odd()
-    assert list(functions_in(again)) == [again]
-    assert {"AssertionError"} == names_of(Odd.func)
-
-
-def test_an_init_may_look_at_all_weights():
-    """What it does with them is seen in the module."""
-
-    class Counting(torch.nn.GRU):
-        def __init__(self, *sizes):
-            super().__init__(*sizes)
-            self.count = len(self._flat_weights)
-
-    assert cgru.torch.accelerate(torch.nn.Sequential(Counting(3, 2))).swapped == ["0"]
+        assert accelerate(module).left == {"": PARAMETRIZED}

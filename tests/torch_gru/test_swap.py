@@ -9,7 +9,7 @@ ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 
 
 class Own(torch.nn.GRU):
-    pass
+    runs_on_cgru = True
 
 
 class Model(torch.nn.Module):
@@ -195,23 +195,11 @@ def test_what_is_replaced_inside_stays():
 
 
 @pytest.mark.filterwarnings("ignore:.*(deprecated|torchao|quantized tensor)")
-def test_quantizing_warns_and_works_inside_restored():
+def test_quantizing_works_inside_restored():
     model, quantize = Model().requires_grad_(False), torch.ao.quantization.quantize_dynamic
     del model.bound
     cgru.torch.accelerate(model)
-    with pytest.warns(UserWarning, match=r"^GRU: torch.ao.quantization leaves .* in float; .*restored\(model\):`$"):
-        done = quantize(model, {torch.nn.GRU})
-    assert type(done.first) is cgru.torch.GRU
-    assert not hasattr(done.first, "qconfig")
-    with pytest.warns(UserWarning, match="^GRUCell: "):
-        quantize(model, {torch.nn.GRUCell})
-    with pytest.warns(UserWarning, match="^GRU: "):
-        quantize(model, {"first": torch.ao.quantization.default_dynamic_qconfig})
-    quantize(model, {torch.nn.Linear})
-    model.first.qconfig = None  # by someone else
-    with pytest.raises(AttributeError):
-        _ = model.second[0].qconfig
-    del model.first.qconfig
+    assert type(quantize(model, {torch.nn.GRU}).first) is cgru.torch.GRU
     with cgru.torch.restored(model):
         done = quantize(model, {torch.nn.GRU})
     assert type(done.first) is torch.ao.nn.quantized.dynamic.GRU
