@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(items):
     each test function of FIRST once, with the first of its cases that is neither slow nor nightly, every tenth of the
     other files but for those in ONCE, and the files in WHOLE.
     """
+    if changing := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"a name with an address is another one in each process: {changing[0]}")
     functions, seen = {}, Counter()
     for item in items:
         functions.setdefault(item.nodeid.partition("[")[0], []).append(item)

@@ -194,7 +194,7 @@ def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
         np.testing.assert_array_equal(memory, before)
 
 
-@pytest.mark.parametrize("make", [cgru.GRU, partial(cgru.GRU, learn_h0=True, **SWISH), cgru.GRUD], ids=str)
+@pytest.mark.parametrize("make", [cgru.GRU, partial(cgru.GRU, learn_h0=True, **SWISH), cgru.GRUD])
 @pytest.mark.parametrize("name", ["lengths", "h0", "resets", "decay", "times", "masks"])
 def test_a_pass_keeps_copies_of_small_arrays(make, name):
     rng, layer = np.random.default_rng(0), make(4, rng=0)
