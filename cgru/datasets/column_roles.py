@@ -35,6 +35,7 @@ LIKELY = {
     "label": r"(.*[ _.-])?(label|labels|target|class|outcome|category|status|diagnosis|result|activity|state|failed|"
     r"died|event|response|grade|quality|y)",
 }
+MOST_JUDGED = 300  # columns, up to which likely roles are looked for
 SAMPLE = 200  # different cells by which a column is judged
 FEW = 20  # at most so many different words may be classes or categories
 
@@ -425,6 +426,9 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     """Return likely options for the columns that have no role, by their names and values; {} if none is needed."""
     taken = {name for role in ROLES for name in getattr(how, role) or ()}
     free = [name for name in table.names if name not in {*taken, table.nested}]
+    if len(free) > MOST_JUDGED:
+        numbered = sum(re.search(r"\d$", name) is not None for name in free)
+        return {"wide": True} if how.id is None and 2 * numbered > len(free) else {}
     kinds = {name: _kind(table, name) for name in free}
     cure: dict[str, Any] = {}
     if how.id is None and _looks_wide(table, free, kinds):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
 LINES = (".jsonl", ".ndjson")
 MANY = 20  # at most so many different integers are surely classes
-ROUNDS = 12  # of cures that are added up
+ROUNDS, SECONDS = 12, 5  # of cures that are added up, and how long at most
 # What says something of files that are no tables.
 OF_OTHERS = {"npz": {"axes", "columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
 
@@ -195,7 +196,10 @@ def with_whole_cure(use: Callable[[Columns], Any], how: Columns, source: str = "
         return use(how)
     except ColumnsError as first:
         error, whole, last = first, _merged(how, {}, first.cure or {}), first
+        began = time.monotonic()
         for _ in range(ROUNDS):
+            if time.monotonic() - began > SECONDS:
+                break
             if not last.cure:
                 whole = {}
             try:
