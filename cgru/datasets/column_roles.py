@@ -101,8 +101,11 @@ def _no_such_column(table: Table, how: Columns, role: str, name: str) -> Columns
 
 def _two_names(table: Table, how: Columns, role: str, found: tuple[str, ...]) -> ColumnsError:
     """Return the error of two columns that are called as one role is."""
-    if len(found) == 1:  # y next to x
-        return ColumnsError(role, f"{found[0]} next to {'x or z'}", "one meaning of y", {role: ()})
+    if role == "label" and {"x", "z"} & {*map(str.casefold, table.names)}:  # y may be an axis
+        first, *others = [name for name in found if name.casefold() != "y"] or found
+        axis = first.casefold() == "y" and _kind(table, first) == "number"
+        cure = {role: () if axis else (first,)} | ({"ignore": (*how.ignore, *others)} if others else {})
+        return ColumnsError(role, f"{' and '.join(found)} next to x or z", "one column that is the label", cure)
     kinds = {name: _kind(table, name) for name in found}
     dates, clocks = ([name for name in found if kinds[name] == kind] for kind in ("date", "clock"))
     if role == "time" and len(dates) == len(clocks) == 1 and len(found) == 2:

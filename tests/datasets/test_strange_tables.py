@@ -185,6 +185,10 @@ TABLES = {
     "two labels": (table(head=(*HEAD, "target"), more=("old",)), PLAIN, {"label", "ignore"}, {}),
     "y next to x": (rows(("id", "time", "x", "y", "z"), *[(i, t, heat(i, t), i, t) for i in range(M) for t in
         range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": None}),
+    "y next to x and a label": (rows(("id", "time", "x", "y", "z", "label"), *[(i, t, heat(i, t), i, t, "ab"[i % 2])
+        for i in range(M) for t in range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": ["a", "b"] * (M // 2)}),
+    "words in y next to x": (rows(("id", "time", "x", "y"), *[(i, t, heat(i, t), "ab"[i % 2]) for i in range(M)
+        for t in range(S)]), {}, {"label"}, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
     "percent": (table(write=lambda v: f"{v}%", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
         t: 1}),
     "units": (table(write=lambda v: f"{v} °C", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
