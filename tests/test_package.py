@@ -124,16 +124,12 @@ def test_import_loads_few_modules():
 
 def test_typed_and_ready_to_be_read():
     assert (FOLDER / "py.typed").exists()
-    compiled = [path for path in FOLDER.rglob("*") if path.suffix in (".so", ".pyd")]
-    assert compiled
-    for path in compiled:
-        assert (path.parent / f"{path.name.partition('.')[0]}.pyi").exists(), path
+    compiled = {path.name.partition(".")[0] for path in FOLDER.iterdir() if path.suffix in (".so", ".pyd")}
+    assert {path.stem for path in STUBS} == compiled
 
 
 @pytest.mark.parametrize("path", STUBS, ids=lambda path: path.stem)
 def test_docstrings_stand_in_the_module_and_types_in_the_stub(path):
-    if path.parent.name == "torch":
-        pytest.importorskip("torch", reason="no torch")
     module = importlib.import_module(".".join(("cgru", *path.relative_to(FOLDER).with_suffix("").parts)))
     assert module.__doc__
     for names, node in said(path):
