@@ -125,7 +125,7 @@ def test_import_loads_few_modules():
 def test_typed_and_ready_to_be_read():
     assert (FOLDER / "py.typed").exists()
     compiled = {path.name.partition(".")[0] for path in FOLDER.iterdir() if path.suffix in (".so", ".pyd")}
-    assert {path.stem for path in STUBS} == compiled
+    assert {path.stem for path in STUBS} == compiled | {"threads"}  # whose functions are public
 
 
 @pytest.mark.parametrize("path", STUBS, ids=lambda path: path.stem)
