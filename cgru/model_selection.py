@@ -38,12 +38,12 @@ FRAMES, CHANNELS = 32, 32  # frames that a long series is cut into, channels of 
 WHOLE = 512  # steps that may be one
 POOLS = ("mean", "mean+max")
 GOOD = 0.02  # error below which no better candidate is looked for
-FOLDS, SHARE = 3, 1 / 3  # folds of the cross-validation, and the share of a fit's epochs that each makes
+FOLDS, SHARE = 2, 0.3  # folds of the cross-validation, and the share of a fit's epochs that each makes
 LINE = 1e-3  # penalty of a line, a sample
 LEAST = 12  # samples, or groups of them, for which folds say something
 BEST = 2  # candidates of a stage that the next one varies
-UPDATE, STEP, WEIGHT = 5e-5, 2e-6, 5e-9  # seconds of an update: alone, a step of a cell, a parameter
-SPEED = 1e11  # operations a second
+UPDATE, STEP, WEIGHT = 5e-5, 3e-6, 5e-9  # seconds of an update: alone, a step of a cell, a parameter
+SPEED = 5e10  # operations a second, of a core with AVX2
 GRU_WORK, DENSE_WORK = 18, 8  # operations a step for each weight of a gate, and of a dense layer, there and back
 
 Make = Callable[[Recipe, Sequence[Layer], int], Network]  # of a recipe, its input layers and a seed
@@ -131,7 +131,7 @@ def choose(
         can standardise them.
     beside: arrays (m, s) beside X by the names that `Network.fit` has. With them candidates that change the steps, or
         need the whole series, are left out.
-    budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
+    budget: seconds on one core with AVX2, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes SHARE as many epochs.
     progress: called after each fit of a fold with the number of candidates that are compared, and of all so far.
     options: further options of `Network.fit`.
@@ -152,8 +152,8 @@ def choose(
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     trials.options |= short | options
-    fold, count = draw_folds(len(X), _fold_count(classes), [0], classes, groups), _fold_count(classes)
-    trials.folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
+    fold = draw_folds(len(X), FOLDS, [0], classes, groups)
+    trials.folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(FOLDS)]
     real = 1.0 if lengths is None else float(lengths.mean()) / X.shape[1]
     seconds = partial(_seconds, shape=X.shape, real=real)
     spent = longest = 0.0
@@ -181,11 +181,6 @@ def choose(
     return Choice(chosen, scores, factor, measure, len(trials.folds), trials.failed, _better_line(trials, str(chosen)))
 
 
-def _fold_count(classes: np.ndarray | None) -> int:
-    """Return the number of folds: two where most samples are of classes that have less than three."""
-    return FOLDS if classes is None or np.median(np.bincount(classes)[classes]) >= FOLDS else 2
-
-
 def _decided(recipe: Recipe, inputs: str) -> Recipe:
     """Return a recipe that is not open: with these input layers, one GRU layer, and the pooling that suits them.
 
@@ -199,14 +194,16 @@ def _decided(recipe: Recipe, inputs: str) -> Recipe:
 def _tails(s: int) -> list[str]:
     """Return the texts of how series of up to s steps may be shortened; the first is taken without a choice.
 
-    Frames, which leave FRAMES of a long series; two convolutions, which leave twice as many; one convolution; frames of
-    half the length; all steps as one, up to WHOLE.
+    Frames, which leave FRAMES of a long series; two convolutions, which leave twice as many, the second with narrow
+    windows where there are more than WHOLE steps, to save time; one convolution; frames of half the length; all steps
+    as one, up to WHOLE.
     """
     p, total = max(1, round(s / FRAMES)), max(1.0, s / FRAMES / 4)
     stride = round(math.sqrt(total))
     texts = [
         f"frames({p})",
-        f"{_convolution(stride)}+{_convolution(round(total / stride))}" + "+frames(2)" * (s >= 3 * FRAMES),
+        f"{_convolution(stride)}+{_convolution(round(total / stride), 4 if s <= WHOLE else 2)}"
+        + "+frames(2)" * (s >= 3 * FRAMES),
         _convolution(max(1, p // 4)) + "+frames(4)" * (p > 1),
         f"frames({round(s / FRAMES / 2)})",
         f"frames({s})",
@@ -215,9 +212,9 @@ def _tails(s: int) -> list[str]:
     return ["" if p == 1 else texts[0], *(text for text in texts[1:] if text not in left_out)]
 
 
-def _convolution(stride: int) -> str:
-    """Return the text of a convolution whose windows overlap."""
-    return f"convolution({max(5, 4 * stride)},{stride},{CHANNELS})"
+def _convolution(stride: int, overlap: int = 4) -> str:
+    """Return the text of a convolution whose windows overlap: a step is in `overlap` of them."""
+    return f"convolution({max(5, overlap * stride)},{stride},{CHANNELS})"
 
 
 def _joined(*parts: str) -> str:

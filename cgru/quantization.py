@@ -98,7 +98,7 @@ def quantize(
                 layers[i] = _quantize_layer(net.layers[i], "bfloat16", bounds[i])
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
-    small.mean, small.scale, small.reading = copy.deepcopy((net.mean, net.scale, net.reading))
+    small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     small.remembered = net.remembered
     return small
 

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cgru import losses, optimizers
 from cgru.bidirectional import Bidirectional
-from cgru.core.checks import positive
+from cgru.core.checks import flag, positive
 from cgru.gru import GRU
 from cgru.grud import GRUD
-from cgru.input_layers import AUTO
+from cgru.input_layers import AUTO, parse
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
-from cgru.layers.pool import Pool
+from cgru.layers.pool import HOW, Pool
 from cgru.losses import Loss
 from cgru.network import Network
+from cgru.network.options import option, share
 from cgru.network.presentation import figures
 from cgru.network.sample_hashes import SampleHashes
+from cgru.optimizers import check_number
 
 __all__ = [
     "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT",
@@ -36,7 +39,33 @@ UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
 REFUSE, DECAY = "refuse", "decay"  # of `Recipe.missing`
 LEARNING_RATE, SCHEDULE, WEIGHT_DECAY, LOSS = 5e-3, "one_cycle", 0.0, "mean_squared_error"
 UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # least updates, least epochs, least and largest batch size
+REGRESSIONS = ", ".join(name for name, kind in losses.LOSSES.items() if not kind.classifies)
 VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FROM samples on
+
+
+def _loss(value: str, name: str) -> str:
+    """Check the name of a loss for classes or numbers; return its long form."""
+    try:
+        loss = losses.named(value)
+    except ValueError:
+        loss = None
+    if loss is None or (loss.classifies and not loss.takes_class_numbers):
+        raise ValueError(f"{name}: expected one of {REGRESSIONS}, or for classes cross_entropy, got {value!r}")
+    return losses.SHORT.get(value, value)
+
+
+def _pool(value: str, name: str) -> str:
+    """Check the name of a pooling, or several joined by +."""
+    if set(value.split("+")) - {*HOW}:
+        raise ValueError(f"{name}: expected one of {', '.join(HOW)}, or some joined by +, got {value!r}")
+    return value
+
+
+def _inputs(value: str, name: str) -> str:
+    """Check the text of input layers."""
+    if value != AUTO:
+        parse(value, name)
+    return value
 
 
 @dataclass(frozen=True)
@@ -61,20 +90,58 @@ class Recipe:
         cell: further arguments of each `GRU`.
     """
 
-    loss: str
-    units: int = UNITS
-    layers: int | None = None
-    bidirectional: bool = True
-    pool: str | None = None
-    inputs: str = AUTO
-    dropout: float = DROPOUT
-    recurrent_dropout: float = RECURRENT_DROPOUT
+    loss: str = option(
+        "", _loss,
+        "loss of a regression: {REGRESSIONS}, such as huber(0.5) or quantile(0.1,0.5,0.9); of classes: cross_entropy, "
+        "or cross_entropy(0.1) with smoothed labels (default: {LOSS}; for classes cross_entropy)",
+        parse=str, metavar="LOSS",
+    )  # fmt: skip
+    units: int = option(UNITS, positive, "units of each GRU layer", parse=int, metavar="N")
+    layers: int | None = option(
+        None, positive,
+        "number of GRU layers (default: with --inputs auto one or two, the better in folds; else one)",
+        parse=int, metavar="N",
+    )  # fmt: skip
+    bidirectional: bool = option(
+        True, flag,
+        "run each GRU layer in both directions, with --units in each; models for streams and C need "
+        "--no-bidirectional",
+        parse=bool,
+    )  # fmt: skip
+    pool: str | None = option(
+        None, _pool,
+        "pooling of the states over the steps: last, mean, max or attention (learned weights), or several joined by +; "
+        "not with --per-step (default: with --inputs auto the best in folds; else {POOL}, behind a convolution mean)",
+        parse=str, metavar="HOW",
+    )  # fmt: skip
+    inputs: str = option(
+        AUTO, _inputs,
+        'layers before the first GRU layer: raw for none; or normalize, difference, "frames(length,hop)" and '
+        '"convolution(width,stride,channels)", joined by + (default: auto, the best in folds of the training data; raw '
+        "with --per-step)",
+        parse=str, metavar="LAYERS",
+    )  # fmt: skip
+    dropout: float = option(
+        DROPOUT, share, "dropout rate at the head, and between GRU layers", parse=float, metavar="SHARE"
+    )
+    recurrent_dropout: float = option(
+        RECURRENT_DROPOUT, share, "dropout rate of the states from step to step", parse=float, metavar="SHARE"
+    )
     optimizer: str = "adam"
     schedule: Any = SCHEDULE
-    learning_rate: float = LEARNING_RATE
-    weight_decay: float = WEIGHT_DECAY
-    clip_norm: float = 1.0
-    float64: bool = False
+    learning_rate: float = option(
+        LEARNING_RATE, partial(check_number, above=True),
+        "highest learning rate of Adam, reached after a third of the fit; then it falls to 0",
+        parse=float, metavar="RATE",
+    )  # fmt: skip
+    weight_decay: float = option(
+        WEIGHT_DECAY, check_number, "decoupled weight decay, as in AdamW", parse=float, metavar="RATE"
+    )
+    clip_norm: float = option(
+        1.0, partial(check_number, above=True), "scale the gradients of an update down to this joint L2 norm",
+        parse=float, metavar="NORM",
+    )  # fmt: skip
+    float64: bool = option(False, flag, "train in double precision (default: single)", parse=bool)
     missing: str = REFUSE
     remember_samples: bool = False
     cell: Mapping[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from cgru.cli import main
 rng = np.random.default_rng(1)
 Y = np.arange(40) % 2
 X = (rng.standard_normal((40, 5, 3)) + 2 * Y[:, None, None]).astype(np.float32)  # two classes, easily told apart
-QUICK = ("--units", "4", "--output-dropout", "0", "--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02")
+QUICK = ("--units", "4", "--dropout", "0", "--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02")
 QUICK += ("--inputs", "raw")
 ENDLESS = (*QUICK, "--epochs", "1000000")
 NUMBER = r"\d\.?\d*(e[+-]\d+)?"  # as losses are printed

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import cgru
 from cgru.cli.arguments import as_options
+from cgru.datasets import Columns
 from cgru.network.presentation import figures
 
 __all__ = ["about"]
 
 
-def about(net: cgru.Network) -> dict[str, str]:
-    """Return a description of a model as name: text: layers, loss, classes, features, training data."""
+def about(net: cgru.Network, columns: Columns) -> dict[str, str]:
+    """Return a description of a model as name: text: layers, loss, classes, features, how data are read, samples."""
     found = {"layers": ", ".join(map(repr, net.layers))}
     found["parameters"] = f"{net.summary().parameters} of {net.dtype}"
     if net.loss is not None:
@@ -20,10 +21,8 @@ def about(net: cgru.Network) -> dict[str, str]:
     if net.target_names:
         found["targets"] = ", ".join(net.target_names)
     found |= _describe_features(net)
-    if net.reading:
-        found["reads with"] = (
-            as_options({name: value for name, value in net.reading.items() if name != "parts"}) or "no options"
-        )
+    read = {name: value for name, value in columns.to_dict().items() if name != "parts"}
+    found["reads with"] = as_options(read) or "no options"
     found["trained on"] = _describe_training_samples(net)
     return found
 

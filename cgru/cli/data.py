@@ -9,16 +9,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 import cgru
-from cgru.cli.arguments import Reading, RequestError, as_options, as_request_error
+from cgru.cli.arguments import Request, RequestError, as_options, as_request_error, given
 from cgru.cli.terminal import echo
-from cgru.datasets import Columns, Dataset, load_japanese_vowels, read
+from cgru.core.lengths import mask
+from cgru.core.row_blocks import slices
+from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_vowels, read
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.dataset_summary import looks_swapped
 from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.read_files import OF_OTHERS, kind_of, test_beside
+from cgru.network import read_extra
 
-__all__ = ["given_options", "model_data", "opened", "training_data", "with_axes"]
+__all__ = ["check_finite", "columns_of", "decays", "is_table", "model_data", "opened", "real_steps", "training_data"]
 
 EMBEDDED = "Japanese Vowels"
 STDIN = "-"
@@ -26,84 +31,94 @@ ENDINGS = {b"PK": ".npz", b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"@": ".t
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[tuple[str, str]]:
-    """Yield (a data file to read, its name for messages): of `-` a copy of standard input, else the path, twice.
-
-    Whether standard input is an .npz, Parquet, a .ts or a table as text, its first bytes say.
-    """
+def opened(path: str) -> Iterator[str]:
+    """Yield a data file to read: of `-` a copy of standard input, whose first bytes say what it is, else the path."""
     if path != STDIN:
-        yield path, path
+        yield path
         return
     with tempfile.TemporaryDirectory() as folder:
         content = sys.stdin.buffer.read()
         ending = next((ending for start, ending in ENDINGS.items() if content.startswith(start)), ".csv")
-        copy = os.path.join(folder, f"stdin{ending}")
+        copy = os.path.join(folder, f"standard input{ending}")
         with open(copy, "wb") as file:
             file.write(content)
         try:
-            yield copy, "standard input"
-        except RequestError as error:
-            error.args = (str(error).replace(copy, "standard input"),)
+            yield copy
+        except ColumnsError as error:
+            error.source = "standard input"
             raise
 
 
-def training_data(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
+def training_data(request: Request) -> tuple[Dataset, str, str | None]:
     """Read the data set to train on; return (data, its name for messages, the test file or None).
 
-    The test file is `test`, else one of that name beside `path`. Without a path the data are the embedded data set.
+    The test file is that of --test, else one of that name in the same folder. Without DATA the data are the embedded
+    ones.
     """
-    options, notes = given_options(reading), ()
-    if path is None:
-        return _embedded(options if test is None else {**options, "test": test}), EMBEDDED, None
-    if test == path == STDIN:
+    options, notes, test = given(request), (), request.test
+    if request.data is None:
+        return _embedded(options | given(request, "test")), EMBEDDED, None
+    if test == request.data == STDIN:
         raise RequestError("argument --test: expected a file, as DATA is standard input already, got -")
-    if test is None:
-        test = test_beside(path)
-        notes = () if test is None else (f"{os.path.basename(test)}, which is in the same folder, is to test on",)
-    with contextlib.ExitStack() as files:
-        path, source = files.enter_context(opened(path))
-        file, test = (None, None) if test is None else files.enter_context(opened(test))
-        with as_request_error():
-            data = read(path, test=file, **options)
-        return with_axes(data._replace(notes=notes + data.notes), path, options), source, test
+    if test is None and (test := test_beside(request.data)) is not None:
+        notes = (f"{os.path.basename(test)}, which is in the same folder, is to test on",)
+    with as_request_error(), contextlib.ExitStack() as files:
+        path = files.enter_context(opened(request.data))
+        data = read(path, test=None if test is None else files.enter_context(opened(test)), **options)
+        data = _with_axes(data._replace(notes=notes + data.notes), path, options)
+    return data, _name(request.data), None if test is None else _name(test)
 
 
-def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
+def model_data(net: cgru.Network, request: Request, targets: bool = True) -> tuple[Dataset, str]:
     """Read data for a trained model, with or without targets; return (data, their name for messages).
 
     Features and targets are matched to those of `net` by name where both have names. Options that are not given are
-    those of the model's own training data. Without a path the data are the embedded data set.
+    those of the model's own training data. Without DATA the data are the embedded data set.
     """
-    options = given_options(reading)
-    if path is None:
+    options = given(request)
+    if request.data is None:
         return _embedded(options), EMBEDDED
-    with opened(path) as (path, source), as_request_error():
-        how = Columns.from_dict(net.reading or {})
-        classifying = cgru.losses.classifies(net.loss)
-        with as_request_error(f"{path}: "):
-            is_table = kind_of(path) not in OF_OTHERS
-        if not is_table:
-            how = Columns(missing=how.missing, parts=1, task=None if classifying or not targets else "regression")
+    with as_request_error(), opened(request.data) as path:
+        how, classifying = columns_of(request.model), cgru.losses.classifies(net.loss)
+        task = None if not targets else "classification" if classifying else "regression"
+        if not is_table(path, request.data):
+            how = Columns(missing=how.missing, parts=1, task=None if classifying else task)
         else:
-            how = how.changed(task=("classification" if classifying else "regression") if targets else None, parts=1)
-        if (given := options.pop("categories", None)) and {*given} != {*(how.categories or ())}:
+            how = how.changed(task=task, parts=1)
+        if (categories := options.pop("categories", None)) and {*categories} != {*(how.categories or ())}:
             due = ", ".join(how.categories or ()) or "none"
-            raise RequestError(f"argument --categories: expected those of the model, {due}, got {', '.join(given)}")
+            got = ", ".join(categories)
+            raise RequestError(f"argument --categories: expected those of the model, {due}, got {got}")
         if "missing" in options:
             options["missing"] = str(parse_filling(how.missing).replaced(parse_filling(options["missing"])))
         if "time" in options:
             options.setdefault("time_format", None)  # it belongs to another column
         data = read(path, how, features=net.feature_names, targets=targets, **options)
-        with as_request_error(f"{path}: "):
+        source = _name(request.data)
+        with as_request_error(f"{source}: "):
             data = with_targets(data, net.target_names)
         kept = {name: value for name, value in how.to_dict().items() if name not in ("parts", "task", *options)}
         told = (f"read as the model's own data were, {as_options(kept)}",) if kept else ()
-        return data._replace(notes=told + data.notes + _notes_on_feature_order(net, data)), source
+        data = data._replace(notes=told + data.notes + _notes_on_feature_order(net, data))
+    check_finite(data, source)
+    return data, source
 
 
-def given_options(reading: Any) -> dict[str, Any]:
-    """Return the options of reading that the user has given."""
-    return {name: value for name, value in vars(reading).items() if value is not None}
+def columns_of(model: str) -> Columns:
+    """Return the `Columns` that are saved in a model's file."""
+    with as_request_error(f"{model}: "):
+        return Columns.from_dict(read_extra(model).get("columns", {}))
+
+
+def is_table(path: str, named: str) -> bool:
+    """Return whether a file is a table; `named` is what the user calls it."""
+    with as_request_error(f"{_name(named)}: "):
+        return kind_of(path) not in OF_OTHERS
+
+
+def _name(path: str) -> str:
+    """Return the name of a data file for messages."""
+    return "standard input" if path == STDIN else path
 
 
 def _embedded(options: Mapping[str, Any]) -> Dataset:
@@ -112,6 +127,30 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
         option = f"--{name.replace('_', '-')}"
         raise RequestError(f"argument {option}: needs DATA, the embedded {EMBEDDED} being what they are")
     return load_japanese_vowels()
+
+
+def decays(data: Dataset) -> bool:
+    """Return whether values of the data stay missing, for a first layer that reads what was measured."""
+    return parse_filling(data.columns.missing).decays
+
+
+def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
+    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
+    for rows in slices(split.X.shape):
+        m, s = split.X[rows].shape[:2]
+        lengths = np.full(m, s) if split.lengths is None else split.lengths[rows]
+        yield rows, mask(lengths, s)[:, :, 0] if steps else slice(None)
+
+
+def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
+    """Raise RequestError for NaN and infinities in X, unless values stay missing; `tested` is the file of the test."""
+    for split, where in ((data.train, source), (data.test, tested or source)):
+        if split is None or decays(data):
+            continue
+        if not all(np.isfinite(split.X[rows][real]).all() for rows, real in real_steps(split)):
+            cure = "--missing forward fills NaN"
+            x = "x" if split is data.train or tested else "test_x"
+            raise RequestError(f"{where}: {x}: expected finite numbers, got NaN or infinity; {cure}")
 
 
 def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
@@ -124,7 +163,7 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
     return ()
 
 
-def with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
+def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
     """Return `data`; where its axes look swapped, ask the user in a terminal, else add a note."""
     split = data.train or data.test
     if "axes" in options or split.ids is not None or not looks_swapped(split):
@@ -134,8 +173,6 @@ def with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
         echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            with as_request_error():
-                return read(path, **{**options, "axes": "mes"})
+            return read(path, **{**options, "axes": "mes"})
         return data
-    cure = "the option axes mes takes it so, mse says that it is right"
-    return data._replace(notes=(*data.notes, f"{doubt}; {cure}"))
+    return data._replace(notes=(*data.notes, f"{doubt}; --axes mes takes it so, --axes mse says that it is right"))

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
-from cgru.cli.data import given_options, opened
+from cgru.cli.arguments import SERIES, Request, RequestError, as_request_error, given
+from cgru.cli.data import opened
 from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
 from cgru.cli.output import STDOUT, check_output, check_page, plotter, table_writer
 from cgru.cli.terminal import echo
@@ -29,7 +29,7 @@ __all__ = ["forecast"]
 NAMES = {name.split()[0].lower(): name for name in MODELS}  # of models, as options
 
 
-def forecast(request: ForecastRequest) -> int:
+def forecast(request: Request) -> int:
     """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
     with contextlib.redirect_stdout(sys.stderr if request.output == STDOUT else sys.stdout):
         shown = _forecast(request)
@@ -37,7 +37,7 @@ def forecast(request: ForecastRequest) -> int:
     return 0
 
 
-def _forecast(request: ForecastRequest) -> Shown:
+def _forecast(request: Request) -> Shown:
     """Print the data, season and errors, and write the picture, page and model: return what was forecast."""
     outputs = (request.output, request.plot, request.html, request.save)
     for i, output in enumerate(outputs):
@@ -98,14 +98,15 @@ def _forecast(request: ForecastRequest) -> Shown:
     return shown
 
 
-def _read_series(request: ForecastRequest) -> tuple[list[Series], str]:
+def _read_series(request: Request) -> tuple[list[Series], str]:
     """Read the series that a request names; return them, and the name of their table for messages.
 
     RequestError where they cannot be read or forecast.
     """
     more = {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
-    with opened(request.series) as (path, source), as_request_error():
-        series = read_series(path, **more, **given_options(request.reading))
+    source = "standard input" if request.series == STDOUT else request.series
+    with as_request_error(), opened(request.series) as path:
+        series = read_series(path, **more, **given(request, *SERIES))
         for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
     for wrong in _problems(series, request):
@@ -119,7 +120,7 @@ def _dates(series: list[Series]) -> list[np.ndarray] | None:
     return times if all(each.dtype.kind == "M" for each in times) else None
 
 
-def _known(series: list[Series], request: ForecastRequest) -> list[np.ndarray] | None:
+def _known(series: list[Series], request: Request) -> list[np.ndarray] | None:
     """Return the inputs of each series that are known up to the end of its horizon (n + h, c), or None."""
     found = []
     for each in series:
@@ -130,7 +131,7 @@ def _known(series: list[Series], request: ForecastRequest) -> list[np.ndarray] |
     return None if found[0] is None else found
 
 
-def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
+def _problems(series: list[Series], request: Request) -> Iterator[str]:
     """Yield errors in the series: missing values that nothing fills, different steps, or ends, if there are tests."""
     for each in series:
         n = len(each.y)
@@ -174,7 +175,7 @@ def _summary(each: Series) -> str:
     return f"{each.name}: {values}, {each.step}, {first} to {last}{inputs}"
 
 
-def _season_line(season: int, request: ForecastRequest, times: list[np.ndarray] | None) -> str:
+def _season_line(season: int, request: Request, times: list[np.ndarray] | None) -> str:
     """Return a line on the season and where it comes from."""
     by_times = 1 if times is None or request.season else season_of(times[0])
     if season > 1:
@@ -183,7 +184,7 @@ def _season_line(season: int, request: ForecastRequest, times: list[np.ndarray] 
     return f"season: none{why}{'' if request.season else '; --season sets one'}"
 
 
-def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Series]) -> Iterator[str]:
+def _backtest_lines(found: Backtest, request: Request, series: list[Series]) -> Iterator[str]:
     """Yield the lines on a backtest: its origins, the table of errors, the verdict."""
     places = found.origins[:: len(series)]
     first, last = series[0].written([places[0], places[-1]])
@@ -195,7 +196,7 @@ def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Seri
     yield found.verdict() + ("" if request.model in (AUTO, best) else f"; --model {best} forecasts by the best")
 
 
-def _write_forecast(request: ForecastRequest, shown: Shown) -> None:
+def _write_forecast(request: Request, shown: Shown) -> None:
     """Write the forecasts and their quantiles as CSV, a row for each time and series, to the output file or stdout."""
     series, many = shown.series, len(shown.series) > 1 or bool(shown.series[0].columns.id)
     name, digits = "forecast" if many else series[0].name, 8 if request.output is None else 12

@@ -5,7 +5,7 @@ m sequences of s steps of e features, k outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,15 +13,13 @@ import numpy as np
 
 import cgru
 from cgru import losses
-from cgru.cli.arguments import RequestError, with_missing_advice
+from cgru.cli.arguments import RequestError
+from cgru.cli.data import real_steps
 from cgru.core.lengths import mask
-from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
-from cgru.datasets.missing_values import parse_filling
 from cgru.input_layers import AUTO, RAW, build
 from cgru.layers import Layer
 from cgru.model_selection import Choice, choose
-from cgru.network.chain import output_mask
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.training_data import check_data, class_weights
 from cgru.network.options import OPTIONS, Trait
@@ -72,9 +70,6 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
-    blocks = () if data.test is None or decays(data) else _row_blocks(data.test, steps=True)
-    if not all(np.isfinite(data.test.X[rows][real]).all() for rows, real in blocks):
-        raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
         (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:][-1:] != y.shape[1:][-1:])
@@ -86,7 +81,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
 
     if reals:
         wide = y.astype(np.float64)
-        for rows, real in _row_blocks(data.train, steps=True) if at_steps(y) else ():
+        for rows, real in real_steps(data.train) if at_steps(y) else ():
             wide[rows][~real] = 0  # what lies past the lengths is ignored
         if not np.isfinite(wide).all():
             raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
@@ -154,16 +149,9 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
     where, cure: begin and end the RequestError for a loss that is not of the task.
     """
     if asked is not None and losses.classifies(asked) != (names is not None):
-        has = (
-            "numbers, which no cross-entropy learns" if names is None else "classes, which are learned by cross-entropy"
-        )
+        has = "numbers, which no cross-entropy learns" if names is None else "classes, which cross-entropy learns"
         raise RequestError(f"{where} has {has}, got {asked}; {cure}")
     return asked or LOSS if names is None else str(losses.chosen(asked, cgru.softmax, 2))
-
-
-def decays(data: Dataset) -> bool:
-    """Return whether values of the data stay missing, for a first layer that reads what was measured."""
-    return parse_filling(data.columns.missing).decays
 
 
 def at_steps(y: np.ndarray) -> bool:
@@ -171,16 +159,9 @@ def at_steps(y: np.ndarray) -> bool:
     return y.ndim == 3 or (y.ndim == 2 and y.dtype.kind != "f")
 
 
-def _row_blocks(split: Split, steps: bool) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
-    for rows in slices(split.X.shape):
-        lengths = None if split.lengths is None else split.lengths[rows]
-        yield rows, output_mask((), *split.X[rows].shape[:2], lengths) if steps else slice(None)
-
-
 def _distinct_classes(split: Split) -> np.ndarray:
     """Return the distinct classes in a split, sorted."""
-    y, blocks = split.y, _row_blocks(split, at_steps(split.y))
+    y, blocks = split.y, real_steps(split, at_steps(split.y))
     return np.unique(np.concatenate([np.unique(y[rows][real]) for rows, real in blocks]))
 
 
@@ -246,7 +227,7 @@ def _class_indices(split: Split, class_names: Sequence[str] | None, names: Seque
     # A small dtype: classes of steps may take as much memory as X.
     found = np.zeros(split.y.shape, np.min_scalar_type(len(names)) if at_steps(split.y) else np.intp)
     index = np.array([places[label] for label in labels], found.dtype)
-    for rows, real in _row_blocks(split, at_steps(split.y)):
+    for rows, real in real_steps(split, at_steps(split.y)):
         found[rows][real] = index[np.searchsorted(values, split.y[rows][real])]
     return found
 

@@ -2,7 +2,8 @@
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
 parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
-`remembered.validated`, hashes of the training and validation samples, where the model has some.
+`remembered.validated`, hashes of the training and validation samples, where the model has some; `extra`, a JSON text of
+tools, which is not read with the model.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from cgru.optimizers import is_matrix
 from cgru.variant import named as variant_named
 
 __all__ = [
-    "FORMAT", "LONGEST", "SETTINGS", "array_from_json", "array_to_json", "file_error", "pack", "read", "read_checked",
-    "read_json", "unpack", "write",
+    "FORMAT", "LONGEST", "SETTINGS", "FileError", "array_from_json", "array_to_json", "file_error", "pack", "read",
+    "read_checked", "read_extra", "read_json", "unpack", "write",
 ]  # fmt: skip
 
-FORMAT = 2  # the newest format; files without any of `_SECOND` are written as 1
+FORMAT = 1
 LONGEST = 1 << 22  # characters of the JSON text
 MOST_BYTES = 1 << 26  # of an array in a description
 MOST_SHOWN = 2000  # characters of what is wrong with a file
@@ -43,23 +44,25 @@ Arrays = dict[str, np.ndarray]
 Headers = dict[str, Header]
 
 
-_SECOND = ("classes", "target_names", "remembered")
-SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
+_OPTIONAL = dict.fromkeys(("feature_names", "classes", "target_names", "remembered"))  # left out where they are None
+SETTINGS = ("loss", "class_names", "seed", *_OPTIONAL)
 _READERS = {
     "estimator": "load of its class in cgru.sklearn",
     "model": "cgru.load",
     "forecaster": "cgru.forecast.load",
     "checkpoint": "Network.fit(resume=True)",
 }
-# Settings that older files lack, and that are left out where they are None.
-_LATER = dict.fromkeys(("feature_names", "reading", *_SECOND))
 _HASHES = "remembered."
 
 
-def file_error(path: Path, why: Any, kind: str = "model") -> ValueError:
-    """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`, in short."""
+class FileError(ValueError):
+    """A file that is no cgru file of its kind, or not of this fit. Its text begins with the path."""
+
+
+def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
+    """Return the error of a file at `path` that is no cgru file of this `kind`, because of `why`, in short."""
     text = str(why)
-    return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {text[:MOST_SHOWN]}{'...' * (len(text) > MOST_SHOWN)}")
+    return FileError(f"{os.fspath(path)} is not a cgru {kind}: {text[:MOST_SHOWN]}{'...' * (len(text) > MOST_SHOWN)}")
 
 
 def _kinds() -> dict[str, type[Layer]]:
@@ -91,15 +94,22 @@ def _step_shape(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
 
 
 def write(
-    path: Path, layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
+    path: Path,
+    layers: Sequence[Layer],
+    settings: Mapping[str, Any],
+    standardisation: Mapping[str, np.ndarray],
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model file to exactly `path`, whole or not at all.
+    """Write a model file to exactly `path`, whole or not at all; `extra` is for `read_extra`.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
     errors of `cgru.files.atomic_write` for the file.
     """
-    second = any(settings.get(name) is not None for name in _SECOND)
-    arrays = {"format": np.array(FORMAT if second else 1), **pack(layers, settings, standardisation)}
+    arrays = {"format": np.array(FORMAT), **pack(layers, settings, standardisation)}
+    if extra:
+        arrays["extra"] = np.array(text := json.dumps(extra))
+        if len(text) > LONGEST:
+            raise ValueError(f"extra: expected at most {LONGEST} characters as JSON, got {len(text)}")
     with atomic_write(path) as file:
         np.savez(file, **arrays)
 
@@ -108,7 +118,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
     """Return a model as the arrays of its file, all but `format`; errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
-    kept = {name: value for name, value in settings.items() if name not in _LATER or value is not None}
+    kept = {name: value for name, value in settings.items() if name not in _OPTIONAL or value is not None}
     hashes = {}
     if "remembered" in kept:
         kept["remembered"], hashes = sample_hashes.pack(kept["remembered"])
@@ -251,6 +261,37 @@ def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive],
             raise file_error(path, f"it is damaged ({type(error).__name__}: {error})", kind) from None
 
 
+def read_extra(path: Path) -> dict[str, Any]:
+    """Read what a tool has put into a model's file by `Network.save(path, extra)`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The dict, {} where there is none.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no model, or this part of it is damaged.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> net.make(np.ones((5, 7, 3)))
+        >>> net.save("model.npz", {"columns": {"id": ["machine"]}})
+        >>> cgru.network.read_extra("model.npz")
+        {'columns': {'id': ['machine']}}
+    """
+
+    def found(archive: Archive) -> dict[str, Any]:
+        """Return the dict in an archive."""
+        extra = read_json("extra", archive) if "extra" in archive.headers else {}
+        if not isinstance(extra, dict):
+            raise ValueError(f"extra: expected a JSON object, got {type(extra).__name__}")
+        return extra
+
+    return read_checked(path, "model", FORMAT, found)
+
+
 def unpack(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """Return the layers, settings and standardisation that `pack` turned into these arrays.
 
@@ -293,7 +334,7 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
         shape, dtype = headers[name]
         if len(shape) != 1 or shape[0] > sample_hashes.MOST or dtype != np.uint64:
             raise ValueError(f"{name}: expected up to {sample_hashes.MOST} numbers of uint64, got {dtype} {shape}")
-    for name in headers.keys() - due.keys() - hashes.keys() - {"model"}:
+    for name in headers.keys() - due.keys() - hashes.keys() - {"model", "extra"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
         if layer.trains:
@@ -313,9 +354,7 @@ def _read_description(archive: Archive) -> dict[str, Any]:
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _refuse_unknown(model.keys() - {"layers", *SETTINGS}, "model")
-    if not isinstance(model.get("reading"), dict | None):
-        raise ValueError(f"reading: expected a JSON object, got {model['reading']!r}")
-    return _LATER | model
+    return _OPTIONAL | model
 
 
 def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:

@@ -87,7 +87,6 @@ class Network(Model):
         history: the `History` over all fits.
         mean: the mean of each feature (e,) as `fit` measured it, else None.
         scale: the deviation of each feature (e,) as `fit` measured it, else None.
-        reading: where it was set, the arguments that read another file in the same way, as in `cgru.datasets.Dataset`.
             It is kept with the model.
         remembered: hashes of the training samples after `fit(remember_samples=True)`, else None.
 
@@ -126,7 +125,6 @@ class Network(Model):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
         self.feature_names = checked_feature_names(feature_names, self.features)
-        self.reading: Mapping[str, Any] | None = None
         self.remembered: SampleHashes | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
@@ -452,7 +450,7 @@ class Network(Model):
         self.make(data.first.X)
         return gradients(self, data, each)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
         """Write the model to the file `path`: all that `cgru.load` needs to predict.
 
         The file is an `.npz` without pickled objects, written under another name and renamed. The optimizer, its state
@@ -460,6 +458,8 @@ class Network(Model):
 
         Args:
             path: the file, exactly that name.
+            extra: a dict of JSON's types to keep in the file, for `cgru.network.read_extra`; `cgru.load` leaves it
+                alone. `cgru predict` and `cgru evaluate` read data by `{"columns": data.columns.to_dict()}`.
 
         Raises:
             RuntimeError: there are no parameters yet.
@@ -474,7 +474,7 @@ class Network(Model):
             >>> bool((cgru.load("model.npz").predict(np.ones((5, 7, 3))) == A).all())
             True
         """
-        files.write(path, *to_parts(self))
+        files.write(path, *to_parts(self), extra)
 
     def fit(
         self,
@@ -797,8 +797,7 @@ def from_parts(layers: Sequence[Layer], settings: Mapping[str, Any], standardisa
 
     TypeError or ValueError where they do not fit each other.
     """
-    apart = {name: settings[name] for name in ("reading", "remembered")}
-    net = Network(layers, **{name: value for name, value in settings.items() if name not in apart})
+    net = Network(layers, **{name: value for name, value in settings.items() if name != "remembered"})
     net.mean, net.scale = standardisation.get("mean"), standardisation.get("scale")
-    net.reading, net.remembered = apart["reading"], apart["remembered"]
+    net.remembered = settings["remembered"]
     return net

@@ -1,7 +1,8 @@
 """The options of a fit: one entry for each, with its default, check, help text and traits.
 
 All others read them here: `Network.fit`, whose signature and docstring a test compares with this list, fits on batches,
-checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits.
+checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits. `cgru.recipe` declares the
+options of an architecture in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cgru.network.history import Epoch
 from cgru.network.progress import tqdm_class
 from cgru.optimizers import check_number
 
-__all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
+__all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait", "described", "option", "share"]
 
 BATCH_SIZE = 32  # the default of `Network.fit`
 
@@ -49,10 +50,13 @@ class Option(NamedTuple):
     Attributes:
         check: a function of a value and the option's name; it returns the value in the form that is used, or raises
             TypeError or ValueError. The default is not checked.
-        help: the help text; names of `cgru.recipe` stand in braces.
+        help: the help text of the command line, with the default where that says more than the value; names of
+            `cgru.recipe` are in braces.
         traits: its properties.
-        command: for the help of the command line, the placeholder of a value ("" for a flag) and a text about the
-            default; None where the command line does not have the option.
+        parse: a function that converts the text of the command line, `bool` for a flag; None where the command line
+            does not have the option.
+        metavar: the placeholder of the value in the help.
+        choices: the texts that the command line takes; () for any.
         alone: why it cannot be used with batches; "" where it can.
         recipe: the default in estimators and the command line; ... where it is that of `Network.fit`.
     """
@@ -60,14 +64,27 @@ class Option(NamedTuple):
     check: Check | None
     help: str
     traits: Trait = NONE
-    command: tuple[str | tuple[str, ...], str] | None = None
+    parse: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
     alone: str = ""
     recipe: Any = ...
 
 
-def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: Any) -> Any:
+def option(default: Any, check: Check | None, help: str, *rest: Any, **more: Any) -> Any:
     """Return the dataclass field of an option: its default, and an `Option` made of the other arguments."""
-    return field(default=default, metadata={"option": Option(check, about, *rest, **more)})
+    return field(default=default, metadata={"option": Option(check, help, *rest, **more)})
+
+
+def described(kind: type) -> dict[str, Option]:
+    """Return the description of each option that a dataclass declares."""
+    return {each.name: each.metadata["option"] for each in fields(kind) if "option" in each.metadata}
+
+
+def share(value: Any, name: str) -> float:
+    """Check a share of at least 0 and below 1."""
+    check_number(value, name, 1.0)
+    return float(value)
 
 
 def _progress(value: Any, name: str) -> bool:
@@ -145,100 +162,77 @@ def _memory(value: Any, name: str) -> str:
 class Settings:
     """The options of one fit, checked when they are set; TypeError or ValueError for wrong values."""
 
-    epochs: int = _option(
-        50,
-        positive,
-        "number of passes over the data",
-        IN_FOLDS | RESUME | REREADS | REREADS_VALIDATION,
-        ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
-        recipe=None,
-    )
-    batch_size: int | None = _option(
-        None,
-        positive,
-        "number of sequences in an update",
-        IN_FOLDS,
-        ("N", "a fortieth of all, 16 to 64"),
-        "each of which makes an update",
-    )
-    validation: Any = _option(
-        None,
-        None,
-        "share of the training data to hold back; the best weights on it are kept, and a regression by squared "
-        "error is shrunk towards the mean",
-        command=("SHARE", "0, of a regression {VALIDATION}"),
-    )
-    standardize: bool = _option(
+    epochs: int = option(
+        50, positive,
+        "number of passes over the data (default: as many as make {UPDATES} updates, {EPOCHS} at the least)",
+        IN_FOLDS | RESUME | REREADS | REREADS_VALIDATION, int, "N", recipe=None,
+    )  # fmt: skip
+    batch_size: int | None = option(
+        None, positive, "number of sequences in an update (default: a fortieth of all, 16 to 64)", IN_FOLDS, int, "N",
+        alone="each of which makes an update",
+    )  # fmt: skip
+    validation: Any = option(
+        None, None,
+        "share of the training data to hold back; the best weights on it are kept, and a regression by squared error "
+        "is shrunk towards the mean (default: 0, of a regression {VALIDATION})",
+        NONE, float, "SHARE",
+    )  # fmt: skip
+    standardize: bool = option(
         False, flag, "scale features to mean 0 and deviation 1", IN_FOLDS | RESUME | REREADS, recipe=True
     )
-    shuffle: bool = _option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)
-    patience: int | None = _option(
-        None,
-        positive,
-        "stop after N epochs without a better validation loss",
-        RESUME,
-        ("N", "never, of a regression {PATIENCE}; needs --validation"),
+    shuffle: bool = option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)
+    patience: int | None = option(
+        None, positive,
+        "stop after N epochs without a better validation loss (default: never, of a regression {PATIENCE}; needs "
+        "--validation)",
+        RESUME, int, "N",
+    )  # fmt: skip
+    callback: Callable[[Epoch], Any] | None = option(None, callable_, "a function of each epoch")
+    truncate: int | None = option(None, positive, "backpropagate through N steps", IN_FOLDS | RESUME)
+    class_weight: Mapping[Any, float] | str | None = option(
+        None, _class_weight, "give all classes the same weight, however many sequences they have (default: no)",
+        IN_FOLDS | UNLIKE | REREADS, str, choices=("balanced",),
+    )  # fmt: skip
+    standardize_targets: bool = option(
+        False, flag, "scale targets to mean 0 and deviation 1", RESUME | UNLIKE | REREADS, recipe=None
     )
-    callback: Callable[[Epoch], Any] | None = _option(None, callable_, "a function of each epoch")
-    truncate: int | None = _option(None, positive, "backpropagate through N steps", IN_FOLDS | RESUME)
-    class_weight: Mapping[Any, float] | str | None = _option(
-        None,
-        _class_weight,
-        "give all classes the same weight, however many sequences they have",
-        IN_FOLDS | UNLIKE | REREADS,
-        (("balanced",), "no"),
-    )
-    standardize_targets: bool = _option(
-        False,
-        flag,
-        "scale targets to mean 0 and deviation 1",
-        RESUME | UNLIKE | REREADS,
-        recipe=None,
-    )
-    shrink: bool = _option(False, flag, "shrink outputs towards the mean", RESUME | UNLIKE | REREADS_VALIDATION)
-    recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
-    average: float | None = _option(
-        None,
-        _average,
-        "validate with, and save, an exponential mean of the parameters; it keeps this share of itself at each update",
-        IN_FOLDS | RESUME,
-        ("SHARE", "no mean"),
-    )
-    bucket: bool = _option(
+    shrink: bool = option(False, flag, "shrink outputs towards the mean", RESUME | UNLIKE | REREADS_VALIDATION)
+    recover: bool = option(False, flag, "where training diverges, go back", REREADS)
+    average: float | None = option(
+        None, _average,
+        "validate with, and save, an exponential mean of the parameters; it keeps this share of itself at each update "
+        "(default: no mean)",
+        IN_FOLDS | RESUME, float, "SHARE",
+    )  # fmt: skip
+    bucket: bool = option(
         False, flag, "make batches of like lengths", IN_FOLDS | RESUME, alone="which come as they are handed out"
     )
-    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", IN_FOLDS | RESUME)
-    l2: Any = _option(0.0, _factors, "penalty on p^2 of matrices, likewise", IN_FOLDS | RESUME)
-    activity_l1: float = _option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", IN_FOLDS | RESUME)
-    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", IN_FOLDS | RESUME)
-    metrics: Mapping[str, Metric] | None = _option(None, _metrics, "functions by name", UNLIKE | JUDGES)
-    progress: bool = _option(False, _progress, "show a bar")
-    checkpoint: str | os.PathLike[str] | None = _option(
-        None,
-        None,
-        "write FILE at intervals, from which --resume goes on after an interruption",
-        REREADS_VALIDATION,
-        ("FILE", "no"),
-        "whose order in epochs to come nobody knows; that of arrays in files is known",
+    l1: Any = option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", IN_FOLDS | RESUME)
+    l2: Any = option(0.0, _factors, "penalty on p^2 of matrices, likewise", IN_FOLDS | RESUME)
+    activity_l1: float = option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", IN_FOLDS | RESUME)
+    activity_l2: float = option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", IN_FOLDS | RESUME)
+    metrics: Mapping[str, Metric] | None = option(None, _metrics, "functions by name", UNLIKE | JUDGES)
+    progress: bool = option(False, _progress, "show a bar")
+    checkpoint: str | os.PathLike[str] | None = option(
+        None, None, "write FILE at intervals, from which --resume goes on after an interruption (default: no)",
+        REREADS_VALIDATION, str, "FILE",
+        alone="whose order in epochs to come nobody knows; that of arrays in files is known",
+    )  # fmt: skip
+    checkpoint_seconds: float = option(
+        10.0, _seconds, "least seconds between checkpoints, written after an epoch", NONE, float, "S"
     )
-    checkpoint_seconds: float = _option(
-        10.0, _seconds, "least seconds between checkpoints, written after an epoch", command=("S", "%(default)g")
-    )
-    resume: bool = _option(False, flag, "go on from the file of --checkpoint, if it exists", command=("", "begin anew"))
-    memory: str | None = _option(
-        None,
-        _memory,
-        "recompute the gates in the backward pass: less memory for long batches, more time",
-        IN_FOLDS,
-        (("low",), "keep all"),
-    )
-    remember_samples: bool = _option(
-        False,
-        flag,
+    resume: bool = option(False, flag, "go on from the file of --checkpoint, if it exists", NONE, bool)
+    memory: str | None = option(
+        None, _memory,
+        "recompute the gates in the backward pass: less memory for long batches, more time (default: keep all)",
+        IN_FOLDS, str, choices=("low",),
+    )  # fmt: skip
+    remember_samples: bool = option(
+        False, flag,
         "keep hashes of the samples and the range of each feature in the model: later reports then count the samples "
         "that it was trained on, and so can whoever has the file",
-        command=("", "no"),
-    )
+        NONE, bool,
+    )  # fmt: skip
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -272,5 +266,5 @@ class Settings:
         return found | {"batch_size": size, "validation": share, "metrics": metrics}
 
 
-OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Settings)}
+OPTIONS = described(Settings)
 CHECKED = {name: (each.check, getattr(Settings, name)) for name, each in OPTIONS.items() if each.check is not None}

@@ -48,7 +48,7 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 features"
     assert second == "270 sequences to train on, 370 to test on"
     assert classes == "classes: " + ", ".join(f"{i} 30" for i in range(9))
-    assert re.match(r"chosen: .*: accuracy 0\.9\d* in 3 folds \(", chosen)
+    assert re.match(r"chosen: .*: accuracy 0\.9\d* in 2 folds \(", chosen)
     assert 8 <= len(lines) <= 14
     for line in lines:
         assert re.fullmatch(rf"epoch +\d+/\d+: loss {NUMBER}, accuracy \d+\.\d%", line)
@@ -110,10 +110,10 @@ def test_inputs_are_chosen_and_said(tmp_path):
     options = ("--units", 4, "--epochs", 90, "-o", "model.npz")
     out, err = run("fit", "data.npz", *options, cwd=tmp_path)
     said = next(line for line in err.splitlines() if line.startswith("chosen: "))
-    assert re.match(r"chosen: normalize.*: accuracy [01][.\d]* in 3 folds \(raw: 0\.\d+; ", said)
+    assert re.match(r"chosen: normalize.*: accuracy [01][.\d]* in 2 folds \(raw: 0\.\d+; ", said)
     assert isinstance(cgru.load(tmp_path / "model.npz").layers[0], cgru.Normalize)
     assert "whether it was trained on these before" not in out
-    assert "trained on these 60 samples" in run("evaluate", "model.npz", "data.npz", cwd=tmp_path)[0]
+    assert "(60 of 60)" in run("evaluate", "model.npz", "data.npz", cwd=tmp_path)[0]
 
     _, err = run("fit", "data.npz", *options, "--budget", 0, cwd=tmp_path)
     assert "\nchosen: raw\n" in err
@@ -136,7 +136,7 @@ def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path, loss):
     _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", "--loss", loss, cwd=tmp_path)
     chosen = r"(normalize|difference|normalize\+difference)\S*"
     said = re.escape(cgru.load(tmp_path / "model.npz").loss)
-    assert re.search(rf"\nchosen: {chosen}.*: {said} -?\d+\.?\d+ in 3 folds", err)
+    assert re.search(rf"\nchosen: {chosen}.*: {said} -?\d+\.?\d+ in 2 folds", err)
 
 
 def test_counts_begin_at_their_mean(tmp_path):
@@ -155,7 +155,7 @@ def test_counts_begin_at_their_mean(tmp_path):
         ([], ["Bidirectional", "Pool", "Dense"]),
         (["--pool", "last"], ["Bidirectional", "Dense"]),
         (
-            ["--no-bidirectional", "--output-dropout", 0.5, "--layers", 2],
+            ["--no-bidirectional", "--dropout", 0.5, "--layers", 2],
             ["GRU", "Dropout", "GRU", "Pool", "Dropout", "Dense"],
         ),
     ],
@@ -220,7 +220,8 @@ def test_fit_without_a_split(tmp_path):
     out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, cwd=tmp_path)
     assert tuple(cgru.load(tmp_path / "cgru-model.npz").class_names) == ("left", "right")
     score = out.splitlines()[0].removeprefix("training ")
-    assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == f"all of data.npz: {score}\n"
+    same = f"all of data.npz: {score.partition(';')[0]}\n"
+    assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == same
     note = "; no held-out data: the model was trained on these 40 samples"
     assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score.removesuffix(note))
     assert score.endswith(note)
@@ -239,7 +240,7 @@ def test_regression(tmp_path, columns):
     np.savez(tmp_path / "data.npz", x=X, y=y)
     fitted, shown = run("fit", "data.npz", *QUICK, "--epochs", 200, "--validation", 0, cwd=tmp_path)
     out, _ = run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
-    assert out == f"all of data.npz: {fitted.splitlines()[0].removeprefix('training ')}\n"
+    assert out == f"all of data.npz: {fitted.partition(';')[0].removeprefix('training ')}\n"
     assert number_in(out, "loss") < 0.1 * y.var()
     assert number_in(out, "RMSE") == pytest.approx(number_in(out, "loss") ** 0.5, rel=1e-3)
     assert number_in(shown.splitlines()[-2], "loss") == pytest.approx(number_in(out, "loss") / y.var(), rel=1)
@@ -304,11 +305,12 @@ def test_it_says_where_nothing_was_learned(toy, tmp_path):
     x = np.random.default_rng(0).standard_normal((40, 5, 3))
     for y, words in (
         (np.arange(40) % 5 == 0, "the most frequent class alone is 80.00%"),
-        (np.arange(40) % 7 + 0.5, "the mean alone"),
+        (np.arange(40) % 7 + 0.5, "a constant alone"),
     ):
         np.savez(tmp_path / "data.npz", x=x, y=y)
         _, err = run("fit", "data.npz", *weak, cwd=tmp_path)
-        assert f"note: nothing was learned: {words}" in err.splitlines()[-1]
+        assert f"note: nothing was learned: {words}" in err
+        assert "next: " not in err
     for data in ("data.npz", "numbers.npz"):
         _, err = run("fit", toy / data, *QUICK, cwd=tmp_path)
         assert "nothing was learned" not in err
@@ -332,7 +334,7 @@ def test_training_that_diverges(tmp_path):
         out, err = run("fit", "data.npz", *QUICK, *options, *more, cwd=tmp_path)
         assert err.startswith("note: training diverged in epoch")
         assert "; it diverged again and ended with the best parameters, those " in err
-        assert "; try a lower --learning-rate\n" in err
+        assert "; try a lower learning rate\n" in err
         assert out.startswith("test loss ")
         assert "nan" not in out.lower()
         run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
@@ -366,7 +368,7 @@ def test_targets_far_from_zero(tmp_path):
     out, _ = run("fit", "same.npz", *QUICK, cwd=tmp_path)
     assert out.startswith("validation loss 0, RMSE 0; ")
     error = refused("fit", "near.npz", *QUICK, "-q", cwd=tmp_path)
-    assert error.endswith("; subtract their mean, or --float64\n")
+    assert error.endswith("; subtract their mean, or train in float64\n")
     run("fit", "near.npz", *QUICK, "--float64", cwd=tmp_path)
 
 
@@ -379,7 +381,7 @@ def test_numbers_that_the_dtype_cannot_hold(tmp_path):
     assert error.startswith(
         "cgru: error: the loss is not finite with the parameters at the start of the fit: expected X, y"
     )
-    assert error.endswith(" whose loss float32 can hold; --float64 may help\n")
+    assert error.endswith(" --float64\n")
 
 
 @pytest.mark.slow
@@ -557,7 +559,7 @@ def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
 
 @pytest.mark.parametrize("pool", ["last", "mean", "max", "last+mean+max", "attention", "last+mean+attention"])
 def test_pools(toy, tmp_path, pool):
-    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--output-dropout", 0.2, "--pool", pool, cwd=tmp_path)
+    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
     kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
     top = ["Bidirectional", "Pool"] if pool != "last" else ["Bidirectional"]
     assert kinds == ["Bidirectional", "Dropout", *top, "Dropout", "Dense"]

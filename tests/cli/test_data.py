@@ -11,8 +11,9 @@ import pytest
 from cli_cases import QUICK, pipe, posix, refused, run
 
 import cgru
-from cgru.cli.arguments import as_options, requested
-from cgru.cli.data import given_options
+from cgru.cli.arguments import as_options, given, parser
+from cgru.cli.data import columns_of
+from cgru.datasets import Columns
 
 rng = np.random.default_rng(0)
 GIVEN = ("--id", "patient", "--time", "day")
@@ -67,7 +68,7 @@ def test_the_command_that_is_shown_works(folder, tmp_path):
         assert all(line.count(", ") == 2 for line in told[:4])
         shown = next(shlex.split(line) for line in lines if line.startswith("cgru ") and "--" in line)
         run(*shown[1:], *(() if "--epochs" in shown else ("--epochs", 1)), "-q", cwd=tmp_path)
-        assert cgru.load(tmp_path / "cgru-model.npz").reading["id"] == ["patient"]
+        assert columns_of(tmp_path / "cgru-model.npz").id == ("patient",)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +80,8 @@ def test_the_command_that_is_shown_works(folder, tmp_path):
     ],
 )
 def test_options_are_spelled_as_they_are_read(options):
-    _, request = requested(["data", "x.csv", *shlex.split(as_options(options))])
-    assert given_options(request.reading) == options
+    request = parser().parse_args(["data", "x.csv", *shlex.split(as_options(options))])
+    assert Columns(**given(request)) == Columns(**options)
 
 
 def test_data_says_it_and_trains_nothing(folder):
@@ -116,15 +117,15 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     given = ["--id", "well", "--time", "measured", "--label", "trend", "--time-format", "%d.%m.%Y", "--sort"]
     given += ["--missing", "forward", "--na", "-", "--split-at", "30d", "--time-step"]
     run("fit", "wells.csv", *given, *QUICK, "-o", "m.npz", cwd=tmp_path)
-    net = cgru.load(tmp_path / "m.npz")
-    assert (net.reading["na"], net.reading["time_format"], net.reading["sort"]) == (["-"], "%d.%m.%Y", True)
-    data = cgru.datasets.read(tmp_path / "wells.csv", cgru.datasets.Columns.from_dict(net.reading))
+    columns = columns_of(tmp_path / "m.npz")
+    assert (columns.na, columns.time_format, columns.sort) == (("-",), "%d.%m.%Y", True)
+    data = cgru.datasets.read(tmp_path / "wells.csv", columns)
     assert (data.train.X.shape, data.feature_names) == ((12, 8, 2), ("level", "time_step"))
     out, _ = run("evaluate", "m.npz", "wells.csv", cwd=tmp_path)
     write(tmp_path / "moved.csv", ["trend", "level", "measured", "well"], [line[::-1] for line in sorted(lines)])
     assert run("evaluate", "m.npz", "moved.csv", cwd=tmp_path)[0].partition(":")[2] == out.partition(":")[2]
     run("quantize", "m.npz", "wells.csv", "-o", "small.npz", cwd=tmp_path)
-    assert cgru.load(tmp_path / "small.npz").reading == net.reading
+    assert columns_of(tmp_path / "small.npz") == columns
     assert "--split-at 30d" in run("info", "m.npz", cwd=tmp_path)[0]
 
 
@@ -172,7 +173,7 @@ def swapped(tmp_path_factory):
 def test_axes_that_look_swapped_are_told(swapped, tmp_path):
     doubt = (
         "note: x (20, 3, 40) has more features than steps, and looks like (m, e, s): 3 features in 40 steps; "
-        "the option axes mes takes it so, mse says that it is right"
+        "--axes mes takes it so, --axes mse says that it is right"
     )
     assert doubt in run("data", "x.npz", cwd=swapped)[0].splitlines()
     assert doubt in run("fit", swapped / "x.npz", "--epochs", 1, cwd=tmp_path)[1].splitlines()

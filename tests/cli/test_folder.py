@@ -80,7 +80,7 @@ def test_a_folder_that_is_wrong(tmp_path):
         (tmp_path / "data" / f"{name}.npy").unlink()
     for command in (("fit", "data"), ("evaluate", "model.npz", "data"), ("predict", "model.npz", "data")):
         error = run(*command, cwd=tmp_path, code=2)[1]
-        assert re.search(rf"error: data: X: expected .*, got NaN .*{fills}\n$", error)
+        assert re.search(rf"error: data: x: expected .*, got NaN .*{fills}\n$", error)
     run("fit", "data", *QUICK, "--epochs", "1", "--missing", "forward", "-o", "model.npz", cwd=tmp_path)
     (tmp_path / "data" / "y.npy").rename(tmp_path / "data" / "labels.npy")
     error = refused("fit", "data", cwd=tmp_path)
@@ -132,7 +132,7 @@ def test_memory_stays_flat(tmp_path, kind):
 
     axes = ["--axes", "mes"] if kind == "swapped" else []
     limited("data", "data", *axes)
-    quick = ["--epochs", "1", "--units", "1", "--no-bidirectional", "--output-dropout", "0", "--recurrent-dropout", "0"]
+    quick = ["--epochs", "1", "--units", "1", "--no-bidirectional", "--dropout", "0", "--recurrent-dropout", "0"]
     limited("fit", "data", *axes, *quick, "-o", "model.npz")
     limited("evaluate", "model.npz", "data", *axes)
     if kind != "steps":  # whose outputs are as many

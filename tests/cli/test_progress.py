@@ -14,7 +14,7 @@ from cli_cases import NUMBER, QUICK, posix, start, without
 
 import cgru
 from cgru import Epoch
-from cgru.cli.progress import Progress, epoch_in_words
+from cgru.cli.fit_progress import Progress, epoch_in_words
 from cgru.network.progress import Bar, epoch_text
 
 

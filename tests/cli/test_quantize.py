@@ -24,7 +24,7 @@ def test_what_it_says_is_so(folder, weights):
     out, _ = run("quantize", "model.npz", "data.npz", "-o", f"{weights}.npz", "--weights", weights, cwd=folder)
     before, after, change, heads, *layers, place = out.splitlines()
     net, small = cgru.load(folder / "model.npz"), cgru.load(folder / f"{weights}.npz")
-    score = run("evaluate", f"{weights}.npz", "data.npz", cwd=folder)[0].split(": ", 1)[1].partition(";")[0]
+    score = run("evaluate", f"{weights}.npz", "data.npz", cwd=folder)[0].split(": ", 1)[1].strip()
     assert before + "\n" == run("evaluate", "model.npz", "data.npz", cwd=folder)[0]
     assert after == f"  with {weights} weights: {score}"
     due = noise(net.predict(X[::2]), small.predict(X[::2]))
@@ -38,7 +38,7 @@ def test_what_it_says_is_so(folder, weights):
         assert int(each[2]) == sum(array.nbytes for array in layer.p.values()) < int(each[3])
         assert 25 < float(each[4]) < 200
     sizes = [(folder / name).stat().st_size for name in (f"{weights}.npz", "model.npz")]
-    assert place == f"model in {weights}.npz, {sizes[0]} bytes in the place of {sizes[1]}"
+    assert place == f"model in {weights}.npz, {sizes[0]} bytes instead of {sizes[1]}"
 
 
 def test_calibrated_and_mixed(folder):
@@ -72,7 +72,7 @@ def test_a_layer_of_two_is_mixed(folder):
         (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
         (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
         (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 features a step"),
-        (["model.npz", "nan.npz", "-o", "x.npz"], "nan.npz: X: expected finite numbers"),
+        (["model.npz", "nan.npz", "-o", "x.npz"], "nan.npz: x: expected finite numbers"),
     ],
 )
 def test_refused(folder, arguments, due):

@@ -8,6 +8,7 @@ import pytest
 from cli_cases import QUICK, X, Y, refused, run
 
 import cgru
+from cgru.cli.data import columns_of
 
 SHORT = (*QUICK, "--epochs", 2, "--remember-samples")
 
@@ -196,7 +197,7 @@ def test_how_missing_values_are_filled_is_remembered(tmp_path, kind):
         (tmp_path / "d.ts").write_text("\n".join(["@classLabel true 0 1", "@data", *lines]) + "\n")
     name = f"d.{kind}"
     fitted, _ = run("fit", name, "--missing", "interpolate", *SHORT, cwd=tmp_path)
-    assert cgru.load(tmp_path / "cgru-model.npz").reading == {"missing": "interpolate"}
+    assert columns_of(tmp_path / "cgru-model.npz").to_dict() == {"missing": "interpolate"}
     out, err = run("evaluate", "cgru-model.npz", name, cwd=tmp_path)
     assert "note: read as the model's own data were, --missing interpolate\n" in err
     assert out == fitted.splitlines()[0].replace("training ", f"all of {name}: ") + "\n"
@@ -205,13 +206,3 @@ def test_how_missing_values_are_filled_is_remembered(tmp_path, kind):
     zero = run("predict", "cgru-model.npz", name, "--missing", "zero", "-o", "z.csv", cwd=tmp_path)[1]
     assert plain == asked
     assert "(zero)" in zero
-
-
-def test_what_a_model_says_of_its_reading_may_be_null(tmp_path):
-    table(tmp_path / "d.csv", 0, 12, ["y"])
-    run("fit", "d.csv", "--id", "id", "--time", "time", "--label", "y", *SHORT, cwd=tmp_path)
-    net = cgru.load(tmp_path / "cgru-model.npz")
-    net.reading = {**net.reading, "time_unit": None, "time_format": None}
-    net.save(tmp_path / "cgru-model.npz")
-    assert run("info", "cgru-model.npz", cwd=tmp_path)[0]
-    assert "all of d.csv" in run("evaluate", "cgru-model.npz", "d.csv", cwd=tmp_path)[0]

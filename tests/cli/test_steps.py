@@ -7,7 +7,8 @@ import pytest
 from cli_cases import number_in, refused, run
 
 import cgru
-from cgru.datasets import Columns, read
+from cgru.cli.data import columns_of
+from cgru.datasets import read
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_frames_are_counted_as_steps(tmp_path):
     assert [line.split("\t")[0] for line in lines] == ["7", "7", "7", "", "8", ""]
 
 
-SHORT = ("--units", 4, "--epochs", 8, "--batch-size", 4, "--output-dropout", 0, "--learning-rate", 0.02)
+SHORT = ("--units", 4, "--epochs", 8, "--batch-size", 4, "--dropout", 0, "--learning-rate", 0.02)
 
 
 def course(first, count, colors=("red", "blue")):
@@ -148,7 +149,7 @@ def test_numbers_at_each_step_of_a_table(numbers, fitted):
     out, err = run("evaluate", "model.npz", "new.csv", cwd=numbers)
     told = "--id id --time time --label total --columns color,rain --categories color --ignore twice --per-step"
     assert f"note: read as the model's own data were, {told} --missing rain=zero+indicator\n" in err
-    data = read(numbers / "new.csv", Columns.from_dict(net.reading))
+    data = read(numbers / "new.csv", columns_of(numbers / "model.npz"))
     real = net.output_mask(data.train.X, data.train.lengths)
     found = net.predict(data.train.X, data.train.lengths)[real]
     assert number_in(out, "RMSE") == pytest.approx(np.sqrt(np.square(found - data.train.y[real]).mean()), rel=1e-3)

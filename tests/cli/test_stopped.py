@@ -9,7 +9,7 @@ import pytest
 from cli_cases import ENDLESS, QUICK, X, Y, posix, refused, run, start
 
 import cgru
-from cgru.cli.progress import Progress
+from cgru.cli.fit_progress import Progress
 
 
 def interrupted(process, words, pause=0.05):
@@ -59,7 +59,7 @@ def bits(path):
 
 
 @pytest.mark.parametrize("data", ["data.npz", "numbers.npz"])
-@pytest.mark.parametrize("options", [(), ("--validation", 0.25, "--output-dropout", 0.3, "--patience", 100)])
+@pytest.mark.parametrize("options", [(), ("--validation", 0.25, "--dropout", 0.3, "--patience", 100)])
 def test_a_fit_that_was_interrupted_is_resumed(toy, tmp_path, monkeypatch, data, options):
     fit = ("fit", toy / data, *QUICK, "--epochs", 6, *options)
     due, _ = run(*fit, "-o", "due.npz", cwd=tmp_path)
@@ -87,7 +87,7 @@ def test_a_fit_that_was_interrupted_is_resumed(toy, tmp_path, monkeypatch, data,
 @posix
 @pytest.mark.slow
 def test_a_fit_that_was_killed_is_resumed(toy, tmp_path):
-    fit = ("fit", toy / "data.npz", *QUICK, "--output-dropout", 0.3, "--epochs", 600)
+    fit = ("fit", toy / "data.npz", *QUICK, "--dropout", 0.3, "--epochs", 600)
     kept = ("--checkpoint", "run.npz", "--resume", "-o", "model.npz")
     process = start(*fit, *kept, "--checkpoint-seconds", 0, cwd=tmp_path)
     while not process.stderr.readline().startswith("epoch  60/600"):

@@ -5,14 +5,13 @@ import json
 import pickle
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, made, member, refused, rewritten, with_member
 
 import cgru
-from cgru.network import files
+from cgru.network import files, read_extra
 from cgru.variant import VARIANTS
 
 # --- what comes back ---
@@ -65,7 +64,7 @@ def test_an_unfitted_network_that_has_seen_data(tmp_path):
 def test_the_file_says_what_it_is(model):
     net, path = model
     with np.load(path, allow_pickle=False) as npz:
-        assert npz["format"] == 1 < files.FORMAT  # older versions read what has nothing new
+        assert npz["format"] == files.FORMAT
         description = json.loads(str(npz["model"]))
         np.testing.assert_array_equal(npz["1.Vhh"], net.layers[1].p["Vhh"])
         np.testing.assert_array_equal(npz["mean"], net.mean)
@@ -108,18 +107,23 @@ def test_the_other_byte_order(model):
     np.testing.assert_array_equal(cgru.load(path).predict(X), net.predict(X))
 
 
-BEFORE = Path(__file__).parent / "before.npz"
-
-
-def test_a_file_of_an_earlier_version():
-    """Written before there were classes, names of targets and hashes of samples in a file."""
-    net = cgru.load(BEFORE)
-    x = [[0.1257302210933933, -0.1321048632913019], [0.6404226504432821, 0.10490011715303971]]
-    x = np.array([[*x, [-0.535669373161111, 0.36159505490948474]]])
-    np.testing.assert_allclose(net.predict(x), [[0.43816840648651123, 0.5618316531181335]], rtol=1e-6)
-    assert (net.class_names, net.feature_names) == (("no", "yes"), ("a", "b"))
-    assert net.reading["missing"] == "forward"
-    assert net.classes is net.target_names is net.remembered is None
+def test_what_tools_keep_in_a_model_file(tmp_path):
+    path, extra = tmp_path / "net.npz", {"columns": {"id": ["a"]}, "n": 1.5}
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)
+    net.make(X)
+    net.save(path, extra)
+    assert read_extra(path) == extra
+    cgru.load(path).save(path)  # a network knows nothing of it
+    assert read_extra(path) == {}
+    with pytest.raises(ValueError, match=r"^extra: "):
+        net.save(path, {"n": "x" * files.LONGEST})
+    for text in ("[1]", "{", "1"):
+        net.save(path)
+        with np.load(path) as npz:
+            np.savez(path, **npz, extra=np.array(text))
+        cgru.load(path)  # which does not read it
+        with pytest.raises(ValueError, match="is not a cgru model"):
+            read_extra(path)
 
 
 def test_names_of_targets(tmp_path):
@@ -271,7 +275,7 @@ def test_newer_formats_and_variants(model):
     edited(path, lambda model: model["layers"][0].update(variant="reset_inside"))
     refused(path, "variant: expected one of reset_before, reset_after, layer_norm, got 'reset_inside'")
     rewritten(path, format=np.array(3))
-    refused(path, "format 3 is newer than 2")
+    refused(path, "format 3 is newer than 1")
     for number in (np.array(0), np.array(1.0), np.array([1]), np.array("1")):
         rewritten(path, format=number)
         refused(path, "format")

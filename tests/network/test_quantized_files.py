@@ -34,7 +34,7 @@ def test_a_loaded_quantised_network_is_the_same(tmp_path, kind, dtype):
     net = quantised(kind, dtype)
     net.save(tmp_path / "model")
     with np.load(tmp_path / "model", allow_pickle=False) as npz:
-        assert npz["format"] == 1  # nothing in it is new
+        assert npz["format"] == 1
         assert npz["0.forward.Uz"].dtype == npz["4.W"].dtype == {"int8": np.int8, "bfloat16": np.uint16}[kind]
         assert ("0.backward.scale_Vhh" in npz) == ("4.scale_W" in npz) == (kind == "int8")
         description = json.loads(str(npz["model"]))

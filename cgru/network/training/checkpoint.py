@@ -25,7 +25,7 @@ from cgru import activations
 from cgru.files import Archive, atomic_write, check_writable
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
-from cgru.network.files import LONGEST, file_error, read_checked, read_json
+from cgru.network.files import LONGEST, FileError, file_error, read_checked, read_json
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Epoch, History
 from cgru.network.model import Model
 from cgru.network.training.updater import OF_FIT
@@ -109,7 +109,7 @@ class Checkpoint:
             due, got = theirs.get(name), ours.get(name)
             if due != got:
                 another = f"{os.fspath(self.path)} is the checkpoint of another fit"
-                raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
+                raise FileError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
     def take_state(
         self, parameters: Arrays, generators: Sequence[np.random.BitGenerator] | None = None

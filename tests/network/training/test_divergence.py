@@ -106,7 +106,7 @@ def test_ten_in_a_row_are_a_divergence(engine):
 
 
 def test_what_is_left_out_is_shown(engine, capsys):
-    from cgru.cli.progress import epoch_in_words
+    from cgru.cli.fit_progress import epoch_in_words
     from cgru.network.progress import epoch_text
 
     wild, y, _ = broken(1)

@@ -1,0 +1,221 @@
+"""`cgru fit`: train a network on a data file, save it, score it, and report on it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import cgru
+from cgru import input_layers, recipe
+from cgru.cli.arguments import Request, RequestError, as_request_error, given
+from cgru.cli.data import check_finite, decays, training_data
+from cgru.cli.fit_progress import Progress, say
+from cgru.cli.output import check_output, name_of, page_writer, plotter
+from cgru.cli.score import overlap, score_text
+from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
+from cgru.cli.terminal import echo
+from cgru.core.row_blocks import select_rows
+from cgru.datasets import Dataset, Split
+from cgru.datasets.dataset_summary import details
+from cgru.input_layers import AUTO, RAW
+from cgru.network.data.split import check_share, count_held_out, draw_held_out, encode_groups
+from cgru.network.options import OPTIONS
+from cgru.recipe import Recipe
+
+__all__ = ["fit"]
+
+
+def fit(request: Request) -> int:
+    """Run `cgru fit` and return the exit code; errors in the request are raised before the training starts."""
+    files = request.data, request.test
+    if request.resume and not request.checkpoint:
+        raise RequestError("argument --resume: needs --checkpoint FILE")
+    if request.inputs not in (None, AUTO):
+        with as_request_error():
+            input_layers.parse(request.inputs, "argument --inputs", request.causal)
+    check_output(request.output, *files)
+    if request.checkpoint is not None:
+        check_output(request.checkpoint, *files, request.output, request.plot)
+    draw = None if request.plot is None else plotter(request.plot, *files, request.output)
+    write = None if request.html is None else page_writer(request.html, *files, request.output, request.checkpoint)
+    if request.threads:
+        with as_request_error():
+            cgru.set_num_threads(request.threads)
+    data, source, test = training_data(request)
+    task = task_of(data, source, test)
+    check_finite(data, source, test)
+    options = _options(request, task, data, source)
+    made = _recipe(request, task, data, source)
+    train, groups, held, notes = _hold_out(data, task, options["validation"], request, source)
+    size, epochs = recipe.budget(len(train.y), options["batch_size"], options["epochs"])
+    options |= {"batch_size": size, "epochs": epochs}
+    progress = Progress(epochs, request.quiet)
+    progress.say(*_summary(data, task, source, held), *notes, *details(data))
+
+    began = time.perf_counter()
+    with progress:
+        told = {"seed": request.seed, "budget": request.budget, "progress": progress.compare}
+        net, choice = choose_network(task, made, train, groups, options, **told)
+    compared = time.perf_counter() - began
+    if made.is_open and not at_steps(task.train):
+        progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
+    net.feature_names, net.target_names = data.feature_names, data.target_names
+    regression = task.names is None
+    options["validation"] = None if held is None else (held.X, held.y, held.lengths, *filter(None, [held.beside]))
+    options["standardize_targets"] = cgru.losses.named(net.loss).can_standardize
+    options["shrink"] = regression and held is not None and made.loss == recipe.LOSS
+    with progress:
+        history = _train(net, train, options | {"callback": progress}, source)
+    interrupted = history is None
+    on = f"; --resume goes on from {request.checkpoint}" if request.checkpoint else ""
+    if interrupted and not net.history:
+        return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
+    _save(net, request, data)
+    split, which = _choose_scored_split(data, held, task)
+    if interrupted:
+        result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
+    else:
+        result = f"{which} {score_text(net, split)}{overlap(net, split, always=request.remember_samples)}"
+    if draw and net.history:
+        draw(net.history, f"{name_of(source)}: {result}")
+    elif draw:
+        say(f"note: {request.plot} is not written: training diverged in the first epoch")
+    if interrupted:
+        return say(f"cgru: {result}, is in {request.output}{on}", 130)
+    echo(result)
+    why = history.nothing_learned
+    if held is None and not (why or request.epochs) and (falls := recipe.still_falls(net.history.loss)):
+        say(f"note: {falls}; more --epochs may help")
+    comparing = f", {compared:.1f} s of them to compare {len(choice.scores)} networks" if choice.scores else ""
+    echo(f"trained {len(net.history)} epochs in {compared + sum(net.history.seconds):.1f} s{comparing}")
+    echo(f"model in {request.output}")
+    if write:
+        with as_request_error(f"{source}: "):
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
+        write(report, request.output, f"{which} data", source)
+        echo(f"report in {request.html}")
+    if not why:
+        model = shlex.quote(request.output)
+        progress.say(f"next: cgru predict {model} DATA, cgru evaluate {model} DATA --html PAGE.html, cgru info {model}")
+    return 0
+
+
+def _options(request: Request, task: Task, data: Dataset, source: str) -> dict[str, Any]:
+    """Return the options of the fit, with the defaults of the task; RequestError where they do not fit it."""
+    options = dict.fromkeys(("batch_size", "epochs", "validation", "checkpoint")) | given(request, *OPTIONS)
+    options |= {"standardize": True, "recover": True}
+    if options["validation"] is not None and options["validation"] != 0:
+        check_share(options["validation"], "argument --validation")
+    alone = data.groups is not None and len(np.unique(data.groups)) < 2  # one group cannot be divided
+    if task.names is None and options["validation"] is None and len(task.train) >= recipe.HELD_FROM and not alone:
+        options |= {"validation": recipe.VALIDATION, "patience": options.get("patience", recipe.PATIENCE)}
+    for name, has in {"patience": options.get("patience"), "groups": request.groups}.items():
+        if has and not options["validation"]:
+            raise RequestError(f"argument --{name}: needs --validation SHARE")
+    if request.class_weight and task.names is None:
+        raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
+    return options
+
+
+def _recipe(request: Request, task: Task, data: Dataset, source: str) -> Recipe:
+    """Return the recipe of the network; RequestError where an option does not fit the task."""
+    if request.pool not in (None, "last") and at_steps(task.train):
+        raise RequestError(f"argument --pool: {source} has a target for each step, so that there is nothing to pool")
+    cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
+    made = given(request, *Recipe.__dataclass_fields__)
+    made["loss"] = loss_of(task.names, request.loss, f"argument --loss: {source}", cure)
+    made["remember_samples"] = True  # to compare them with those of the score
+    if request.causal:
+        made["bidirectional"] = False
+    if decays(data):
+        made["missing"] = recipe.DECAY
+        if request.inputs not in (None, AUTO, RAW):
+            raise RequestError(f"argument --inputs: expected raw with --missing decay, got {request.inputs}")
+    return Recipe(**made)
+
+
+def _hold_out(
+    data: Dataset, task: Task, share: float | None, request: Request, source: str
+) -> tuple[Split, np.ndarray | None, Split | None, list[str]]:
+    """Hold out a `share` of the training data (0 or None: none).
+
+    Return (training split, its groups (m,) or None, validation split or None, notes for the user).
+    """
+    train, m, seed = data.train._replace(y=task.train), len(task.train), request.seed
+    if not share or m < 2:
+        return train, data.groups, None, []
+    classes = None if task.names is None or at_steps(task.train) else task.train
+    if task.names is None and data.groups is None:
+        held = np.zeros(m, bool)
+        held[np.random.default_rng(seed).permutation(m)[: count_held_out(m, share)]] = True
+    else:
+        with as_request_error(f"{source}: "):
+            groups = encode_groups(data.groups, m)
+            held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
+    kept, out = (train.samples(np.flatnonzero(rows)) for rows in (~held, held))
+    notes = []
+    if data.groups is not None:
+        found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
+        of = ", ".join(request.groups or ("series",))
+        notes.append(f"held back {found} of {of_all} groups ({of}), {len(out.y)} of {m} sequences")
+    for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
+        where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
+        notes.append(f"note: class {task.names[i]} has one sequence, which is {where}")
+    return kept, select_rows(data.groups, np.flatnonzero(~held)), out, notes
+
+
+def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
+    """Choose the split to score on: test, else the held-out one, else training data; return (split, its name)."""
+    if task.test is not None:
+        return data.test._replace(y=task.test), "test"
+    if held is not None:
+        return held, "validation"
+    return data.train._replace(y=task.train), "training"
+
+
+def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
+    """Describe the task and the sizes of the data in lines, before the training."""
+    m, s, e = data.train.X.shape
+    lengths = data.train.lengths
+    low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
+    steps = f"{low}" if low == high else f"{low} to {high}"
+    goal = "regression" if task.names is None else f"{len(task.names)} classes"
+    if at_steps(task.train):
+        goal += ", one a step"
+    held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
+    counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
+    sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} features", sizes, task.note]))
+
+
+def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: str) -> cgru.History | None:
+    """Fit `net` with options of `Network.fit`; return the history, None where Ctrl-C interrupted it."""
+    try:
+        with as_request_error(f"{source}: "), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
+            history = net.fit(train.X, train.y, lengths=train.lengths, **train.beside, **options)
+    except KeyboardInterrupt:
+        return None
+    except RequestError as error:
+        if isinstance(error.__cause__, RuntimeError):  # the network overflows: the file is not at fault
+            raise RequestError(str(error.__cause__), options="--float64") from error.__cause__
+        raise
+    if history.problems():
+        say(f"note: {history.problems()}")
+    return history
+
+
+def _save(net: cgru.Network, request: Request, data: Dataset) -> None:
+    """Save a fitted model with the `Columns` of its data; what it knows of its samples is saved on request alone."""
+    remembered = net.remembered
+    net.remembered = remembered if request.remember_samples else None
+    try:
+        with as_request_error():
+            net.save(request.output, {"columns": data.columns.to_dict()})
+    finally:
+        net.remembered = remembered

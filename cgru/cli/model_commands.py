@@ -1,0 +1,140 @@
+"""The subcommands that take a model: `cgru predict`, `evaluate`, `export` and `quantize`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cgru
+from cgru.cli.arguments import Request, RequestError, as_request_error
+from cgru.cli.data import model_data
+from cgru.cli.fit_progress import say
+from cgru.cli.output import Predictions, check_output, name_of, page_writer, predictions_writer, require
+from cgru.cli.score import overlap, score_text
+from cgru.cli.task import targets
+from cgru.cli.terminal import echo
+from cgru.datasets import Dataset, Split
+from cgru.network import read_extra
+from cgru.quantization import compare_layers, output_noise
+from cgru.reports.comparison import outside, outside_in_words
+
+__all__ = ["evaluate", "export", "load_model", "predict", "quantize"]
+
+
+def predict(request: Request) -> None:
+    """Run `cgru predict`: print the predictions of a model, or write them to a file."""
+    write = predictions_writer(request.output, request.data, request.model)
+    net, data, source, split, which = _read_model_and_data(request, scores=False)
+    if data.test is not None:
+        say(f"{which} of {source}")
+    classifies = cgru.losses.classifies(net.loss)
+    with as_request_error(f"{source}: "):
+        inputs = split.X, split.lengths
+        outputs = net.predict(*inputs, **split.beside) if request.output or not classifies else None
+        classes = net.predict_classes(*inputs, **split.beside) if classifies else None
+    real = net.output_mask(split.X, split.lengths) if net.per_step else None
+    has_times = real is not None and data.times is not None and data.times.shape == real.shape
+    times = (" ".join(data.columns.time or ("time",)), data.times) if has_times else None
+    with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
+        write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
+
+
+def _output_names(net: cgru.Network) -> Sequence[str]:
+    """Return the names of the outputs: classes, or targets with the quantity predicted of each; () where unknown."""
+    if cgru.losses.classifies(net.loss):
+        return net.data_spec.labels
+    return cgru.losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
+
+
+def evaluate(request: Request) -> None:
+    """Run `cgru evaluate`: print the scores of a model on data, and write a report."""
+    if request.importance and not (request.report or request.html):
+        raise RequestError("argument --importance: needs --report or --html PAGE.html")
+    if request.report:
+        require("--report", "scikit-learn")
+    write = None if request.html is None else page_writer(request.html, request.data, request.model)
+    net, _, source, split, which = _read_model_and_data(request)
+    with as_request_error(f"{source}: "):
+        echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
+        report = None
+        if request.report or write:
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
+    if request.report:
+        with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
+            echo(f"\n{report}")
+    if write:
+        write(report, request.model, which, source)
+        echo(f"report in {request.html}")
+
+
+def export(request: Request) -> None:
+    """Run `cgru export`: write a model as a C file and a header."""
+    header = os.path.splitext(request.output)[0] + ".h"
+    for path in (request.output, header):
+        check_output(path, request.model)
+    net = load_model(request.model)
+    if any(len(layer.cells) > 1 for layer in net.layers):
+        due = "a model that runs a step at a time, as `cgru fit --causal` makes it"
+        raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
+    with as_request_error():
+        cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)
+    echo(f"model in {request.output}, header in {header}")
+
+
+def quantize(request: Request) -> None:
+    """Run `cgru quantize`: write a model with int8 or bfloat16 weights, and print how its scores change."""
+    check_output(request.output, request.data, request.model)
+    net, data, source, split, which = _read_model_and_data(request)
+    seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
+    if request.limit is not None and not request.calibrate:
+        raise RequestError("argument --limit: needs --calibrate, to measure by")
+    with as_request_error():
+        small = cgru.quantize(net, request.weights, limit=request.limit, **seen)
+    with as_request_error(f"{source}: "):
+        layers = compare_layers(net, small, split.X, split.lengths)
+        change = output_noise(net, small, split.X, split.lengths)
+        before, after = score_text(net, split) + overlap(net, split), score_text(small, split)
+    with as_request_error():
+        small.save(request.output, read_extra(request.model))
+    echo(f"{which} of {name_of(source)}: {before}")
+    kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
+    echo(f"  with {' and '.join(kinds)} weights: {after}")
+    echo(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
+    echo(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
+    for each in layers:
+        sizes = f"{each['small_bytes']:10}{each['bytes']:10}"
+        echo(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
+    small_size, size = map(os.path.getsize, (request.output, request.model))
+    echo(f"model in {request.output}, {small_size} bytes instead of {size}")
+
+
+def load_model(path: str) -> cgru.Network:
+    """Load a model; RequestError where the file is none."""
+    with as_request_error():
+        return cgru.load(path)
+
+
+def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Network, Dataset, str, Split, str]:
+    """Load a model and read data for it; return (model, data, their name, split, its name); `scores`: with targets.
+
+    The split is the test split if there is one, else all data. For `scores` its targets are those of the model: class
+    indices or numbers. Print notes on the data, and which features are outside the model's training range.
+    RequestError where the model takes sequences with another number of features.
+    """
+    model, net = request.model, load_model(request.model)
+    data, source = model_data(net, request, scores)
+    split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
+    for note in data.notes:
+        say(f"note: {note}")
+    due, got = net.features, split.X.shape[2]
+    if due is None:
+        raise RequestError(f"{model}: this model takes tokens, which a data file cannot hold")
+    if due != got:
+        advice = "" if request.data else "; name the DATA that it is for"
+        advice += "; --axes mes takes (m, e, s)" if due == split.X.shape[1] else ""
+        raise RequestError(f"{source}: expected {due} features a step, as {model} takes, got {got}{advice}")
+    for line in outside_in_words(outside(net, split.X, split.lengths)):
+        say(f"note: {line}")
+    if scores:
+        split = split._replace(y=targets(net, split, data, source))
+    return net, data, source, split, which
