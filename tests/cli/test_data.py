@@ -287,7 +287,7 @@ def test_errors_about_a_test_file_name_it(folder, tmp_path):
 def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
     lines = (folder / "train.csv").read_text().splitlines(True)
     (tmp_path / "same.csv").write_text("".join([lines[0], *lines[:0:-1]]))  # in another order
-    quick = (*GIVEN, "--epochs", 1, "--html", "page.html", *options)
+    quick = (*GIVEN, "--sort", "--epochs", 1, "--html", "page.html", *options)
     out, _ = run("fit", folder / "train.csv", "--test", "same.csv", *quick, cwd=tmp_path)
     note = "no held-out data: the model was trained on these 20 samples"
     if options:

@@ -111,4 +111,4 @@ def test_classes_are_held_back_evenly(tmp_path):
     run("fit", "data.npz", *QUICK, "--epochs", 1, "--validation", 0.25, "--html", "page.html", cwd=tmp_path)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     rows = dict(re.findall(r"<tr><t[hd][^>]*>(few|many)</t[hd]>(.*?)</tr>", page, re.DOTALL))
-    assert [re.findall(r">([^<>\s]+)<", rows[name])[3] for name in ("few", "many")] == ["1", "9"]
+    assert [re.findall(r">([^<>\s]+)<", rows[name])[4] for name in ("few", "many")] == ["1", "9"]
