@@ -353,7 +353,7 @@ class Columns:
             except ColumnsError:
                 raise
             except (TypeError, ValueError) as error:
-                due = str(error) if type(error) is ValueError else "another type"
+                due = "another type" if isinstance(error, TypeError) else str(error)
                 raise ColumnsError(each.name, repr(value), due) from None
         taken: dict[str, str] = {}
         for role in ROLES:
