@@ -29,7 +29,7 @@ import numpy as np
 
 import cgru
 from benchmarks import report
-from cgru.recipe import Recipe
+from cgru.estimators.recipe import Recipe
 from cgru.sklearn import GRUClassifier, GRURegressor
 
 SEEDS = 5

@@ -24,7 +24,7 @@ from benchmarks import report
 from cgru.forecast import Forecaster, backtest
 from cgru.forecast.backtest import MEAN
 from cgru.forecast.forecaster import GRU
-from cgru.forecast.history import History
+from cgru.forecast.series_windows import History
 
 LEAST, MOST = 50, 1461  # values of a series; of more, the last are taken
 ORIGINS = 10

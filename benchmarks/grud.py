@@ -29,8 +29,8 @@ import numpy as np
 
 import cgru
 from benchmarks import defaults, machine
-from cgru import recipe
 from cgru.core.lengths import padded
+from cgru.estimators import recipe
 
 SHAPE, UNITS, MISSING = (640, 48, 37), 32, 0.8  # of the speed
 MORE = 20  # epochs of ours for one of theirs

@@ -25,7 +25,7 @@ import numpy as np
 import cgru
 from cgru import reference
 from cgru.core import gradients, kernels, plan, threads
-from cgru.quantized import reference as narrow_reference
+from cgru.quantized import quantized_reference as narrow_reference
 from cgru.variant import RESET_AFTER
 
 Arrays = Mapping[str, np.ndarray]

@@ -17,7 +17,7 @@ except ImportError:
     raise ImportError("cgru.aeon: aeon is missing: pip install aeon") from None
 
 from cgru import sklearn
-from cgru.delegate import Delegate
+from cgru.estimators.delegate import Delegate
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 

@@ -1,7 +1,7 @@
 """GRUD: a GRU for inputs with gaps. Values and the state fade while nothing is measured; the mask is an input.
 
-Letters: m samples, s steps, e features of a step, u units. The arithmetic is that of cgru/fading.py (compiled:
-cgru/core/fading.pyx) and, over it, that of a `GRU`.
+Letters: m samples, s steps, e features of a step, u units. The arithmetic is that of cgru/grud_reference.py (compiled:
+cgru/core/grud_reference.pyx) and, over it, that of a `GRU`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cgru import fading, initializers
+from cgru import grud_reference, initializers
 from cgru.activations import FADING
 from cgru.core.checks import flag, lengths_of, real, sequences
 from cgru.core.decay import decay_of
@@ -22,8 +22,8 @@ from cgru.core.fading import Faded
 from cgru.core.lengths import mask
 from cgru.core.linear import Linear
 from cgru.core.times import times_of
-from cgru.fading import Seen
 from cgru.gru import GRU
+from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, unflatten, zero_padding
 from cgru.passes import GRUPass, predict
@@ -453,7 +453,7 @@ class GRUD(Layer):
             times: (m, s) the times of the steps; None: each is 1 after the one before.
             lengths: (m,) how many steps of each sample are real; None: all.
             factor: (m, s, 1 or u) further factors of the states; None: none.
-            seen: what earlier steps left, a `cgru.fading.Seen`.
+            seen: what earlier steps left, a `cgru.grud_reference.Seen`.
 
         Returns:
             The input with its caches, and the factors gh (m, s, u).
@@ -461,7 +461,8 @@ class GRUD(Layer):
         Examples:
             >>> layer, X = cgru.GRUD(4, rng=0), np.array([[[1.0], [np.nan]]])
             >>> layer.make(X)
-            >>> input, gh = layer.faded(X, layer.p, None, None, None, cgru.fading.Seen.nothing(1, 1, layer.dtype))
+            >>> nothing = cgru.grud_reference.Seen.nothing(1, 1, layer.dtype)
+            >>> input, gh = layer.faded(X, layer.p, None, None, None, nothing)
             >>> input.fc["xm"].shape, gh.shape  # [xh | mask]
             ((1, 2, 2), (1, 2, 4))
         """
@@ -475,14 +476,14 @@ class GRUD(Layer):
 
         Args:
             h: (m, u) the last states.
-            seen: the arrays `last`, `age` and `time` of a `cgru.fading.Seen`.
+            seen: the arrays `last`, `age` and `time` of a `cgru.grud_reference.Seen`.
 
         Returns:
             The records (m,).
 
         Examples:
             >>> layer = cgru.GRUD(4)
-            >>> seen = cgru.fading.Seen.nothing(2, 3, layer.dtype)
+            >>> seen = cgru.grud_reference.Seen.nothing(2, 3, layer.dtype)
             >>> layer.joined_state(np.zeros((2, 4)), seen).dtype.names
             ('h', 'last', 'age', 'time')
         """
@@ -549,7 +550,7 @@ class GRUDPass(LayerPass):
         for gate, (own, sign) in GATES.items():
             parts = g["dU" + gate][..., :e, :], g["dV" + gate], g["dU" + gate][..., e:, :], g["db" + gate]
             found |= {f"d{letter}{own}": sign * part for letter, part in zip("WUVb", parts, strict=True)}
-        return found | fading.gradients(self._arrays, bc, each)
+        return found | grud_reference.gradients(self._arrays, bc, each)
 
 
 def gru_parameters(p: Mapping[str, np.ndarray]) -> Arrays:

@@ -17,7 +17,7 @@ from cgru.layers.layer import Layer
 from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.quantized.layers import KINDS, Quantized, named_weights
 
 __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]

@@ -24,12 +24,13 @@ try:
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru import losses, recipe
+from cgru import losses
+from cgru.estimators import recipe
+from cgru.estimators.sequence_estimator import SequenceEstimator, with_parameter
 from cgru.losses import Loss
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.network import undo_target_scaling
-from cgru.sequence_estimator import SequenceEstimator, with_parameter
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 

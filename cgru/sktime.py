@@ -16,7 +16,7 @@ except ImportError:
     raise ImportError("cgru.sktime: sktime is missing: pip install sktime") from None
 
 from cgru import sklearn
-from cgru.delegate import Delegate
+from cgru.estimators.delegate import Delegate
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 

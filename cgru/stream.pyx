@@ -17,7 +17,7 @@ from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import positive, real, within
 from cgru.core.decay import cast_factors
-from cgru.fading import Seen
+from cgru.grud_reference import Seen
 from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
 from cgru.cell cimport (
@@ -159,7 +159,7 @@ cdef class _Gaps(_Recurrent):
     cdef object layer
     cdef cnp.ndarray x  # (m, e), NaN where nothing was measured
     cdef cnp.ndarray dt  # (m,) the time since the step before
-    cdef cnp.ndarray last, age, time, now  # what was seen, as `Seen` of cgru/fading.py; the times of this step
+    cdef cnp.ndarray last, age, time, now  # what was seen, as `Seen` of cgru/grud_reference.py; the times of this step
     cdef cnp.ndarray delta, before, gx, gh, Wgx, bgx
     cdef Linear rates
     cdef LinearCall call

@@ -1,4 +1,4 @@
-"""Layers with int8 and bfloat16 weights against cgru.quantized.reference, NumPy's definition of both."""
+"""Layers with int8 and bfloat16 weights against cgru.quantized.quantized_reference, NumPy's definition of both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cgru
 from cgru.activations import bind
 from cgru.core import low_precision
 from cgru.core.lengths import mask
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from fuzz.networks import Dice
 
 GATES = ("activate", "activate_update", "activate_reset")

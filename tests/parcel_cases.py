@@ -85,12 +85,6 @@ def slow(**given):
     return made(**given)
 
 
-def removing(folder):
-    if os.path.isdir(folder):
-        os.rmdir(folder)
-    return made()
-
-
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 

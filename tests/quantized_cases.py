@@ -4,7 +4,7 @@ import numpy as np
 
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import kernels, low_precision
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.quantized.layers import QuantizedDense, QuantizedEmbedding, QuantizedGRU
 from cgru.variant import named
 

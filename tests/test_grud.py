@@ -10,7 +10,7 @@ from export_cases import needs_cc
 from helpers import TOLERANCE, assert_close
 
 import cgru
-from cgru import fading, reference
+from cgru import grud_reference, reference
 from cgru.core.lengths import mask
 from cgru.network.training import fit
 from cgru.network.training.compiled.engine import compiles
@@ -104,13 +104,13 @@ def test_the_compiled_input_without_what_may_be_left_out(without):
     given = {name: None if without in (name, "all") else value for name, value in given.items()}
     lengths, times, resets = given.values()
     layer.forward(X, **given)
-    due, seen = fading.forward(layer.p, X, times, lengths, resets, unit=0.7)
+    due, seen = grud_reference.forward(layer.p, X, times, lengths, resets, unit=0.7)
     for name, value in due.items():
         assert_close(layer.fc[name], value, 1e-12, name)
     parts, so_far = [], None
     for at in (np.s_[:, :3], np.s_[:, 3:]) if lengths is None else ():
         own = (None if a is None else a[at] for a in (times, resets))
-        caches, so_far = fading.forward(layer.p, X[at], next(own), None, next(own), so_far, 0.7)
+        caches, so_far = grud_reference.forward(layer.p, X[at], next(own), None, next(own), so_far, 0.7)
         parts.append(caches)
     for name in due if parts else ():
         np.testing.assert_array_equal(np.concatenate([each[name] for each in parts], axis=1), due[name], name)
@@ -124,14 +124,14 @@ def test_the_compiled_input_is_that_of_the_reference(level):
             layer = random_grud(e, 3, dtype=dtype, unit=0.7)
             X, lengths, times, resets = gaps(m, s, e, True, dtype=dtype)
             layer.forward(X, lengths, times=times, resets=resets)
-            due, seen = fading.forward(layer.p, X, times, lengths, resets, None, 0.7)
+            due, seen = grud_reference.forward(layer.p, X, times, lengths, resets, None, 0.7)
             for name, value in due.items():
                 assert_close(layer.fc[name], value, TOLERANCE[np.dtype(dtype)], name)
             for name, value in zip(seen._fields, seen, strict=True):
                 assert_close(layer.state[name], value, TOLERANCE[np.dtype(dtype)], name)
             layer.backward(RNG.standard_normal((m, 3)).astype(dtype))
             given = layer.bc["dxm"], layer.last.dgh
-            for name, value in fading.backward(due, *given, anew=resets).items():
+            for name, value in grud_reference.backward(due, *given, anew=resets).items():
                 assert_close(layer.bc[name], value, TOLERANCE[np.dtype(dtype)], name)
 
 

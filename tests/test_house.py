@@ -136,6 +136,15 @@ def test_what_modules_keep_between_calls_has_a_reason():
     assert set().union(*(kept(path.read_text(encoding="utf-8"), path.suffix) for path in files)) == due
 
 
+def test_file_names_are_unique():
+    """But for `__init__`, and a module's `.pxd` and `.pyi`. Headers are included by name from their own folder."""
+    files = [path for path in HOUSE.rglob("*.p*") if path.suffix in (".py", ".pyx", ".pxd", ".pyi")]
+    files = [path for path in files if path.suffix in (".py", ".pyx") or not path.with_suffix(".pyx").exists()]
+    names = [path.stem for path in files if path.stem != "__init__"]
+    assert len(names) > 150
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 # --- circles ---
 
 

@@ -13,7 +13,7 @@ import cgru
 from cgru import quantization
 from cgru.layers.layer import Layer
 from cgru.quantization import bytes_of, noise, quantize
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.quantized.layers import (
     QuantizedBidirectional,
     QuantizedDense,

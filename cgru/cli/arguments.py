@@ -1,6 +1,7 @@
 """The arguments of the `cgru` command, whose parser is made of the options that the library declares and a few more.
 
-`cgru.datasets.Columns` declares how data are read, `cgru.recipe.Recipe` the network, `cgru.network.options` the fit.
+`cgru.datasets.Columns` declares how data are read, `cgru.estimators.recipe.Recipe` the network, and
+`cgru.network.options` the fit.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import cgru
-from cgru import model_selection, recipe
 from cgru.cli.help_text import DATA_HELP, EXAMPLES, SERIES_HELP
 from cgru.core.checks import positive
 from cgru.datasets.columns import Columns, ColumnsError, as_text
+from cgru.estimators import model_selection, recipe
+from cgru.estimators.recipe import Recipe
 from cgru.network.files import FileError
 from cgru.network.options import Settings, described, share
 from cgru.optimizers import check_number
-from cgru.recipe import Recipe
 
 __all__ = ["SERIES", "Request", "RequestError", "as_options", "as_request_error", "given", "parser"]
 

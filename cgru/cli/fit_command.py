@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 import cgru
-from cgru import input_layers, recipe
 from cgru.cli.arguments import Request, RequestError, as_request_error, given
 from cgru.cli.data import check_finite, decays, training_data
 from cgru.cli.fit_progress import Progress, say
@@ -22,10 +21,11 @@ from cgru.cli.terminal import echo
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split
 from cgru.datasets.dataset_summary import details
-from cgru.input_layers import AUTO, RAW
+from cgru.estimators import input_layers, recipe
+from cgru.estimators.input_layers import AUTO, RAW
+from cgru.estimators.recipe import Recipe
 from cgru.network.data.split import check_share, count_held_out, draw_held_out, encode_groups
 from cgru.network.options import OPTIONS
-from cgru.recipe import Recipe
 
 __all__ = ["fit"]
 

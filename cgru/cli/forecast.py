@@ -21,8 +21,8 @@ from cgru.forecast import Backtest, Forecaster, backtest, calendar, season_of
 from cgru.forecast.backtest import AUTO, usable_season
 from cgru.forecast.calendar_features import cycles_of
 from cgru.forecast.forecaster import ETS, GRU, MODELS
-from cgru.forecast.history import History
 from cgru.forecast.rivals import why_no_ets
+from cgru.forecast.series_windows import History
 
 __all__ = ["forecast"]
 

@@ -17,13 +17,13 @@ from cgru.cli.arguments import RequestError
 from cgru.cli.data import real_steps
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
-from cgru.input_layers import AUTO, RAW, build
+from cgru.estimators.input_layers import AUTO, RAW, build
+from cgru.estimators.model_selection import Choice, choose
+from cgru.estimators.recipe import LOSS, Recipe, constant_start
 from cgru.layers import Layer
-from cgru.model_selection import Choice, choose
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.training_data import check_data, class_weights
 from cgru.network.options import OPTIONS, Trait
-from cgru.recipe import LOSS, Recipe, constant_start
 
 __all__ = ["Task", "at_steps", "choose_network", "loss_of", "targets", "task_of"]
 
@@ -112,7 +112,7 @@ def choose_network(
     groups: the group of each sample, or None.
     options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets. A
         `class_weight` weighs what they hold out, too.
-    progress: as in `cgru.model_selection.choose`.
+    progress: as in `cgru.estimators.model_selection.choose`.
     """
     kept = [name for name in options if Trait.IN_FOLDS in OPTIONS[name].traits]
     options = {name: options[name] for name in kept} | {"recover": True}

@@ -1,4 +1,4 @@
-"""Values that fade where they are missing; the equations stand in cgru/fading.py. m rows, s steps, e features."""
+"""Values that fade where they are missing; the equations stand in cgru/grud_reference.py. m rows, s steps, e features."""
 
 from cgru.core.kernels cimport cgru_array, cgru_kernels
 
@@ -12,7 +12,7 @@ cdef struct Fading:
     const double *times  # of row i at step t: times[i * row + t * step]; NULL: each step is 1 after the one before
     Py_ssize_t row, step
     double unit  # the time that counts as 1
-    # What the steps before have left, and then these: `Seen` of cgru/fading.py.
+    # What the steps before have left, and then these: `Seen` of cgru/grud_reference.py.
     void *last  # (m, e)
     void *age  # (m, e)
     double *time  # (m)

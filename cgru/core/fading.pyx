@@ -1,4 +1,4 @@
-"""Values that fade where they are missing: the loops of cgru/fading.py, in float32 or float64.
+"""Values that fade where they are missing: the loops of cgru/grud_reference.py, in float32 or float64.
 
 m samples, s steps, e features.
 """
@@ -207,7 +207,7 @@ cdef class Faded:
     """The input of a `GRUD` for a batch, with its caches; `GRUD` has checked all arguments.
 
     Attributes:
-        fc: delta, last, gx and xm, as `forward` of cgru/fading.py returns them.
+        fc: delta, last, gx and xm, as `forward` of cgru/grud_reference.py returns them.
         seen: (last, age, time) after the last steps.
     """
 

@@ -1,4 +1,4 @@
-"""Pack int8 or bfloat16 weights and run layers with them, by the equations of cgru/quantized/reference.py.
+"""Pack int8 or bfloat16 weights and run layers with them, by the equations of cgru/quantized/quantized_reference.py.
 
 m samples, s steps, e features, u units. The layers have checked all arguments. All but the weights is float32.
 """

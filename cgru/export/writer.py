@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.activations import PARAMETERS, identity, name_of, ours, parameter, softmax
 from cgru.core.checks import real
-from cgru.export.products import pad_and_concatenate, weight_format
+from cgru.export.c_products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
 from cgru.grud import GRUD

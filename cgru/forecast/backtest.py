@@ -13,8 +13,8 @@ import numpy as np
 from cgru.core.checks import positive
 from cgru.forecast.calendar_features import season_of
 from cgru.forecast.forecaster import ETS, GRU, MODELS, Forecaster, min_length, models_of
-from cgru.forecast.history import History
 from cgru.forecast.rivals import why_no_ets
+from cgru.forecast.series_windows import History
 from cgru.many import fit_many
 from cgru.network.presentation import Table, figure, table_as_text
 

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.estimators.recipe import Recipe
 from cgru.files import Archive, atomic_write
-from cgru.forecast.history import History, seasonal_naive, windows
 from cgru.forecast.ridge import ridge
 from cgru.forecast.rivals import climatology, exponential_smoothing, why_no_ets
+from cgru.forecast.series_windows import History, seasonal_naive, windows
 from cgru.many import Job, Result, fit_many
 from cgru.network import files
 from cgru.network.network import Network, from_parts, to_parts
-from cgru.recipe import Recipe
 
 __all__ = ["ETS", "GRU", "MODELS", "Forecaster", "load", "min_length", "models_of"]
 
@@ -177,7 +177,7 @@ class Forecaster:
         This is the first half of `fit`.
 
         Args:
-            history: the series, as `cgru.forecast.history` checks them.
+            history: the series, as `cgru.forecast.series_windows` checks them.
             name: the beginning of each name: that of job i is (*name, i).
 
         Returns:
@@ -187,7 +187,7 @@ class Forecaster:
             ValueError: as from `fit`.
 
         Examples:
-            >>> from cgru.forecast.history import History
+            >>> from cgru.forecast.series_windows import History
             >>> history = History.of(np.arange(40) % 4, None, None, None, (0,))
             >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1)
             >>> jobs = model.jobs(history, ("a",))
@@ -395,7 +395,7 @@ class Forecaster:
             ImportError, RuntimeError, ValueError: as from `predict`.
 
         Examples:
-            >>> from cgru.forecast.history import History
+            >>> from cgru.forecast.series_windows import History
             >>> history = History.of(np.arange(40) % 4, None, None, None, (2,))
             >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1).fit(history.given)
             >>> forecasts, _ = model.forecasts(history, ["naive", "seasonal naive"])

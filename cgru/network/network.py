@@ -440,7 +440,7 @@ class Network(Model):
             >>> own["0.Uz"].shape, bool(np.allclose(own["0.Uz"].mean(axis=0), g["0.Uz"]))
             ((4, 3, 4), True)
         """
-        from cgru.network.training.gradients import gradients
+        from cgru.network.training.loss_gradients import gradients
 
         each = flag(each, "each")
         chain.check_trains(self.layers)

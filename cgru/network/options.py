@@ -1,8 +1,8 @@
 """The options of a fit: one entry for each, with its default, check, help text and traits.
 
 All others read them here: `Network.fit`, whose signature and docstring a test compares with this list, fits on batches,
-checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits. `cgru.recipe` declares the
-options of an architecture in the same way.
+checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits. `cgru.estimators.recipe`
+declares the options of an architecture in the same way.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Option(NamedTuple):
         check: a function of a value and the option's name; it returns the value in the form that is used, or raises
             TypeError or ValueError. The default is not checked.
         help: the help text of the command line, with the default where that says more than the value; names of
-            `cgru.recipe` are in braces.
+            `cgru.estimators.recipe` are in braces.
         traits: its properties.
         parse: a function that converts the text of the command line, `bool` for a flag; None where the command line
             does not have the option.

@@ -19,7 +19,7 @@ from cgru import losses
 from cgru.core.checks import lengths_of, real
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
-from cgru.network.estimators import Estimator, network_of
+from cgru.network.estimator_network import Estimator, network_of
 from cgru.network.presentation import shorten
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 

@@ -21,7 +21,7 @@ from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network, chain
 from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays, rectangles
 from cgru.network.data.training_data import check_inputs
-from cgru.network.estimators import Estimator, with_inputs
+from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, unflatten, zero_padding
 from cgru.optimizers import check_number
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 
 __all__ = ["BOUNDED", "KINDS", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
            "QuantizedGRU", "check_numbers", "named_weights"]  # fmt: skip

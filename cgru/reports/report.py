@@ -15,7 +15,7 @@ from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.step_arrays import given_step_arrays, rectangles
 from cgru.network.data.training_data import check_data, check_inputs
-from cgru.network.estimators import Estimator, with_inputs
+from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores
 from cgru.reports.comparison import feature_names, outside, seen
 from cgru.reports.importance import permutation_importance

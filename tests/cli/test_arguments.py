@@ -11,13 +11,13 @@ import pytest
 from cli_cases import refused, run
 
 import cgru
-from cgru import recipe
 from cgru.cli.arguments import COMMANDS, RequestError, as_options, as_request_error, given, parser
 from cgru.cli.help_text import EXAMPLES
 from cgru.datasets import Columns, ColumnsError
+from cgru.estimators import recipe
+from cgru.estimators.recipe import Recipe
 from cgru.network.files import FileError
 from cgru.network.options import OPTIONS, described
-from cgru.recipe import Recipe
 
 READING = dict.fromkeys(each.name for each in fields(Columns))
 LIBRARY = [name for kind in (OPTIONS, described(Recipe)) for name, each in kind.items() if each.parse is not None]

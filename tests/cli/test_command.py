@@ -25,8 +25,8 @@ from cli_cases import (
 )
 
 import cgru
-from cgru import recipe
 from cgru.datasets import load_japanese_vowels
+from cgru.estimators import recipe
 
 # --- fit ---
 

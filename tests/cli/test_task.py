@@ -9,7 +9,7 @@ from cgru.cli.arguments import RequestError
 from cgru.cli.task import Task, at_steps, choose_network, targets, task_of
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
-from cgru.recipe import Recipe
+from cgru.estimators.recipe import Recipe
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((30, 4, 2))

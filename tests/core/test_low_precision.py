@@ -1,4 +1,4 @@
-"""Layers of int8 and bfloat16 weights at every level of the machine, against cgru/quantized/reference.py."""
+"""Layers of int8 and bfloat16 weights at every level of the machine, against cgru/quantized/quantized_reference.py."""
 
 import itertools
 import signal
@@ -25,7 +25,7 @@ import cgru
 from cgru.activations import CODES, identity
 from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.variant import RESET_BEFORE
 
 SIZES = (1, 7, 17, 33, 65, 130)

@@ -13,7 +13,7 @@ from machine_cases import MACHINES, machines
 import cgru
 from cgru import reference
 from cgru.activations import CODES
-from cgru.quantized import reference as narrow
+from cgru.quantized import quantized_reference as narrow
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 HERE = Path(__file__).resolve().parent

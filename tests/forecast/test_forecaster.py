@@ -8,9 +8,9 @@ import pytest
 import cgru
 from cgru.forecast import Forecaster, forecaster, load
 from cgru.forecast.forecaster import MODELS, min_length, models_of
-from cgru.forecast.history import History
 from cgru.forecast.ridge import ridge
 from cgru.forecast.rivals import climatology, exponential_smoothing, why_no_ets
+from cgru.forecast.series_windows import History
 
 rng = np.random.default_rng(0)
 t = np.arange(120)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import recipe
+from cgru.estimators import recipe
 from cgru.network.options import OPTIONS, Settings, Trait
 
 SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight", "resets", "decay", "times"]

@@ -1,4 +1,4 @@
-"""The bar of a fit; what is seen of it is tested in tests/cli/test_progress.py."""
+"""The bar of a fit; what is seen of it is tested in tests/cli/test_fit_progress.py."""
 
 import sys
 

@@ -23,7 +23,7 @@ from quantized_cases import (
 import cgru
 from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.quantized.layers import (
     QuantizedBidirectional,
     QuantizedDense,

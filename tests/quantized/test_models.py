@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.estimators.recipe import Recipe
 from cgru.quantization import noise
-from cgru.recipe import Recipe
 
 DATA = cgru.datasets.load_japanese_vowels()
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import fading
+from cgru import grud_reference
 from cgru.grud import gru_parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
@@ -88,7 +88,7 @@ def gates(net):
 
 def test_time_differences_factors_and_states_are_those_of_pypots(net, data, same):
     X, given = data
-    fc, _ = fading.forward(rates(net), X)
+    fc, _ = grud_reference.forward(rates(net), X)
     same(fc["delta"], given[2], 1e-12, "delta")
     layer = cgru.GRU(U, sequences=True, reset_after=True)
     for gate, (W, V, of_mask, b, c) in gates(net).items():

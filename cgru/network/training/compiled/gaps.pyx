@@ -1,6 +1,6 @@
 """The input of a GRUD's stage: X' = [xh | mask], the factors of the state, and the weights of the GRU over X'.
 
-The equations are those of cgru/fading.py, the loops those of cgru/core/fading.pyx. The GRU's U are W above V, and its z
+The equations are those of cgru/grud_reference.py, the loops those of cgru/core/fading.pyx. The GRU's U are W above V, and its z
 is 1 minus that of a GRUD.
 """
 

@@ -8,7 +8,7 @@ from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, padded, same, we
 
 import cgru
 from cgru import reference
-from cgru.network.training import gradients
+from cgru.network.training import loss_gradients as gradients
 
 V = 7
 TOKENS = RNG.integers(0, V, (M, S))

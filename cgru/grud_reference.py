@@ -32,7 +32,7 @@ class Seen(NamedTuple):
         time: (m,) the time of the last step; NaN: there was none.
 
     Examples:
-        >>> seen = cgru.fading.Seen.nothing(2, 3, np.float64)
+        >>> seen = cgru.grud_reference.Seen.nothing(2, 3, np.float64)
         >>> seen.last.shape, seen.time.tolist()
         ((2, 3), [nan, nan])
     """
@@ -83,7 +83,7 @@ def forward(
 
     Examples:
         >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
-        >>> fc, seen = cgru.fading.forward(p, np.array([[[2.0], [np.nan], [np.nan]]]))
+        >>> fc, seen = cgru.grud_reference.forward(p, np.array([[[2.0], [np.nan], [np.nan]]]))
         >>> fc["xm"][0, :, 0].round(3)  # 2, 2 exp(-1), 2 exp(-2)
         array([2.   , 0.736, 0.271])
         >>> seen.age.tolist(), seen.last.tolist()
@@ -127,8 +127,8 @@ def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, ane
 
     Examples:
         >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
-        >>> fc, _ = cgru.fading.forward(p, np.array([[[2.0], [np.nan]]]))
-        >>> bc = cgru.fading.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+        >>> fc, _ = cgru.grud_reference.forward(p, np.array([[[2.0], [np.nan]]]))
+        >>> bc = cgru.grud_reference.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
         >>> bc["dX"][0, :, 0].round(3)  # 1 + exp(-1)
         array([1.368, 0.   ])
     """
@@ -160,9 +160,9 @@ def gradients(fc: Mapping[str, np.ndarray], bc: Mapping[str, np.ndarray], each: 
 
     Examples:
         >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
-        >>> fc, _ = cgru.fading.forward(p, np.array([[[2.0], [np.nan]]]))
-        >>> bc = cgru.fading.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
-        >>> {name: g.shape for name, g in cgru.fading.gradients(fc, bc).items()}
+        >>> fc, _ = cgru.grud_reference.forward(p, np.array([[[2.0], [np.nan]]]))
+        >>> bc = cgru.grud_reference.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+        >>> {name: g.shape for name, g in cgru.grud_reference.gradients(fc, bc).items()}
         {'dWgx': (1, 1), 'dbgx': (1, 1), 'dWgh': (1, 2), 'dbgh': (1, 2)}
     """
     delta, dgx_, dgh_ = (a if each else a.reshape(1, -1, a.shape[2]) for a in (fc["delta"], bc["dgx_"], bc["dgh_"]))

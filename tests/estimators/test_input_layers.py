@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import input_layers
 from cgru.core.lengths import mask
+from cgru.estimators import input_layers
 
 rng = np.random.default_rng(0)
 LENGTHS = np.array([1, 3, 9, 20, 20, 17])

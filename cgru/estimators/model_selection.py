@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from cgru import input_layers, losses
+from cgru import losses
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import is_mapped
-from cgru.input_layers import RAW
+from cgru.estimators import input_layers
+from cgru.estimators.input_layers import RAW
+from cgru.estimators.recipe import POOL, Recipe
 from cgru.layers.layer import Layer
 from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
@@ -29,7 +31,6 @@ from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import draw_folds
 from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage
-from cgru.recipe import POOL, Recipe
 
 __all__ = ["BUDGET", "Choice", "choose", "summary_numbers"]
 

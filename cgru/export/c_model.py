@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru._version import __version__
 from cgru.core.checks import float_dtype
-from cgru.export.products import FLOAT32, functions
+from cgru.export.c_products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.export.writer import AnyNet, Part, layers_of, parts_of
 from cgru.files import atomic_write, check_writable

@@ -27,9 +27,9 @@ from export_cases import (
 )
 
 import cgru
-from cgru.export.products import Weights, functions
+from cgru.export.c_products import Weights, functions
 from cgru.export.source import array
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 
 pytestmark = needs_cc
 F4 = np.dtype(np.float32)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import losses, recipe
-from cgru.recipe import Recipe
+from cgru import losses
+from cgru.estimators import recipe
+from cgru.estimators.recipe import Recipe
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((10, 4, 2))

@@ -9,7 +9,7 @@ from quantized_cases import KINDS, coded, random_coded, weights_of
 
 import cgru
 from cgru.core.lengths import mask
-from cgru.quantized import reference
+from cgru.quantized import quantized_reference as reference
 from cgru.variant import named
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cgru.forecast import windows
-from cgru.forecast.history import History, fill_missing, seasonal_naive
+from cgru.forecast.series_windows import History, fill_missing, seasonal_naive
 
 Y = np.arange(20.0)
 TIMES = np.datetime64("2001-01", "M") + np.arange(20)

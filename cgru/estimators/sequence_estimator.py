@@ -23,16 +23,18 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from cgru import input_layers, losses, model_selection, recipe
+from cgru import losses
 from cgru.core.checks import flag, positive
 from cgru.core.lengths import padded
 from cgru.core.row_blocks import select_rows
 from cgru.core.threads import get_num_threads, set_num_threads
+from cgru.estimators import input_layers, model_selection, recipe
+from cgru.estimators.model_selection import Choice
+from cgru.estimators.recipe import Recipe
 from cgru.files import Archive, atomic_write
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.many import Job, fit_many
-from cgru.model_selection import Choice
 from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
@@ -42,7 +44,6 @@ from cgru.network.network import from_parts, to_parts
 from cgru.network.options import OPTIONS, Settings
 from cgru.network.progress import epoch_text
 from cgru.optimizers import Adam, check_number
-from cgru.recipe import Recipe
 
 __all__ = ["SequenceEstimator", "with_parameter"]
 

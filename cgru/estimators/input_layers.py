@@ -1,7 +1,7 @@
 """Input layers: how series are prepared for the first recurrent layer, by name.
 
 A text names them in their order, joined by "+": "normalize", "difference", "frames(length)" or "frames(length, hop)",
-"convolution(width, stride, channels)". "raw" has none; "auto" leaves them to `cgru.model_selection`.
+"convolution(width, stride, channels)". "raw" has none; "auto" leaves them to `cgru.estimators.model_selection`.
 m samples, s steps, e features per step.
 """
 

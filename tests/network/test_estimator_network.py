@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network.estimators import network_of, with_inputs
+from cgru.network.estimator_network import network_of, with_inputs
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
 

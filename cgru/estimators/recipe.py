@@ -15,9 +15,9 @@ import numpy as np
 from cgru import losses, optimizers
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, positive
+from cgru.estimators.input_layers import AUTO, parse
 from cgru.gru import GRU
 from cgru.grud import GRUD
-from cgru.input_layers import AUTO, parse
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
@@ -72,14 +72,14 @@ def _inputs(value: str, name: str) -> str:
 class Recipe:
     """The architecture and the optimizer of a network: what estimators and `cgru fit` build it by.
 
-    With `inputs` of AUTO it is open: `cgru.model_selection` chooses it by folds, and `layers` and `pool` where they are
-    None.
+    With `inputs` of AUTO it is open: `model_selection.choose` chooses it by folds, and `layers` and `pool` where they
+    are None.
 
     Attributes:
         loss: the name of the loss, which also decides the head.
         units, layers, bidirectional: of the GRU layers.
         pool: the pooling of their states.
-        inputs: the text of the input layers, as `cgru.input_layers` reads it.
+        inputs: the text of the input layers, as `cgru.estimators.input_layers` reads it.
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: that of each GRU layer.
         optimizer, schedule, learning_rate, weight_decay, clip_norm: those of the optimizer.

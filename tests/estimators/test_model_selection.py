@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import input_layers, model_selection
-from cgru.model_selection import Choice
+from cgru.estimators import input_layers, model_selection
+from cgru.estimators.model_selection import Choice
+from cgru.estimators.recipe import POOL, Recipe
 from cgru.network.data.split import draw_folds
-from cgru.recipe import POOL, Recipe
 
 rng = np.random.default_rng(0)
 OPEN = Recipe("cross_entropy", units=4)
