@@ -37,7 +37,7 @@ NAMED = [
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Examples):$", re.MULTILINE)
 ENTRY = re.compile(r"^    (\*{0,2}\w[\w.]*(?:, \*{0,2}\w[\w.]*)*):(?: |$)", re.MULTILINE)
 LISTED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
-EXPORTS = {"c_text", "onnx_node", "from_node"}  # one of each in most layers, for exporters; `Layer` tells what they do
+EXPORTS = {"c_text", "onnx_node"}  # one of each in most layers, for exporters; `Layer` tells what they do
 # What an example imports, and what else asks for a package: the module, and its name in the reason of a skip.
 PACKAGES = {
     r"\btorch\b": "torch",

@@ -14,8 +14,8 @@ from cgru.activations import ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.chain_builder import ChainBuilder, dense, embedding
 from cgru.interop.gates import KERAS, Refusal, array, refusal
+from cgru.interop.graph_reader import append, dense, embedding
 from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Frames, LayerNorm, Pool, Scale
 from cgru.network import Network
 from cgru.variant import Variant
@@ -92,11 +92,11 @@ def from_keras(source: Any) -> Network:
         raise refuse("expected a GRU, a Bidirectional or a model")
     layers = _model_layers(source, refuse)
     _check_dtypes(source, layers)
-    chain = ChainBuilder()
+    chain: list[Any] = []
     for i, layer in enumerate(layers):
         for own in _convert(layer, f"layer {i}, "):
-            chain.add(own, f"layer {i}")
-    return Network(chain.layers)
+            append(chain, own)
+    return Network(chain)
 
 
 def _class_name(layer: Any) -> str:

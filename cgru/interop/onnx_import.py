@@ -1,40 +1,28 @@
 """An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as a chain of layers.
 
-Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust.
-An array counts as X, as the output of a layer, as an initial state, as lengths or as an output only if all nodes behind
-it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`). Anything
-else is refused with the node that it comes from.
+Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust:
+its nodes become operations of `cgru.interop.graph_reader`, or are refused.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from cgru import layers as plain
+from cgru.activations import softmax
 from cgru.bidirectional import PREFIXES
-from cgru.interop.gates import ONNX, Refusal, array, gru_layer, refusal
+from cgru.interop.gates import FUNCTIONS, ONNX, Refusal, array, gate_options, gru_layer, refusal
+from cgru.interop.graph_reader import ENDS, OtherFeatures, Reader, TooShort, Unproved, Value, read
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
-from cgru.interop.onnx_layers import gru_options
-from cgru.interop.onnx_values import (
-    AXES,
-    FLOATS,
-    LARGEST,
-    MOVERS,
-    ONE,
-    UNKNOWN,
-    Axis,
-    Node,
-    Traced,
-    Unproved,
-    extent,
-)
-from cgru.interop.reader import LONGEST, Reader
+from cgru.layers import Activation
 from cgru.network import Network, files
 from cgru.network.network import from_parts
 from cgru.variant import named
@@ -43,13 +31,21 @@ __all__ = ["from_onnx", "gru_nodes"]
 
 Arrays = dict[str, np.ndarray]
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
-DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+DIRECTIONS = {b"forward": 1, b"reverse": 1, b"bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
-FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # nodes that are computed if all inputs are constants
+KINDS = {1: "float32", 11: "float64", **dict(zip((2, 3, 4, 5, 6, 7, 12, 13), (
+    "uint8", "int8", "uint16", "int16", "int32", "int64", "uint32", "uint64"), strict=True))}  # fmt: skip
+GATES = {function.node: function for function in FUNCTIONS if function.own is not softmax}
+GATES["Affine"] = GATES.pop("Identity")
+GROWING = ("ConstantOfShape", "Expand", "Tile")  # their last input says how large their output is
+COMPUTED = ("Constant", "Add", "Sub", "Mul")  # of constants alone
+ENDLESS = 2**31 - 1  # from here on the end of a slice means: to the end of the axis
 MOST_FOLDED = 64  # bytes of constants that nodes work on, for each of the model's
+MOST_AXES = 64
+MOST_BYTES = 1 << 28  # of an array that a node makes
+SHOWN = 1000  # letters of the nodes that an array passed, in an error
+LONGEST = 100  # letters of a name in errors, which are made for many nodes
 REFUSE = refusal("source")
-SIZED = {"Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Gather", "Slice", "Concat", "Mul"}  # nodes of sizes
-CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
@@ -113,7 +109,8 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    return Network(OnnxReader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
+    graph = Source(onnx, source, dict(weights or {}), opsets, functions)
+    return Network(read(lambda *sizes: OnnxReader(graph, *sizes), graph.orders(), graph.sizes))
 
 
 def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
@@ -249,335 +246,618 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
 # --- foreign models ---
 
 
-class OnnxReader(Reader):
-    """A reader of an ONNX graph, node by node, into `chain.layers`; ValueError if these would differ from it.
+class Source:
+    """An ONNX graph: its constants, and what its inputs are.
 
-    `arrays` are weights that are inputs of the graph, `opsets` the versions by domain, `functions` the model's own
-    functions by domain and name.
+    `roles` are "h0" of those that GRU nodes start from, whose layers times directions are `parts`, and units `units`,
+    and "lengths" of those that they get as `sequence_lens`.
     """
 
     def __init__(
         self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
     ) -> None:
-        """Read all nodes of the graph, then check its initial states, inputs and outputs; refuse what is not proved."""
-        super().__init__()
-        self.onnx, self.opsets, self.functions = onnx, opsets, functions
-        self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
-        self.lengths: list[str] = []  # name of the input with the lengths of each layer, "" for none
-        self.arrays: dict[str, np.ndarray] = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
-        self.arrays |= arrays
-        given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
-        self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may still work on
-        self.computed: dict[str, str] = {}  # array made of constants -> its node
-        self.zeros: set[str] = set()
-        self.shapes: dict[str, list[Any]] = {}  # sizes by name, each an integer or an extent, as vectors
-        self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
-        for given in graph.input:
-            if given.name not in self.arrays and given.name not in self.foreign:
-                self.values[given.name] = _input(given)
-        unknown = arrays.keys() - {given.name for given in graph.input}
-        if unknown:
-            raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
+        """Look at all GRU nodes; `arrays` are weights that are inputs, `functions` the model's own."""
+        self.onnx, self.graph, self.opsets, self.functions = onnx, graph, opsets, functions
         if not any(node.op_type == "GRU" and self.is_standard(node) for node in graph.node):
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
             raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
-        for i, node in enumerate(graph.node):
-            self.read_node(node, f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}")
-        self.check_initial_states()
-        self.check_roles()
-        self.check_outputs([value.name for value in graph.output])
+        self.arrays = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
+        self.arrays |= arrays
+        given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
+        self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
+        self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
+        self.inputs = [each for each in graph.input if each.name not in (*self.arrays, *self.foreign)]
+        unknown = arrays.keys() - {given.name for given in graph.input}
+        if unknown:
+            raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
+        makers = {name: node for node in graph.node for name in node.output if name}
+        names = [name for node in graph.node for name in node.output if name] + [each.name for each in self.inputs]
+        twice = next((name for name in names if name in self.arrays or name in self.foreign), None)
+        if twice is not None or len({*names}) < len(names):
+            raise REFUSE(f"expected each array to be made once, got {twice or 'one'} again")
+        self.roles: dict[str, str] = {}
+        self.units: dict[str, int] = {}
+        self.parts: dict[str, int] = {}
+        self.layout = False  # whether samples are the first axis of initial states
+        for node in graph.node:
+            if node.op_type != "GRU":
+                continue
+            self.layout |= any(a.name == "layout" and a.i for a in node.attribute)
+            R = self.arrays.get(node.input[2]) if len(node.input) > 2 else None
+            for place, role in ((4, "lengths"), (5, "h0")):
+                name = self.root(node.input[place], makers) if len(node.input) > place else ""
+                if any(each.name == name for each in self.inputs):
+                    self.roles[name] = role
+                    if role == "h0" and R is not None and R.ndim == 3:
+                        self.parts[name] = self.parts.get(name, 0) + len(R)
+                        self.units[name] = R.shape[2]
 
-    # --- nodes ---
-
-    def read_node(self, proto: Any, place: str) -> None:
-        """Record the outputs of a node: constants, zeros, traced values, or foreign arrays; add its layer."""
-        for name in proto.output:
-            if name and any(
-                name in known for known in (self.arrays, self.values, self.zeros, self.shapes, self.foreign)
-            ):
-                raise REFUSE(f"expected each array to be made once, got {name!r} from {place} again")
-        self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
-        if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
-            raise REFUSE(f"{place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
-        attributes = {a.name: self.attribute(a, proto.op_type, place) for a in proto.attribute}
-        kind = proto.op_type if self.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
-        opset = self.opsets.get("", 0)
-        node = Node(kind, proto.input, proto.output, attributes, self.arrays, opset, shapes=self.shapes)
-        if kind == "GRU":
-            self.read_gru(node, place)
-        elif kind in FOLDED and all(name in self.arrays for name in node.inputs if name):
-            self.arrays |= zip(node.outputs, self.fold_constants(proto, place), strict=True)
-            self.computed |= dict.fromkeys(node.outputs, place)
-        elif self.makes_zeros(node):
-            self.zeros |= set(node.outputs)
-        elif (sizes := self.sizes_of(node)) is not None and len(sizes) <= AXES:  # which Concat may double
-            self.shapes |= dict.fromkeys(node.outputs, sizes)
-        else:
-            self.trace(node, place)
-
-    def attribute(self, attribute: Any, kind: str, place: str) -> Any:
-        """Return the value of an attribute; refuse one of another type than ONNX's own node of this kind has."""
-        defs = self.onnx.defs
-        known = defs.get_schema(kind).attributes if defs.has(kind) else {}
-        if attribute.name in known and int(known[attribute.name].type) != attribute.type:
-            raise REFUSE(f"{place} has another type of its attribute {attribute.name[:LONGEST]} than ONNX's")
-        return self.onnx.helper.get_attribute_value(attribute)
+    def root(self, name: str, makers: Mapping[str, Any]) -> str:
+        """Return the array that an array was made of, by way of each node's first input."""
+        for _ in makers:
+            if name not in makers or not makers[name].input:
+                break
+            name = makers[name].input[0]
+        return name
 
     def is_standard(self, proto: Any) -> bool:
         """Return whether a node's kind is ONNX's own, and no function of the model."""
         return proto.domain in STANDARD and ("", proto.op_type) not in self.functions
 
-    def fold_constants(self, proto: Any, place: str) -> list[Any]:
-        """Return the outputs of a node whose inputs are all constants."""
-        plain = self.onnx.NodeProto()
-        plain.CopyFrom(proto)
-        plain.domain = ""
+    def shape(self, given: Any) -> list[int]:
+        """Return the sizes of an input, 0 where one is not known; without a shape that of its role, or three axes."""
+        tensor = given.type.tensor_type
+        if len(tensor.shape.dim) > MOST_AXES:
+            got = f"{given.name[:LONGEST]!r} with {len(tensor.shape.dim)}"
+            raise REFUSE(f"expected inputs of at most {MOST_AXES} axes, got {got}")
+        if not tensor.HasField("shape"):
+            return [0] * (1 if self.roles.get(given.name) == "lengths" else 3)
+        return [max(0, dim.dim_value) for dim in tensor.shape.dim]
+
+    def known_sizes(self, letters: str) -> dict[str, int]:
+        """Return the sizes of X that the graph has, if these are its axes."""
+        X = next((each for each in self.inputs if self.is_X(each, letters)), None)
+        sizes = {} if X is None else dict(zip(letters, self.shape(X), strict=True))
+        return {letter: size for letter, size in ({"e": 0 if "e" in letters else 1} | sizes).items() if size}
+
+    def is_X(self, given: Any, letters: str) -> bool:
+        """Return whether an input may be X with these axes."""
+        return given.name not in self.roles and len(self.shape(given)) == len(letters)
+
+    def sizes(self, letters: str, m: int, s: int) -> tuple[int, int]:
+        """Return the samples and steps of a run: m and s where the graph does not say them."""
+        known = self.known_sizes(letters)
+        return known.get("m", m if "m" in letters else 1), known.get("s", s)
+
+    def orders(self) -> list[str]:
+        """Return what the axes of X may be."""
+        ranks = {len(self.shape(each)) for each in self.inputs if each.name not in self.roles}
+        letters = [*map("".join, permutations("mse"))] if 3 in ranks or 2 not in ranks else []
+        return letters + ["ms", "sm", "se", "es"] * (2 in ranks)
+
+
+class Node:
+    """A node of a graph that is read, whose constants are those of the reader."""
+
+    def __init__(self, reader: OnnxReader, proto: Any) -> None:
+        """Take its kind, inputs, outputs and attributes; refuse attributes of another type than ONNX's."""
+        source = reader.source
+        self.onnx, self.arrays, self.opset = source.onnx, reader.arrays, source.opsets.get("", 0)
+        self.kind = proto.op_type if source.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
+        self.inputs, self.outputs = [*proto.input], [*proto.output]
+        defs = source.onnx.defs
+        known = defs.get_schema(proto.op_type).attributes if defs.has(proto.op_type) else {}
+        for attribute in proto.attribute:
+            if attribute.name in known and int(known[attribute.name].type) != attribute.type:
+                name = attribute.name[:LONGEST]
+                raise REFUSE(f"{reader.place} has another type of its attribute {name} than ONNX's")
+        self.attributes = {each.name: source.onnx.helper.get_attribute_value(each) for each in proto.attribute}
+
+    def input(self, place: int) -> str:
+        """Return the name of an input, or "", ONNX's name for one that is left out, if the node has fewer."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
+    def constant(self, place: int) -> Any:
+        """Return a constant input; None if it is left out, Unproved if it is not constant."""
+        name = self.input(place)
+        if name and name not in self.arrays:
+            raise Unproved(f"its input {name[:LONGEST]!r} is no constant")
+        return self.arrays[name] if name else None
+
+    def numbers(self, key: str, place: int) -> Any:
+        """Return the numbers (k,) of attribute `key` or, in later versions, of input `place`; None for neither."""
+        value = self.attributes.get(key)
+        value = self.constant(place) if value is None else value
+        return None if value is None else np.ravel(value)
+
+    def number(self, key: str, place: int) -> float | None:
+        """Return a number that is attribute `key` or input `place`; None for neither."""
+        value = self.numbers(key, place)
+        if value is not None and len(value) != 1:
+            raise Unproved(f"its {key} is no single number")
+        return None if value is None else float(value[0])
+
+    def axis(self, key: str, place: int) -> int:
+        """Return the only axis that attribute `key` or input `place` has."""
+        axes = self.numbers(key, place)
+        if axes is None or len(axes) != 1:
+            raise Unproved("it is not over one axis alone")
+        return int(axes[0])
+
+
+class OnnxReader(Reader):
+    """A reader of an ONNX graph into `layers`, for m samples and s steps where the graph has no sizes of its own."""
+
+    def __init__(self, source: Source, letters: str, m: int, s: int, e: int) -> None:
+        """Give labels to the inputs: X with its axes in this order, initial states and lengths."""
+        super().__init__(m, s, source.known_sizes(letters).get("e", e))
+        self.source, self.onnx, self.arrays, self.room = source, source.onnx, dict(source.arrays), source.room
+        self.values: dict[str, Value] = {}
+        self.foreign = dict(source.foreign)  # arrays of which nothing is known, and why
+        self.zeros: set[str] = set()  # those of unknown shape that are zeros all the same
+        self.initial: list[tuple[str, Value | None]] = []  # node, and initial states (D, m, u), None for zeros
+        self.sizes: dict[str, int] = {}  # numbers of initial states
+        self.lengths: list[Any] = []  # the input with the lengths of each layer, None for none
+        self.single = "m" not in letters
+        sizes = {"m": m, "s": s, "e": self.top.n}
+        for given in source.inputs:
+            name, shape, place = given.name, source.shape(given), f"the input {given.name[:LONGEST]!r}"
+            kind = KINDS.get(given.type.tensor_type.elem_type, "other")
+            kind = "float32" if not given.type.HasField("tensor_type") else kind  # a node by itself
+            role = source.roles.get(name)
+            if role and len(shape) == (1 if role == "lengths" else 3):
+                own = {"m": m, "d": source.parts.get(name, 1), "u": source.units.get(name, 1)}
+                places = "m" if role == "lengths" else "mdu" if source.layout else "dmu"
+                shape = [size or own[letter] for letter, size in zip(places, shape, strict=False)]
+                kind = "int32" if role == "lengths" and kind == "float32" else kind
+                self.values[name] = Value(name, np.arange(math.prod(shape)).reshape(shape), kind, place)
+                self.sizes[name] = math.prod(shape)
+            elif source.is_X(given, letters) and all(n in (0, sizes[x]) for n, x in zip(shape, letters, strict=True)):
+                self.values[name] = Value(name, self.input_labels(letters), kind, place)
+                self.inputs.add(name)
+            else:
+                self.foreign[name] = f"the input {name[:LONGEST]!r}, whose axes are not samples, steps and features"
+
+    def run(self) -> None:
+        """Read all nodes, then check initial states and outputs; Unproved or ValueError for what is not proved."""
+        for i, node in enumerate(self.source.graph.node):
+            self.place, self.progress = f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}", i
+            self.read_node(node)
+        self.check_initial_states()
+        self.check_outputs([value.name for value in self.source.graph.output])
+
+    def read_node(self, proto: Any) -> None:
+        """Record the outputs of a node: constants, values, or arrays of which nothing is known, and why."""
+        self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
+        if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
+            raise REFUSE(f"{self.place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
+        node = Node(self, proto)
         try:
-            evaluator = self.onnx.reference.ReferenceEvaluator(plain, opsets=self.opsets)
-            return evaluator.run(None, {name: self.arrays[name] for name in proto.input if name})
-        except Exception as error:  # each kind of node raises its own
-            raise REFUSE(f"{place} of constants cannot be computed: {error}") from None
-
-    def makes_zeros(self, node: Node) -> bool:
-        """Return whether a node makes zeros of any shape, as exporters do for an h0 that was not passed."""
-        if node.kind == "ConstantOfShape":
-            value = node.attributes.get("value")
-            return value is None or not self.onnx.numpy_helper.to_array(value).any()
-        data = node.inputs if node.kind == "Concat" else node.inputs[:1]
-        return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
-
-    def sizes_of(self, node: Node) -> list[Any] | None:
-        """Return the sizes of traced arrays that a node makes, moves or multiplies, as a vector; None for any other."""
-        if node.kind == "Shape" and node.input(0) in self.values:
-            sizes = [*map(extent, self.values[node.input(0)].axes)]
-            return sizes[slice(node.attributes.get("start", 0), node.attributes.get("end"))]
-        names = [*filter(None, node.inputs)]
-        if node.kind not in SIZED or not any(name in self.shapes for name in names):
-            return None
-        if not all(name in self.shapes or name in self.arrays for name in names):
-            return None
-        given = (self.shapes[name] if name in self.shapes else np.ravel(self.arrays[name]).tolist() for name in names)
-        first, *rest = given
-        if node.kind == "Gather":
-            inside = rest and all(-len(first) <= i < len(first) for i in rest[0])
-            return [first[i] for i in rest[0]] if inside else None
-        if node.kind == "Slice":
-            plain = [*map(len, rest[:2])] == [1, 1] and rest[2:] in ([], [[0]], [[0], [1]])
-            return first[rest[0][0] : rest[1][0]] if plain else None
-        if node.kind == "Mul":
-            made = [one * other for one in first for other in rest[0]] if 1 in (len(first), len(rest[0])) else None
-            return made and [UNKNOWN if isinstance(size, int) and abs(size) >= LARGEST else size for size in made]
-        return [size for part in (first, *rest) for size in part] if node.kind == "Concat" else first
+            made = self.read_gru(node) if node.kind == "GRU" else self.compute(node)
+        except (OtherFeatures, TooShort):
+            raise
+        except (Unproved, TypeError) as why:  # TypeError: weights that are no floats
+            if node.kind == "GRU" and isinstance(why, TypeError):
+                raise
+            of = "".join(f", of {self.origin_of(name)}" for name in node.inputs if name in self.values)
+            if node.kind == "GRU":
+                raise Unproved(f"{why}{of}") from None
+            own = f"{self.place} ({why}{of})"
+            behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), own)
+            self.foreign |= dict.fromkeys(filter(None, node.outputs), behind)
+            data = node.inputs if node.kind == "Concat" else node.inputs[:1]
+            if node.kind in MOVERS and node.kind not in COMPUTED and data and all(map(self.is_zero, data)):
+                self.zeros |= {*node.outputs}
+            return
+        for name, value in zip(node.outputs, made, strict=False):
+            if isinstance(value, Value):
+                self.values[name] = replace(
+                    value, place=" by way of ".join(filter(None, (value.place, self.place)))[-SHOWN:]
+                )
+            else:
+                self.arrays[name] = value
 
     def is_zero(self, name: str) -> bool:
         """Return whether an array is known to be zeros."""
         return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
 
-    def trace(self, node: Node, place: str) -> None:
-        """Record the outputs of a node that keeps the numbers or is a layer; mark those of any other as foreign."""
-        self.foreign |= dict.fromkeys(filter(None, node.outputs), place)
-        behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
+    def compute(self, node: Node) -> list[Any]:
+        """Return the outputs of a node, values or constants, adding a layer if it is one; Unproved if it is unknown."""
+        for name in filter(None, node.inputs):
+            if name not in self.arrays and name not in self.values:
+                raise Unproved(f"of its input {name[:LONGEST]!r} nothing is known")
+        known = [name for name in node.inputs if name in self.values]
+        if node.kind == "Shape" and known:
+            sizes = np.array(self.values[known[0]].labels.shape)
+            return [sizes[slice(node.attributes.get("start", 0), node.attributes.get("end"))]]
+        if node.kind == "Gather" and known == node.inputs[1:]:
+            if node.attributes.get("axis", 0) != 0:
+                raise Unproved("it looks up no rows of a table")
+            return [self.embedding(self.values[known[0]], self.arrays[node.inputs[0]], node.inputs[0])]
+        if node.kind in MOVERS and not known:
+            return self.evaluate(node, self.arrays)
+        if node.kind in MOVERS and node.kind not in (*COMPUTED, *GROWING) and known[0] == node.inputs[0]:
+            return self.move(node, known)
+        if node.kind not in READERS or not known:
+            raise Unproved("nothing of its kind may stand there")
+        return [READERS[node.kind](self, node, *(self.values[name] for name in known))]
+
+    # --- nodes that move numbers ---
+
+    def move(self, node: Node, known: list[str]) -> list[Any]:
+        """Return the outputs of a node that only moves numbers, run on labels, or on constants if none is known."""
+        values = [self.values[name] for name in known]
+        first = values[0]
+        if len({(value.of, value.dtype) for value in values}) > 1 or (len(known) > 1 and node.kind != "Concat"):
+            raise Unproved("it joins several arrays, and a network is one chain of layers, without branches")
+        if node.kind == "Concat" and len(known) < len(node.inputs):
+            raise Unproved("it joins an array with constants")
+        if node.kind == "Cast":
+            to = KINDS.get(node.attributes.get("to"))
+            if to != first.dtype and not ("int" in first.dtype and to in ("int32", "int64")):
+                raise Unproved("it changes the type")
+            return [replace(first, dtype=to)]
+        if node.kind == "Squeeze" and node.numbers("axes", 1) is None:
+            raise Unproved("it does not say which axes")
+        arrays = {**self.arrays, **{name: self.values[name].labels for name in known}}
+        return [replace(first, labels=made) for made in self.evaluate(node, arrays)]
+
+    def evaluate(self, node: Node, arrays: Mapping[str, Any]) -> list[Any]:
+        """Return the outputs of a node that moves numbers, on arrays."""
+        given = [arrays[name] for name in node.inputs if name]
+        sizes = [np.size(each) for each in given]
+        if node.kind in GROWING and given:
+            sizes.append(math.prod(np.ravel(given[-1]).astype(float)) * sizes[0])
+        if node.kind == "Gather" and len(sizes) == 2:
+            sizes.append(sizes[0] * sizes[1])
+        if not 8 * sum(map(abs, sizes)) < MOST_BYTES:
+            raise Unproved("it may make an array that is too large")
         try:
-            made = self.trace_node(node, place)
-            if any(len(value.axes) > AXES for value in made):  # which Unsqueeze may add
-                raise Unproved(f"it makes more than {AXES} axes")
-        except (Unproved, TypeError) as why:  # TypeError: weights that are no floats
-            taken = [f", of {self.origin_of(name)}" for name in node.inputs if name in self.values]
-            self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
-            return
-        for name, value in zip(node.outputs, made, strict=False):
-            if name:
-                del self.foreign[name]
-                self.values[name] = replace(value, path=(value.path, place))
+            made = MOVERS[node.kind](node, *given)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
+        return made if node.kind == "Split" else [made]
+
+    # --- GRU nodes ---
+
+    def read_gru(self, node: Node) -> list[Value]:
+        """Add the recurrent layer of a GRU node; return its outputs."""
+        X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
+        attributes = node.attributes
+        unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
+        if unknown:
+            raise Unproved(f"its attribute {sorted(unknown)[0][:LONGEST]} is unknown")
+        layout, direction = attributes.get("layout", 0), attributes.get("direction", b"forward")
+        if direction not in DIRECTIONS or layout not in (0, 1):
+            raise Unproved(f"direction {direction!r} or layout {layout} is unknown")
+        if "clip" in attributes:
+            raise Unproved("it has a clip, which no layer here does")
+        D, variant = DIRECTIONS[direction], ONNX.variant(attributes)
+        parts = [ONNX.to_cgru(*part, variant) for part in self.weights(W, R, B, D)]
+        e, u = parts[0]["Uz"].shape
+        if attributes.get("hidden_size", u) != u:
+            raise Unproved(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
+        if X not in self.values:
+            raise Unproved(f"its input {X[:LONGEST]!r} comes from {self.origin_of(X)}; expected a chain of layers")
+        self.initial.append((self.place, self.initial_state(h0, layout, (D, self.m, u))))
+        self.lengths.append(self.lengths_input(lengths))
+        options = gru_options(attributes, D, Unproved)
+        places = self.recurrent_input(self.values[X], bool(layout), e)
+        layer = gru_layer(parts, variant, sequences=True, reverse=direction == b"reverse", **options)
+        self.add_recurrent(layer, places)
+        ends = self.recurrent[-1][1]
+        states = np.arange(self.m * self.top.s * self.top.n).reshape(self.m, self.top.s, D, u)
+        found = (states, ends.swapaxes(0, 1)) if layout else (states.transpose(1, 2, 0, 3), ends)
+        return [Value(of, labels, layer.dtype.name) for of, labels in zip((self.newest, ENDS), found, strict=True)]
 
     def origin_of(self, name: str) -> str:
         """Return where an array comes from, in words for an error."""
         if name in self.values:
-            return self.describe(self.values[name])
-        if name in self.arrays or name in self.zeros:
-            return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
-        if name in self.shapes:
-            return "sizes of an array"
-        return self.foreign.get(name, "nowhere")
+            return self.values[name].place
+        return "a constant" if name in self.arrays else self.foreign.get(name, "nowhere")
 
-    # --- GRU nodes ---
-
-    def read_gru(self, node: Node, place: str) -> None:
-        """Add the recurrent layer of a GRU node."""
-        X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
-        refuse, attributes = refusal(f"source: {place} cannot be had here"), node.attributes
-        unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
-        if unknown:
-            raise refuse(f"its attribute {sorted(unknown)[0]} is unknown")
-        layout, direction = attributes.get("layout", 0), attributes.get("direction", b"forward").decode()
-        if direction not in DIRECTIONS or layout not in (0, 1):
-            raise refuse(f"direction {direction!r} or layout {layout} is unknown")
-        if "clip" in attributes:
-            raise refuse("it has a clip, which no layer here does")
-        D, variant = DIRECTIONS[direction], ONNX.variant(attributes)
-        parts = [ONNX.to_cgru(*part, variant) for part in self.checked_weights(W, R, B, D, refuse)]
-        e, u = parts[0]["Uz"].shape
-        if attributes.get("hidden_size", u) != u:
-            raise refuse(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
-        self.check_input(X, layout, e, f"{W!r} takes {e}: {self.origin_of(W)}", refuse)
-        self.initial.append((place, self.initial_state(h0, layout, D, refuse)))
-        self.lengths.append(self.lengths_input(lengths, refuse))
-        self.recurrent.append(
-            gru_layer(
-                parts, variant, sequences=True, reverse=direction == "reverse", **gru_options(attributes, D, refuse)
-            )
-        )
-        self.chain.add(self.recurrent[-1], place)
-        self.record_outputs(node, place, layout, Axis("d", D), Axis("u", u))
-
-    def record_outputs(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
-        """Record the outputs of the newest GRU node as traced values, with axes d (directions) and u (units)."""
-        number, dtype = len(self.recurrent) - 1, FLOATS[self.recurrent[-1].dtype.name]
-        axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
-        last = (self.samples, d, u) if layout else (d, self.samples, u)
-        for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
-            if name:
-                self.values[name] = Traced(kind, self.chain.count, own, dtype, "d", self.parts(number), ((), place))
-        self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
-
-    def initial_state(self, h0: str, layout: int, D: int, refuse: Refusal) -> Traced | None:
-        """Return the input that a GRU node starts from, or layers of it; None for zeros. Refuse anything else."""
+    def initial_state(self, h0: str, layout: int, due: tuple[int, ...]) -> Value | None:
+        """Return the input that a GRU node starts from, or layers of it (D, m, u); None for zeros."""
         if not h0 or self.is_zero(h0):
             return None
         value = self.values.get(h0)
-        if value is None or value.kind != "input":
-            due = "initial_h to be zeros or an input of the graph, or layers of one"
-            raise refuse(f"expected {due}, got {h0!r} from {self.origin_of(h0)}")
-        if len(value.axes) != 3:
-            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)} from {self.origin_of(h0)}")
-        at = 1 if layout else 0
-        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.size != 1]
-        names = sorted(axis.name for axis in self.values[str(value.origin)].axes)
-        turned = others != sorted(others) or (value.axes[2].size != 1 and value.axes[2].name != names[-1])
-        aside = value.parts is not None and value.stack in (*others, names[-1])
-        if turned or aside or value.axes[at].size not in (None, D):
-            raise refuse(
-                f"{h0!r}, {self.origin_of(h0)}, is not made of its layers as they are: its axes or sizes are others"
-            )
-        return value
+        if value is not None and self.source.roles.get(value.of) == "h0" and value.labels.ndim == 3:
+            found = replace(value, labels=value.labels.swapaxes(0, 1)) if layout else value
+            if found.labels.shape == due:
+                return found
+        raise Unproved(
+            f"expected initial_h to be zeros or an input of the graph, or layers of one, {due}, got {h0[:LONGEST]!r} "
+            f"from {self.origin_of(h0)}"
+        )
 
-    def lengths_input(self, lengths: str, refuse: Refusal) -> str:
-        """Return the input of the graph that `sequence_lens` is, "" for none; refuse anything else."""
+    def lengths_input(self, lengths: str) -> Any:
+        """Return the input of the graph that `sequence_lens` is, None for none, and note that there is padding."""
         if not lengths:
-            return ""
+            return None
         value = self.values.get(lengths)
-        if value is None or value.kind != "input" or value.parts is not None:
-            raise refuse(
-                f"expected sequence_lens to be an input of the graph, got {lengths!r} from {self.origin_of(lengths)}"
-            )
-        return str(value.origin)
+        if (
+            value is None
+            or self.source.roles.get(value.of) != "lengths"
+            or not np.array_equal(value.labels, range(self.m))
+        ):
+            due = "sequence_lens to be an input of the graph"
+            raise Unproved(f"expected {due}, got {lengths[:LONGEST]!r} from {self.origin_of(lengths)}")
+        self.begin_padding()
+        return value.of
 
-    def checked_weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
+    def weights(self, W: str, R: str, B: str, D: int) -> Iterator[tuple[Any, ...]]:
         """Yield (W, R, first bias, second bias) of each of D directions, checked."""
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
                 got = f"it comes from {self.origin_of(name)}"
-                raise refuse(f"{name!r} is neither an initializer nor among the weights that were given: {got}")
+                raise Unproved(
+                    f"{name[:LONGEST]!r} is neither an initializer nor among the weights that were given: {got}"
+                )
         Ws, Rs = array(self.arrays[W], W), array(self.arrays[R], R)
         e, u = ((value.shape or (0,))[-1] for value in (Ws, Rs))
         Bs = array(self.arrays[B], B) if B else np.zeros((D, 6 * u), Ws.dtype)
         for name, value, due in ((W, Ws, (D, 3 * u, e)), (R, Rs, (D, 3 * u, u)), (B, Bs, (D, 6 * u))):
-            if value.shape != due or value.dtype != Ws.dtype:
-                got = f"{value.dtype} {value.shape}, {self.origin_of(name)}"
-                raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {got}")
+            if value.shape != due or value.dtype != Ws.dtype or 0 in due:
+                raise Unproved(f"expected {name[:LONGEST]!r} {Ws.dtype} {due}, got {value.dtype} {value.shape}")
         return ((Ws[d], Rs[d], *np.split(Bs[d], 2)) for d in range(D))
 
     # --- the whole ---
 
     def check_initial_states(self) -> None:
         """Refuse initial states unless they are the layers of one input in order, an input for each, or zeros."""
-        if all(value is None for _, value in self.initial):
+        if len({*self.lengths}) > 1:
+            raise Unproved("expected sequence_lens of all GRU nodes to be one input, or none of any")
+        known = [value for _, value in self.initial if value is not None]
+        if not known:
             return
-        name, at = None, 0
-        whole = [value.origin for _, value in self.initial if value is not None and value.parts is None]
-        if len(whole) == len(self.initial) == len(set(whole)):
-            return
-        for number, (place, value) in enumerate(self.initial):
-            count = len(self.parts(number))
-            due = tuple(range(at, at + count))
-            if value is None or value.parts != due or name not in (None, value.origin):
-                raise REFUSE(
-                    "expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
-                    f"input for each, got another at {place}: {'zeros' if value is None else self.describe(value)}"
-                )
-            name, at = value.origin, at + count
-            size = next((axis.size for axis in self.values[str(name)].axes if axis.name == value.stack), None)
-        if size not in (None, at):
-            raise REFUSE(
-                f"expected states of {at} layers and directions, got {size}, in {self.describe(self.initial[-1][1])}"
-            )
-
-    def check_roles(self) -> None:
-        """Refuse an input of the graph with two roles, and GRU nodes with different lengths."""
-        if len(set(self.lengths)) > 1:
-            got = ", ".join(
-                f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.initial, strict=True)
-            )
-            raise REFUSE(f"expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}")
-        above = self.chain.above_recurrent()
-        if above is not None and self.lengths[0]:
-            raise REFUSE(
-                f"expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
-                "padded steps it would see zeros, which are no part of a sequence here"
-            )
-        roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.initial if v}, "lengths": set(self.lengths)}
-        found = [name for names in roles.values() for name in names if name]
-        for name in found:
-            if found.count(name) > 1:
-                both = " and ".join(role for role, names in roles.items() if name in names)
-                raise REFUSE(f"expected an input for one thing, got {name!r} for {both}")
+        names = [value.of for value in known]
+        groups = [[value] for value in known] if len({*names}) == len(names) else [known]
+        for group in groups:
+            whole = np.arange(self.sizes[group[0].of])
+            stacked = np.concatenate([value.labels for value in group])
+            stacked = stacked.swapaxes(0, 1) if self.source.layout else stacked
+            if len(known) < len(self.initial) or not np.array_equal(stacked.ravel(), whole):
+                self.place = self.initial[0][0]
+                due = "the layers of one input in their order, or an input for each, or zeros of all"
+                raise Unproved(f"expected initial_h of all GRU nodes to be {due}")
 
     def check_outputs(self, names: list[str]) -> None:
         """Refuse outputs that `predict` cannot return. Where all are last states, the top layer returns its last."""
         for name in names:
-            self.check_output(name)
+            self.place = f"output {name[:LONGEST]!r}, from {self.origin_of(name)},"
+            if name not in self.values:
+                raise Unproved(f"it comes from {self.origin_of(name)}")
+            if self.values[name].of == ENDS and not self.are_last_states(self.values[name]):
+                raise Unproved("expected last states of consecutive layers")
         found = [self.values[name] for name in names]
-        if found and all(value.kind == "ends" for value in found):
-            own = self.parts(len(self.recurrent) - 1)
-            if all((value.origin, value.parts) != (self.chain.count, own) for value in found):
-                raise REFUSE(
-                    f"expected all states or the last states of {self.chain.top_name} among the outputs, got last "
-                    f"states of other layers or directions alone: add an output of {self.chain.top_name}"
-                )
-            self.chain.keep_last_state("the last states")
-
-    def check_output(self, name: str) -> None:
-        """Refuse an output that is neither the newest output nor consecutive last states."""
-        value, last = self.values.get(name), len(self.recurrent) - 1
-        every = [part for number in range(last + 1) for part in self.parts(number)]
-        if value is not None and ONE in value.axes[: -1 if self.out.size == 1 else None]:
-            raise REFUSE(f"expected outputs (m, s, n) or (m, n), got {name!r} with an axis of size 1 more: squeeze it")
-        if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
-            raise REFUSE(
-                f"expected outputs of the last layer, {self.chain.top_name}, got {name!r}, from {self.origin_of(name)}"
-            )
-        if value is not None and value.kind == "made":
-            if value.axes and (value.axes[-1].size == 1 or value.axes[-1].name == self.out.name):
-                return
-        elif value is not None and value.kind != "input":
-            parts = list(value.parts)
-            at = every.index(parts[0])
-            due = every[at : at + len(parts)] if value.kind == "ends" else list(self.parts(last))
-            units = ("u", "d u", self.out.name)
-            if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
-                return
-        raise REFUSE(
-            "expected outputs that are the states of the last GRU node, or last states, got "
-            f"{name!r}, from {self.origin_of(name)}"
-        )
+        main = [value for value in found if value.of != ENDS]
+        own = {*self.recurrent[-1][1].ravel()}
+        main = main or [value for value in found if {*value.labels.ravel()} == own][:1]
+        if found and not main:
+            raise Unproved(f"expected all states or all last states of {self.top.name} among the outputs: add one")
+        for value in main:
+            self.place = f"output {names[[value is each for each in found].index(True)][:LONGEST]!r}"
+            self.finish(value, directions=True)
 
 
-def _input(given: Any) -> Traced:
-    """Return an input of the graph as a traced value; without a shape it is taken to have three axes."""
-    tensor = given.type.tensor_type
-    if len(tensor.shape.dim) > AXES:
-        raise REFUSE(f"expected inputs of at most {AXES} axes, got {given.name!r} with {len(tensor.shape.dim)}")
-    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    sizes = sizes if tensor.HasField("shape") else [None] * 3
-    axes = tuple(Axis(str(i), size) for i, size in enumerate(sizes))
-    return Traced("input", given.name, axes, tensor.elem_type)
+# --- nodes that move numbers ---
+
+
+def _slice(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
+    """Return the part of an array that a Slice node takes."""
+    starts, ends, axes, steps = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes", "steps")))
+    index = [slice(None)] * A.ndim
+    for i, axis in enumerate(range(len(starts)) if axes is None else axes):
+        step = 1 if steps is None else int(steps[i])
+        start, end = int(starts[i]), int(ends[i])
+        if any(A.shape[axis] < abs(bound) < ENDLESS for bound in (start, end)):
+            raise Unproved("its starts or ends are past the end of an axis")  # and would cut a longer one
+        index[axis] = slice(start, None if end < -A.shape[axis] and step < 0 else end, step)
+    return A[tuple(index)]
+
+
+def _split(node: Node, A: np.ndarray, *_: Any) -> list[np.ndarray]:
+    """Return the parts of an array that a Split node makes."""
+    axis, sizes, count = node.attributes.get("axis", 0), node.numbers("split", 1), len(node.outputs)
+    if sizes is None:
+        each = -(-A.shape[axis] // count)
+        sizes = [each] * (count - 1) + [A.shape[axis] - each * (count - 1)]
+    if sum(sizes) != A.shape[axis] or min(sizes) < 1:
+        raise Unproved(f"it splits {A.shape[axis]} into {[*sizes]}")
+    return np.split(A, np.cumsum(sizes)[:-1], axis)
+
+
+def _reshape(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
+    """Return an array in another shape, in which 0 copies an axis."""
+    shape = [int(size) for size in node.numbers("shape", 1)]
+    if 0 in shape and node.attributes.get("allowzero"):
+        raise Unproved("it has no shape that is plain")
+    return A.reshape([A.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+
+
+def _squeeze(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
+    """Return an array without axes of size 1."""
+    axes = node.numbers("axes", 1)
+    return A.squeeze(None if axes is None else tuple(map(int, axes)))
+
+
+def _dropout(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
+    """Return an array: from version 7 on Dropout does nothing in inference, before if `is_test` is set."""
+    if (node.opset < 7 and not node.attributes.get("is_test")) or (node.input(2) and np.any(node.constant(2))):
+        raise Unproved("it drops out")
+    return A
+
+
+def _cast(node: Node, A: np.ndarray) -> np.ndarray:
+    """Return a constant in another type."""
+    return A.astype(KINDS[node.attributes["to"]])
+
+
+def _constant(node: Node) -> np.ndarray:
+    """Return the array of a Constant node."""
+    (value,) = node.attributes.values()
+    return _tensor(node.onnx, value) if hasattr(value, "data_type") else np.array(value)
+
+
+def _filled(node: Node, shape: np.ndarray) -> np.ndarray:
+    """Return the array of a ConstantOfShape node."""
+    value = node.attributes.get("value")
+    return np.full([int(n) for n in shape], 0.0 if value is None else _tensor(node.onnx, value).ravel()[0])
+
+
+# By kind of node: its output for arrays or labels.
+MOVERS: dict[str, Callable[..., Any]] = {
+    "Identity": lambda node, A: A,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Transpose": lambda node, A: A.transpose(node.attributes.get("perm")),
+    "Squeeze": _squeeze,
+    "Unsqueeze": lambda node, A, *_: np.expand_dims(A, tuple(map(int, node.numbers("axes", 1)))),
+    "Reshape": _reshape,
+    "Flatten": lambda node, A: A.reshape(math.prod(A.shape[: node.attributes.get("axis", 1)]), -1),
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": lambda node, A, indices: np.take(A, indices, node.attributes.get("axis", 0)),
+    "Concat": lambda node, *arrays: np.concatenate(arrays, node.attributes["axis"]),
+    "Constant": _constant,
+    "ConstantOfShape": _filled,
+    "Expand": lambda node, A, shape: A * np.ones([int(n) for n in shape], A.dtype),
+    "Tile": lambda node, A, repeats: np.tile(A, [int(n) for n in repeats]),
+    "Add": lambda node, A, B: A + B,
+    "Sub": lambda node, A, B: A - B,
+    "Mul": lambda node, A, B: A * B,
+}
+
+
+# --- nodes that are layers ---
+
+
+def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
+    """Read a MatMul node: a Dense with constant weights on the right, or a sum of what attention weighs."""
+    if second:
+        if value.labels.ndim != 3:
+            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
+        return reader.einsum("bij,bjk->bik", value, *second)
+    if node.inputs[0] not in reader.values:
+        raise Unproved("it multiplies from the left")
+    return reader.linear(value, node.constant(1), None)
+
+
+def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a Gemm node of rows (m, n) as a Dense."""
+    attributes, W = node.attributes, node.constant(1)
+    if value.labels.ndim != 2 or attributes.get("transA") or W is None:
+        raise Unproved("it does not take rows (m, n) as they are")
+    if attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
+        raise Unproved("its alpha and beta are not 1")
+    return reader.linear(value, W.T if attributes.get("transB") else W, node.constant(2))
+
+
+def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
+    """Read Add, Sub, Mul and Div with a constant as a Scale, and Mul with attention weights."""
+    if second:
+        if node.kind != "Mul":
+            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
+        return reader.joined(value, *second)
+    first = node.inputs[0] not in reader.values
+    constant = node.constant(1 - first)
+    if node.attributes.get("broadcast") or node.attributes.get("axis") is not None:
+        raise Unproved("it broadcasts as versions before 7 do")
+    if constant is None or constant.dtype not in (np.float32, np.float64):
+        raise Unproved("it takes no constant that is one number, or one for each feature")
+    return reader.affine(value, node.kind.lower(), constant, first)
+
+
+def _function(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a node of an elementwise function."""
+    function = GATES[node.kind]
+    alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
+    return reader.elementwise(value, Activation(function.own, alpha or None))
+
+
+def _clip(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a Clip node."""
+    low, high = node.number("min", 1), node.number("max", 2)
+    if low == np.inf or high == -np.inf:
+        raise Unproved(f"its bounds are {low} and {high}")
+    return reader.elementwise(value, reader.clip(low, high))
+
+
+def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a Softmax node; versions before 13 go over all axes from `axis` on, which must then be the last."""
+    rank = value.labels.ndim
+    axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
+    if not -rank <= axis < rank or (node.opset < 13 and axis not in (-1, rank - 1)):
+        raise Unproved("it is not over the features of a step")
+    return reader.softmax(value, axis)
+
+
+def _layer_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a LayerNormalization node over the last axis."""
+    scale, shift = node.constant(1), node.constant(2)
+    if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1) or scale is None:
+        raise Unproved("it is not over the features of a step")
+    return reader.layer_norm(value, scale, shift, node.attributes.get("epsilon", 1e-5))
+
+
+def _batch_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a BatchNormalization node in inference."""
+    if node.attributes.get("training_mode"):
+        raise Unproved("in training it takes the statistics of each batch")
+    scale, shift, mean, variance = (node.constant(i) for i in range(1, 5))
+    return reader.batch_norm(value, mean, variance, node.attributes.get("epsilon", 1e-5), scale, shift)
+
+
+def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read a Conv node over the steps."""
+    W = node.constant(1)
+    if W is None or W.ndim != 3:
+        raise Unproved("expected constant weights of a convolution over one axis")
+    for name, due in (("auto_pad", b"NOTSET"), ("group", 1), ("dilations", [1])):
+        if node.attributes.get(name, due) != due:
+            raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
+    (hop,), pads = node.attributes.get("strides", [1]), node.attributes.get("pads", [0, 0])
+    return reader.convolution(value, W, node.constant(2), hop, pads)
+
+
+def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
+    """Read the mean or maximum over all steps, or the sum of what attention weighs."""
+    how = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}[node.kind]
+    return reader.pool(value, node.axis("axes", 1), bool(node.attributes.get("keepdims", 1)), how)
+
+
+# By kind of node: what reads it, of those of its inputs that are no constants.
+READERS: dict[str, Any] = {
+    **dict.fromkeys((kind for kind in GATES if kind != "Affine"), _function),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceSum"), _reduction),
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Clip": _clip,
+    "Softmax": _softmax,
+    "LayerNormalization": _layer_norm,
+    "BatchNormalization": _batch_norm,
+    "Conv": _convolution,
+    "Einsum": lambda reader, node, *values: reader.einsum(node.attributes["equation"].decode(), *values),
+}
+
+
+def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
+    """Return the GRU arguments for the activations of a GRU node of D directions, with their alphas."""
+    names = [name.decode() for name in attributes.get("activations", [])] or ["Sigmoid", "Tanh"] * D
+    alphas, betas = (list(attributes.get(f"activation_{kind}", [])) for kind in ("alpha", "beta"))
+    found = []
+    for name in names:
+        known = next((own for own in GATES if own.lower() == name.lower()), None)
+        if known is None:
+            raise refuse(f"its activations are some of {', '.join(GATES)} here, got {name}")
+        function = GATES[known]
+        # ONNX has no default for the alpha of Affine; ONNX Runtime takes 0.
+        alpha = alphas.pop(0) if alphas and (function.key or known == "Affine") else function.onnx
+        beta = betas.pop(0) if known == "Affine" and betas else 0.0
+        if known == "Affine" and (alpha, beta) != (1.0, 0.0):
+            raise refuse(f"Affine is the identity here, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
+        found.append((function.own, function.checked_alpha(alpha, f"{known} has an alpha of", refuse)))
+    if len(found) != 2 * D or found[:2] * D != found:
+        raise refuse(f"its directions have the same two activations here, got {names}")
+    return gate_options(found[1], found[0], refuse)

@@ -13,7 +13,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import TORCH, Refusal, refusal
-from cgru.interop.torch_reader import TorchReader
+from cgru.interop.torch_reader import traced_layers
 from cgru.interop.torch_weights import KEY, KEYS, SUFFIXES, check_calls, gru_layers, kind_of
 from cgru.network import Network
 
@@ -93,7 +93,7 @@ def _traced_layers(torch: Any, source: Any) -> list[Any]:
     try:
         for path, module in source.named_modules():
             check_calls(module, refusal(f"{start}: {type(module).__name__} {path!r}"))
-        return TorchReader(source, refusal(start)).chain.layers
+        return traced_layers(source, refusal(start))
     except ValueError as error:
         raise ValueError(f"{error}{cure}") from None
 

@@ -1,42 +1,29 @@
 """A reader of a PyTorch module's trace by `torch.fx` as a chain of layers, node by node.
 
-Letters: m samples, s steps, n features of a step, u units. A node that is no layer by itself is described as one of
-ONNX and read as that (`cgru.interop.reader`); one that does anything else with an array is refused.
+Operations that only move numbers run on labels, by PyTorch's own code (`cgru.interop.graph_reader`). Sizes of arrays
+are numbers in each run.
+
+Letters: m samples, s steps, n features of a step, u units.
 """
 
 from __future__ import annotations
 
 import operator
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import identity, softmax
-from cgru.interop.chain_builder import affine, dense, per_feature
 from cgru.interop.gates import FUNCTIONS, Refusal, array
-from cgru.interop.onnx_values import (
-    FLOATS,
-    LENGTHS,
-    ONE,
-    UNKNOWN,
-    Axis,
-    Extent,
-    Node,
-    Traced,
-    Unproved,
-    axis_index,
-    extent,
-    flatten_axes,
-    reshaped,
-)
-from cgru.interop.reader import Reader
-from cgru.interop.torch_trace import SAMPLES, UNSET, ZEROS, Given, Packed, Padded, Weight, line_of, traced_graph
+from cgru.interop.graph_reader import ENDS, Reader, Unproved, Value, read
+from cgru.interop.torch_trace import line_of, traced_graph
 from cgru.interop.torch_weights import array_of, check_plain, gru_layers, is_trainable, kind_of
-from cgru.layers import Dropout, Frames, LayerNorm
+from cgru.layers import Activation, Dropout, Pool
 
-__all__ = ["TorchReader"]
+__all__ = ["traced_layers"]
 
 # The operations by name of function or method ("name_" in place), and their arguments after the array.
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -50,90 +37,103 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "softmax": {"dim": None, "_stacklevel": 3, "dtype": None},
     "dropout": {"p": 0.5, "training": True, "inplace": False},
     "clamp": {"min": None, "max": None},
-    "transpose": {"dim0": None, "dim1": None},
-    "swapaxes": {"axis0": None, "axis1": None},
-    "permute": {"dims": None},
-    "squeeze": {"dim": None},
-    "unsqueeze": {"dim": None},
-    "flatten": {"start_dim": 0, "end_dim": -1},
-    "contiguous": {},
-    "clone": {},
     "mean": {"dim": None, "keepdim": False, "dtype": None},
     "sum": {"dim": None, "keepdim": False, "dtype": None},
     "amax": {"dim": None, "keepdim": False},
-    "unfold": {"dimension": None, "size": None, "step": None},
     "max": {"dim": None, "keepdim": False},
+    "unfold": {"dimension": None, "size": None, "step": None},
 }
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
 SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul", "imul": "mul", "truediv": "div",
          "itruediv": "div", "div": "div"}  # fmt: skip
 BOUNDS = {"relu6": (0, 6), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}  # numbers, or arguments
-POOLS = {"mean": "ReduceMean", "amax": "ReduceMax", "max": "ReduceMax"}
+POOLS = {"mean": "mean", "amax": "max", "max": "max", "sum": "sum"}
 PRODUCTS = {"bmm": "bij,bjk->bik", "matmul": "bij,bjk->bik"}  # as torch.einsum writes them
-OPSET = 18  # of the ONNX nodes that describe operations
-SIZE_METHODS = ("size", "dim")  # methods
-RESHAPES = ("view", "reshape", "unflatten")
-SPREADS = ("expand", "repeat", "unsqueeze")
+MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten", "view", "reshape", "unflatten",
+          "contiguous", "clone", "movedim", "t", "select", "narrow", "unbind", "chunk")  # fmt: skip
+SPREADS = ("expand", "repeat")  # of weights alone
 KEPT = ("contiguous", "clone", "detach", "to", "type_as", "float", "double", "cpu", "cuda", "requires_grad_")
 LENGTH_METHODS = ("long", "int", "tolist", "numpy")
-SHAPE_ATTRIBUTES = ("shape", "device", "dtype")  # attributes
-TURNED_IN_PLACE = ("transpose_", "squeeze_", "unsqueeze_")  # they change the axes that other nodes see
-MOVED_ZEROS = (*KEPT, "unsqueeze", "squeeze", "view", "reshape", "expand", "repeat", "transpose", "permute", "zero_")
-OVER_PADDING = "padding would count, which has no part in the network's result: take the last state, h[-1]"
+MAKERS = ("zeros", "zeros_like", "new_zeros", "empty", "arange")
+NUMBERS = (int, float)
+INDICES = (int, slice, list, type(None), type(Ellipsis))
 
-WINDOW = "w"  # the name of the axis of a frame's steps
+
+@dataclass(frozen=True)
+class Given:
+    """An input of the module beside x: lengths or initial states, as its use tells."""
+
+    name: str
+    last: bool = False  # whether it is one less: the last step of each sample, if it is lengths
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed sequence of an array; `rows` is its `batch_first`."""
+
+    value: Value
+    rows: bool
+
+
+@dataclass(eq=False)
+class Weight:
+    """A parameter or buffer of the module, which values may be `of`."""
+
+    tensor: Any
+
+    @property
+    def trainable(self) -> bool:
+        """Return whether it is a parameter that requires a gradient."""
+        return bool(self.tensor.requires_grad)
+
+
+def traced_layers(source: Any, refuse: Refusal) -> list[Any]:
+    """Return the layers of a module, which is traced in `eval`; ValueError if it is no chain of them."""
+    whole, graph, names = traced_graph(source, refuse)
+    nn = sys.modules["torch"].nn
+    called = [whole.get_submodule(node.target) for node in graph.nodes if node.op == "call_module"]
+    if not any(kind_of(module) is nn.GRU for module in called):
+        raise refuse("expected a torch.nn.GRU in it, got none")
+    tokens = any(kind_of(module) is nn.Embedding for module in called)
+    orders = ["".join(letters) for of in (("ms",) if tokens else ("mse", "ms")) for letters in permutations(of)]
+    return read(
+        lambda *sizes: TorchReader((source, whole, graph, names, tokens), *sizes),
+        orders, lambda order, m, s: (m, s),
+    )  # fmt: skip
 
 
 class TorchReader(Reader):
-    """A reader of a `torch.fx` trace, whose operations are described by ONNX nodes."""
+    """A reader of a `torch.fx` trace of a module, for an x with its axes in this order, of m samples and s steps."""
 
-    def __init__(self, source: Any, refuse: Refusal) -> None:
-        """Read all nodes of the trace of the module `source` into layers; refuse what is not proved."""
-        super().__init__()
-        self.torch, self.source = sys.modules["torch"], source
-        self.whole, graph, names = traced_graph(source, refuse)
-        self.modules = {f"model.{path}".rstrip("."): module for path, module in source.named_modules()}
+    strict = False
+
+    def __init__(self, trace: Any, order: str, m: int, s: int, e: int) -> None:
+        """Take the trace: the module, the traced copy, its graph, the names of its inputs, whether x is tokens."""
+        self.source, self.whole, self.graph, self.names, self.tokens = trace
+        self.torch = sys.modules["torch"]
+        self.modules = {f"model.{path}".rstrip("."): module for path, module in self.source.named_modules()}
+        super().__init__(m, s, e if "e" in order else 1)
+        self.order = order
+        self.dtype = next((array_of(p).dtype for p in self.source.parameters()), np.dtype(np.float32))
+        self.known: dict[str, Any] = {}  # values, and what is no array of the chain, by node
         self.used: set[int] = set()  # parameters
-        # By name, what is no array of the chain: several values, a shape, a size, a weight, an input beside x, zeros.
-        self.untraced: dict[str, Any] = {}
         self.roles: dict[str, str] = {}  # what inputs beside x are, by name
-        self.ragged = False  # whether steps past a sample's length are left out
         self.grus = 0  # modules
-        called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
-        self.hint = self.input_features(graph)
-        # Row order of the weights of the layer that will read flattened frames; None: no frames wait for a layer.
-        self.row_order: np.ndarray | None = None
-        tokens = any(kind_of(module) is self.torch.nn.Embedding for module in called)
-        axes = tuple(map(Axis, "01" if tokens or is_univariate(graph) else "012"))
-        given = iter(names)
-        for i, node in enumerate(graph.nodes):
-            self.place = f"node {i}, {self.describe_node(node)}{line_of(node)}"
-            try:
-                if node.op == "placeholder":
-                    made = Given(next(given))
-                    if i == 0:
-                        made = Traced("input", made.name, axes, max(LENGTHS) if tokens else FLOATS["float32"])
-                else:
-                    made = getattr(self, node.op)(node)
-            except Unproved as why:
-                raise ValueError(f"source: {self.place} cannot be had here: {why}") from None
-            (self.values if isinstance(made, Traced) else self.untraced)[node.name] = made
-        if not self.recurrent:
-            raise refuse("expected a torch.nn.GRU in it, got none")
 
-    def input_features(self, graph: Any) -> int | None:
-        """Return the number of features of x, from the first module with weights; None if there is none."""
-        length = 1
-        for node in graph.nodes:
-            if node.op == "call_method" and node.target == "unfold":
-                size = node.kwargs.get("size", *node.args[2:3])
-                length *= size if isinstance(size, int) and size > 0 else 1
-            module = self.modules[node.target] if node.op == "call_module" else None
-            sizes = ("in_features", "input_size", "in_channels", "num_features", "normalized_shape")
-            size = next((getattr(module, name) for name in sizes if hasattr(module, name)), None)
-            if size is not None:
-                return (size[-1] if isinstance(size, tuple) else size) // length
-        return None
+    def run(self) -> None:
+        """Read all nodes; Unproved for what is not proved."""
+        names = iter(self.names)
+        for i, node in enumerate(self.graph.nodes):
+            self.place, self.progress = f"node {i}, {self.describe_node(node)}{line_of(node)}", i
+            if node.op == "placeholder":
+                self.known[node.name] = Given(next(names)) if i else self.x(node.name)
+            else:
+                self.known[node.name] = getattr(self, node.op)(node)
+
+    def x(self, name: str) -> Value:
+        """Return x as a value."""
+        self.inputs.add(name)
+        return Value(name, self.input_labels(self.order), "int64" if self.tokens else "float32")
 
     def describe_node(self, node: Any) -> str:
         """Return what a node is called in an error."""
@@ -143,31 +143,23 @@ class TorchReader(Reader):
         return f"{what} {node.name!r}"
 
     def resolve(self, argument: Any) -> Any:
-        """Return the traced value, tuple or constant of a node; any other argument as it is, lists by their items."""
+        """Return what is known of a node; any other argument unchanged, lists by their items."""
         if isinstance(argument, tuple | list):
             return type(argument)(map(self.resolve, argument))
+        if isinstance(argument, dict):
+            return {key: self.resolve(value) for key, value in argument.items()}
         if isinstance(argument, slice):
             return slice(*map(self.resolve, (argument.start, argument.stop, argument.step)))
-        if not isinstance(argument, self.torch.fx.Node):
-            return argument
-        return self.values.get(argument.name, self.untraced.get(argument.name))
+        return self.known.get(argument.name) if isinstance(argument, self.torch.fx.Node) else argument
 
-    def traced_value(self, argument: Any) -> Traced:
-        """Return the traced value of an argument; Unproved if it has none."""
-        value = self.resolve(argument)
-        if isinstance(value, Padded):
-            raise Unproved("expected a Conv1d on an array that was padded with zeros")
-        if not isinstance(value, Traced):
-            what = self.roles.get(value.name, "an input beside x") if isinstance(value, Given) else argument
-            raise Unproved(f"expected the output of the layer below, {self.chain.top_name}, got {what}")
-        return value
-
-    def apply_onnx(self, kind: str, argument: Any, *constants: Any, **attributes: Any) -> Traced:
-        """Return the output of an ONNX node of this kind on an argument and constants."""
-        self.traced_value(argument)
-        arrays = {f"constant {i}": np.array(constant) for i, constant in enumerate(constants)}
-        node = Node(kind, [argument.name, *arrays], [""], attributes, arrays, OPSET)
-        return self.trace_node(node, self.place)[0]
+    def value(self, argument: Any) -> Value:
+        """Return an argument that is an array of the chain; Unproved for any other."""
+        if not isinstance(argument, Value) or isinstance(argument.of, Weight):
+            what = argument
+            if isinstance(argument, Given):
+                what = self.roles.get(argument.name, f"an input beside x, {argument.name}")
+            raise Unproved(f"expected the output of the layer below, {self.top.name}, got {what}")
+        return argument
 
     # --- nodes ---
 
@@ -187,17 +179,19 @@ class TorchReader(Reader):
             raise Unproved(f"nothing of its kind may stand there, but {known}")
         for parameter in module.parameters():
             self.use(parameter)
-        given = [*node.args, *node.kwargs.values()]
+        given, options = self.resolve(node.args), self.resolve(node.kwargs)
         if kind == self.read_gru:
-            return self.read_gru(node, module)
+            return self.read_gru(module, *given, **options)
+        given = [*given, *options.values()]
         if len(given) != 1:
             raise Unproved(f"expected a call with one array, got {len(given)} arguments")
-        if kind == self.read_pad:
-            return self.read_pad(given[0], module.padding, module.value)
+        value = self.value(given[0])
         if not isinstance(kind, str):
-            return kind(given[0], module)
+            return kind(value, module)
+        if kind in MOVERS:
+            return self.move(kind, value, [module.start_dim, module.end_dim] if kind == "flatten" else [], {})
         options = {name: name != "training" and getattr(module, name, due) for name, due in ARGUMENTS[kind].items()}
-        return self.read_operation(kind, given[0], options)
+        return self.operate(kind, value, options)
 
     def use(self, parameter: Any) -> None:
         """Note that a layer has a parameter; Unproved if another layer has it."""
@@ -209,318 +203,319 @@ class TorchReader(Reader):
         """Read the call of one of PyTorch's functions or of an operator."""
         torch, name = self.torch, getattr(node.target, "__name__", "")
         functional, rnn = torch.nn.functional, torch.nn.utils.rnn
-        if node.target in (torch.zeros, torch.zeros_like, torch.Tensor.new_zeros):
-            if node.target is not torch.zeros_like:
-                self.check_sizes(node)
-            return ZEROS
-        if node.target is torch.empty:
-            return UNSET
-        if node.target is torch.arange and [*map(self.resolve, node.args)] == [Extent(1, ("0",))]:
-            return SAMPLES
+        given, options = self.resolve(node.args), self.resolve(node.kwargs)
         readers = {
             getattr: self.read_attribute, operator.getitem: self.read_item, torch.cat: self.read_cat,
-            torch.concat: self.read_cat, torch.einsum: lambda node: self.read_product(node, *node.args),
-            functional.pad: self.read_pad_call, functional.linear: self.read_linear_call,
-            rnn.pack_padded_sequence: self.read_packing, rnn.pad_packed_sequence: self.read_unpacking,
+            torch.concat: self.read_cat, torch.einsum: self.read_einsum, functional.pad: self.read_pad_call,
+            functional.linear: self.read_linear_call, rnn.pack_padded_sequence: self.read_packing,
+            rnn.pad_packed_sequence: self.read_unpacking,
         }  # fmt: skip
         if node.target in readers:
-            return readers[node.target](node)
-        if node.target in (torch.bmm, torch.matmul, operator.matmul):
-            return self.read_matmul(name, node)
-        if node.target in (getattr(operator, name, None), getattr(torch, name, None)) and name in SIGNS:
-            return self.read_arithmetic(SIGNS[name], node)
-        if name in RESHAPES and node.target is getattr(torch, name, None):
-            return self.read_reshape(name, node)
-        own = name != "unfold" and node.target in (getattr(torch, name, None), getattr(functional, name, None))
-        if own and name in ARGUMENTS:
-            return self.read_call(name, node)
-        raise Unproved(self.strange(node))
+            return readers[node.target](*given, **options)
+        owners = (operator, torch, functional, torch.Tensor)
+        if not any(node.target is getattr(owner, name, None) for owner in owners) or name == "unfold":
+            raise Unproved(self.strange(node))
+        return self.read_call(node, name, [*given], options)
 
     def call_method(self, node: Any) -> Any:
         """Read the call of a tensor's method."""
-        name = node.target
-        first, *rest = map(self.resolve, node.args or (None,))
-        if first is None:
-            raise Unproved(self.strange(node))
-        if name == "new_zeros":
-            self.check_sizes(node)
-            return ZEROS
-        if name in SIZE_METHODS and isinstance(first, Traced):
-            sizes = tuple(map(extent, first.axes))
-            at = rest or [*node.kwargs.values()]
-            return len(sizes) if name == "dim" else sizes[axis_index(at[0], len(sizes))] if at else sizes
-        if first is UNSET and (name, rest) in (("zero_", []), ("fill_", [0])):
-            return ZEROS
-        if first is ZEROS and name in MOVED_ZEROS:
-            return ZEROS
-        if isinstance(first, Weight):
-            if name in SPREADS:
-                return first.moved(name, rest or [*node.kwargs.values()])
-            if name in KEPT:
-                return first
+        if node.target in ("transpose_", "squeeze_", "unsqueeze_") and len(node.args[0].users) > 1:
+            raise Unproved("it turns an array in place that is used again")
+        return self.read_call(node, node.target, [*self.resolve(node.args)], self.resolve(node.kwargs))
+
+    def read_call(self, node: Any, name: str, given: list[Any], options: dict[str, Any]) -> Any:
+        """Read the call of an operation, by its name, on an array or on what is none."""
+        kept, name = name, name.rstrip("_")
+        if not given and "input" in options:
+            given = [options.pop("input")]
+        first, *rest = given or [None]
+        if name in MAKERS:
+            return self.make(name, first, rest, options)
+        if name in SIGNS or name == "floordiv":
+            return self.read_arithmetic(SIGNS.get(name, name), given, options)
+        if name in PRODUCTS:
+            return self.read_matmul(name, *given, *options.values())
+        if isinstance(first, Value) and name in ("size", "dim"):
+            shape, at = first.labels.shape, [*rest, *options.values()]
+            return len(shape) if name == "dim" else shape[at[0]] if at else shape
         if isinstance(first, Given) and name in (*KEPT, *LENGTH_METHODS):
             return first
-        if name.rstrip("_") in SIGNS:
-            return self.read_arithmetic(SIGNS[name.rstrip("_")], node)
-        if name in PRODUCTS:
-            return self.read_matmul(name, node)
-        if name in TURNED_IN_PLACE and len(node.args[0].users) > 1:
-            raise Unproved("it turns an array in place that is used again")
-        if name in RESHAPES and isinstance(first, Traced):
-            return self.read_reshape(name, node)
-        if name == "detach" and isinstance(first, Traced):
+        if isinstance(first, self.torch.Tensor) or (isinstance(first, Value) and isinstance(first.of, Weight)):
+            return self.move_constant(kept, first, rest, options)
+        if isinstance(first, Value) and name in MOVERS:
+            return self.move(name, first, rest, options)
+        if isinstance(first, Value) and name in ARGUMENTS:
+            due = ARGUMENTS[name]
+            known = {**dict(zip(due, rest, strict=False)), **options}
+            plain = (*NUMBERS, str, type(None), tuple, list)
+            if (
+                len(rest) > len(due)
+                or known.keys() - due.keys()
+                or not all(isinstance(n, plain) for n in known.values())
+            ):
+                raise Unproved(f"expected the arguments {', '.join(due) or 'of an array alone'}, numbers")
+            return self.operate(name, self.value(first), {**due, **known})
+        if name == "detach" and isinstance(first, Value):
             raise Unproved("here gradients would go on to the layers below it; freeze them and leave it out")
-        if name.removesuffix("_") in ARGUMENTS:
-            return self.read_call(name.removesuffix("_"), node)
+        if name in (*MOVERS, *ARGUMENTS, *KEPT):
+            self.value(first)
         raise Unproved(self.strange(node))
 
     def strange(self, node: Any) -> str:
         """Return why an operation is refused that is none of those that are known."""
-        if sum(isinstance(self.resolve(each), Traced) for each in node.all_input_nodes) > 1:
+        if sum(isinstance(self.resolve(each), Value) for each in node.all_input_nodes) > 1:
             return "it joins several arrays, and a network is one chain of layers, without branches and residuals"
         if "log_softmax" in str(node.target):
             return "there is no logarithm of softmax here; leave it out, or take softmax"
         return "nothing of its kind may stand there"
 
-    def check_sizes(self, node: Any) -> None:
-        """Refuse initial states whose sizes are computed from numbers of an array."""
-        for each in node.all_input_nodes:
-            if not isinstance(self.resolve(each), Extent | int | tuple | Weight | Traced | Given):
-                raise Unproved("expected sizes of x and numbers for its shape")
+    def make(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
+        """Return zeros, the numbers 0, 1, 2, ..., or for `empty` NaN: what nobody has set."""
+        if name == "zeros_like":
+            first = first.labels.shape if isinstance(first, Value) else tuple(first.shape)
+        sizes = rest if name == "new_zeros" else [*rest] if first is None else [first, *rest]
+        sizes += [options[key] for key in ("size", "end") if key in options]
+        sizes = [*sizes[0]] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
+        if not all(isinstance(size, int) for size in sizes):
+            raise Unproved("expected sizes of x and numbers for its shape")
+        if name == "arange":
+            return self.torch.arange(*sizes)
+        return self.torch.full(sizes, float("nan") if name == "empty" else 0.0)
+
+    def move_constant(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
+        """Return a weight, or an array that forward makes, moved or spread."""
+        if name in ("zero_", "fill_") and not isinstance(first, Value) and rest in ([], [0]):
+            return self.torch.zeros_like(first)
+        if name == "detach" and isinstance(first, Value):
+            return replace(first, of=Weight(first.of.tensor.detach()))
+        if name in KEPT:
+            return first
+        if name in (*MOVERS, *SPREADS):
+            return self.move(name, first, rest, options)
+        raise Unproved("it computes with what is no array of the chain")
+
+    def move(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
+        """Return an array whose numbers are moved, by running the operation on its labels."""
+        is_value = isinstance(first, Value)
+        labels = self.torch.from_numpy(np.ascontiguousarray(first.labels)) if is_value else first
+        if name == "squeeze":
+            dims = [*rest, *options.values()]
+            if not dims:
+                raise Unproved("it does not say which axes")
+            sizes = [labels.shape[dim] for dim in np.ravel(dims) if -labels.ndim <= dim < labels.ndim]
+            if is_value and any(size != 1 and size in (self.m, self.top.s) for size in sizes):
+                raise Unproved("it takes away an axis whose size need not be 1")
+        try:
+            made = getattr(labels, "reshape" if name == "view" else name)(*rest, **options)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            if name in ("view", "reshape") and is_value and rest:
+                self.guess_features(np.ravel(rest[-1])[-1])
+            raise Unproved(f"it cannot be run on {tuple(labels.shape)}: {error}") from None
+        if isinstance(made, tuple | list):
+            return tuple(replace(first, labels=each.numpy()) if is_value else each for each in made)
+        return replace(first, labels=made.numpy()) if is_value else made
 
     def get_attr(self, node: Any) -> Any:
-        """Return a parameter or buffer of the model, or ZEROS for zeros that forward makes.
+        """Return a parameter or buffer of the model, or zeros that forward makes.
 
         Any other tensor made in forward may be noise and is refused.
         """
         owner, _, name = node.target.rpartition(".")
         value = getattr(self.modules[owner] if owner else self.whole, name, None)
-        kinds = (self.torch.Tensor, self.torch.nn.Parameter)
-        if kind_of(value) not in kinds:
+        if kind_of(value) not in (self.torch.Tensor, self.torch.nn.Parameter):
             raise Unproved(f"expected a parameter or a buffer, got a {type(value).__name__}")
-        if not owner and bool(value.any()):
+        if owner:
+            return Value(Weight(value), np.arange(value.numel()).reshape(tuple(value.shape)))
+        if bool(value.any()):
             raise Unproved("expected a parameter or a buffer, got a tensor that forward makes")
-        if not owner:
-            return ZEROS
-        return Weight(array_of(value), value if kind_of(value) is kinds[1] else None)
+        return value
 
-    def read_attribute(self, node: Any) -> Any:
+    def read_attribute(self, value: Any, name: str) -> Any:
         """Read an attribute of an array: its shape, or the values that max returns."""
-        value, name = self.resolve(node.args[0]), node.args[1]
-        if name == "shape" and isinstance(value, Traced):
-            return tuple(map(extent, value.axes))
-        if name in SHAPE_ATTRIBUTES and (isinstance(value, Traced | Weight | Given) or value is ZEROS):
-            return UNKNOWN
-        if name == "data" and isinstance(value, Weight):
-            return replace(value, parameter=None)
+        if name == "shape" and isinstance(value, Value):
+            return tuple(value.labels.shape)
+        if name == "shape" and isinstance(value, self.torch.Tensor):
+            return tuple(value.shape)
+        if name in ("device", "dtype", "shape") and isinstance(value, Value | Given | self.torch.Tensor):
+            return None
+        if name == "data" and isinstance(value, Value) and isinstance(value.of, Weight):
+            return self.move_constant("detach", value, [], {})
         if name == "values" and isinstance(value, tuple) and value[1] is None:
             return value[0]
         raise Unproved(f"its attribute {name} may not stand there")
 
-    def read_item(self, node: Any) -> Any:
-        """Read an index: into the results of a GRU or max, of the last step, or of one of the last states."""
-        value, index = self.resolve(node.args[0]), self.resolve(node.args[1])
-        if isinstance(value, Extent):
-            return UNKNOWN
-        if isinstance(value, tuple) and all(isinstance(size, int | Extent) for size in value):
-            return value[index]
-        if isinstance(value, tuple) and index in (0, 1, -1, -2):
-            return value[index]
-        if isinstance(value, Traced) and isinstance(index, tuple) and index[:1] == (SAMPLES,):
-            return self.read_own_last(value, index)
-        if not isinstance(value, Traced):
+    def read_item(self, value: Any, index: Any) -> Any:
+        """Read an index: into several values or sizes, or of an array."""
+        if isinstance(value, tuple) and isinstance(index, int | slice):
+            try:
+                return value[index]
+            except IndexError:
+                raise Unproved(f"it takes {index} of {len(value)}") from None
+        items = list(index) if isinstance(index, tuple) else [index]
+        if isinstance(value, Value) and any(isinstance(item, Given) for item in items):
+            return self.read_own_last(value, items)
+        if not isinstance(value, Value) or not all(isinstance(item, INDICES) for item in items):
             raise Unproved("it takes a part of what is not known")
-        rank, index = len(value.axes), index if isinstance(index, tuple) else (index,)
-        if Ellipsis in index:
-            at = index.index(Ellipsis)
-            index = (*index[:at], *[slice(None)] * (rank - len(index) + 1), *index[at + 1 :])
-        taken = [i for i, item in enumerate(index) if item != slice(None)]
-        if len(taken) == 1 and isinstance(index[taken[0]], slice) and len(index) <= rank:
-            return self.read_chomp(value, taken[0], index[taken[0]])
-        one = len(index) <= rank and len(taken) == 1 and type(index[taken[0]]) is int
-        if value.kind != "ends" and not (one and index[taken[0]] == -1 and self.is_step_axis(value, taken[0])):
-            self.check_newest(value)
-            if self.ragged:
-                raise Unproved(OVER_PADDING)
-            raise Unproved(f"expected the last step alone to be taken, got {index}")
-        if not one:
-            raise Unproved(f"expected one of the last states to be taken, got {index}")
-        return self.apply_onnx("Gather", node.args[0], index[taken[0]], axis=taken[0])
+        axis, rank = 0, value.labels.ndim
+        for i, item in enumerate(items):
+            if item is Ellipsis:
+                axis = rank - sum(each is not None for each in items[i + 1 :])
+            elif isinstance(item, slice) and axis < rank:
+                bounds = [n for n in (item.start, item.stop) if n is not None]
+                if not all(isinstance(n, int) and abs(n) <= max(1, value.labels.shape[axis]) for n in bounds):
+                    raise Unproved("its slice has a bound past the end of the axis, or one that is computed")
+            axis += item is not None and item is not Ellipsis
+        try:
+            return replace(value, labels=value.labels[tuple(items)])
+        except IndexError as error:
+            raise Unproved(str(error)) from None
 
     def output(self, node: Any) -> None:
-        """Refuse an output unless it is the newest, with at most the last states of the only GRU beside it."""
-        first, *rest = node.args[0] if isinstance(node.args[0], tuple | list) else [node.args[0]]
-        value, ends = self.resolve(first), [self.resolve(other) for other in rest]
-        value = value[0] if isinstance(value, tuple) and value else value
-        every = tuple(part for number, _ in enumerate(self.recurrent) for part in self.parts(number))
-        if len(ends) > 1 or any(
-            not isinstance(end, Traced) or (end.kind, end.parts) != ("ends", every) for end in ends
-        ):
+        """Refuse an output unless it is the newest, with at most the last states of all GRUs beside it."""
+        given = self.resolve(node.args[0])
+        first, *rest = given if isinstance(given, tuple | list) else [given]
+        first = first[0] if isinstance(first, tuple) and first else first
+        size = sum(ends.size for _, ends in self.recurrent)
+        if len(rest) > 1 or any(not self.are_last_states(end) or end.labels.size != size for end in rest):
             raise Unproved("expected one output, and beside it at most the last states of the only GRU")
-        if isinstance(value, Packed):
+        if isinstance(first, Packed):
             raise Unproved("expected pad_packed_sequence before it")
-        if not isinstance(value, Traced) or not self.is_newest(value):
-            raise Unproved(f"expected the output of the newest layer, {self.chain.top_name}, got {first}")
-        names = [axis.name for axis in value.axes]
-        if self.row_order is not None or WINDOW in names:
-            raise Unproved("expected a Linear or a GRU behind unfold and flatten")
-        if ONE in value.axes[: -1 if self.out.size == 1 else None]:
-            raise Unproved("expected an output (m, s, n) or (m, n), got one with an axis of size 1 more: squeeze it")
-        if self.out.size != 1 and names[-1:] != [self.out.name]:
-            raise Unproved(f"expected the features in the last axis, got axes {', '.join(names)}")
-        if value.kind == "ends":
-            self.chain.keep_last_state(self.place)
+        self.finish(self.value(first), directions=False)
         if "initial states" in self.roles.values() and self.grus > 1:
             raise Unproved("expected initial states that are given to the only GRU, got several: start them from zeros")
 
     # --- layers ---
 
-    def with_trainable(self, layer: Any, module: Any) -> Any:
-        """Return the layer, `trainable` as the parameters of its module are."""
-        layer.trainable = is_trainable(module.parameters(), "a layer", Unproved)
-        return layer
-
-    def read_linear(self, argument: Any, module: Any) -> Traced:
+    def read_linear(self, value: Value, module: Any) -> Value:
         """Add a Dense layer for a Linear module; return its output."""
         check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
         W = array(module.weight, f"{self.place}, weight").T
-        return self.add_dense(self.traced_value(argument), W, module.bias, module.parameters())
+        return self.linear(value, W, module.bias, trainable=self.trainable(module.parameters()))
 
-    def add_dense(self, value: Traced, W: np.ndarray, b: Any, parameters: Any, at: int = -1) -> Traced:
-        """Add a Dense layer with weights W (n, u) and bias b on the features, axis `at`; return its output."""
-        n = self.feature_count(value, at)
-        if n not in (None, len(W)):
-            raise Unproved(f"expected {len(W)} features, got {n}")
-        layer = dense(W[self.take_row_order()], b, f"{self.place}, weight", Unproved)
-        layer.trainable = is_trainable(parameters, "a layer", Unproved)
-        return self.add_layer(layer, value, self.place, value.axes, layer.d["u"], at)
+    def trainable(self, parameters: Any) -> bool:
+        """Return whether parameters of a layer require gradients; Unproved for a mixture."""
+        return is_trainable(parameters, "a layer", Unproved)
 
-    def read_linear_call(self, node: Any) -> Traced:
+    def numbers(self, weight: Any) -> np.ndarray:
+        """Return the numbers of a value that is a weight; Unproved for any other."""
+        if not isinstance(weight, Value) or not isinstance(weight.of, Weight):
+            raise Unproved("expected parameters for its weights")
+        return array_of(weight.of.tensor).ravel()[weight.labels]
+
+    def read_linear_call(self, input: Any, weight: Any, bias: Any = None) -> Value:
         """Add a Dense layer for `linear(x, weight, bias)` of parameters; return its output."""
-        given = dict(zip(("input", "weight", "bias"), node.args, strict=False)) | node.kwargs
-        weights = [self.resolve(given.get(name)) for name in ("weight", "bias")]
-        if not all(isinstance(each, Weight) for each in weights[: 1 if weights[1] is None else 2]):
-            raise Unproved("expected parameters for its weight and bias")
-        W, b = (None if each is None else each.plain() for each in weights)
-        return self.add_dense(self.traced_value(given["input"]), W.T, b, self.used_by(*weights))
+        W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
+        return self.linear(self.value(input), W.T, b, trainable=self.trainable(self.used_by(weight, bias)))
 
     def used_by(self, *weights: Any) -> list[Any]:
         """Note the parameters of these weights as used, and return them."""
-        found = [each.parameter for each in weights if each is not None and each.parameter is not None]
+        found = [each.of.tensor for each in weights if each is not None]
+        found = [tensor for tensor in found if isinstance(tensor, self.torch.nn.Parameter)]
         for parameter in found:
             self.use(parameter)
         return found
 
-    def read_matmul(self, name: str, node: Any) -> Traced:
+    def read_matmul(self, name: str, first: Any = None, second: Any = None) -> Value:
         """Read a product of matrices: a Dense layer with a parameter on the right, else attention."""
-        values = [self.resolve(each) for each in node.args]
-        if len(values) != 2 or not isinstance(values[1], Weight):
-            return self.read_product(node, PRODUCTS[name], *node.args)
-        W = values[1].plain()
+        if not isinstance(second, Value) or not isinstance(second.of, Weight):
+            return self.einsum(PRODUCTS[name], self.value(first), self.value(second))
+        W = self.numbers(second)
         if W.ndim not in (1, 2):
             raise Unproved(f"expected a matrix or a vector, got {W.shape}")
-        parameters = self.used_by(values[1])
-        made = self.add_dense(self.traced_value(node.args[0]), W.reshape(len(W), -1), None, parameters)
-        return made if W.ndim == 2 else replace(made, axes=made.axes[:-1])
+        made = self.linear(
+            self.value(first), W.reshape(len(W), -1), None, trainable=self.trainable(self.used_by(second))
+        )
+        return made if W.ndim == 2 else replace(made, labels=made.labels[..., 0])
 
-    def read_batch_norm(self, argument: Any, module: Any) -> Traced:
+    def read_einsum(self, equation: Any, *arguments: Any) -> Value:
+        """Read the sum of states weighted by attention."""
+        if not isinstance(equation, str) or len(arguments) != 2:
+            raise Unproved("expected an equation and two arrays")
+        return self.einsum(equation, *map(self.value, arguments))
+
+    def read_batch_norm(self, value: Value, module: Any) -> Value:
         """Add a Scale for a BatchNorm1d module in inference; return its output."""
         if module.running_mean is None:
             raise Unproved("it has no running mean and variance; expected track_running_stats=True")
         if module.training:
             raise Unproved("in training it takes the statistics of each batch; call eval() on the model first")
-        if self.row_order is not None:
-            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         mean, variance = array_of(module.running_mean), array_of(module.running_var)
         scale, shift = (array_of(module.weight), array_of(module.bias)) if module.affine else (1.0, 0.0)
-        layer, value = self.batch_norm(self.traced_value(argument), mean, variance, module.eps, scale, shift)
-        return self.add_layer(self.with_trainable(layer, module), value, self.place, value.axes)
+        return self.batch_norm(value, mean, variance, module.eps, scale, shift, self.trainable(module.parameters()))
 
-    def read_layer_norm(self, argument: Any, module: Any) -> Traced:
+    def read_layer_norm(self, value: Value, module: Any) -> Value:
         """Add a LayerNorm for a LayerNorm module over the features; return its output."""
-        value = self.traced_value(argument)
-        n = self.feature_count(value)
-        if len(module.normalized_shape) != 1 or n not in (None, *module.normalized_shape):
-            raise Unproved(f"expected it over {n} features alone, got {module.normalized_shape}")
-        if self.row_order is not None:
-            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
-        dtype = next((array_of(p).dtype for p in self.source.parameters()), np.dtype(np.float32))
-        scale = np.ones(module.normalized_shape, dtype) if module.weight is None else array_of(module.weight)
+        shape = module.normalized_shape
+        scale = np.ones(shape, self.dtype) if module.weight is None else array_of(module.weight)
         shift = None if getattr(module, "bias", None) is None else array_of(module.bias)
-        layer = self.with_trainable(LayerNorm.of(scale, shift, module.eps), module)
-        return self.add_layer(layer, value, self.place, value.axes, len(scale))
+        return self.layer_norm(value, scale, shift, module.eps, self.trainable(module.parameters()))
 
-    def read_table(self, argument: Any, module: Any) -> Traced:
+    def read_table(self, value: Value, module: Any) -> Value:
         """Add an Embedding layer for an Embedding module; return its output."""
         check_plain(module, ["weight"], Unproved)
         if module.max_norm is not None:
             raise Unproved("expected max_norm None, for it changes the weights in a call")
-        self.traced_value(argument)
-        table = {"table": array(module.weight, f"{self.place}, weight")}
-        made = self.read_embedding(Node("Gather", ["table", argument.name], [""], {}, table, OPSET), self.place)
-        self.with_trainable(self.chain.layers[0], module)
+        made = self.embedding(value, array(module.weight, f"{self.place}, weight"), self.place)
+        self.layers[0].trainable = self.trainable(module.parameters())
         return made
 
-    def read_gru(self, node: Any, module: Any) -> tuple[Any, Traced]:
-        """Add all layers of a GRU module; return (its states, its last states) as traced values."""
-        given = dict(zip(("input", "hx", "resets", "decay"), node.args, strict=False)) | node.kwargs
-        argument, rows = given.get("input"), module.batch_first
-        factor = [name for name in ("resets", "decay") if given.get(name) is not None]
+    def read_gru(
+        self,
+        module: Any,
+        input: Any,
+        hx: Any = None,
+        resets: Any = None,
+        decay: Any = None,
+    ) -> tuple[Any, Value]:
+        """Add all layers of a GRU module; return (its states, its last states) as values."""
+        factor = [name for name, each in (("resets", resets), ("decay", decay)) if each is not None]
         if factor:
             raise Unproved(f"expected {factor[0]}=None: the network's `predict` takes it beside X")
-        packed = self.resolve(argument)
-        if isinstance(packed, Packed):
-            name, rows = f"{argument.name} packed", packed.rows
-            self.values[name] = packed.value
-        else:
-            self.traced_value(argument)
-            name = argument.name
-            if self.ragged:
-                raise Unproved("it would go on over padding, where the GRU below it stops; expected it to be packed")
-        self.check_input(name, rows, module.input_size, f"it takes {module.input_size}", Unproved)
-        first, places = len(self.recurrent), self.take_row_order()
-        layers = gru_layers(module, self.initial_states(given.get("hx"), module))
-        for cell in layers[0].cells:
-            cell.p |= {name: cell.p[name][places] for name in cell.p if name.startswith("U")}
+        packed, rows = isinstance(input, Packed), input.rows if isinstance(input, Packed) else module.batch_first
+        if self.ragged and not packed and self.top.s is not None:
+            raise Unproved("it would go on over padding, where the GRU below it stops; expected it to be packed")
+        places = self.recurrent_input(self.value(input.value if packed else input), rows, module.input_size)
+        layers = gru_layers(module, self.initial_states(hx, module))
+        first = len(self.recurrent)
         for layer in layers:
-            self.chain.add(layer, self.place)
-            self.recurrent += [layer] if layer.cells else []
-        self.grus, self.ragged = self.grus + 1, isinstance(packed, Packed)
-        parts = [self.parts(number) for number in range(first, len(self.recurrent))]
-        u, D, count, dtype = module.hidden_size, len(parts[0]), self.chain.count, FLOATS["float32"]
-        self.out = Axis("d u", D * u) if D > 1 else Axis("u", u)
-        axes = (self.samples, self.steps, self.out) if rows else (self.steps, self.samples, self.out)
-        last = (Axis("d", D * len(parts)), self.samples, Axis("u", u))
-        states = Traced("states", count, axes, dtype, "d", parts[-1])
-        ends = Traced("ends", count, last, dtype, "d", tuple(part for each in parts for part in each))
-        return (Packed(states, rows) if isinstance(packed, Packed) else states), ends
+            if layer.cells:
+                self.add_recurrent(layer, places)
+                places = np.arange(self.top.n)
+            else:
+                self.push(layer, self.top.n, self.top.s)
+        self.grus, self.ragged = self.grus + 1, packed
+        C = np.arange(self.m * self.top.s * self.top.n).reshape(self.m, self.top.s, -1)
+        states = Value(len(self.stages) - 1, C if rows else C.swapaxes(0, 1))
+        ends = np.concatenate([own for _, own in self.recurrent[first:]])
+        return (Packed(states, rows) if packed else states), Value(ENDS, ends)
 
     def initial_states(self, hx: Any, module: Any) -> np.ndarray | None:
         """Return the states that a GRU learned to begin with, None for zeros and those of `predict(h0=...)`."""
-        start = self.resolve(hx)
-        if start is None or start is ZEROS:
+        if hx is None or (isinstance(hx, self.torch.Tensor) and not bool(hx.any())):
             return None
-        if isinstance(start, Given) and not start.last:
-            self.take_role(start, "initial states")
+        if isinstance(hx, Given) and not hx.last:
+            self.take_role(hx, "initial states")
             return None
-        if not isinstance(start, Weight):
+        if not isinstance(hx, Value) or not isinstance(hx.of, Weight):
             due = "zeros, a parameter that is expanded to the samples, or an input beside x"
             raise Unproved(f"expected it to start from nothing or from {due}, got {hx}")
-        if not start.array.any() and start.parameter is None:
+        tensor, L = hx.of.tensor, hx.labels
+        shape = (module.num_layers * (2 if module.bidirectional else 1), self.m, module.hidden_size)
+        if L.shape != shape or (L[:, :1] != L).any():
+            raise Unproved(f"expected initial states (layers, 1, u) that are expanded to the samples, got {L.shape}")
+        start = self.numbers(hx)[:, :1]
+        parameter = isinstance(tensor, self.torch.nn.Parameter)
+        if not start.any() and not parameter:
             return None
-        shape = (module.num_layers * (2 if module.bidirectional else 1), 1, module.hidden_size)
-        if start.array.shape != shape or (start.at, start.along) != (1, self.samples.name):
-            where = "expanded to the samples of x" if start.along == self.samples.name else "as it is"
-            raise Unproved(
-                f"expected initial states {shape} expanded to the samples of x, got {start.array.shape} {where}"
-            )
         weights = next(iter(module.parameters()))
-        if start.trainable != bool(weights.requires_grad):
+        if hx.of.trainable != bool(weights.requires_grad):
             raise Unproved("expected initial states that are trained if the weights of the GRU are, and only then")
-        if start.array.dtype != array_of(weights).dtype:
-            raise Unproved(f"expected initial states in {array_of(weights).dtype}, got {start.array.dtype}")
-        self.used_by(start)
-        return start.array
+        if hx.of.trainable and len({*L[:, 0].ravel()}) < start.size:
+            raise Unproved("what is trained for several layers at once would be trained for each; freeze it")
+        if start.dtype != array_of(weights).dtype:
+            raise Unproved(f"expected initial states in {array_of(weights).dtype}, got {start.dtype}")
+        self.used_by(hx)
+        return start
 
     # --- inputs beside x ---
 
@@ -530,350 +525,155 @@ class TorchReader(Reader):
         if self.roles.setdefault(given.name, role) != role or any(name != given.name for name in others):
             raise Unproved(f"expected one input for the {role}, and for them alone, got {given.name}")
 
-    def read_packing(self, node: Any) -> Packed:
+    def read_packing(
+        self,
+        input: Any,
+        lengths: Any,
+        batch_first: Any = False,
+        enforce_sorted: Any = True,
+    ) -> Packed:
         """Read `pack_padded_sequence`: the lengths become those of `predict`."""
-        names = ("input", "lengths", "batch_first", "enforce_sorted")
-        given = dict(zip(names, node.args, strict=False)) | node.kwargs
-        value, lengths = self.traced_value(given["input"]), self.resolve(given["lengths"])
         if not isinstance(lengths, Given) or lengths.last:
-            raise Unproved(f"expected lengths that are an input beside x, got {given['lengths']}")
-        if (self.recurrent and not self.ragged) or any(layer.changes_steps for layer in self.chain.layers):
-            raise Unproved("expected no GRU and no Conv1d below it, which would read padding")
+            raise Unproved(f"expected lengths that are an input beside x, got {lengths}")
+        self.begin_padding()
         self.take_role(lengths, "lengths")
-        return Packed(value, bool(given.get("batch_first", False)))
+        return Packed(self.value(input), bool(batch_first))
 
-    def read_unpacking(self, node: Any) -> tuple[Any, Any]:
+    def read_unpacking(
+        self, sequence: Any, batch_first: Any = False, padding_value: Any = 0.0, total_length: Any = None
+    ) -> tuple[Any, Any]:
         """Read `pad_packed_sequence`; return (the states, zero at padding, their lengths)."""
-        names = ("sequence", "batch_first", "padding_value", "total_length")
-        given = dict(zip(names, node.args, strict=False)) | node.kwargs
-        packed = self.resolve(given["sequence"])
-        if not isinstance(packed, Packed) or given.get("padding_value", 0.0) != 0:
+        if not isinstance(sequence, Packed) or padding_value != 0:
             raise Unproved("expected a packed sequence, and zeros at padding")
-        axes = packed.value.axes
-        if bool(given.get("batch_first", False)) != packed.rows:
-            axes = (axes[1], axes[0], *axes[2:])
+        value, turned = sequence.value, bool(batch_first) != sequence.rows
         lengths = next((Given(name) for name, role in self.roles.items() if role == "lengths"), None)
-        return replace(packed.value, axes=axes), lengths
+        return replace(value, labels=value.labels.swapaxes(0, 1)) if turned else value, lengths
 
-    def read_own_last(self, value: Traced, index: tuple[Any, ...]) -> Traced:
+    def read_own_last(self, value: Value, index: list[Any]) -> Value:
         """Read `y[arange(m), lengths - 1]`: the last step of each sample, which lengths of `predict` tell."""
-        if len(index) != 2 or not isinstance(index[1], Given) or not index[1].last:
+        samples = self.torch.arange(self.m)
+        if len(index) != 2 or not isinstance(index[0], self.torch.Tensor) or not self.torch.equal(index[0], samples):
             raise Unproved("expected [arange(m), lengths - 1], with lengths that are an input beside x")
-        if [axis.name for axis in value.axes[:2]] != [self.samples.name, self.steps.name] or not self.placed:
+        if not isinstance(index[1], Given) or not index[1].last:
+            raise Unproved("expected [arange(m), lengths - 1], with lengths that are an input beside x")
+        value, top = self.settled(self.value(value)), self.top
+        sample, step, feature = self.split(value.labels, top)
+        shape = (self.m, top.s)
+        if value.labels.ndim != 3 or value.labels.shape[:2] != shape or (step != np.arange(top.s)[:, None]).any():
             raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        self.feature_count(value)
-        onward = all(len(layer.cells) == 1 and not layer.reverse for layer in self.recurrent)
-        if not (onward or self.ragged) or any(layer.changes_steps for layer in self.chain.layers):
+        if (sample != np.arange(self.m)[:, None, None]).any():
+            raise Unproved("it is not over the steps of all samples, (m, s, n)")
+        onward = all(len(layer.cells) == 1 and not layer.reverse for layer, _ in self.recurrent)
+        if not (onward or self.ragged) or any(layer.changes_steps for layer in self.layers):
             raise Unproved("expected no Conv1d below it, and no GRU that goes back and reads padding")
         self.take_role(Given(index[1].name), "lengths")
-        self.chain.add_last_step(self.place)
-        return self.add_layer(None, value, self.place, value.axes[:1] + value.axes[2:])
+        newest = self.layers[-1]
+        if onward and self.states == self.newest:
+            newest.sequences = False
+        self.push(None if newest.cells and not newest.sequences else Pool("last"), top.n, None)
+        return self.made(sample[:, 0] * top.n + feature[:, 0], value)
 
-    def is_step_axis(self, value: Traced, at: int) -> bool:
-        """Return whether axis `at` holds the steps of the newest output; Unproved if some of them are padding."""
-        found = super().is_step_axis(value, at)
-        if found and self.ragged:
-            raise Unproved(OVER_PADDING)
-        return found
-
-    def read_cat(self, node: Any) -> Traced:
-        """Return the last states of both directions, concatenated."""
-        given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
-        parts = [self.resolve(part) for part in given.get("tensors", ())]
-        if not all(isinstance(part, Traced) and part.kind == "ends" and len(part.axes) == 2 for part in parts):
+    def read_cat(self, tensors: Any, dim: Any = 0) -> Value:
+        """Return values of the same array, such as the last states of both directions, concatenated."""
+        parts = [*map(self.value, tensors)] if isinstance(tensors, tuple | list) else []
+        if not parts or any(part.of != parts[0].of for part in parts):
             raise Unproved("it joins what are no last states of one GRU: a network is one chain, without branches")
-        axes = (self.samples.name, "u")
-        if given.get("dim") not in (1, -1) or any(tuple(axis.name for axis in part.axes) != axes for part in parts):
-            raise Unproved("it does not join along the features")
-        if len(parts) < 2 or len({part.origin for part in parts}) > 1:
-            raise Unproved("it does not join several last states of one GRU")
-        side = Axis("d u", sum(part.axes[1].size for part in parts))
-        every = tuple(each for part in parts for each in part.parts)
-        return replace(parts[0], axes=(parts[0].axes[0], side), parts=every)
+        try:
+            return replace(parts[0], labels=np.concatenate([part.labels for part in parts], dim))
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
 
-    # --- frames ---
+    # --- convolutions ---
 
-    def feature_count(self, value: Traced, at: int = -1) -> int | None:
-        """Return the number of features of the newest output, None if unknown; Unproved if frames are not flattened."""
-        if any(axis.name == WINDOW for axis in value.axes):
-            raise Unproved("expected a flatten behind unfold")
-        begins = self.out is None
-        n = super().feature_count(value, at)
-        if begins and n is None:
-            self.out = replace(self.out, size=self.hint)
-        return self.out.size
-
-    def read_unfold(self, value: Traced, given: dict[str, Any]) -> Traced:
-        """Add Frames for `x.unfold(dimension, size, step)` over the steps; frames' steps get an axis of their own."""
-        at = axis_index(given["dimension"], len(value.axes))
-        self.check_newest(value)
-        if len(value.axes) != 3 or any(axis.merged for axis in value.axes):
-            raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        if self.row_order is not None:
-            raise Unproved("expected a Linear or a GRU between two unfolds")
-        features = self.out or (value.axes[2] if at != 2 else value.axes[1])
-        samples = next(axis for i, axis in enumerate(value.axes) if i != at and axis.name != features.name)
-        if value.axes[at].name == features.name:
-            raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        self.check_places(samples, value.axes[at])
-        self.out = features if features.size is not None else replace(features, size=self.hint)
-        layer = self.frames(given["size"], given["step"], False)
-        axes = [self.out if axis.name == self.out.name else axis for axis in self.framed(value, at)]
-        return self.add_layer(layer, value, self.place, (*axes, Axis(WINDOW, layer.length)))
-
-    def frames(self, length: Any, hop: Any, pad: Any) -> Frames:
-        """Return a Frames layer; Unproved for options that it does not have, and where it would read padding."""
-        if self.ragged:
-            raise Unproved("it would read padding, which the GRU below it left out")
-        return super().frames(length, hop, pad)
-
-    def framed(self, value: Traced, at: int) -> tuple[Axis, ...]:
-        """Return the axes of frames of a value, whose steps, axis `at`, are others."""
-        self.steps = Axis(value.axes[at].name + "'")
-        return (*value.axes[:at], self.steps, *value.axes[at + 1 :])
-
-    def read_pad_call(self, node: Any) -> Padded:
+    def read_pad_call(self, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Value:
         """Read `pad(x, (before, after))` with zeros."""
-        given = dict(zip(("input", "pad", "mode", "value"), node.args, strict=False)) | node.kwargs
-        if given.get("mode", "constant") != "constant":
-            raise Unproved(f"expected padding with zeros, got {given['mode']}")
-        return self.read_pad(given["input"], given["pad"], given.get("value"))
+        if mode != "constant":
+            raise Unproved(f"expected padding with zeros, got {mode}")
+        return self.padded(self.value(input), pad, value)
 
-    def read_pad(self, argument: Any, pad: Any, number: Any) -> Padded:
-        """Return an array with zeros around its last axis, which a Conv1d then reads."""
-        value = self.traced_value(argument)
+    def read_pad(self, value: Value, module: Any) -> Value:
+        """Read a module that adds zeros around the last axis."""
+        return self.padded(value, module.padding, module.value)
+
+    def padded(self, value: Value, pad: Any, number: Any) -> Value:
+        """Return an array with zeros, as labels -1, around its last axis, which a Conv1d then reads."""
         if number not in (None, 0) or not isinstance(pad, tuple | list) or len(pad) != 2:
             raise Unproved("expected (before, after) of the last axis, and zeros")
         if not all(isinstance(count, int) and count >= 0 for count in pad):
             raise Unproved(f"expected numbers of steps of at least 0, got {pad}")
-        return Padded(value, *pad)
+        around = [(0, 0)] * (value.labels.ndim - 1) + [tuple(pad)]
+        return replace(value, labels=np.pad(value.labels, around, constant_values=-1))
 
-    def read_conv(self, argument: Any, module: Any) -> Traced:
+    def read_conv(self, value: Value, module: Any) -> Value:
         """Add Frames and a Dense for a Conv1d over the steps; return the output, (m, n, s)."""
         check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
-        given = self.resolve(argument)
-        padded = given if isinstance(given, Padded) else Padded(self.traced_value(argument), 0, 0)
-        value, (length,), (hop,) = padded.value, module.kernel_size, module.stride
         for name, due in (("groups", 1), ("dilation", (1,)), ("padding_mode", "zeros")):
             if getattr(module, name) != due:
                 raise Unproved(f"expected {name} {due}, got {getattr(module, name)}")
-        if self.row_order is not None:
-            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
-        pad = {"same": (length - 1) // 2, "valid": 0}.get(module.padding, module.padding)
-        before, after = (pad, length - 1 - pad) if module.padding == "same" else (*pad, *pad) if pad else (0, 0)
-        pads = before + padded.before, after + padded.behind
+        (length,), (hop,) = module.kernel_size, module.stride
+        pad = {"same": (length - 1) // 2, "valid": (0,)}.get(module.padding, module.padding)
+        pads = (pad, length - 1 - pad) if module.padding == "same" else (*pad, *pad)
         W = array(module.weight, f"{self.place}, weight")
-        made = self.add_convolution(value, W, module.bias, hop, pads, self.place)
-        self.with_trainable(self.chain.layers[-1], module)
-        return made
-
-    def read_chomp(self, value: Traced, at: int, part: slice) -> Traced:
-        """Take the last steps of a padded convolution off, of `[:, :, :-n]`: fewer zeros stand behind the steps."""
-        below = self.chain.layers[-2:]
-        self.check_newest(value)
-        if len(below) < 2 or not isinstance(below[0], Frames) or value.axes[at].name != self.steps.name:
-            raise Unproved(OVER_PADDING if self.ragged else f"expected the last step alone to be taken, got {part}")
-        frames, conv = below
-        before, after = frames.pad if isinstance(frames.pad, tuple) else (0, 0)
-        off = -part.stop if isinstance(part.stop, int) else None
-        if part.stop == Extent(1, (self.steps.name.removesuffix("'"),)):  # the steps before the convolution
-            off = before + after - frames.length + 1
-        if part.start not in (None, 0) or part.step not in (None, 1) or frames.hop != 1 or off is None:
-            raise Unproved(f"expected the last steps of a convolution to be taken off, got {part}")
-        if not (0 < off <= after and conv.is_head):
-            raise Unproved(f"expected at most the {after} steps of padding to be taken off, got {off}")
-        frames.pad = (before, after - off)
-        name = self.steps.name.removesuffix("'")
-        self.steps = Axis(name if before + after - off == frames.length - 1 else f"{self.steps.name}'")
-        self.chain.change_top(self.place)
-        return replace(value, origin=self.chain.count, axes=(*value.axes[:at], self.steps, *value.axes[at + 1 :]))
-
-    def read_reshape(self, name: str, node: Any) -> Traced:
-        """Read `view`, `reshape` or `unflatten` to sizes of x and numbers, none of which cuts an axis."""
-        value, rest = self.traced_value(node.args[0]), [*node.args[1:], *node.kwargs.values()]
-        if any(axis.name == WINDOW for axis in value.axes):
-            raise Unproved("expected a flatten behind unfold")
-        shape = self.resolve(rest)
-        if name == "unflatten":
-            at = axis_index(shape[0], len(value.axes))
-            shape = [[*value.axes[:at], *shape[1], *value.axes[at + 1 :]]]
-        shape = [*shape[0]] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        if shape.count(-1) > 1 or not all(isinstance(size, int | Extent | Axis) for size in shape):
-            raise Unproved("expected a shape of numbers and sizes of x")
-        if self.out is None and value.axes[-1].size is None and not value.axes[-1].merged:  # x, (..., e)
-            value = replace(value, axes=(*value.axes[:-1], replace(value.axes[-1], size=self.hint)))
-        return reshaped(value, shape)
-
-    def read_flatten(self, value: Traced, start: int, stop: int) -> Traced:
-        """Merge the axes from `start` to `stop`; features and steps of a frame, in any order, become its features."""
-        if WINDOW not in [axis.name for axis in value.axes[start:stop]]:
-            return flatten_axes(value, start, stop)
-        both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
-        others = [axis for axis in value.axes[start:stop] if axis not in both and axis.size != 1]
-        if len(both) < 2 or others or self.out.size is None:
-            raise Unproved("it makes one of several axes, or of features whose number is not known")
-        sizes = [axis.size for axis in both]
-        if both[1].name == WINDOW:
-            self.row_order = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
-        self.out = Axis("n", sizes[0] * sizes[1])
-        return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
-
-    def take_row_order(self) -> Any:
-        """Return the order of the weight rows of the layer that now reads flattened frames (an index), and clear it."""
-        places, self.row_order = self.row_order, None
-        return slice(None) if places is None else places
-
-    # --- attention ---
-
-    def add_attention(self, known: list[Any], kind: str, axes: tuple[Axis, ...]) -> Traced:
-        """Add the attention pool of a product of weights and all states; return the product with these `axes`.
-
-        Of the `kind` "weighted" it is not summed yet.
-        """
-        weights, value = sorted(known, key=lambda each: each.kind != "weights")
-        if weights.origin != self.chain.count:
-            raise Unproved("its weights are not those of the newest layer")
-        others = [axis for axis in value.axes if axis.name not in (self.samples.name, self.steps.name)]
-        whole = value.parts in (None, self.parts(len(self.recurrent) - 1)) and len(others) == len(value.axes) - 2 == 1
-        if not whole or value.kind not in ("states", "made"):
-            raise Unproved("it weighs something else than all the output of a layer, (m, s, n)")
-        self.chain.add_attention(value.origin, self.place, Unproved)
-        self.out = others[0]
-        return Traced(kind, self.chain.count, axes, value.dtype)
-
-    def read_weighted(self, known: list[Any]) -> Traced:
-        """Read the product of attention weights (m, s, 1) and states (m, s, u), number by number."""
-        weights, value = sorted(known, key=lambda each: each.kind != "weights")
-        due = (*value.axes[:-1], ONE)
-        if value.kind == "weights" or weights.axes != due:
-            raise Unproved("expected weights of each step, (m, s, 1), and what they weigh, (m, s, n)")
-        return self.add_attention(known, "weighted", value.axes)
-
-    def read_product(self, node: Any, equation: Any, *arguments: Any) -> Traced:
-        """Read the sum of states weighted by attention as a product of matrices, which is described for einsum."""
-        known = [self.traced_value(argument) for argument in arguments]
-        if node.kwargs or len(known) != 2 or [each.kind for each in known].count("weights") != 1:
-            raise Unproved("expected the weights of a softmax over the steps, and what they weigh")
-        letters, _, made = equation.replace(" ", "").partition("->")
-        pairs = [*zip(letters.replace(",", ""), (axis for each in known for axis in each.axes), strict=False)]
-        axes = dict(pairs)
-        long = [axis.name for axis in axes.values() if axis.size != 1]
-        fits = [*map(len, letters.split(","))] == [len(each.axes) for each in known] and {*made} <= {*axes}
-        if not fits or any(axes[letter] != axis for letter, axis in pairs) or len({*long}) < len(long):
-            raise Unproved(f"expected axes as in {equation}")
-        if [axis.name for letter, axis in axes.items() if letter not in made and axis != ONE] != [self.steps.name]:
-            raise Unproved("expected a sum over the steps alone")
-        return self.add_attention(known, "made", tuple(axes[letter] for letter in made))
+        return self.convolution(value, W, module.bias, hop, pads, self.trainable(module.parameters()))
 
     # --- operations ---
 
-    def read_call(self, name: str, node: Any) -> Any:
-        """Read a function or method on one array."""
-        first, *rest = node.args or [node.kwargs.get("input")]
-        options = {key: value for key, value in node.kwargs.items() if key != "input"}
-        due = ARGUMENTS[name]
-        if name == "permute" and len(rest) > 1:
-            rest = [rest]
-        if len(rest) > len(due) or options.keys() - due.keys():
-            raise Unproved(f"expected the arguments {', '.join(due) or 'of an array alone'}")
-        given = {**due, **dict(zip(due, rest, strict=False)), **options}
-        if any(isinstance(value, self.torch.fx.Node) for value in given.values()):
-            raise Unproved("expected numbers beside the array, got what is computed")
-        return self.read_operation(name, first, given)
-
-    def read_operation(self, kind: str, argument: Any, given: dict[str, Any]) -> Any:
+    def operate(self, kind: str, value: Value, given: dict[str, Any]) -> Any:
         """Return the output of the operation `kind` on an array."""
-        value, dim = self.traced_value(argument), given.get("dim")
-        rank = len(value.axes)
+        dim, rank = given.get("dim"), value.labels.ndim
         if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
             raise Unproved("expected no dtype")
+        if "dim" in given:
+            dims = dim if isinstance(dim, tuple | list) else (dim,)
+            if len(dims) != 1 or not isinstance(dims[0], int) or not -rank <= dims[0] < rank:
+                raise Unproved(f"expected one of {rank} axes, got {dim}")
+            dim = dims[0] % rank
         if kind in NAMES:
-            alpha = given.get("negative_slope", given.get("alpha"))
-            return self.apply_onnx(NAMES[kind].node, argument, **({} if alpha is None else {"alpha": alpha}))
+            alpha = given.get("negative_slope", given.get("alpha", 0.0))
+            options = NAMES[kind].checked_alpha(alpha, "its slope is", Unproved)
+            return self.elementwise(value, Activation(NAMES[kind].own, options or None))
         if kind in BOUNDS:
-            low, high = (given.get(bound, bound) for bound in BOUNDS[kind])
-            return self.apply_onnx("Clip", argument, min=low, max=high)
+            return self.elementwise(value, self.clip(*(given.get(bound, bound) for bound in BOUNDS[kind])))
         if kind == "dropout":
             if given["training"]:
                 raise Unproved("it drops in inference too; expected training=self.training")
-            self.check_newest(value)
-            return self.add_layer(Dropout(given["p"]), value, self.place, value.axes) if given["p"] else value
+            return self.elementwise(value, Dropout(given["p"])) if given["p"] else value
         if kind in POOLS:
-            dims = dim if isinstance(dim, tuple | list) else (dim,)
-            axes = [axis_index(each, rank) for each in dims]
-            made = self.apply_onnx(POOLS[kind], argument, axes=axes, keepdims=given["keepdim"])
+            made = self.pool(value, dim, bool(given["keepdim"]), POOLS[kind])
             return (made, None) if kind == "max" else made
-        if kind == "sum":
-            at = axis_index(dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim, rank)
-            if (value.kind, value.origin) != ("weighted", self.chain.count) or value.axes[at].name != self.steps.name:
-                raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
-            axes = (*value.axes[:at], *([ONE] if given["keepdim"] else []), *value.axes[at + 1 :])
-            return replace(value, kind="made", axes=axes)
         if kind == "softmax":
-            names = {self.samples.name, self.steps.name}
-            single = all(axis.size == 1 or axis.name in names for axis in value.axes)
-            if single and self.is_step_axis(value, axis_index(dim, rank)):
-                return replace(value, kind="weights", axes=tuple(a if a.name in names else ONE for a in value.axes))
-            return self.apply_onnx("Softmax", argument, axis=axis_index(dim, rank))
-        if kind in ("transpose", "swapaxes"):
-            i, j = (axis_index(each, rank) for each in given.values())
-            perm = {i: j, j: i}
-            return self.apply_onnx("Transpose", argument, perm=[perm.get(axis, axis) for axis in range(rank)])
-        if kind == "permute":
-            if not isinstance(given["dims"], tuple | list):
-                raise Unproved(f"expected the dimensions in an order, got {given['dims']}")
-            return self.apply_onnx("Transpose", argument, perm=[axis_index(each, rank) for each in given["dims"]])
-        if kind == "flatten":
-            start, end = (axis_index(each, rank) for each in given.values())
-            return self.read_flatten(value, start, end + 1)
-        if kind == "unfold":
-            return self.read_unfold(value, given)
-        known = kind == "squeeze" and dim is not None and value.axes[axis_index(dim, rank)].size not in (None, 1)
-        if kind in ("squeeze", "unsqueeze") and not known:  # of a size that is known, and not 1, nothing is taken
-            return self.apply_onnx(kind.capitalize(), argument, axes=None if dim is None else [dim])
-        return value
+            return self.softmax(value, dim)
+        at = given["dimension"]
+        if not isinstance(at, int) or not -rank <= at < rank:
+            raise Unproved(f"its axis {at} is none of {rank}")
+        return self.frames(value, given["size"], given["step"], (0, 0), at % rank)
 
-    def read_arithmetic(self, sign: str, node: Any) -> Any:
+    def read_arithmetic(self, sign: str, given: list[Any], options: dict[str, Any]) -> Any:
         """Add a Scale for x + c, c - x, ... with c a number or one for each feature; return its output."""
-        if len(node.args) != 2 or node.kwargs:
+        if len(given) != 2 or options:
             raise Unproved("expected two arguments and no others")
-        known = [self.resolve(argument) for argument in node.args]
-        if all(isinstance(each, Extent | int | float) for each in known):
-            return operator.mul(*known) if sign == "mul" else UNKNOWN
-        if sign == "sub" and isinstance(known[0], Given) and known[1] == 1:
-            return replace(known[0], last=True)
-        if sign == "mul" and any(isinstance(each, Traced) and each.kind == "weights" for each in known):
-            return self.read_weighted([self.traced_value(argument) for argument in node.args])
-        at = next((i for i, each in enumerate(known) if isinstance(each, Traced)), None)
-        if all(isinstance(each, Traced | Padded) for each in known):
+        if all(isinstance(each, NUMBERS) for each in given):
+            whole = sign == "floordiv" and given[1] and given[0] % given[1] == 0
+            if not whole and sign not in ("add", "sub", "mul"):
+                raise Unproved("it divides sizes")
+            return getattr(operator, sign)(*given)
+        if sign == "sub" and isinstance(given[0], Given) and given[1] == 1:
+            return replace(given[0], last=True)
+        at = [i for i, each in enumerate(given) if isinstance(each, Value) and not isinstance(each.of, Weight)]
+        if len(at) == 2 and sign == "mul":
+            return self.joined(*given)
+        if len(at) == 2:
             raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
-        if at is None or not isinstance(known[1 - at], Weight | int | float):
-            raise Unproved(f"expected an array and a number or a weight, got {' and '.join(map(str, node.args))}")
-        value, other = known[at], known[1 - at]
-        c = other.plain() if isinstance(other, Weight) else np.float64(other)
-        dtype = next((array_of(p).dtype for p in self.source.parameters()), c.dtype)  # a number of Python's is of any
-        if c.dtype not in (np.float32, np.float64) or (c.ndim and c.dtype != dtype):
-            raise Unproved(f"expected {dtype}, got {c.dtype}")
-        self.check_newest(value)
-        n = self.feature_count(value) if c.size > 1 or self.out is not None else self.hint
-        found = per_feature(c, n, len(value.axes))
-        if found is None:
-            raise Unproved(f"expected one number, or one for each of {n} features, got {c.shape}")
-        c, n = found
-        if isinstance(other, Weight) and other.trainable and c.size < n:
-            raise Unproved(f"one number that is trained would be {n} here, one for each feature; freeze it")
-        if self.row_order is not None and c.size > 1:
-            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
-        if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
-            raise Unproved("it divides by zero, or by what is no constant")
-        layer = affine(sign, c, at, n, dtype)
-        layer.trainable = isinstance(other, Weight) and other.trainable
-        if isinstance(other, Weight):
-            self.used_by(other)
-        return self.add_layer(layer, value, self.place, value.axes, None if self.out is None else n)
-
-
-def is_univariate(graph: Any) -> bool:
-    """Return whether x is (m, s), whose steps get their one feature by `x.unsqueeze(-1)`."""
-    x, *_ = graph.nodes
-    return any(user.target == "unsqueeze" and user.args[1:] in ((-1,), (2,)) for user in x.users)
+        other = given[1 - at[0]] if at else None
+        if sign == "floordiv" or not isinstance(other, (*NUMBERS, Value)):
+            raise Unproved(f"expected an array and a number or a weight, got {other}")
+        if not isinstance(other, Value):
+            return self.affine(given[at[0]], sign, np.array(other, np.float64), bool(at[0]), self.dtype, False)
+        c, value = self.numbers(other), self.settled(given[at[0]])
+        if c.dtype != self.dtype:
+            raise Unproved(f"expected {self.dtype}, got {c.dtype}")
+        row = self.feature_row(value.labels, other.labels)
+        if other.of.trainable and len({*row}) < len(row):
+            raise Unproved(f"one number that is trained would be {len(row)} here, one for each feature; freeze it")
+        self.used_by(other)
+        return self.affine(value, sign, c, bool(at[0]), self.dtype, other.of.trainable)

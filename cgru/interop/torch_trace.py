@@ -1,7 +1,4 @@
-"""The trace of a PyTorch module by `torch.fx`, and what in it is no array that a layer made.
-
-These are sizes, parameters, the inputs beside x, states of zeros and packed sequences.
-"""
+"""The trace of a PyTorch module by `torch.fx`."""
 
 from __future__ import annotations
 
@@ -13,96 +10,15 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from cgru.interop.gates import Refusal
-from cgru.interop.onnx_values import Extent, Traced, Unproved
 
-__all__ = ["SAMPLES", "UNSET", "ZEROS", "Given", "Packed", "Padded", "Weight", "line_of", "traced_graph"]
+__all__ = ["line_of", "traced_graph"]
 
-# Arrays of any shape: zeros, one whose numbers are not set, and the numbers of all samples, from 0 on.
-ZEROS, UNSET, SAMPLES = "zeros", "unset", "samples"
 VARIABLE = inspect.Parameter.VAR_POSITIONAL
 FRAME = re.compile(r'File "(.+)", line (\d+)')
-
-
-@dataclass(frozen=True)
-class Given:
-    """An input of the module beside x: lengths or initial states, as its use tells."""
-
-    name: str
-    last: bool = False  # whether it is one less: the last step of each sample, if it is lengths
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A packed sequence of an array; `rows` is its `batch_first`."""
-
-    value: Traced
-    rows: bool
-
-
-@dataclass(frozen=True)
-class Padded:
-    """An array with so many zeros before and behind its last axis, for a convolution."""
-
-    value: Traced
-    before: int
-    behind: int
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A parameter or buffer of the module, with the axis of size 1 that is spread over the axis named `along`."""
-
-    array: np.ndarray
-    parameter: Any  # None: a buffer
-    at: int = 0
-    along: str = ""  # "": it is not spread
-
-    @property
-    def trainable(self) -> bool:
-        """Return whether it is a parameter that requires a gradient."""
-        return self.parameter is not None and bool(self.parameter.requires_grad)
-
-    def plain(self) -> np.ndarray:
-        """Return its numbers; Unproved if they are spread."""
-        if self.along:
-            raise Unproved("it computes with initial states")
-        return self.array
-
-    def moved(self, name: str, sizes: Any) -> Weight:
-        """Return it after `unsqueeze`, `expand` or `repeat` to these sizes, of which one may be an axis of x."""
-        sizes = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else list(sizes)
-        if name == "unsqueeze" and not self.along:
-            return replace(self, array=np.expand_dims(self.array, sizes[0]))
-        shape = (1,) * (len(sizes) - self.array.ndim) + self.array.shape
-        spread = [i for i, size in enumerate(sizes) if isinstance(size, Extent)]
-        if name == "unsqueeze" or len(shape) != len(sizes) or len(spread) > 1 or (self.along and spread):
-            raise Unproved("expected it to be spread over the samples of x once")
-        at, along = (self.at + len(shape) - self.array.ndim, self.along)
-        for i in spread:
-            factor, axes = sizes[i].factor, sizes[i].axes
-            if factor != 1 or len(axes) != 1 or shape[i] != 1:
-                raise Unproved("expected it to be spread over the samples of x, of one")
-            at, along, sizes[i] = i, axes[0], 1
-        array = self.array.reshape(shape)
-        if name == "repeat":
-            made = np.tile(array, sizes)
-        else:
-            made = np.broadcast_to(
-                array, [have if size == -1 else size for size, have in zip(sizes, shape, strict=True)]
-            )
-        if self.trainable and made.size > array.size:
-            raise Unproved("what is trained for several layers at once would be trained for each; freeze it")
-        return replace(self, array=made, at=at, along=along)
-
-
-# --- tracing ---
 
 
 def traced_graph(source: Any, refuse: Refusal) -> tuple[Any, Any, list[str]]:

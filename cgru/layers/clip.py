@@ -40,7 +40,6 @@ class Clip(Layer):
 
     stream = "elementwise"
     fields = Fields({"low": None, "high": None})
-    onnx_kinds = ("Clip",)
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
@@ -70,16 +69,6 @@ class Clip(Layer):
         bounds = {"low": self.low, "high": self.high}
         names = ["" if bound is None else graph.layer_array(name, bound) for name, bound in bounds.items()]
         return graph.real(graph.op("Clip", A, *names))
-
-    @classmethod
-    def from_node(cls, node: Any) -> Clip:
-        """Return the layer for a Clip node of an ONNX graph; raise `node.refusal` for bounds that are no constants."""
-        if node.at != 0:
-            raise node.refusal("its bounds are no constants")
-        low, high = node.number("min", 1), node.number("max", 2)
-        if low == np.inf or high == -np.inf or (low is not None and high is not None and not low <= high):
-            raise node.refusal(f"its bounds are {low} and {high}")
-        return cls(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A; return a pass whose output is A limited to the bounds."""

@@ -80,10 +80,9 @@ class Layer:
 
     A pickle or a copy has no caches and no gradients (`fc, bc, bs, g`).
 
-    Exporters ask a layer for three more methods, which are not inherited: a layer without them is refused by name.
+    Exporters ask a layer for two more methods, which are not inherited: a layer without them is refused by name.
     `c_text(c)` returns the layer's part of an exported C file, written with the `Writer` c. `onnx_node(graph, A)` adds
     the layer's nodes to an ONNX graph; A is the name of its input, and the name of its output is returned.
-    `from_node(node)`, a class method, makes the layer of an ONNX node.
 
     Args:
         rng: a `numpy.random.Generator`, a seed or None, kept as `np_rng`.
@@ -128,7 +127,6 @@ class Layer:
             Python. Not inherited, since a subclass may compute something else.
         stream: the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run.
         weights: how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype.
-        onnx_kinds: the kinds of ONNX nodes that `from_node` makes a layer of. Not inherited.
 
     Examples:
         A layer without parameters, and its way back:
@@ -170,9 +168,7 @@ class Layer:
     stream: str | None = None
     weights: str | None = None
 
-    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py),
-    # and `from_node` a `Node` (cgru/interop/onnx_values.py).
-    onnx_kinds: tuple[str, ...] = ()
+    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py).
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
         self._dtype = float_dtype(dtype)  # None is float64

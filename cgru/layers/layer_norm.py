@@ -60,7 +60,6 @@ class LayerNorm(Scale):
 
     stream = "layer_norm"
     fields = Fields({"eps": None}, dtype=True)
-    onnx_kinds = ("LayerNormalization",)
 
     def __init__(self, eps: float = 1e-5, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
@@ -95,16 +94,6 @@ class LayerNorm(Scale):
         deviation = graph.op("Sqrt", graph.op("Add", variance, graph.layer_array("eps", self.eps)))
         normal = graph.op("Mul", graph.op("Div", centred, deviation), scale)
         return graph.real(graph.op("Add", normal, shift))
-
-    @classmethod
-    def from_node(cls, node: Any) -> LayerNorm:
-        """Return the layer for a LayerNormalization node over the last axis; else raise `node.refusal`."""
-        if node.at != 0 or node.attributes.get("axis", -1) not in (-1, node.rank - 1):
-            raise node.refusal("it is not over the features of a step")
-        scale, shift = node.constant(1), node.constant(2)
-        if scale is None or scale.ndim != 1 or node.n not in (None, len(scale)):
-            raise node.refusal("expected one number of its scale for each feature")
-        return cls.of(scale, shift, node.attributes.get("epsilon", 1e-5))
 
     @classmethod
     def of(cls, scale: np.ndarray, shift: np.ndarray | None, eps: float) -> LayerNorm:

@@ -10,7 +10,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
-from cgru.interop import chain_builder
+from cgru.interop import graph_reader
 from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, alpha_of, dtype_of, gate_options, refusal
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -462,9 +462,9 @@ def test_a_library_without_a_flag_has_one_variant():
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,), (2, 3, 4)])
 def test_a_table_without_tokens_or_units_is_refused(shape):
     with pytest.raises(ValueError, match=r"^expected a table \(tokens, units\), got \("):
-        chain_builder.embedding(np.zeros(shape), "E", ValueError)
+        graph_reader.embedding(np.zeros(shape), "E", ValueError)
     with pytest.raises(ValueError, match=r"^expected weights \(n, u\) and a bias \(u,\), got float64 \("):
-        chain_builder.dense(np.zeros(shape), None, "W", ValueError)
+        graph_reader.dense(np.zeros(shape), None, "W", ValueError)
 
 
 def test_its_import_imports_nothing_else():

@@ -102,8 +102,11 @@ def test_constants_that_nodes_double_are_refused():
 
 def test_many_nodes_that_share_a_constant_are_refused():
     """As each would make a layer with the numbers of its own."""
-    big = numpy_helper.from_array(np.zeros((1000, 1000), np.float32), "w")
-    proto = graph([helper.make_node("MatMul", [f"a{i}" if i else "x", "w"], [f"a{i + 1}"]) for i in range(100)] + [GRU])
+    big = numpy_helper.from_array(np.zeros((1000, 1000), np.float32), "w")  # X has 1000 features
+    proto = graph(
+        [helper.make_node("MatMul", [f"a{i}" if i else "x", "w"], [f"a{i + 1}"]) for i in range(100)] + [GRU],
+        (2, 3, 1000),
+    )
     proto.initializer.append(big)
     with pytest.raises(ValueError, match=r"^source: node \d\d, MatMul '' works on constants of more than 64 times"):
         interop.from_onnx(proto)
@@ -121,5 +124,5 @@ def test_long_names_and_many_axes_are_not_copied_at_each_node():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6, peak
-    with pytest.raises(ValueError, match=r"^source: expected inputs of at most 64 axes, got 'x' with 65"):
-        interop.from_onnx(graph([helper.make_node("Relu", ["x"], ["y"])], (1,) * 65))
+    with pytest.raises(ValueError, match=r"^source: .*65"):
+        interop.from_onnx(graph([helper.make_node("Relu", ["x"], ["y"]), GRU], (1,) * 65))

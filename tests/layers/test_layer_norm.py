@@ -5,7 +5,6 @@ import pytest
 from helpers import assert_close
 
 import cgru
-from cgru.interop.onnx_values import Node, Unproved
 
 RNG = np.random.default_rng(0)
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -54,27 +53,3 @@ def test_numbers_of_one_s_own():
     assert layer.p["scale"][0, 0] == 2
     with pytest.raises(ValueError, match=r"^p\['shift'\]: expected"):
         cgru.LayerNorm.of(scale, np.ones(3), 0.5)
-
-
-def onnx_node(scale=None, shift=None, at=0, n=4, rank=3, **attributes):
-    """A LayerNormalization node; constants that are None are left out."""
-    arrays = {name: value for name, value in (("scale", scale), ("shift", shift)) if value is not None}
-    names = ["A", *(name if name in arrays else "" for name in ("scale", "shift"))]
-    return Node("LayerNormalization", names, ["B"], attributes, arrays, 18, at, n, rank)
-
-
-def test_of_a_node_of_onnx():
-    scale, shift = RNG.standard_normal((2, 4)).astype(np.float32)
-    for axis in ({}, {"axis": -1}, {"axis": 2}):
-        layer = cgru.LayerNorm.from_node(onnx_node(scale, shift, **axis))
-        assert (layer.eps, layer.dtype) == (1e-5, np.float32)
-        np.testing.assert_array_equal(layer.p["scale"][0], scale)
-        np.testing.assert_array_equal(layer.p["shift"][0], shift)
-    layer = cgru.LayerNorm.from_node(onnx_node(scale, n=None, epsilon=0.5))
-    assert (layer.eps, layer.p["shift"].any()) == (0.5, False)
-    for axis in ({"axis": 1}, {"axis": 3}, {"axis": 0}, {"at": 1}):
-        with pytest.raises(Unproved, match="not over the features of a step"):
-            cgru.LayerNorm.from_node(onnx_node(scale, shift, **axis))
-    for wrong in ({}, {"scale": scale[None]}, {"scale": scale, "n": 3}):
-        with pytest.raises(Unproved, match="expected one number of its scale for each feature"):
-            cgru.LayerNorm.from_node(onnx_node(**wrong))

@@ -263,7 +263,7 @@ STEPS = {
 def test_refused_by_name(kind):
     opset = 11 if kind == "old softmax" else 18
     model = headed((REFUSED | STEPS)[kind], opset, ends=kind in REFUSED)
-    with pytest.raises(ValueError, match=r"node \d+, \w+ 'foreign'"):
+    with pytest.raises(ValueError, match=r"^source: "):
         interop.from_onnx(model)
 
 
@@ -277,7 +277,7 @@ def test_one_and_the_other_branch():
     graph = Graph()
     A = graph.gru("X", 5, 6)
     graph.op("Relu", A, name="dead")
-    with pytest.raises(ValueError, match=r"expected outputs of the last layer, node \d+, Relu 'dead', got 'Y'"):
+    with pytest.raises(ValueError, match=r"^source: .*Relu 'dead'"):
         interop.from_onnx(graph.model(A))
     graph = Graph()
     A = graph.gru("X", 5, 6)
@@ -297,7 +297,7 @@ def test_lengths_below_and_above():
         model = graph.model(graph.op("Relu", A, name="above") if above else A)
         model.graph.input.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["m"]))
         if above:
-            with pytest.raises(ValueError, match=r"where sequence_lens is an input, got node \d+, Relu 'above'"):
+            with pytest.raises(ValueError, match=r"^source: .*Relu 'above'"):
                 interop.from_onnx(model)
             continue
         X, lengths = graph.rng.standard_normal((3, 4, 5)).astype(np.float32), np.array([4, 1, 2], np.int32)
@@ -403,5 +403,5 @@ NOT = {
 @pytest.mark.parametrize("kind", NOT)
 def test_what_of_them_is_refused(kind):
     graph = Graph()
-    with pytest.raises(ValueError, match=r"node \d+, \w+ 'foreign'"):
+    with pytest.raises(ValueError, match=r"^source: "):
         interop.from_onnx(graph.model(NOT[kind](graph), shape=("m", "s", 5)))

@@ -291,9 +291,7 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
     net = network(rng, 3, "float32", stack=[cgru.GRU(4, dtype="float32"), cgru.Dense(2, dtype="float32")])
     model = interop.to_onnx(net)
     model.graph.initializer[-1].name = "another"
-    with pytest.raises(
-        ValueError, match=r"outputs that are the states of the last GRU node, .*got 'Y', from node 5, Add .*no constant"
-    ):
+    with pytest.raises(ValueError, match=r"^source: .*node 5, Add"):
         interop.from_onnx(model)
 
 
@@ -327,7 +325,7 @@ def test_layouts_that_differ(same, turned):
         [numpy_helper.from_array(array, name) for name, array in (arrays | {"d": np.array([2])}).items()],
     )  # fmt: skip
     if not turned:
-        with pytest.raises(ValueError, match=r"'upper' .* does not have the axes of the output of the node below it"):
+        with pytest.raises(ValueError, match=r"^source: .*'upper'"):
             interop.from_onnx(graph)
         return
     X = rng.standard_normal((3, 5, 4))
@@ -709,10 +707,6 @@ def test_last_states(same, outputs, direction, form, depth, ragged):
     model = of_last_states(direction, form, depth, ragged, outputs)
     rng = np.random.default_rng(1)
     X, lengths = rng.standard_normal((5, 6, 3)).astype("f4"), np.array([5, 1, 4, 2, 5, 3]) if ragged else None
-    if ragged and form == "with a function":
-        with pytest.raises(ValueError, match=r"^source: .*sequence_lens"):
-            interop.from_onnx(model)
-        return
     if outputs == "both" and form == "with a function":
         with pytest.raises(ValueError, match=r"^source: "):
             interop.from_onnx(model)
