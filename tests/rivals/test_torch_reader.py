@@ -466,9 +466,6 @@ REFUSED = {
     "too much taken off": (
         lambda: Model(lambda self, x: self.gru(self.conv(x.transpose(1, 2))[:, :, :-3].transpose(1, 2))[0],
                       conv=nn.Conv1d(5, 7, 3, padding=2), gru=gru(7))),
-    "what was taken off, too": (
-        lambda: Model(lambda self, x: (y := self.conv(x.transpose(1, 2)), y[:, :, :-2], self.gru(y.transpose(1, 2)))[2],
-                      conv=nn.Conv1d(5, 7, 3, padding=2), gru=gru(7))),
     "one factor that is trained": (of(lambda self, x: self.gru(x)[0] * self.g, g=nn.Parameter(torch.ones(1)))),
     "a start for two layers that is trained": (
         lambda: Model(lambda self, x: self.gru(x, self.h.expand(2, x.size(0), -1))[0], gru=gru(num_layers=2),
