@@ -505,6 +505,8 @@ class OnnxReader(Reader):
     def evaluate(self, node: Node, arrays: Mapping[str, Any]) -> list[Any]:
         """Return the outputs of a node that moves numbers, on arrays."""
         given = [arrays[name] for name in node.inputs if name]
+        if node.kind in COMPUTED and len({each.dtype for each in given}) > 1:
+            raise Unproved("it joins constants of several types")
         sizes = [np.size(each) for each in given]
         if node.kind in GROWING and given:
             sizes.append(math.prod(np.ravel(given[-1]).astype(float)) * sizes[0])
