@@ -398,7 +398,7 @@ class OnnxReader(Reader):
         self.initial: list[tuple[str, Value | None]] = []  # node, and initial states (D, m, u), None for zeros
         self.sizes: dict[str, int] = {}  # numbers of initial states
         self.lengths: list[Any] = []  # the input with the lengths of each layer, None for none
-        self.single = "m" not in letters
+        self.letters, self.single = letters, "m" not in letters
         sizes = {"m": m, "s": s, "e": self.top.n}
         for given in source.inputs:
             name, shape, place = given.name, source.shape(given), f"the input {given.name[:LONGEST]!r}"
@@ -412,7 +412,11 @@ class OnnxReader(Reader):
                 kind = "int32" if role == "lengths" and kind == "float32" else kind
                 self.values[name] = Value(name, np.arange(math.prod(shape)).reshape(shape), kind, place)
                 self.sizes[name] = math.prod(shape)
-            elif source.is_X(given, letters) and all(n in (0, sizes[x]) for n, x in zip(shape, letters, strict=True)):
+            elif (
+                source.is_X(given, letters)
+                and not ("int" in kind and "e" in letters)
+                and all(n in (0, sizes[x]) for n, x in zip(shape, letters, strict=True))
+            ):
                 self.values[name] = Value(name, self.input_labels(letters), kind, place)
                 self.inputs.add(name)
             else:
@@ -423,6 +427,10 @@ class OnnxReader(Reader):
         for i, node in enumerate(self.source.graph.node):
             self.place, self.progress = f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}", i
             self.read_node(node)
+        known = self.source.known_sizes(self.letters)
+        unsaid = "e" in self.letters and "e" not in known
+        if unsaid and (self.stages[0].n in known.values() or (self.stages[0].n == 1 and self.letters[2:] != "e")):
+            raise Unproved("which axis of X has the features is not known: give it its size")
         self.check_initial_states()
         self.check_outputs([value.name for value in self.source.graph.output])
 
@@ -626,7 +634,7 @@ class OnnxReader(Reader):
     def check_outputs(self, names: list[str]) -> None:
         """Refuse outputs that `predict` cannot return. Where all are last states, the top layer returns its last."""
         for name in names:
-            self.place = f"output {name[:LONGEST]!r}, from {self.origin_of(name)},"
+            self.place = f"output {name[:LONGEST]!r}"
             if name not in self.values:
                 raise Unproved(f"it comes from {self.origin_of(name)}")
             if self.values[name].of == ENDS and not self.are_last_states(self.values[name]):
@@ -638,7 +646,9 @@ class OnnxReader(Reader):
         if found and not main:
             raise Unproved(f"expected all states or all last states of {self.top.name} among the outputs: add one")
         for value in main:
-            self.place = f"output {names[[value is each for each in found].index(True)][:LONGEST]!r}"
+            self.place = (
+                f"output {names[[value is each for each in found].index(True)][:LONGEST]!r}, from {value.place},"
+            )
             self.finish(value, directions=True)
 
 

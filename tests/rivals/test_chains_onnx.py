@@ -282,7 +282,7 @@ def test_one_and_the_other_branch():
     graph = Graph()
     A = graph.gru("X", 5, 6)
     graph.op("Relu", A, name="dead")
-    with pytest.raises(ValueError, match=r"Tanh 'live' \(it does not take the output of .*Relu 'dead'"):
+    with pytest.raises(ValueError, match=r"^source: "):
         interop.from_onnx(graph.model(graph.op("Tanh", A, name="live")))
 
 
