@@ -489,7 +489,7 @@ def test_what_pytorch_exports_around_a_gru(tmp_path, kind):
     import torch
 
     path = exported(module, tmp_path, torch.randn(2, 6, 3), input_names=["x"], dynamic_axes={"x": [0, 1]})
-    with pytest.raises(ValueError, match=r"node \d+, "):
+    with pytest.raises(ValueError, match=r"^source: "):
         interop.from_onnx(path)
 
 
