@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import operator
 import sys
-import weakref
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import (
-    CellWeights,
-    Step,
-    call,
-    call_of_each,
-    check_no_onnx,
-    is_mapped,
-    is_traced,
-    state_of,
-    step,
-)
+from cgru.torch.operators import Step, call, check_no_onnx, is_mapped, is_traced, shared_weights, step
 
 __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
 
@@ -38,20 +25,19 @@ MEGABYTE = 1 << 20
 ROW = 48 << 10  # bytes of weights to a row, above which PyTorch shares them out better
 MOST_ROWS = 1025  # that a table looks at
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
-SHARED: WeakKeyDictionary[nn.Module, weakref.ref[CellWeights]] = WeakKeyDictionary()  # of a cell's latest steps
 IN_OPACUS = "in a model of opacus, whose hooks see the input and the gradient of the output alone"
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
 
 def can_run(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether the kernels can run these tensors: float32 or float64 on a CPU, not traced or transformed."""
-    if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
-        return False
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"):
         return not torch.onnx.is_in_onnx_export() and are_alike([each for each in tensors if each is not None])
-    if forward_ad._current_level >= 0 or is_transformed():
-        return False
-    return runs.are_plain(tensors)
+    return is_ordinary() and not torch.jit.is_tracing() and runs.are_plain(tensors)
+
+
+def is_ordinary() -> bool:
+    """Return whether a call is without autocast, forward derivatives and transforms that the kernels do not have."""
+    return not torch.is_autocast_enabled("cpu") and forward_ad._current_level < 0 and not is_transformed()
 
 
 def are_alike(tensors: list[Tensor]) -> bool:
@@ -147,17 +133,16 @@ def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[
 
 def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool,
-    decay: Tensor | None = None, by: Any = None,
+    decay: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
 
-    Caches are kept if a backward may follow. `decay` is from `factor_of`. `by` is `call` (None), or `call_of_each` with
-    weights (m, ...).
+    Caches are kept if a backward may follow. `decay` is from `factor_of`.
     """
     keep = has_gradients((x, h0, decay, *weights))
     bias_ih, bias_hh = weights[2:] or (None, None)
     inputs = (x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)
-    return (by or call)(*inputs, decay=decay)[:2]
+    return call(*inputs, decay=decay)[:2]
 
 
 class GRU(nn.GRU):
@@ -289,38 +274,26 @@ class GRUCell(nn.GRUCell):
             return call_as_node(self, input, hx)
         if self._forward_hooks:
             check_private(self, hx=hx)
-        if not isinstance(input, Tensor) or is_traced() or computes_weights(self) or not step_pays(self, input):
+        weights = None
+        if isinstance(input, Tensor) and not is_traced() and not computes_weights(self) and step_pays(self, input):
+            weights = runs.step_weights(self, self._parameters, input, hx) if is_ordinary() else None
+        if weights is None:
             return super().forward(input, hx)
-        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
-        fits = can_run((input, hx, *weights))
-        if not fits or not runs.fits_cell(input, hx, weights, self.input_size, self.hidden_size):
-            return super().forward(input, hx)
-        keep = has_gradients((input, hx, *weights))
-        if not self.bias:
-            weights += [None, None]
-        x, h0 = input, hx
-        if input.dim() == 1:
-            x, h0 = input[None], None if hx is None else hx[None]
-        if is_mapped():
-            state = call(x[None], h0, *weights, None, x.shape[0], False, keep)[1]
-        elif keep:
-            shared = shared_weights(self, weights)
-            state = Step.apply(x, h0, shared.anchor, shared)
-        else:
-            state = step(x, h0, *weights)
+        x, h0 = (input, hx) if input.dim() == 2 else (input[None], None if hx is None else hx[None])
+        state = run_step(x, h0, weights)
         return state if input.dim() == 2 else state.squeeze_(0)
 
 
-def shared_weights(cell: GRUCell, weights: list[Tensor | None]) -> CellWeights:
-    """Return what the steps of a cell in one graph share; it lives as long as that."""
-    known = SHARED.get(cell)
-    shared = known and known()
-    if shared and all(map(operator.is_, shared.weights, weights)) and shared.state == state_of(weights):
-        return shared
-    shared = CellWeights(weights)
-    if all(weight is None or weight.is_leaf for weight in weights):
-        SHARED[cell] = weakref.ref(shared)
-    return shared
+def run_step(x: Tensor, h0: Tensor | None, weights: list[Tensor | None]) -> Tensor:
+    """Run a step of a cell that can run here; return the states (m, u)."""
+    if is_mapped():
+        keep = has_gradients((x, h0, *weights))
+        return call(x[None], h0, *weights, None, x.shape[0], False, keep)[1]
+    if torch.is_grad_enabled():
+        shared = shared_weights(weights)
+        if shared.anchor is not None or x.requires_grad or (h0 is not None and h0.requires_grad):
+            return Step.apply(x, h0, shared.anchor, shared)
+    return step(x, h0, *weights)
 
 
 # --- what a call consists of: functions, since a user's subclass may have methods of any name ---
@@ -332,23 +305,22 @@ def compute(
     hx: Tensor | None,
     weights: list[Tensor],
     factor: Tensor | None = None,
-    by: Any = None,
 ) -> Any:
-    """Run arguments that fit, each layer `by` this function of `run`; return what `forward` does."""
+    """Run arguments that fit; return what `forward` does."""
     if isinstance(input, PackedSequence):
         x, sizes, order, back = input
         hx = None if hx is None else module.permute_hidden(hx, order)
-        output, hidden = run_layers(module, x, hx, weights, sizes, int(sizes[0]), factor, by)
+        output, hidden = run_layers(module, x, hx, weights, sizes, int(sizes[0]), factor)
         return PackedSequence(output, sizes, order, back), module.permute_hidden(hidden, back)
     x = input
     if x.dim() == 2:
         hx = None if hx is None else hx.unsqueeze(1)
-        output, hidden = run_layers(module, x.unsqueeze(1), hx, weights, None, 1, factor, by)
+        output, hidden = run_layers(module, x.unsqueeze(1), hx, weights, None, 1, factor)
         return output.squeeze_(1), hidden.squeeze_(1)
     if module.batch_first:
-        output, hidden = run_layers(module, x.transpose(0, 1), hx, weights, None, x.shape[0], factor, by)
+        output, hidden = run_layers(module, x.transpose(0, 1), hx, weights, None, x.shape[0], factor)
         return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
-    return run_layers(module, x, hx, weights, None, x.shape[1], factor, by)
+    return run_layers(module, x, hx, weights, None, x.shape[1], factor)
 
 
 def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
@@ -430,7 +402,6 @@ def run_layers(
     sizes: Tensor | None,
     m: int,
     factor: Tensor | None,
-    by: Any,
 ) -> tuple[Tensor, Tensor]:
     """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
     if not x.is_contiguous() and has_gradients(weights):  # PyTorch's products save this copy, so x may change
@@ -442,7 +413,7 @@ def run_layers(
         for reverse in (False, True)[:directions]:
             number = len(states)
             own = weights[number * count : (number + 1) * count]
-            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, factor, by)
+            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, factor)
             outputs.append(output)
             states.append(state)
         x = torch.cat(outputs, -1) if module.bidirectional else outputs[0]
@@ -476,7 +447,7 @@ def pays(cell: bool, m: int, e: int, u: int, size: int, gradients: bool, threads
     weights = 3 * u * (e + u) * size
     if gradients and m == 1 and not cell:
         return weights < MEGABYTE * 3 // 2
-    if gradients and (16 if size == 4 else 12) < m <= 64 and weights > MEGABYTE // 32:
+    if gradients and (16 if size == 4 or weights >= MEGABYTE else 8) < m <= 64 and weights > MEGABYTE // 32:
         return False
     shared = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
     if threads == 1 or not shared:
@@ -566,7 +537,7 @@ def per_sample_gradients(
     asked = [name for name, weight in zip(names, weights, strict=True) if weight.requires_grad]
     with torch.enable_grad():
         each = [weight.detach().expand(m, *weight.shape).requires_grad_(weight.requires_grad) for weight in weights]
-        results = compute(module, input, hx, each, factor, call_of_each)
+        results = compute(module, input, hx, each, factor)
     given = [
         ("output_gradient", *map(data_of, (results[0], output_gradient))),
         ("hidden_gradient", results[1], hidden_gradient),

@@ -6,25 +6,26 @@ can return only tensors, so the caches for the backward pass are one more of its
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+from torch.compiler import is_compiling
 
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
 __all__ = [
-    "CellWeights",
+    "SHARED",
     "Step",
     "call",
-    "call_of_each",
     "check_no_onnx",
     "is_mapped",
     "is_traced",
-    "state_of",
+    "shared_weights",
     "step",
 ]
 
@@ -103,12 +104,16 @@ def check_one_at_a_time(*gradients):
 class Run(torch.autograd.function._SingleLevelFunction):
     """The operator without PyTorch's dispatcher, whose overhead is as long as a small layer's run.
 
-    Of `torch.autograd.Function` it lacks what `torch.func` asks for, under which nothing runs here.
+    Of `torch.autograd.Function` it lacks what `torch.func` asks for, under which nothing runs here. Weights may be
+    given as (m, ...), all m alike: their gradients are then those of each sample.
     """
 
     @staticmethod
     def forward(ctx, *inputs):
         """Run `compute`, and save what a backward reads."""
+        ctx.each = inputs[2].dim() == 3
+        if ctx.each:
+            inputs = (*inputs[:2], *(weight if weight is None else weight[0] for weight in inputs[2:6]), *inputs[6:])
         output = compute(*inputs)
         save_for_backward(ctx, inputs, output)
         return output
@@ -120,8 +125,8 @@ class Run(torch.autograd.function._SingleLevelFunction):
         The operator is used if a graph of it is made: it refuses second derivatives.
         """
         check_one_at_a_time(*gradients)
-        by = backward if torch.is_grad_enabled() or is_traced() else compute_backward
-        return backpropagate(ctx, *gradients, by=by)
+        as_operator = not ctx.each and (torch.is_grad_enabled() or is_traced())
+        return backpropagate(ctx, *gradients, by=backward if as_operator else partial(compute_backward, each=ctx.each))
 
 
 # --- one step of a cell ---
@@ -136,19 +141,32 @@ class CellWeights:
 
     Attributes:
         weights: weight_ih, weight_hh and the two biases, or None.
-        state: what must not change while steps share this, by `state_of`.
+        needs: which of them have gradients.
+        dtype: theirs.
         sums: a `Sums` for each backward pass, since several may run at once.
         anchor: an empty tensor; None: all weights are frozen.
     """
 
     def __init__(self, weights):
-        self.weights, self.state, self.sums = weights, state_of(weights), {}
-        self.anchor = SumOfSteps.apply(self.sums, *weights) if any(self.state[0]) else None
+        self.weights, self.dtype, self.sums = weights, weights[0].dtype, {}
+        self.needs = [weight is not None and weight.requires_grad for weight in weights]
+        self.anchor = SumOfSteps.apply(self.sums, *weights) if any(self.needs) else None
 
 
-def state_of(weights):
-    """Return what `CellWeights` remember of weights: which may have a gradient, and their dtype."""
-    return [weight is not None and weight.requires_grad for weight in weights], weights[0].dtype
+SHARED: dict[int, weakref.ref[CellWeights]] = {}  # of the latest steps, by the id of weight_hh
+
+
+def shared_weights(weights):
+    """Return the `CellWeights` of the latest steps with these weights while their graph lives, or new ones."""
+    key = id(weights[1])
+    known = SHARED.get(key)
+    shared = known and known()
+    if shared and shared.dtype is weights[0].dtype and runs.are_shared(weights, shared.weights, shared.needs):
+        return shared
+    shared = CellWeights(weights)
+    if all(weight is None or weight.is_leaf for weight in weights):
+        SHARED[key] = weakref.ref(shared, lambda known: SHARED.get(key) is known and SHARED.pop(key))
+    return shared
 
 
 class Sums:
@@ -180,9 +198,9 @@ class Sums:
         biases += d.sum(0)
 
     def gradients(self):
-        """Return those of the four weights; the steps of a graph, which has second derivatives, have their own."""
+        """Return those of the four weights; if a graph of them is made, each step has its own."""
         if torch.is_grad_enabled():
-            return [sum(each[1:], each[0]) for each in zip(*self.steps, strict=True)]
+            return [None if each[0] is None else sum(each[1:], each[0]) for each in zip(*self.steps, strict=True)]
         if self.steps:
             self.multiply()
         of_x, of_h, biases = self.found
@@ -221,7 +239,7 @@ class Step(torch.autograd.function._SingleLevelFunction):
         elif not of_weights:  # PyTorch then saves neither x nor h0, so both may change
             h0 = h0.clone()
         state, caches = runs.step(x, h0, *weights, True)
-        ctx.shared, ctx.shape = shared, x.shape
+        ctx.shared = shared
         ctx.save_for_backward(x if of_weights else None, h0, *weights[:2], caches)
         return state
 
@@ -234,15 +252,16 @@ class Step(torch.autograd.function._SingleLevelFunction):
         sums = None
         if of_weights and torch._C._will_engine_execute_node(shared.anchor.grad_fn):
             sums = shared.sums.setdefault(torch._C._current_graph_task_id(), Sums())
-        if torch.is_grad_enabled():
-            x = weights[0].new_empty(()).expand(ctx.shape) if x is None else x
-            every = torch.cat((h0.expand(2, *h0.shape), caches)).detach()
-            every = every if caches.stride(2) == 1 else every.transpose(1, 2)
-            flags = (len(dstate), False, False, of_x, of_h0, sums is not None)
-            due = backward(None, dstate, x[None], *weights, None, every.reshape(-1), *flags)
-            dx, dh0 = due.pop(0)[0] if of_x else None, due.pop(0) if of_h0 else None
+        if torch.is_grad_enabled():  # PyTorch's own cell has the second derivatives that a graph is made for
+            if x is None:
+                refuse(ctx)
+            # of views, since x may depend on h0
+            inputs = [each if each is None else each.view_as(each) for each in (x, h0, *shared.weights)]
+            wanted = [each for each in inputs if each is not None and each.requires_grad]
+            due = iter(torch.autograd.grad(torch.gru_cell(*inputs), wanted, dstate, create_graph=True))
+            dx, dh0, *step = (next(due) if each is not None and each.requires_grad else None for each in inputs)
             if sums:
-                sums.steps.append(due)
+                sums.steps.append(step)
             return dx, dh0, None, None
         match_threads()
         dx, dh0, gates = runs.step_backward(dstate, h0, *weights, caches, of_x, of_h0)
@@ -251,24 +270,7 @@ class Step(torch.autograd.function._SingleLevelFunction):
         return dx, dh0, None, None
 
 
-# --- gradients of each sample ---
-
-
-class RunOfEach(torch.autograd.Function):
-    """`Run` of one layer whose weights are given as (m, ...), all m alike; their gradients are those of each sample."""
-
-    @staticmethod
-    def forward(ctx, *inputs):
-        """Run `compute` with the weights of the first sample, and save what a backward reads."""
-        inputs = (*inputs[:2], *(None if weight is None else weight[0] for weight in inputs[2:6]), *inputs[6:])
-        output = compute(*inputs)
-        save_for_backward(ctx, inputs, output)
-        return output
-
-    @staticmethod
-    def backward(ctx, *gradients):
-        """Return the gradients, those of the weights (m, ...)."""
-        return backpropagate(ctx, *gradients, by=partial(compute_backward, each=True))
+# --- mapped by torch.func.vmap, with gradients of each sample ---
 
 
 class Mapped(torch.autograd.Function):
@@ -377,7 +379,7 @@ def is_mapped() -> bool:
 
 def is_traced() -> bool:
     """Return whether PyTorch compiles this call, or traces its operators."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
+    return is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
 
 
 def check_no_onnx() -> None:
@@ -393,11 +395,6 @@ def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Ten
     if is_traced():
         return forward(*inputs, decay)
     return Run.apply(*inputs, decay) if inputs[-1] else compute(*inputs, decay)
-
-
-def call_of_each(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Do what `call` does, with weights (m, ...) that have gradients of each sample."""
-    return RunOfEach.apply(*inputs, decay)
 
 
 def step(*inputs: Any) -> Tensor:

@@ -41,13 +41,14 @@ from cgru.interop.gates import TORCH
 
 cnp.import_array()
 
-__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step", "step_backward"]
+__all__ = ["are_plain", "are_shared", "are_sizes", "backward", "forward", "step", "step_backward", "step_weights"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
 
 cdef object CELL = GRU(**TORCH.variant({}).options)
 cdef tuple CODES = CELL.codes()
+cdef tuple NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 cdef object KEPT = WeakTensorKeyDictionary()  # the arrays of the gradients of each weight
 
 
@@ -215,19 +216,29 @@ def are_plain(tensors):
     return dtype is float32 or dtype is float64
 
 
-def fits_cell(x, h0, list weights, Py_ssize_t e, Py_ssize_t u):
-    """Return whether a step of x (m, e) or (e,) from h0 (m, u), (u,) or None has weights of these sizes.
+def step_weights(cell, dict own, x, h0):
+    """Return the weights of a GRUCell, or None if a step of x (m, e) or (e,) from h0, alike or None, cannot run here.
 
-    The weights are weight_ih, weight_hh and two biases, if there are any.
+    They are weight_ih, weight_hh and the two biases, which may be None. `own` are its parameters by their names.
     """
-    cdef Py_ssize_t axes = x.dim()
+    cdef Py_ssize_t e = cell.input_size, u = cell.hidden_size, axes = x.dim()
+    cdef list weights = [own[name] if name in own else getattr(cell, name) for name in NAMES]
     cdef tuple due
-    if not 1 <= axes <= 2 or x.size(-1) != e or x.numel() == 0:
-        return False
+    if not are_plain((x, h0, *weights)) or not 1 <= axes <= 2 or x.size(-1) != e or x.numel() == 0:
+        return None
     if h0 is not None and (h0.dim() != axes or h0.size(-1) != u or h0.size(0) != (x.size(0) if axes == 2 else u)):
-        return False
+        return None
     for weight, due in zip(weights, ((3 * u, e), (3 * u, u), (3 * u,), (3 * u,))):
-        if weight is None or weight.shape != due:
+        if weight.shape != due if weight is not None else cell.bias or len(due) == 2:
+            return None
+    return weights
+
+
+def are_shared(list weights, list known, list needs):
+    """Return whether weights are the `known` ones, which `needs` say whether they have gradients."""
+    cdef Py_ssize_t i
+    for i in range(4):
+        if weights[i] is not known[i] or (weights[i] is not None and weights[i].requires_grad is not needs[i]):
             return False
     return True
 
