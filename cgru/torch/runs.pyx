@@ -76,7 +76,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
     factors = set_decay(&call, decay, x, k)
-    check_factors(&call, decay, factors, k.size)
+    check_factors(&call, decay, factors)
     if keep:
         caches = empty(x, (cache_numbers(&call, decay),))
         if running is not None:  # padding is not written otherwise
@@ -549,7 +549,7 @@ cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     cdef cnp.ndarray factors = cnp.PyArray_EMPTY(1, &numbers, cnp.NPY_FLOAT if k.size == 4 else cnp.NPY_DOUBLE, 0)
     if call.running != NULL or call.reverse:
         factors.fill(1)
-    decay = decay.resolve_neg()
+    decay = decay.logical_not().to(x.dtype) if resets else decay.resolve_neg()
     cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
     cdef int size = decay.element_size()
     cdef cgru_array to = time_major_array(cnp.PyArray_DATA(factors), width, call.m, call.column)
@@ -561,11 +561,7 @@ cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
         call.decay.column = 0
     for t in range(call.s):
         rows = samples_at(call, t)
-        if resets and k.size == 4:
-            set_resets[float](<float *>to.data, source, rows, sample)
-        elif resets:
-            set_resets[double](<double *>to.data, source, rows, sample)
-        elif width == 1:
+        if width == 1:
             k.copy(cgru_matrix(source, 0, sample), 1, rows, to.data, 0)
         else:
             copy_rows(k, cgru_matrix(source, sample, column), rows, width, to)
@@ -574,22 +570,15 @@ cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     return factors
 
 
-cdef void set_resets(number *factors, const char *resets, Py_ssize_t rows, Py_ssize_t stride) noexcept:
-    """Write the factors of one step's samples: 0 where they are reset, else 1."""
-    cdef Py_ssize_t i
-    for i in range(rows):
-        factors[i] = resets[i * stride] == 0
-
-
-cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors, int size) except -1:
+cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors) except -1:
     """Raise ValueError for a factor that is no number from 0 to 1."""
     if not has_gradient(decay):
         return 0
     cdef Py_ssize_t width = decay.size(-1), n = call.s * call.m * width, at, t, i
-    cdef void *first = cnp.PyArray_DATA(factors)
-    at = find_outside[float](<float *>first, n) if size == 4 else find_outside[double](<double *>first, n)
-    if at == n:
+    inside = (factors[:n] >= 0) & (factors[:n] <= 1)
+    if inside.all():
         return 0
+    at = inside.argmin()
     t, i = at // (call.m * width), at // call.decay.sample % call.m
     where = f"sample {i}, step {t}"
     if call.running != NULL:
@@ -597,33 +586,14 @@ cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors, int si
     raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at]} in {where}")
 
 
-cdef Py_ssize_t find_outside(const number *factors, Py_ssize_t n) noexcept:
-    """Return the index of the first factor that is not from 0 to 1, or n."""
-    cdef Py_ssize_t i
-    cdef int inside = 1
-    for i in range(n):
-        inside &= (factors[i] >= 0) & (factors[i] <= 1)
-    if inside:
-        return n
-    for i in range(n):
-        if not (factors[i] >= 0 and factors[i] <= 1):
-            return i
-
-
 cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernels *k):
     """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
     cdef Py_ssize_t s = call.s, m = call.m, u = call.u
     cdef cgru_array steps = cache_array(call, NULL)
     before = caches.narrow(0, m * u if call.reverse else 0, s * m * u)
-    if decay.size(-1) == 1:
-        g = dhp.new_empty((s, m, 1))
-        if k.size == 4:
-            sum_units[float](<float *>address(g), <float *>address(dhp), <float *>address(before), steps, s, m, u)
-        else:
-            sum_units[double](<double *>address(g), <double *>address(dhp), <double *>address(before), steps, s, m, u)
-    else:
-        dhp *= before
-        g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column)).contiguous()
+    dhp *= before
+    g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column))
+    g = g.sum(-1, True) if decay.size(-1) == 1 else g.contiguous()
     if call.reverse:  # to the step whose factor it is; the first has none
         g = g.roll(1, 0)
         g[0] = 0
@@ -632,35 +602,6 @@ cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernel
     due, steps = g.new_empty(decay.shape), as_array(g)
     pack_steps(call, &steps, g.size(-1), due, k)
     return due
-
-
-cdef void sum_units(number *sums, const number *a, const number *b, cgru_array steps, Py_ssize_t s, Py_ssize_t m,
-                    Py_ssize_t u) noexcept:
-    """Compute the sums over the units of a * b, (s, m), of two arrays in the layout of `steps`."""
-    cdef Py_ssize_t t, i, c
-    for t in range(s):
-        for i in range(m):
-            sums[t * m + i] = 0 if steps.sample == 1 else dot(a + (t * m + i) * u, b + (t * m + i) * u, u)
-        for c in range(u if steps.sample == 1 else 0):
-            for i in range(m):
-                sums[t * m + i] += a[(t * u + c) * m + i] * b[(t * u + c) * m + i]
-
-
-cdef inline number dot(const number *a, const number *b, Py_ssize_t n) noexcept:
-    """Return the sum of a * b (n,), as sixteen sums that run side by side."""
-    cdef number[16] parts
-    cdef number whole = 0
-    cdef Py_ssize_t i, j, most = n // 16
-    for j in range(16):
-        parts[j] = 0
-    for i in range(most):
-        for j in range(16):
-            parts[j] += a[16 * i + j] * b[16 * i + j]
-    for j in range(16):
-        whole += parts[j]
-    for i in range(16 * most, n):
-        whole += a[i] * b[i]
-    return whole
 
 
 # --- packed steps ---
