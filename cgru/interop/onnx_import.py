@@ -6,6 +6,7 @@ its nodes become operations of `cgru.interop.graph_reader`, or are refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -95,21 +96,18 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     """
     onnx = onnx_package()
     source = _load(onnx, source)
-    opsets, functions = {"": onnx.defs.onnx_opset_version()}, set()
-    if isinstance(source, onnx.ModelProto):
-        opsets = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in source.opset_import}
-        functions = {("" if own.domain == "ai.onnx" else own.domain, own.name) for own in source.functions}
-        net = _restore(onnx, source)
-        if net is not None:
-            return net
-        source = source.graph
+    net = _restore(onnx, source) if isinstance(source, onnx.ModelProto) else None
+    if net is not None:
+        return net
+    dialect = Dialect(onnx, source)
     if isinstance(source, onnx.NodeProto):
         inputs = [onnx.ValueInfoProto(name=name) for name in source.input if name]
         outputs = [onnx.ValueInfoProto(name=name) for name in source.output if name]
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
+    source = source.graph if isinstance(source, onnx.ModelProto) else source
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    graph = Source(onnx, source, dict(weights or {}), opsets, functions)
+    graph = Source(dialect, source, dict(weights or {}))
     return Network(read(lambda *sizes: OnnxReader(graph, *sizes), graph.orders(), graph.sizes))
 
 
@@ -143,27 +141,25 @@ def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
     if not isinstance(graph, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model or graph, or a path, got {type(source).__name__}")
     found: dict[str, tuple[Any, Arrays]] = {}
-    _collect_nodes(onnx, graph, {}, found)
+    _collect_nodes(Dialect(onnx, source), graph, {}, found)
     return found
 
 
-def _collect_nodes(onnx: Any, graph: Any, constants: dict[str, Any], found: dict[str, tuple[Any, Arrays]]) -> None:
-    """Add the GRU nodes of a graph and of its subgraphs to `found`; `constants` are tensors of the graphs around it."""
-    constants = constants | {tensor.name: tensor for tensor in graph.initializer}
-    subgraphs = []
-    for node in graph.node:
-        for attribute in node.attribute:
+def _collect_nodes(dialect: Dialect, graph: Any, arrays: Arrays, found: dict[str, tuple[Any, Arrays]]) -> None:
+    """Add the GRU nodes of a graph and of its subgraphs to `found`; `arrays` are constants of the graphs around it."""
+    arrays, subgraphs = arrays | {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}, []
+    for proto in graph.node:
+        for attribute in proto.attribute:
             subgraphs += [attribute.g] * attribute.HasField("g") + [*attribute.graphs]
-            if node.op_type == "Constant" and attribute.name == "value":
-                constants[node.output[0]] = attribute.t
-        if node.op_type == "Identity" and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        if node.op_type == "GRU" and node.domain in STANDARD:
-            name = node.name if node.name and node.name not in found else next(filter(None, node.output))
-            weights = {key: _tensor(onnx, constants[key]) for key in node.input if key in constants}
-            found[name] = node, weights
+        node = Node(dialect, arrays, proto, proto.name)
+        if node.kind == "GRU":
+            name = proto.name if proto.name and proto.name not in found else next(filter(None, proto.output), "GRU")
+            found[name] = proto, {key: arrays[key] for key in node.inputs if key in arrays}
+        elif node.kind in MOVERS and all(name in arrays for name in node.inputs if name):
+            with contextlib.suppress(Unproved):
+                arrays |= zip(node.outputs, computed(node, arrays), strict=False)
     for subgraph in subgraphs:
-        _collect_nodes(onnx, subgraph, constants, found)
+        _collect_nodes(dialect, subgraph, arrays, found)
 
 
 def _load(onnx: Any, source: Any) -> Any:
@@ -246,6 +242,21 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
 # --- foreign models ---
 
 
+class Dialect:
+    """The versions and own functions of a model, which say what its nodes are."""
+
+    def __init__(self, onnx: Any, source: Any) -> None:
+        """Take them from a model; of a graph or node they are ONNX's newest."""
+        self.onnx, self.opset, self.functions = onnx, onnx.defs.onnx_opset_version(), set()
+        if isinstance(source, onnx.ModelProto):
+            self.opset = next((each.version for each in source.opset_import if each.domain in STANDARD), 0)
+            self.functions = {own.name for own in source.functions if own.domain in STANDARD}
+
+    def is_standard(self, proto: Any) -> bool:
+        """Return whether a node's kind is ONNX's own, and no function of the model."""
+        return proto.domain in STANDARD and proto.op_type not in self.functions
+
+
 class Source:
     """An ONNX graph: its constants, and what its inputs are.
 
@@ -253,15 +264,13 @@ class Source:
     and "lengths" of those that they get as `sequence_lens`.
     """
 
-    def __init__(
-        self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
-    ) -> None:
-        """Look at all GRU nodes; `arrays` are weights that are inputs, `functions` the model's own."""
-        self.onnx, self.graph, self.opsets, self.functions = onnx, graph, opsets, functions
-        if not any(node.op_type == "GRU" and self.is_standard(node) for node in graph.node):
+    def __init__(self, dialect: Dialect, graph: Any, arrays: dict[str, Any]) -> None:
+        """Look at all GRU nodes; `arrays` are weights that are inputs."""
+        self.dialect, self.graph = dialect, graph
+        if not any(node.op_type == "GRU" and dialect.is_standard(node) for node in graph.node):
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
             raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
-        self.arrays = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
+        self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
         self.arrays |= arrays
         given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
         self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
@@ -300,10 +309,6 @@ class Source:
             name = makers[name].input[0]
         return name
 
-    def is_standard(self, proto: Any) -> bool:
-        """Return whether a node's kind is ONNX's own, and no function of the model."""
-        return proto.domain in STANDARD and ("", proto.op_type) not in self.functions
-
     def shape(self, given: Any) -> list[int]:
         """Return the sizes of an input, 0 where one is not known; without a shape that of its role, or three axes."""
         tensor = given.type.tensor_type
@@ -337,37 +342,36 @@ class Source:
 
 
 class Node:
-    """A node of a graph that is read, whose constants are those of the reader."""
+    """A node of a graph that is read, with all constants so far."""
 
-    def __init__(self, reader: OnnxReader, proto: Any) -> None:
+    def __init__(self, dialect: Dialect, arrays: Arrays, proto: Any, place: str) -> None:
         """Take its kind, inputs, outputs and attributes; refuse attributes of another type than ONNX's."""
-        source = reader.source
-        self.onnx, self.arrays, self.opset = source.onnx, reader.arrays, source.opsets.get("", 0)
-        self.kind = proto.op_type if source.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
+        self.onnx, self.arrays, self.opset = dialect.onnx, arrays, dialect.opset
+        self.kind = proto.op_type if dialect.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
         self.inputs, self.outputs = [*proto.input], [*proto.output]
-        defs = source.onnx.defs
+        defs = self.onnx.defs
         known = defs.get_schema(proto.op_type).attributes if defs.has(proto.op_type) else {}
         for attribute in proto.attribute:
             if attribute.name in known and int(known[attribute.name].type) != attribute.type:
                 name = attribute.name[:LONGEST]
-                raise REFUSE(f"{reader.place} has another type of its attribute {name} than ONNX's")
-        self.attributes = {each.name: source.onnx.helper.get_attribute_value(each) for each in proto.attribute}
+                raise REFUSE(f"{place} has another type of its attribute {name} than ONNX's")
+        self.attributes = {each.name: self.onnx.helper.get_attribute_value(each) for each in proto.attribute}
 
     def input(self, place: int) -> str:
         """Return the name of an input, or "", ONNX's name for one that is left out, if the node has fewer."""
         return self.inputs[place] if place < len(self.inputs) else ""
 
-    def constant(self, place: int) -> Any:
-        """Return a constant input; None if it is left out, Unproved if it is not constant."""
+    def constant(self, place: int, optional: bool = False) -> Any:
+        """Return a constant input; Unproved if it is not constant, or left out and not `optional`, for which None."""
         name = self.input(place)
-        if name and name not in self.arrays:
+        if name not in self.arrays and (name or not optional):
             raise Unproved(f"its input {name[:LONGEST]!r} is no constant")
         return self.arrays[name] if name else None
 
     def numbers(self, key: str, place: int) -> Any:
         """Return the numbers (k,) of attribute `key` or, in later versions, of input `place`; None for neither."""
         value = self.attributes.get(key)
-        value = self.constant(place) if value is None else value
+        value = self.constant(place, True) if value is None else value
         return None if value is None else np.ravel(value)
 
     def number(self, key: str, place: int) -> float | None:
@@ -391,7 +395,7 @@ class OnnxReader(Reader):
     def __init__(self, source: Source, letters: str, m: int, s: int, e: int) -> None:
         """Give labels to the inputs: X with its axes in this order, initial states and lengths."""
         super().__init__(m, s, source.known_sizes(letters).get("e", e))
-        self.source, self.onnx, self.arrays, self.room = source, source.onnx, dict(source.arrays), source.room
+        self.source, self.arrays, self.room = source, dict(source.arrays), source.room
         self.values: dict[str, Value] = {}
         self.foreign = dict(source.foreign)  # arrays of which nothing is known, and why
         self.zeros: set[str] = set()  # those of unknown shape that are zeros all the same
@@ -439,7 +443,7 @@ class OnnxReader(Reader):
         self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
         if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
             raise REFUSE(f"{self.place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
-        node = Node(self, proto)
+        node = Node(self.source.dialect, self.arrays, proto, self.place)
         try:
             made = self.read_gru(node) if node.kind == "GRU" else self.compute(node)
         except (OtherFeatures, TooShort):
@@ -483,7 +487,7 @@ class OnnxReader(Reader):
                 raise Unproved("it looks up no rows of a table")
             return [self.embedding(self.values[known[0]], self.arrays[node.inputs[0]], node.inputs[0])]
         if node.kind in MOVERS and not known:
-            return self.evaluate(node, self.arrays)
+            return computed(node, self.arrays)
         if node.kind in MOVERS and node.kind not in (*COMPUTED, *GROWING) and known[0] == node.inputs[0]:
             return self.move(node, known)
         if node.kind not in READERS or not known:
@@ -508,25 +512,7 @@ class OnnxReader(Reader):
         if node.kind == "Squeeze" and node.numbers("axes", 1) is None:
             raise Unproved("it does not say which axes")
         arrays = {**self.arrays, **{name: self.values[name].labels for name in known}}
-        return [replace(first, labels=made) for made in self.evaluate(node, arrays)]
-
-    def evaluate(self, node: Node, arrays: Mapping[str, Any]) -> list[Any]:
-        """Return the outputs of a node that moves numbers, on arrays."""
-        given = [arrays[name] for name in node.inputs if name]
-        if node.kind in COMPUTED and len({each.dtype for each in given}) > 1:
-            raise Unproved("it joins constants of several types")
-        sizes = [np.size(each) for each in given]
-        if node.kind in GROWING and given:
-            sizes.append(math.prod(np.ravel(given[-1]).astype(float)) * sizes[0])
-        if node.kind == "Gather" and len(sizes) == 2:
-            sizes.append(sizes[0] * sizes[1])
-        if not 8 * sum(map(abs, sizes)) < MOST_BYTES:
-            raise Unproved("it may make an array that is too large")
-        try:
-            made = MOVERS[node.kind](node, *given)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
-        return made if node.kind == "Split" else [made]
+        return [replace(first, labels=made) for made in computed(node, arrays)]
 
     # --- GRU nodes ---
 
@@ -655,6 +641,25 @@ class OnnxReader(Reader):
 # --- nodes that move numbers ---
 
 
+def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
+    """Return the outputs of a node that moves numbers, on arrays."""
+    given = [arrays[name] for name in node.inputs if name]
+    if node.kind in COMPUTED and len({each.dtype for each in given}) > 1:
+        raise Unproved("it joins constants of several types")
+    sizes = [np.size(each) for each in given]
+    if node.kind in GROWING and given:
+        sizes.append(math.prod(np.ravel(given[-1]).astype(float)) * sizes[0])
+    if node.kind == "Gather" and len(sizes) == 2:
+        sizes.append(sizes[0] * sizes[1])
+    if not 8 * sum(map(abs, sizes)) < MOST_BYTES:
+        raise Unproved("it may make an array that is too large")
+    try:
+        made = MOVERS[node.kind](node, *given)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
+    return made if node.kind == "Split" else [made]
+
+
 def _slice(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
     """Return the part of an array that a Slice node takes."""
     starts, ends, axes, steps = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes", "steps")))
@@ -758,11 +763,11 @@ def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Val
 def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a Gemm node of rows (m, n) as a Dense."""
     attributes, W = node.attributes, node.constant(1)
-    if value.labels.ndim != 2 or attributes.get("transA") or W is None:
+    if value.labels.ndim != 2 or attributes.get("transA"):
         raise Unproved("it does not take rows (m, n) as they are")
     if attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
         raise Unproved("its alpha and beta are not 1")
-    return reader.linear(value, W.T if attributes.get("transB") else W, node.constant(2))
+    return reader.linear(value, W.T if attributes.get("transB") else W, node.constant(2, True))
 
 
 def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
@@ -775,7 +780,7 @@ def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) ->
     constant = node.constant(1 - first)
     if node.attributes.get("broadcast") or node.attributes.get("axis") is not None:
         raise Unproved("it broadcasts as versions before 7 do")
-    if constant is None or constant.dtype not in (np.float32, np.float64):
+    if constant.dtype not in (np.float32, np.float64):
         raise Unproved("it takes no constant that is one number, or one for each feature")
     return reader.affine(value, node.kind.lower(), constant, first)
 
@@ -806,8 +811,8 @@ def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 def _layer_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a LayerNormalization node over the last axis."""
-    scale, shift = node.constant(1), node.constant(2)
-    if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1) or scale is None:
+    scale, shift = node.constant(1), node.constant(2, True)
+    if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1):
         raise Unproved("it is not over the features of a step")
     return reader.layer_norm(value, scale, shift, node.attributes.get("epsilon", 1e-5))
 
@@ -823,13 +828,13 @@ def _batch_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
 def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a Conv node over the steps."""
     W = node.constant(1)
-    if W is None or W.ndim != 3:
+    if W.ndim != 3:
         raise Unproved("expected constant weights of a convolution over one axis")
     for name, due in (("auto_pad", b"NOTSET"), ("group", 1), ("dilations", [1])):
         if node.attributes.get(name, due) != due:
             raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
     (hop,), pads = node.attributes.get("strides", [1]), node.attributes.get("pads", [0, 0])
-    return reader.convolution(value, W, node.constant(2), hop, pads)
+    return reader.convolution(value, W, node.constant(2, True), hop, pads)
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:

@@ -740,12 +740,15 @@ def test_a_mean_with_an_axis_of_size_1(kept):
 
 
 def test_nodes_of_a_graph_that_is_no_chain(same):
-    """Each by itself; of a subgraph, too; by a name that is its own."""
+    """Each by itself; of a subgraph, too; by a name that is its own; weights that nodes of constants make."""
     model = of_last_states("bidirectional", "as it is", 2, False, "both")
     graph = model.graph
     graph.node.append(helper.make_node("Add", ["Y1", "Y1"], ["twice"]))
     graph.output[0].name = "twice"
-    branch = helper.make_graph([graph.node[3]], "branch", [], [onnx.ValueInfoProto(name="Y1")])
+    next(tensor for tensor in graph.initializer if tensor.name == "W1").name = "stored"
+    graph.node.insert(0, helper.make_node("Reshape", ["stored", "shape"], ["W1"]))
+    graph.initializer.append(numpy_helper.from_array(np.array([2, -1, 8]), "shape"))
+    branch = helper.make_graph([graph.node[4]], "branch", [], [onnx.ValueInfoProto(name="Y1")])
     branch.node[0].output[:] = ["Y in it", ""]
     graph.node.append(helper.make_node("If", ["condition"], ["made"], then_branch=branch, else_branch=branch))
     with pytest.raises(ValueError, match=r"^source: "):
