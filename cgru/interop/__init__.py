@@ -40,7 +40,7 @@ What is converted beside the weights, and which options must be off or alike for
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
 | `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
-| `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs all but "attention", alone |
+| `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs alone |
 | `Activation` | from there | from there | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Frames` with a `Dense` | from there: Conv1d, unfold | from there: Conv1D | yes; from foreign graphs Conv |

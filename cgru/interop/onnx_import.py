@@ -60,7 +60,8 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     - LayerNormalization over the features, and BatchNormalization in inference;
     - Conv over the steps, which becomes `Frames` and a `Dense`;
     - as the first layer a Gather of tokens from a table;
-    - ReduceMean and ReduceMax over all steps, which are a `Pool`, as is the last step, taken by Gather or Slice.
+    - ReduceMean and ReduceMax over all steps, which are a `Pool`, as is the last step, taken by Gather or Slice;
+    - attention: the sum over the steps, by ReduceSum, MatMul or Einsum, of states times a Softmax over the steps.
 
     Last states may be read instead of all states. Between layers only nodes that keep all numbers may stand: Identity,
     Dropout in inference, a Cast to the same type. So may the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that

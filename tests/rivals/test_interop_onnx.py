@@ -793,3 +793,32 @@ def test_quantised_products_without_a_gru():
     graph = helper.make_graph([node], "int8", [X], [onnx.ValueInfoProto(name="Y")], [W])
     with pytest.raises(ValueError, match=r"^source: expected a GRU node .* got MatMul"):
         interop.from_onnx(graph)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", ["sum", "bmm", "einsum"])
+def test_attention_that_pytorch_exports(same, tmp_path, way):
+    """The same patterns as in a trace by torch.fx."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru, self.score = torch.nn.GRU(3, 5, batch_first=True), torch.nn.Linear(5, 1)
+            self.out = torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            y = self.gru(x)[0]
+            a = torch.softmax(self.score(y), 1)
+            ways = {
+                "sum": lambda: (a * y).sum(1),
+                "bmm": lambda: torch.bmm(a.transpose(1, 2), y).squeeze(1),
+                "einsum": lambda: torch.einsum("bs,bsu->bu", a.squeeze(-1), y),
+            }
+            return self.out(ways[way]())
+
+    module = Attention().eval()
+    path = exported(module, tmp_path, torch.randn(2, 6, 3), input_names=["x"], dynamic_axes={"x": [0, 1]})
+    net, X = interop.from_onnx(path), torch.randn(3, 8, 3)
+    assert [type(layer) for layer in net.layers] == [cgru.GRU, cgru.layers.Pool, cgru.Dense]
+    same(net.predict(X.numpy()), module(X).detach().numpy(), 1e-5)
