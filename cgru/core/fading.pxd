@@ -1,4 +1,4 @@
-"""Values that fade where they are missing; the equations stand in cgru/grud_reference.py. m rows, s steps, e features."""
+"""Values that fade where they are missing, by cgru/grud_reference.py. m rows, s steps, e features."""
 
 from cgru.core.kernels cimport cgru_array, cgru_kernels
 

@@ -1,7 +1,7 @@
 """The input of a GRUD's stage: X' = [xh | mask], the factors of the state, and the weights of the GRU over X'.
 
-The equations are those of cgru/grud_reference.py, the loops those of cgru/core/fading.pyx. The GRU's U are W above V, and its z
-is 1 minus that of a GRUD.
+The equations are those of cgru/grud_reference.py, the loops those of cgru/core/fading.pyx. The GRU's U are W above V,
+and its z is 1 minus that of a GRUD.
 """
 
 from libc.math cimport NAN
