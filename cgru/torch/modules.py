@@ -229,7 +229,21 @@ class GRU(nn.GRU):
         return output, hidden
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Any:
-        """Register a hook, as `torch.nn.Module` does; opacus's gets the gradients of each sample from these kernels."""
+        """Register a hook that runs after the backward pass, as `torch.nn.Module` does.
+
+        The hook of opacus gets the gradients of each sample from these kernels.
+
+        Args:
+            hook: a function of the module, the gradients of its inputs, and those of its outputs.
+            prepend: whether the hook runs before those that are registered.
+
+        Returns:
+            A handle; its `remove()` removes the hook.
+
+        Examples:
+            >>> handle = cgru.torch.GRU(3, 4).register_full_backward_hook(lambda module, into, out: None)
+            >>> handle.remove()
+        """
         if is_private(self):
             self.ft_compute_sample_grad = partial(private_gradients, self)  # where opacus looks for them
             hook = partial(private_hook, hook)
