@@ -213,9 +213,8 @@ class GRU(nn.GRU):
         if self._forward_hooks:
             check_private(self, hx=hx, resets=resets, decay=decay)
         fades = resets is not None or decay is not None
-        if computes_weights(self) and not fades:
-            return super().forward(input, hx)
-        if hx is not None and not fades and is_only_row(self, input) and not step_pays(self, input):
+        slow = hx is not None and is_only_row(self, input) and not step_pays(self, input)
+        if not fades and (slow or computes_weights(self)):
             return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
