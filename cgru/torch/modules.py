@@ -212,8 +212,8 @@ class GRU(nn.GRU):
             return call_as_node(self, input, hx, resets=resets, decay=decay)
         if self._forward_hooks:
             check_private(self, hx=hx, resets=resets, decay=decay)
-        fades = resets is not None or decay is not None
         slow = hx is not None and is_only_row(self, input) and not step_pays(self, input)
+        fades = resets is not None or decay is not None
         if not fades and (slow or computes_weights(self)):
             return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
