@@ -152,10 +152,6 @@ class Fit:
         constant = constant_scores(loss, data, judged)
         if constant is None or not is_constant(scored, constant):
             return ""
-        if not of:  # those of an epoch are from before its updates
-            scored = scores(model, data)[:2]
-            if not is_constant(scored, constant):
-                return ""
         if scored[1] is None:
             alone, own = figures([constant[0], scored[0]])
             return f"a constant alone has a {loss} loss of {alone} on the {where} data, the network {own}"
@@ -427,10 +423,14 @@ def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, floa
 def constant_scores(loss: losses.Loss, data: Data, judged: Data) -> tuple[float, float | None] | None:
     """Return loss and accuracy on `judged` of the constant outputs that fit `data` best; None if a y is constant."""
     (y, weights), (due, due_weights) = ([part.rows(each) for each in (part.y, part.weights)] for part in (data, judged))
+    if y.ndim == due.ndim == 1:  # class numbers
+        counts = np.bincount(y, weights).tolist()
+        found = counts if judged is data else np.bincount(due, due_weights, len(counts)).tolist()
+        if max(counts) == sum(counts) or max(found) == sum(found):
+            return None
+        return 0.0, found[counts.index(max(counts))] / sum(found)
     if y.ndim != due.ndim or (y == y[:1]).all() or (due == due[:1]).all():
         return None
-    if y.ndim == 1:  # class numbers
-        return 0.0, float(np.average(due == np.bincount(y, weights).argmax(), weights=due_weights))
     A = np.tile(loss.constant(y, weights), (len(due), 1))
     hits = loss.hits(A, due, due_weights)
     count = len(due) if due_weights is None else due_weights.sum()
