@@ -142,7 +142,7 @@ def draw(net, X, Q, choices, rewards, s, path):
     panels[2].plot(SURE * (Q[:s, 1] - Q[:s, 0]), "-", color="black", label="agent")
     panels[2].plot(np.log(A[:, 1] / A[:, 0]), "--", color="C1", label="two units")
     panels[2].set(ylabel="log odds of arm 1", xlabel="trial")
-    for panel in panels:
+    for panel in (panels[0], panels[2]):
         panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.savefig(path, dpi=120)
 
