@@ -375,7 +375,9 @@ def missing() -> str:
     """Return why nothing can be counted here, or ''."""
     if not shutil.which("valgrind"):
         return "no valgrind"
-    done = subprocess.run([sys.executable, "-c", "import cgru"], env=os.environ | HERE, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import cgru"], cwd=os.path.dirname(__file__), env=os.environ | HERE, capture_output=True
+    )
     return f"cgru does not run at the level {LEVEL}" if done.returncode else ""
 
 
