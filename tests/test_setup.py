@@ -31,7 +31,8 @@ pytestmark = [
 
 
 def ran(arguments, **environment):
-    bare = {name: value for name, value in os.environ.items() if name not in ("CGRU_DEBUG", "CGRU_SANITIZE")}
+    ours = ("CGRU_DEBUG", "CGRU_SANITIZE", "CFLAGS", "CPPFLAGS", "CPATH", "C_INCLUDE_PATH")  # which setup.py reads
+    bare = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         [sys.executable, *arguments], cwd=SETUP.parent, env=bare | environment, capture_output=True, text=True
     )
