@@ -9,8 +9,6 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from cgru.files.abandoned import PREFIX, lock_temporary, remove_abandoned
-
 __all__ = ["atomic_write", "check_writable"]
 
 
@@ -19,29 +17,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` for writing, and rename it to `path` when the block ends without error.
 
     So nobody ever finds a half-written file at `path`. The new file keeps the mode of the one that it replaces, and a
-    link stays a link. Temporary files that killed processes left in the folder are removed.
+    link stays a link. A process that is killed meanwhile leaves the temporary file, `.cgru-....tmp`.
 
     Errors are those of `check_writable`, and OSError for any later failure, always with `path` as its `filename`.
     """
     target, mode = check_writable(path)
-    folder = os.path.dirname(target)
-    remove_abandoned(folder, f".{PREFIX}")
     temporary = ""
     try:
-        with contextlib.ExitStack() as held:
-            claim = None
-            while claim is None:
-                temporary = os.path.join(folder, f".{PREFIX}{os.urandom(8).hex()}.tmp")
-                file = held.enter_context(open(temporary, "xb"))
-                claim = lock_temporary(temporary, file.fileno())
-            held.enter_context(claim)  # locked until the file is renamed
+        temporary = os.path.join(os.path.dirname(target), f".cgru-{os.urandom(8).hex()}.tmp")
+        with open(temporary, "xb") as file:
             if mode is not None:
                 os.chmod(temporary, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            os.replace(temporary, target)
+        os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
