@@ -213,7 +213,6 @@ EVALUATE = {
         MODEL, SCORED,
         _own("report", "print scores by class, confusions and calibration; or errors by fifths of the target", bool),
         _own("html", "write it with pictures as an HTML page (default: no)", metavar=PAGE),
-        _own("importance", "add what is lost if a feature, or a tenth of the steps, is shuffled", bool),
     ],
     **READING,
 }  # fmt: skip

@@ -48,8 +48,6 @@ def _output_names(net: cgru.Network) -> Sequence[str]:
 
 def evaluate(request: Request) -> None:
     """Run `cgru evaluate`: print the scores of a model on data, and write a report."""
-    if request.importance and not (request.report or request.html):
-        raise RequestError("argument --importance: needs --report or --html PAGE.html")
     if request.report:
         require("--report", "scikit-learn")
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
@@ -58,7 +56,7 @@ def evaluate(request: Request) -> None:
         echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
         report = None
         if request.report or write:
-            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             echo(f"\n{report}")

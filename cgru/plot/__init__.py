@@ -4,8 +4,8 @@ Each function returns a matplotlib Figure that pyplot does not manage: `figure.s
 shows it after `%matplotlib inline`. With `axes=` it draws into the caller's axes. All plots can be read in grey.
 """
 
-from cgru.plot.evaluation import calibration, confusion, curve, importance, predicted, roc
+from cgru.plot.evaluation import calibration, confusion, curve, predicted, roc
 from cgru.plot.forecasts import forecast
 from cgru.plot.states import gates, states
 
-__all__ = ["calibration", "confusion", "curve", "forecast", "gates", "importance", "predicted", "roc", "states"]
+__all__ = ["calibration", "confusion", "curve", "forecast", "gates", "predicted", "roc", "states"]

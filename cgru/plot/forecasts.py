@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru.core.checks import positive
-from cgru.plot.panels import check_matplotlib, checked, new_axes
+from cgru.plot.panels import DARK, LIGHT, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["forecast"]
-
-DARK, LIGHT = "#1f4e79", "#d9822b"  # distinct in grey and for the colour-blind
 
 
 def forecast(
@@ -59,7 +57,6 @@ def forecast(
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['known', 'interval', 'forecast', 'actual']
     """
-    check_matplotlib()
     y, values = _row(y, "y"), _row(values, "values")
     n, h = len(y), len(values)
     bounds = values[:, None] if intervals is None else np.asarray(intervals, float)
@@ -73,7 +70,7 @@ def forecast(
     if steps.shape != (n + h,):
         raise ValueError(f"times: expected ({n + h},), of y and the forecast, got {steps.shape}")
     begin = 0 if shown is None else max(0, n - positive(shown, "shown"))
-    axis = new_axes(1, 1, (7, 4.5))[0, 0] if axes is None else checked(axes, 1, 1)[0, 0]
+    (axis,) = panels_of(axes, 1, 1, (7, 4.5))
 
     axis.plot(steps[begin:n], y[begin:], color="0.55", label="known")
     joined = np.vstack([np.full_like(bounds[:1], y[-1]), bounds])  # from the last value on

@@ -22,7 +22,7 @@ from cgru.network import Network, chain
 from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays, rectangles
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
-from cgru.plot.panels import check_matplotlib, checked, new_axes
+from cgru.plot.panels import panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,9 +136,6 @@ def states(
         >>> figure.axes[0].images[0].get_array().shape  # four units, five steps
         (4, 5)
     """
-    check_matplotlib()
-    from matplotlib.ticker import MaxNLocator
-
     names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Sequence) else ()
     if not names or not all(isinstance(name, str) and name in LABELS for name in names):
         raise ValueError(f"what: expected some of {', '.join(LABELS)}, got {what!r}")
@@ -152,8 +149,10 @@ def states(
     arrays = gates(net, X[[sample], :s], layer=layer, **own)
     sides = [side for side in DIRECTIONS if side + names[0] in arrays]
     rows, columns = len(names), len(sides)
-    size = (1 + 6 * columns, 0.6 + 1.7 * rows)
-    panels = new_axes(rows, columns, size, sharex=True, sharey="row") if axes is None else checked(axes, rows, columns)
+    size = (6 + 1 / columns, 1.7 + 0.6 / rows)
+    panels = panels_of(axes, rows * columns, columns, size, sharex=True, sharey="row").reshape(rows, columns)
+    from matplotlib.ticker import MaxNLocator
+
     for name, row in zip(names, panels, strict=True):
         parts = [arrays[side + name][0] for side in sides]
         low, high = _value_limits(name, parts)

@@ -98,8 +98,6 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Samples, rows: P
         if any(each["roc_auc"] is not None for each in report["classes"]):
             yield picture_section(plot.roc(y, A, class_names=names), "ROC curves")
     yield from map(table_section, others)
-    if "importance" in report:
-        yield picture_section(plot.importance(report), "Importance of features and steps")
     if net.history:
         yield picture_section(plot.curve(net), "Learning curve")
     if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
-from cgru.core.checks import flag
 from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.step_arrays import given_step_arrays, rectangles
 from cgru.network.data.training_data import check_data, check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores
-from cgru.reports.comparison import feature_names, outside, seen
-from cgru.reports.importance import permutation_importance
+from cgru.reports.comparison import outside, seen
 from cgru.reports.report_text import as_html, text
 
 __all__ = ["Report", "report"]
@@ -53,12 +51,6 @@ class Report(dict[str, Any]):
       errors, and, `by_target`, errors by fifths of the target
     - where the loss predicts uncertainty, its evaluation: `quantiles` and `between`; `intervals` and `deviation` of a
       gaussian; `deviance` and `dispersion` of rates
-
-    With `importance=True`:
-
-    - `importance`: a dict of the `score` that is lost ("accuracy" or "R2") and its `value`, the numbers of `repeats`
-      and `predictions`, and `features` and `steps`, a dict for each feature and block of steps with its name and
-      scikit-learn's `importances_mean`, `importances_std` and `importances`
 
     Args:
         found: the scores.
@@ -126,10 +118,6 @@ def report(
     y: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
-    importance: bool = False,
-    repeats: int = 5,
-    blocks: int = 10,
-    seed: int = 0,
     resets: ArrayLike | None = None,
     decay: ArrayLike | None = None,
     times: ArrayLike | None = None,
@@ -146,12 +134,6 @@ def report(
         y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
             counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
-        importance: whether to find out what the predictions rest on: how much accuracy, or R2 of a regression, is lost
-            where a feature, or a block of steps, is shuffled among the samples. A sample of another length gives each
-            step at the same share of its own. It costs (features + blocks) * `repeats` predictions of all samples.
-        repeats: how often the samples are shuffled.
-        blocks: the number of blocks that steps are divided into, at most.
-        seed: the seed of the shuffles.
         resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
         decay: (m, s) factors in their place, likewise.
         times: (m, s) the times of the steps, likewise.
@@ -177,14 +159,8 @@ def report(
     X, lengths = check_inputs(net.data_spec, X, lengths)
     beside = rectangles(given_step_arrays(resets, decay, times), X.shape, lengths)
     data = check_data(net.data_spec, X, y, lengths, beside=beside)
-    flag(importance, "importance")
-
-    def outputs(X: np.ndarray) -> np.ndarray:
-        """Return the rows of the outputs for X that are not padding."""
-        net.reset_states()
-        return data.rows(net.predict(X, lengths, **beside))
-
-    A, Y = outputs(X), data.rows(data.y)
+    net.reset_states()
+    A, Y = (data.rows(each) for each in (net.predict(X, lengths, **beside), data.y))  # without padding
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
     loss = losses.named(net.loss)
@@ -206,10 +182,4 @@ def report(
             raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
         numbers = scores.regression(Y, A, loss, names)
-    if importance:
-        options = {"repeats": repeats, "blocks": blocks, "seed": seed}
-        names = feature_names(net, X.shape[-1])
-        lost = permutation_importance(lambda X: scores.score(Y, outputs(X), loss), X, lengths, names, **options)
-        found["importance"] = {"score": "accuracy" if loss.classifies else "R2", **lost}
-        net.reset_states()
     return Report(numbers | found, net, (X, lengths, beside), Y, A)

@@ -12,7 +12,7 @@ from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["as_html", "baseline", "headline", "tables", "text"]
 
-LISTED = 20  # mistakes, or features, that are listed
+LISTED = 20  # mistakes that are listed
 ERRORS = ("rmse", "mae", "bias")
 Numbers = Mapping[str, Any]
 
@@ -46,8 +46,6 @@ def baseline(report: Numbers) -> str:
 def tables(report: Numbers) -> Iterator[Table]:
     """Yield all tables."""
     yield from _regression_tables(report["outputs"]) if report["task"] == "regression" else _class_tables(report)
-    if "importance" in report:
-        yield from _importance_tables(report["importance"])
 
 
 # --- classes ---
@@ -134,21 +132,6 @@ def _uncertainty(each: Numbers) -> Iterator[tuple[str, str, str]]:
     if "dispersion" in each:
         yield "mean deviance", "", _as_score(each["deviance"])
         yield "dispersion, squared errors over rates", "1", _as_score(each["dispersion"])
-
-
-def _importance_tables(found: Numbers) -> Iterator[Table]:
-    """Yield the importance of features, the largest first, and of blocks of steps."""
-    note = f"{_count(found['repeats'], 'shuffle')} of the samples, {found['predictions']} predictions of all."
-    note += " Features, or steps, that say the same share what they are worth."
-    ranked = sorted(found["features"], key=lambda one: -one["importances_mean"])
-    if left := len(ranked[LISTED:]):
-        note += f" {_count(left, 'feature')} more."
-    for what, parts in (("features", ranked[:LISTED]), ("steps", found["steps"])):
-        rows = [(one["name"], *(_as_score(one[f"importances_{of}"]) for of in ("mean", "std"))) for one in parts]
-        if rows:
-            title = f"Importance of {what}: {found['score']} lost when shuffled"
-            yield Table(title, ("", "mean", "deviation"), rows, note)
-            note = ""
 
 
 def _as_score(value: float | None) -> str:

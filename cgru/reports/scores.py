@@ -15,7 +15,7 @@ import numpy as np
 from cgru import losses
 from cgru.plot.evaluation import BINS, confidences, metrics_of
 
-__all__ = ["classification", "regression", "score"]
+__all__ = ["classification", "regression"]
 
 KINDS = ("precision", "recall", "f1")
 FIFTHS = (0.2, 0.4, 0.6, 0.8)
@@ -24,13 +24,6 @@ FIFTHS = (0.2, 0.4, 0.6, 0.8)
 def _finite(value: Any) -> Any:
     """Return a float, or None for NaN and infinity."""
     return float(value) if math.isfinite(value) else None
-
-
-def score(y: np.ndarray, A: np.ndarray, loss: losses.Loss) -> float:
-    """Return what scikit-learn calls the score of outputs A (n, k): the accuracy, or of a regression the mean R2."""
-    if loss.classifies:
-        return float((loss.classes(A) == y).mean())
-    return float(metrics_of("cgru.report").r2_score(y, loss.point(A.astype(np.float64))))
 
 
 # --- classes ---

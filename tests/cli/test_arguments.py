@@ -34,7 +34,7 @@ def test_defaults_of_the_library_are_left_to_it():
     }  # fmt: skip
     assert vars(asked("fit")) == own | READING | dict.fromkeys(LIBRARY)
     assert vars(asked("evaluate", "m")) == READING | {
-        "command": "evaluate", "model": "m", "data": None, "report": False, "html": None, "importance": False,
+        "command": "evaluate", "model": "m", "data": None, "report": False, "html": None,
     }  # fmt: skip
     assert vars(asked("export", "m", "-o", "x.c")) == {
         "command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None,

@@ -35,10 +35,6 @@ def test_a_report(toy, tmp_path):
     assert '<p class="note">' not in page
     assert run(*asked, "--html", "page.html", cwd=tmp_path)[0] == f"{plain}report in page.html\n"
     assert run(*asked, "--report", cwd=tmp_path)[0] == out.removesuffix("report in page.html\n")
-    out, _ = run(*asked, "--report", "--importance", cwd=tmp_path)
-    assert out == f"{plain}\n{cgru.report(net, X[30:], Y[30:], importance=True)}\n"
-    _, err = ended(start(*asked, "--importance", cwd=tmp_path), code=2)
-    assert err == "cgru: error: argument --importance: needs --report or --html PAGE.html\n"
 
 
 @pytest.mark.slow
