@@ -7,7 +7,6 @@ import cgru
 RNG = np.random.default_rng(3)
 M, S, E, V = 23, 7, 3, 5
 X = RNG.standard_normal((M, S, E))
-TOKENS = RNG.integers(0, V, (M, S))
 LENGTHS = RNG.integers(1, S + 1, M)
 CLASSES, STEP_CLASSES = RNG.integers(0, 3, M), RNG.integers(0, 3, (M, S))
 SHARES = RNG.dirichlet(np.ones(3), M)

@@ -1,10 +1,8 @@
 """cgru.Bidirectional: two layers that run opposite ways, against the reference and central differences."""
 
-import copy
-
 import numpy as np
 import pytest
-from helpers import assert_close, check_slopes, random_batch
+from helpers import assert_close, random_batch
 
 import cgru
 from cgru import reference
@@ -85,28 +83,6 @@ def test_against_the_reference(dtype, reset_after, sequences, ragged, merge):
             assert_close(layer.g["d" + start + name[1:]], value, tolerance, start + name)
     assert list(layer.g) == ["d" + name for name in layer.p]
     assert {value.dtype for value in layer.g.values()} == {np.dtype(dtype)}
-
-
-@pytest.mark.parametrize("merge", MERGES)
-@pytest.mark.parametrize("sequences", [False, True], ids=["last", "all"])
-def test_central_differences(sequences, merge):
-    """Along one direction in each array, dropout and zoneout on, their masks drawn from the same seed each time."""
-    layer = random_pair(2, 3, merge, sequences=sequences, dropout=0.3, recurrent_dropout=0.3, zoneout=0.2)
-    X, lengths, _ = random_batch(4, 5, 2, 3, True)
-    X = np.nan_to_num(X)
-    rng = np.random.default_rng(3)
-    h0, dstate = rng.standard_normal((2, 2, 4, 3))
-    dA = rng.standard_normal((4, 5, layer.d["u"]) if sequences else (4, layer.d["u"]))
-
-    def loss():
-        layer.np_rng = np.random.default_rng(8)
-        return (dA * layer.forward(X, lengths, h0)).sum() + (dstate * layer.state).sum()
-
-    loss()
-    dX = layer.backward(dA, dstate)
-    layer.compute_gradients()
-    pairs = [(X, dX.copy()), (h0, layer.dh0)] + [(layer.p[name], layer.g["d" + name].copy()) for name in layer.p]
-    check_slopes(loss, pairs, rng)
 
 
 def test_the_twin():
@@ -228,18 +204,6 @@ def test_one_that_fails_halfway_has_not_gone_on():
     assert set(layer.g) == {f"d{name}" for name in layer.p}
 
 
-def test_what_a_caller_keeps_is_never_written():
-    layer = random_pair(2, 4, "sum", sequences=True)
-    kept = []
-    for seed in range(3):
-        X = random_batch(3, 5, 2, 4, False, seed=seed)[0]
-        kept += [layer.forward(X), layer.backward(np.full((3, 5, 4), seed + 1.0)), layer.state]
-        kept += [copy.deepcopy(array) for array in kept[-3:]]
-    for i in range(0, len(kept), 6):
-        for array, due in zip(kept[i : i + 3], kept[i + 3 : i + 6], strict=True):
-            np.testing.assert_array_equal(array, due)
-
-
 # --- in a network ---
 
 
@@ -260,16 +224,3 @@ def test_what_others_ask_of_it():
     assert {name: value.shape for name, value in twin.p.items()} == {
         name: value.shape for name, value in layer.forward_layer.p.items()
     }
-
-
-@pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
-@pytest.mark.parametrize("sequences", [False, True])
-def test_prediction_from_states_and_to_states(merge, sequences):
-    layer = cgru.Bidirectional(cgru.GRU(4, rng=0, sequences=sequences), merge)
-    rng = np.random.default_rng(3)
-    X, h0, lengths = rng.standard_normal((3, 5, 2)), rng.standard_normal((2, 3, 4)), np.array([5, 2, 4])
-    ran = layer.run(X, lengths, h0)
-    A, states = layer.predict_on(X, lengths, tuple(h0))
-    np.testing.assert_array_equal(A, ran.A)
-    np.testing.assert_array_equal(np.stack(states), ran.state)
-    np.testing.assert_array_equal(layer.predict(X, lengths, h0), ran.A)

@@ -14,7 +14,7 @@ import cgru
 from cgru import datasets
 
 THREADS = 4
-M, S, E, U, K = 6, 7, 3, 5, 2
+S, E, U, K = 7, 3, 5, 2
 X = np.random.default_rng(1).standard_normal((16, S, E))
 LENGTHS, LABELS = np.arange(16) % S + 1, np.arange(16) % K
 TOKENS = np.arange(16 * S).reshape(16, S) % 9

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer, refuses
+from helpers import TOLERANCE, assert_close, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -96,18 +96,6 @@ def test_every_combination(dtype, reset_after, reverse, sequences, ragged, dropp
     assert_as_reference(layer, X, lengths, None, None, tolerance)
     assert_close(layer.forward(X, lengths, h0), due, tolerance)
     assert not {"input_mask", "recurrent_masks"} & (set(layer.fc) | set(layer.fs))
-
-
-@pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
-@pytest.mark.parametrize("u", ODD)
-@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"reset_after": True}, {"reset_after": True, **RATES}])
-@pytest.mark.pairwise
-def test_odd_sizes(options, u, ended):
-    for m, s, e, ragged in ((1, 5, 1, False), (7, 3, 17, True), (33, 4, 7, True), (17, 1, 33, False)):
-        layer = random_layer(e, u, sequences=bool(m % 3), **options)
-        X, lengths, h0 = random_batch(m, s, e, u, ragged)
-        dstate = np.random.default_rng(3).standard_normal((m, u)) if ended else None
-        assert_as_reference(layer, X, lengths, h0, dstate, 1e-12)
 
 
 @pytest.mark.parametrize(

@@ -134,45 +134,6 @@ def test_memory_that_is_handed_in():
         layer.resume(X, memory)
 
 
-@pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
-@pytest.mark.parametrize("sequences", [False, True])
-def test_both_directions(merge, sequences):
-    layer = cgru.Bidirectional(learner(3, 4, sequences=sequences), merge)
-    for half in layer.halves:
-        half.p["h0"][...] = RNG.standard_normal((1, 4))
-    assert layer.learn_h0
-    X, lengths, _ = random_batch(5, 6, 3, 4, True)
-    assert (layer.p["forward.h0"] != layer.p["backward.h0"]).all()
-    starts = [np.repeat(half.p["h0"], 5, axis=0) for half in layer.halves]
-    A = layer.forward(X, lengths)
-    np.testing.assert_array_equal(A, layer.predict(X, lengths, np.stack(starts)))
-    layer.backward(np.ones_like(A))
-    layer.compute_gradients()
-    for prefix, half, dh0 in zip(("forward.", "backward."), layer.halves, layer.dh0, strict=True):
-        assert_close(layer.g[f"d{prefix}h0"][0], dh0.sum(axis=0), 1e-12)
-        assert half.g["dh0"] is layer.g[f"d{prefix}h0"]
-
-
-def test_only_the_start_can_help():
-    """Inputs of zero, equal samples: before anything was learned all weights but h0 have nothing to work on."""
-    X, y = np.zeros((8, 3, 2)), np.full((8, 2), 0.7)
-    losses = {}
-    for learn_h0 in (False, True):
-        layer = cgru.GRU(2, learn_h0=learn_h0, rng=1)
-        net = cgru.Network([layer, cgru.Dense(2, "identity", rng=2)], "mse", cgru.Adam(0.05), seed=0)
-        net.make(X)
-        net.layers[1].p["W"][...] = np.eye(2)
-        net.layers[1].trainable = False
-        for name, value in layer.p.items():
-            if name != "h0":  # h is z h with z near one: nothing comes in
-                value[...] = 20 if name == "bz" else 0
-        losses[learn_h0] = net.fit(X, y, epochs=200, batch_size=8).loss[-1]
-        if learn_h0:
-            np.testing.assert_allclose(layer.p["h0"], 0.7, atol=1e-3)
-    assert losses[True] < 1e-6
-    assert losses[False] > 0.1
-
-
 def network(dtype=np.float64, **options):
     """A stack with random parameters that begins at random states."""
     layers = [cgru.GRU(u, sequences=True, learn_h0=True, dtype=dtype, **options) for u in (7, 5)]

@@ -11,7 +11,7 @@ from helpers import TOLERANCE, assert_close, double, random_batch, random_layer
 
 import cgru
 from cgru import reference
-from cgru.passes import GRUPass, Pass
+from cgru.passes import GRUPass
 
 VARIANTS = [{}, {"reset_after": True}, {"layer_norm": True}]
 OPTIONS = [
@@ -39,42 +39,6 @@ def assert_same(got, due):
     assert got.keys() == due.keys()
     for name, value in due.items():
         np.testing.assert_array_equal(got[name], value, name)
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("ragged", [False, True])
-def test_a_pass_is_the_reference(variant, options, ragged):
-    layer = random_layer(3, 9, sequences=True, **variant, **options)
-    X, lengths, h0 = random_batch(5, 7, 3, 9, ragged)
-    ran = layer.run(X, lengths, h0)
-    assert isinstance(ran, GRUPass)
-    assert isinstance(ran, Pass)
-    got = gone_back(ran)
-    same = {**layer.variant.options, "reverse": layer.reverse, **ran.masks}
-    clean, rng = np.nan_to_num(X), np.random.default_rng(5)
-    fc = reference.forward(layer.p, clean, h0, lengths, **same)
-    dA, dstate = rng.standard_normal(ran.A.shape), rng.standard_normal(ran.state.shape)
-    bc = reference.backward(layer.p, fc, dA, lengths, dstate=dstate, **same)
-    g = reference.gradients(layer.p, fc, bc, lengths, **same)
-    for name, due in fc.items():
-        if name != "X":
-            assert_close(ran.fc[name], due, 1e-12, name)
-    for name, due in bc.items():
-        assert_close(ran.bc[name], due, 1e-11, name)
-    for name, due in g.items():
-        assert_close(got[name], due, 1e-11, name)
-    for name, due in reference.gradients(layer.p, fc, bc, lengths, each=True, **same).items():
-        assert_close(ran.gradients(each=True)[name], due, 1e-11, name)
-    assert list(ran.gradients()) == ["d" + name for name in layer.p]
-    first, last = reference.ends(5, 7, lengths, layer.reverse)
-    assert_close(ran.state, fc["h"][np.arange(5), last], 1e-12)
-    assert_close(ran.dh0, bc["dh"][np.arange(5), first], 1e-11)
-    assert ran.fc["X"] is X
-    assert not layer.fc
-    assert not layer.bc
-    assert not layer.g
-    assert layer.last is None
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

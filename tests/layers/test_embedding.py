@@ -1,8 +1,5 @@
 """Embedding: what it looks up, its gradient, and what it refuses."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 
@@ -53,20 +50,6 @@ def test_drawn_as_pytorch_draws():
     other = made(initialization=lambda shape, rng: rng.uniform(-0.05, 0.05, shape))
     assert np.abs(other.p["E"]).max() <= 0.05
     assert repr(other) == "Embedding(tokens=7, units=3, dtype=float64)"
-
-
-def test_updates_in_place_and_is_copied_whole():
-    layer = made()
-    layer.forward(TOKENS)
-    layer.backward(np.ones((M, S, U)))
-    layer.compute_gradients()
-    layer.lrate, layer.e = [0.5], 0
-    held, before = layer.p["E"], layer.p["E"].copy()
-    layer.update_parameters()
-    assert layer.p["E"] is held
-    np.testing.assert_array_equal(held, before - 0.5 * layer.g["dE"])
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        np.testing.assert_array_equal(twin.forward(TOKENS), layer.predict(TOKENS))
 
 
 # --- gradients of each sample ---

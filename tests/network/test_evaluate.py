@@ -122,13 +122,6 @@ def test_batches_of_few_long_samples(steps):
     np.testing.assert_allclose(got, -np.log(net.predict(x[:, :1]))[range(m), y], rtol=1e-12)
 
 
-def test_stateful_layers_begin_anew():
-    net = cgru.Network([cgru.GRU(3, stateful=True), cgru.Dense(3, "softmax")], seed=0)
-    first, second = (net.evaluate(X, LABELS, each=True)["losses"] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert net.layers[0].state is None
-
-
 def test_each_that_is_no_flag():
     net = made()
     with pytest.raises(TypeError, match=r"^each: expected True or False, got int"):

@@ -99,14 +99,6 @@ def of_variant(variant, units, **options):
     return cgru.GRU(units, **options, **({} if variant == "reset_before" else {variant: True}))
 
 
-def test_the_other_byte_order(model):
-    net, path = model
-    with np.load(path) as npz:
-        swapped = {name: npz[name].astype(npz[name].dtype.newbyteorder("S")) for name in npz.files}
-    np.savez(path, **swapped)
-    np.testing.assert_array_equal(cgru.load(path).predict(X), net.predict(X))
-
-
 def test_what_tools_keep_in_a_model_file(tmp_path):
     path, extra = tmp_path / "net.npz", {"columns": {"id": ["a"]}, "n": 1.5}
     net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)

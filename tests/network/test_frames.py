@@ -62,23 +62,6 @@ def test_zeros_come_in_after_the_standardisation():
     np.testing.assert_allclose(net.predict(5 + X)[0, -1], last @ net.head.p["W"] + net.head.p["b"][0], rtol=1e-12)
 
 
-def test_with_a_dense_above_it_is_a_convolution():
-    net = cgru.Network([cgru.Frames(3, 1, (1, 1)), cgru.Dense(1, "identity"), cgru.Pool("last"), cgru.Dense(1)], seed=0)
-    net.make(X)
-    kernel = net.layers[1].p["W"].reshape(3, E)
-    due = sum(np.correlate(np.pad(X[0, :, c], 1), kernel[:, c], "valid") for c in range(E))
-    A = net.layers[1].predict(net.layers[0].predict(X))
-    np.testing.assert_allclose(A[0, :, 0], due, rtol=1e-12)
-
-
-def test_tokens_are_framed_as_their_vectors(engine):
-    tokens, y = RNG.integers(0, 5, (M, S)), RNG.integers(0, K, (M, 6))
-    net = cgru.Network([cgru.Embedding(5, 3), cgru.Frames(3), cgru.Dense(K, "softmax")], seed=0)
-    loss = net.fit(tokens, y, lengths=LENGTHS, epochs=3, batch_size=4).loss
-    np.testing.assert_allclose(loss, [1.117183, 1.094793, 1.081446], atol=0.5)
-    assert net.predict(tokens, LENGTHS).shape == (M, 6, K)
-
-
 def test_outputs_are_scored_at_their_own_steps():
     net = made(4, 3)
     n = net.output_lengths(np.array([S]))[0]
@@ -141,13 +124,6 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, frames, truncate, per_s
         np.testing.assert_allclose(array, theirs[key], rtol=tolerance, atol=tolerance, err_msg=key)
 
 
-def test_one_sample_and_many_small_batches(engine):
-    for m, size in ((1, 1), (7, 2)):
-        net = made(5, 2)
-        history = net.fit(X[:m], RNG.integers(0, K, (m, 7)), epochs=2, batch_size=size)
-        assert np.isfinite(history.loss).all()
-
-
 def test_names_of_classes_at_frames(engine):
     net = made(4, class_names=["c", "a", "b"])
     y = np.array(["a", "b", "c"])[RNG.integers(0, K, (M, 5))]
@@ -180,23 +156,6 @@ def test_a_stateful_fit_begins_frames_anew_with_each_batch(engine):
     both = np.concatenate([frames.predict(X[:4, :9]), frames.predict(X[:4, 9:])], axis=1)
     due = net.head.predict(net.layers[1].predict(both))
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), due, rtol=1e-12)
-
-
-def test_a_fit_goes_on_from_its_checkpoint(tmp_path, engine):
-    y, options = RNG.integers(0, K, (M, 5)), {"lengths": LENGTHS, "batch_size": 4, "validation": 0.3}
-    whole, stopped, path = made(4), made(4), tmp_path / "fit.npz"
-    history = whole.fit(X, y, epochs=4, **options)
-
-    def stop(epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit(X, y, epochs=4, checkpoint=path, checkpoint_seconds=0, callback=stop, **options)
-    went_on = made(4)
-    resumed = went_on.fit(X, y, epochs=4, checkpoint=path, resume=True, **options)
-    assert resumed.loss == history.loss
-    assert same(weights(went_on), weights(whole))
 
 
 def test_batches_and_files_train_as_arrays_do(tmp_path, engine):

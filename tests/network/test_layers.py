@@ -1,7 +1,6 @@
 """Networks of any layers: exact gradients, outputs at each step, tokens, dropout, truncated backpropagation, files."""
 
 import copy
-import re
 
 import numpy as np
 import pytest
@@ -20,8 +19,7 @@ LENGTHS = RNG.integers(1, S + 1, M)
 LENGTHS[0] = S
 REAL = reference.mask(LENGTHS, S)[:, :, 0]
 LABELS, STEP_LABELS = RNG.integers(0, K, M), RNG.integers(0, K, (M, S))
-SHARES, STEP_SHARES = RNG.random((M, K)), RNG.random((M, S, K))
-REALS = RNG.standard_normal((M, S, K))
+STEP_SHARES = RNG.random((M, S, K))
 
 
 def states(units, **options):
@@ -86,31 +84,17 @@ class TwinsPass(Pass):
 
 
 STACKS = {
-    "depth": lambda: ([states(4), states(3), states(4), cgru.GRU(3), softmax()], X, LABELS),
     "mean": lambda: (
         [cgru.Embedding(V, 3), states(4), masked(M, S, 4), states(3), cgru.Pool("mean"), softmax()],
         TOKENS,
         LABELS,
     ),
-    "max": lambda: ([cgru.Embedding(V, 3), masked(M, S, 3), states(4), cgru.Pool("max"), softmax()], TOKENS, LABELS),
-    "side by side": lambda: ([states(4), cgru.Pool("max+last+mean"), cgru.Dense(5, cgru.tanh), softmax()], X, LABELS),
-    "last": lambda: ([states(4), cgru.Pool("last"), cgru.Dense(3, cgru.tanh), masked(M, 3), softmax()], X, LABELS),
-    "bag of words": lambda: ([cgru.Embedding(V, 5), cgru.Pool(), cgru.Dense(K)], TOKENS, SHARES),
-    "pooled inputs": lambda: ([masked(M, S, E), cgru.Dense(4, cgru.elu), cgru.Pool("max"), softmax()], X, LABELS),
     "classes at steps": lambda: (
         [states(4), masked(M, S, 4), states(3), softmax(se_hPars={"softmax_temperature": 1.4})],
         X,
         STEP_LABELS,
     ),
-    "probabilities at steps": lambda: (
-        [cgru.Dense(5, cgru.tanh), states(4), softmax()],
-        X,
-        STEP_SHARES / STEP_SHARES.sum(axis=2, keepdims=True),
-    ),
     "labels at steps": lambda: ([cgru.Embedding(V, 3), states(4), cgru.Dense(K)], TOKENS, STEP_SHARES),
-    "binary at steps": lambda: ([states(4), cgru.Dense(1)], X, STEP_LABELS > 1),
-    "reals at steps": lambda: ([states(4), cgru.Dense(3, cgru.elu), cgru.Dense(K, cgru.tanh)], X, REALS),
-    "one real at steps": lambda: ([states(4), cgru.Dense(1, cgru.identity)], X, REALS[:, :, 0]),
     "a layer of one's own": lambda: ([states(4), Twins(2), cgru.GRU(3), softmax()], X, LABELS),
 }
 
@@ -171,29 +155,6 @@ def test_nothing_of_the_padding_counts(stack):
 # --- outputs at each step ---
 
 
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_losses_are_means_over_the_real_steps(lengths):
-    real = np.ones((M, S), bool) if lengths is None else REAL
-    net = cgru.Network([states(4), softmax()], seed=1)
-    A = net.predict(X, lengths)
-    assert A.shape == (M, S, K)
-    got = net.evaluate(X, STEP_LABELS, lengths)
-    picked = np.take_along_axis(A, STEP_LABELS[:, :, None], axis=2)[:, :, 0][real]
-    assert got["loss"] == pytest.approx(-np.log(picked).mean(), rel=1e-12)
-    assert got["accuracy"] == pytest.approx((A.argmax(axis=2) == STEP_LABELS)[real].mean(), rel=1e-12)
-    assert net.evaluate(X, np.eye(K)[STEP_LABELS], lengths) == pytest.approx(got)
-
-    several = cgru.Network([states(4), cgru.Dense(K)], seed=1)
-    A, Y = several.predict(X, lengths)[real], STEP_SHARES[real]
-    got = several.evaluate(X, STEP_SHARES, lengths)
-    assert got["loss"] == pytest.approx(-(Y * np.log(A) + (1 - Y) * np.log(1 - A)).mean(), rel=1e-12)
-    assert got["accuracy"] == pytest.approx(((A > 0.5) == (Y > 0.5)).mean(), rel=1e-12)
-
-    regression = cgru.Network([states(4), cgru.Dense(K, cgru.identity)], seed=1)
-    error = np.square(regression.predict(X, lengths) - REALS)[real].mean()
-    assert regression.evaluate(X, REALS, lengths) == pytest.approx({"loss": error}, rel=1e-12)
-
-
 def test_an_epoch_weighs_its_batches_by_their_real_steps():
     net = cgru.Network([states(4), softmax()], optimizer=cgru.SGD(1e-300), seed=1)
     history = net.fit(X, STEP_LABELS, lengths=LENGTHS, epochs=1, batch_size=4)
@@ -222,29 +183,6 @@ def test_classes_at_steps():
     broken[3, 0, 0] = np.nan
     with pytest.raises(ValueError, match="sample 3"):
         net.predict_classes(broken, LENGTHS)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_learns_to_repeat_the_token_before(dtype):
-    tokens = RNG.integers(0, V, (64, 12))
-    lengths = RNG.integers(2, 13, 64)
-    y = np.concatenate([np.zeros((64, 1), int), tokens[:, :-1]], axis=1)
-    layers = [cgru.Embedding(V, 8, dtype=dtype), states(24, dtype=dtype), cgru.Dropout(0.1), softmax(V, dtype=dtype)]
-    net = cgru.Network(layers, optimizer=cgru.Adam(0.02), seed=0, class_names=list("uvwxyz"))
-    history = net.fit(tokens, y, lengths=lengths, epochs=40, batch_size=16, validation=0.25, patience=15)
-    assert net.evaluate(tokens, y, lengths)["accuracy"] > 0.97
-    assert min(history.validation_loss) < 0.3
-    assert max(history.accuracy) <= 1
-    assert net.predict(tokens).dtype == dtype
-    assert all(array.dtype == dtype for array in weights(net).values())
-
-
-def test_a_pool_of_the_last_is_a_gru_without_sequences():
-    plain = cgru.Network([cgru.GRU(4, rng=1), softmax(rng=2)])
-    pooled = cgru.Network([states(4, rng=1), cgru.Pool("last"), softmax(rng=2)])
-    np.testing.assert_array_equal(pooled.predict(X, LENGTHS), plain.predict(X, LENGTHS))
-    histories = [net.fit(X, LABELS, lengths=LENGTHS, epochs=3, shuffle=False).loss for net in (plain, pooled)]
-    np.testing.assert_allclose(*histories, rtol=1e-12)
 
 
 # --- dropout ---
@@ -288,97 +226,6 @@ def test_frozen_layers_stay_and_what_is_below_them_needs_no_gradient(monkeypatch
 # --- truncated backpropagation ---
 
 
-def moved_by(net, *data, **options):
-    """The gradients of the fit's only update, by plain descent at rate 1."""
-    before = weights(net)
-    net.fit(*data, epochs=1, batch_size=M, shuffle=False, **options)
-    after = weights(net)
-    return {key: before[key] - after[key] for key in before}
-
-
-def deep(head, seed=2):
-    net = cgru.Network([states(4), cgru.Dropout(0), *head], optimizer=cgru.SGD(1.0), seed=seed)
-    net.predict(X[:1])
-    return net
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-@pytest.mark.parametrize(("head", "y"), [((states(3), softmax()), STEP_LABELS), ((cgru.GRU(3), softmax()), LABELS)])
-@pytest.mark.parametrize("truncate", [S, S + 5, 10**30])
-def test_truncating_nothing_changes_nothing(head, y, lengths, truncate):
-    whole, cut = (deep(copy.deepcopy(head)) for _ in range(2))
-    whole, cut = moved_by(whole, X, y, lengths=lengths), moved_by(cut, X, y, lengths=lengths, truncate=truncate)
-    for key, gradient in whole.items():
-        np.testing.assert_allclose(cut[key], gradient, rtol=1e-12, atol=1e-14)
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-@pytest.mark.parametrize("top", ["gru", "pool"])
-def test_with_one_output_the_last_steps_of_each_sample_have_gradients(lengths, top):
-    k = 3
-    net = deep((cgru.GRU(3), softmax()) if top == "gru" else (states(3), cgru.Pool("last"), softmax()))
-    low, _, high, *_, head = copy.deepcopy(net.layers)
-    high.sequences = False
-    got = moved_by(net, X, LABELS, lengths=lengths, truncate=k)
-    due = {}
-    for i in range(M):  # one sample after the other: the states before its last k steps, then these by themselves
-        n = S if lengths is None else lengths[i]
-        before, x = X[i : i + 1, : n - k] if n > k else None, X[i : i + 1, max(n - k, 0) : n]
-        if before is None:
-            h0 = [np.zeros((1, 4)), np.zeros((1, 3))]
-        else:
-            A = low.predict(before)
-            h0 = [A[:, -1], high.predict(A)]
-        top = head.run(high.forward(low.forward(x, h0=h0[0]), h0=h0[1]))
-        dZ = (top.A - np.eye(K)[LABELS[i]]) / M
-        low.backward(high.backward(top.backward_linear(dZ)))
-        low.compute_gradients()
-        high.compute_gradients()
-        for index, g in ((0, low.g), (2, high.g), (len(net.layers) - 1, top.gradients())):
-            for name, gradient in g.items():
-                key = f"{index}.{name[1:]}"
-                due[key] = due.get(key, 0) + gradient
-    assert got.keys() == due.keys()
-    for key, gradient in due.items():
-        np.testing.assert_allclose(got[key], gradient.reshape(got[key].shape), rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_with_outputs_at_steps_each_piece_has_an_update(lengths):
-    k = 3
-    net = cgru.Network([states(4), states(3), softmax()], optimizer=cgru.SGD(0.3), seed=2)
-    net.predict(X[:1])
-    low, high, head = copy.deepcopy(net.layers)
-    history = net.fit(X, STEP_LABELS, lengths=lengths, epochs=1, batch_size=M, shuffle=False, truncate=k)
-
-    n = np.full(M, S) if lengths is None else lengths
-    h = [np.zeros((M, 4)), np.zeros((M, 3))]
-    total, steps = 0.0, 0
-    for start in range(0, S, k):
-        rows = np.flatnonzero(n > start)
-        lasting = np.minimum(n[rows] - start, k)
-        real = reference.mask(lasting, lasting.max())
-        at = slice(start, start + lasting.max())
-        A = low.forward(X[rows, at], lasting, h[0][rows])
-        h[0][rows] = low.fc["h"][:, -1]
-        A = high.forward(A, lasting, h[1][rows])
-        h[1][rows] = high.fc["h"][:, -1]
-        A = head.forward(A, lasting)
-        Y = np.eye(K)[STEP_LABELS[rows, at]]
-        total -= (np.log(np.where(real, A, 1)) * Y).sum()
-        steps += real.sum()
-        head.backward(np.where(real, -Y / np.where(real, A, 1), 0) / real.sum())
-        low.backward(high.backward(head.bc["dX"]))
-        for layer in (low, high, head):
-            layer.compute_gradients()
-            layer.lrate, layer.e = [0.3], 0
-            layer.update_parameters()
-    assert history.loss[0] == pytest.approx(total / steps, rel=1e-10)
-    for ours, theirs in zip(net.layers, (low, high, head), strict=True):
-        for name, array in ours.p.items():
-            np.testing.assert_allclose(array, theirs.p[name], rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize(("head", "y"), [((states(3), softmax()), STEP_LABELS), ((cgru.GRU(3), softmax()), LABELS)])
 def test_no_layer_ever_sees_more_steps_than_asked_for(monkeypatch, head, y):
     net = cgru.Network([cgru.Embedding(V, 3), states(4), *copy.deepcopy(head)], seed=0)
@@ -388,14 +235,6 @@ def test_no_layer_ever_sees_more_steps_than_asked_for(monkeypatch, head, y):
     assert max(A.shape[1] for A in seen) == 2
     # Each real step once an epoch, and no other.
     assert sum(A[:, :, 0].astype(bool).sum() for A in seen) == 2 * LENGTHS.sum()
-
-
-def test_a_truncated_fit_learns_what_lies_within_reach_of_its_states():
-    tokens = RNG.integers(0, 2, (32, 60))
-    y = np.cumsum(tokens, axis=1) % 2  # parity: each piece shows how to go on from the state before
-    net = cgru.Network([cgru.Embedding(2, 4), states(16), cgru.Dense(1)], optimizer=cgru.Adam(0.02), seed=0)
-    net.fit(tokens, y, epochs=80, batch_size=32, truncate=6)
-    assert net.evaluate(tokens, y)["accuracy"] > 0.95
 
 
 def test_long_samples_are_scored_a_few_at_a_time(monkeypatch):
@@ -433,33 +272,7 @@ def test_layers_of_ones_own_are_not_saved(tmp_path):
 # --- what is refused ---
 
 
-@pytest.mark.parametrize(
-    ("layers", "words"),
-    [
-        (
-            [states(4), cgru.GRU(3), states(3), softmax()],
-            "layer 2, GRU: expected all steps (m, s, e), got (m, 3); sequ",
-        ),
-        ([cgru.GRU(3), cgru.Pool(), softmax()], "layer 1, Pool: expected all steps (m, s, n), got (m, 3); sequences=T"),
-        ([states(3), cgru.Pool(), cgru.GRU(3), softmax()], "layer 2, GRU: expected all steps (m, s, e), got (m, 3)"),
-        ([states(3), cgru.Embedding(V, 3), softmax()], "expected integer tokens (m, s), which come in at layer 0, for"),
-        ([cgru.Dropout(), cgru.Pool()], "expected at least one layer with units, got ['Dropout', 'Pool']"),
-        ([states(3), np.tanh, softmax()], "expected a Layer in each place, got ufunc as layer 1"),
-    ],
-)
-def test_chains_that_do_not_fit(layers, words):
-    with pytest.raises(ValueError, match="^layers: .*" + re.escape(words)):
-        cgru.Network(layers)
-
-
 def test_a_layer_of_ones_own_is_not_truncated():
     net = cgru.Network(STACKS["a layer of one's own"]()[0])
     with pytest.raises(ValueError, match=r"^truncate: expected .*Twins .* as layer 1"):
-        net.fit(X, LABELS, truncate=2)
-
-
-@pytest.mark.parametrize("how", ["mean", "max"])
-def test_a_pool_of_whole_sequences_is_not_truncated(how):
-    net = cgru.Network([states(4), cgru.Pool(how), softmax()])
-    with pytest.raises(ValueError, match=rf"^truncate: expected .* piece, got Pool\('{how}'\) as layer 1"):
         net.fit(X, LABELS, truncate=2)

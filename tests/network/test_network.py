@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded, same, weights
+from network_cases import LABELS, LENGTHS, M, S, X, made, padded, same, weights
 
 import cgru
 
@@ -75,22 +75,6 @@ def test_classes_and_names():
     np.testing.assert_array_equal(several.predict_classes(X), several.predict(X) > 0.5)
     with pytest.raises(ValueError, match="cross-entropy"):
         made(cgru.Dense(2, cgru.identity)).predict_classes(X)
-
-
-def test_evaluate():
-    net = made()
-    A = net.predict(X, LENGTHS)
-    got = net.evaluate(padded(X, LENGTHS, np.inf), LABELS, LENGTHS)
-    assert got["loss"] == pytest.approx(-np.log(A[range(M), LABELS]).mean(), rel=1e-12)
-    assert got["accuracy"] == (A.argmax(axis=1) == LABELS).mean()
-    assert net.evaluate(X, np.eye(3)[LABELS], LENGTHS) == pytest.approx(got)
-    regression = made(cgru.Dense(2, cgru.identity))
-    assert regression.evaluate(X, REALS) == pytest.approx({"loss": ((regression.predict(X) - REALS) ** 2).mean()})
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_outputs_have_the_dtype_of_the_head(dtype):
-    assert made(dtype=dtype).predict(X).dtype == dtype
 
 
 def test_all_layers_have_one_dtype():

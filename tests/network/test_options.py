@@ -13,7 +13,6 @@ from cgru.estimators import recipe
 from cgru.network.options import OPTIONS, Settings, Trait
 
 SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight", "resets", "decay", "times"]
-ESTIMATORS = {"validation": "validation_fraction", "patience": "n_iter_no_change"}  # scikit-learn's names
 
 
 def test_fit_has_all_options_with_their_defaults():

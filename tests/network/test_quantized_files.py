@@ -79,16 +79,6 @@ def test_a_quantised_network_of_tokens(tmp_path, kind):
     refused(tmp_path / "model.npz", r"0.E: expected (int8|uint16) \(11, 4\), got float64")
 
 
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_a_quantised_network_in_the_other_byte_order(tmp_path, kind):
-    net = quantised(kind)
-    net.save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as npz:
-        swapped = {name: npz[name].astype(npz[name].dtype.newbyteorder("S")) for name in npz.files}
-    np.savez(tmp_path / "model.npz", **swapped)
-    np.testing.assert_array_equal(cgru.load(tmp_path / "model.npz").predict(X), net.predict(X))
-
-
 def test_a_quantised_network_without_parameters_or_with_others(tmp_path):
     from cgru.quantized.layers import QuantizedGRU
 

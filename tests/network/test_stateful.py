@@ -18,18 +18,6 @@ def network(**options):
     return cgru.Network(layers, optimizer=cgru.SGD(0.05), seed=3)
 
 
-def test_batches_that_continue_each_other_are_pieces_of_one_sequence():
-    X, y = RNG.standard_normal((3, 12, 4)), RNG.standard_normal((3, 12, 2))
-    pieces = [np.concatenate([A[:, start : start + 4] for start in (0, 4, 8)]) for A in (X, y)]
-    due, net = network(), network(stateful=True)
-    history = due.fit(X, y, epochs=3, batch_size=3, truncate=4, shuffle=False)
-    got = net.fit(*pieces, epochs=3, batch_size=3, shuffle=False)
-    np.testing.assert_allclose([e.loss for e in got], [e.loss for e in history], rtol=1e-12)
-    for ours, theirs in zip(net.layers, due.layers, strict=True):
-        for name in theirs.p:
-            np.testing.assert_allclose(ours.p[name], theirs.p[name], rtol=1e-10, atol=1e-13)
-
-
 def test_validation_and_evaluation_start_from_nothing():
     X, y = RNG.standard_normal((4, 5, 4)), RNG.standard_normal((4, 5, 2))
     net, plain = network(stateful=True), network()

@@ -320,16 +320,6 @@ def test_a_loss_that_is_lost_says_in_which_batch():
         net.fit(Again(given))
 
 
-def test_a_callback_sees_what_it_saw_of_arrays():
-    seen = []
-    net = network()
-    net.fit(Again(cut(X, CLASSES)), epochs=3, validation=cut(X, CLASSES), callback=lambda e: seen.append(weights(net)))
-    other = []
-    due = network()
-    due.fit(X, CLASSES, epochs=3, shuffle=False, callback=lambda e: other.append(weights(due)))
-    assert all(map(same, seen, other))
-
-
 @pytest.mark.parametrize("shape", ["list", "iterable", "array", "samples", "ragged", "mapping", "text", "none"])
 def test_what_hands_out_batches(shape):
     tokens = np.zeros((4, 3), int)

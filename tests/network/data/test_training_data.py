@@ -148,25 +148,6 @@ def test_a_weight_is_so_many_samples(engine):
     )
 
 
-def test_gradients_by_weight_match_central_differences(engine):
-    """One step of plain descent at rate 1 moves each parameter by its gradient."""
-    y, own = np.arange(24 * 6).reshape(24, 6) % 3, RNG.random((24, 6)) * (RNG.random((24, 6)) < 0.7)
-    net, lengths = tagger(optimizer=cgru.SGD(1.0)), network_cases.LENGTHS
-    net.predict(SAMPLES)
-    start = weights(net)
-    net.fit(SAMPLES, y, lengths=lengths, epochs=1, batch_size=24, sample_weight=own)
-    moved = weights(net)
-    for key, array in net.parameters().items():
-        array[...] = start[key]
-    for key, array in net.parameters().items():
-        index, sides = tuple(RNG.integers(array.shape)), []
-        for sign in (1, -1):
-            array[index] = start[key][index] + sign * 1e-6
-            sides.append(net.evaluate(SAMPLES, y, lengths, sample_weight=own)["loss"])
-        array[index] = start[key][index]
-        assert start[key][index] - moved[key][index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=1e-9)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1.0, 0.1, 1e308, 5e-324])
 def test_equal_weights_are_none(engine, size, dtype):

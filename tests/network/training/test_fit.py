@@ -113,28 +113,6 @@ def test_a_loss_of_the_users_trains_as_ours(truncate):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-def test_gradients_of_the_whole_chain_match_central_differences():
-    """One step of plain descent at rate 1 moves each parameter by its gradient."""
-    net = made(cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.4}), stack=2, optimizer=cgru.SGD(1.0))
-    net.predict(X)
-    start = weights(net)
-    net.fit(X, LABELS, lengths=LENGTHS, epochs=1, batch_size=M)
-    moved = weights(net)
-    for i, layer in enumerate(net.layers):
-        for name, array in layer.p.items():
-            array[...] = start[f"{i}.{name}"]
-    for i, layer in enumerate(net.layers):
-        for name, array in layer.p.items():
-            index = tuple(RNG.integers(array.shape))
-            kept, sides = array[index], []
-            for sign in (1, -1):
-                array[index] = kept + sign * 1e-6
-                sides.append(net.evaluate(X, LABELS, LENGTHS)["loss"])
-            array[index] = kept
-            gradient = start[f"{i}.{name}"][index] - moved[f"{i}.{name}"][index]
-            assert gradient == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=1e-9), f"{i}.{name}"
-
-
 @pytest.mark.parametrize("activate", [cgru.softmax, cgru.sigmoid, cgru.elu])
 def test_a_callable_of_the_users_trains_as_ours(activate):
     def own(x, deriv=False):

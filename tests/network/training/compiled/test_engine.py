@@ -17,12 +17,10 @@ from engine_cases import (
     STEP_CLASSES,
     STEP_REALS,
     STEP_WEIGHTS,
-    TOKENS,
     WEIGHTS,
     E,
     M,
     S,
-    V,
     X,
     begin_somewhere,
     both,
@@ -273,15 +271,6 @@ def test_pieces_by_weights(monkeypatch, weights, lengths, truncate, size):
 
     options = {"lengths": lengths, "truncate": truncate, "batch_size": size, "optimizer": cgru.Adam(0.01)}
     check(monkeypatch, make, X, y, sample_weight=weights, class_weight={1: 0.5, 2: 0}, **options)
-
-
-@pytest.mark.parametrize("every", [False, True])
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
-def test_tokens(monkeypatch, every, lengths):
-    def make():
-        return [cgru.Embedding(V, 3), states(4) if every else cgru.GRU(4), cgru.Dense(3, "softmax")]
-
-    check(monkeypatch, make, TOKENS, STEP_CLASSES if every else CLASSES, lengths=lengths)
 
 
 OPTIMIZERS = [
