@@ -46,11 +46,20 @@ def details(data: Dataset) -> list[str]:
         lines.append(f"features: {_listed(data.feature_names)}")
     split = data.train or data.test
     lines += _targets(split, data)
-    lines += [f"note: {note}" for note in (*data.notes, *_notes_on_missing(data))]
-    still = _constant_features(split)
-    if still.size and len(split.X) > 1:
-        names = data.feature_names or [str(j) for j in range(split.X.shape[2])]
-        lines.append(f"note: always the same value: feature {_listed([names[j] for j in still])}")
+    lines += [f"note: {note}" for note in data.notes]
+    for name, part in (("x", data.train), ("x to test on", data.test)):
+        if part is None:
+            continue
+        lost, first, still = 0, part.X[0, 0], np.ones(part.X.shape[2], bool)
+        for values in _blocks(part):
+            lost += np.count_nonzero(~np.isfinite(values))
+            still &= (values == first).all(axis=0)
+        if lost and not parse_filling(data.columns.missing).decays:
+            lines.append(f'note: {name} has {lost} NaN or infinities; missing="forward" fills NaN')
+        if part is split and still.any() and len(split.X) > 1:
+            names = data.feature_names or [str(j) for j in range(len(still))]
+            constant = [names[j] for j in np.flatnonzero(still)]
+            lines.append(f"note: always the same value: feature {_listed(constant)}")
     return lines
 
 
@@ -120,39 +129,12 @@ def _targets(split: Split, data: Dataset) -> list[str]:
     return lines
 
 
-def _notes_on_missing(data: Dataset) -> list[str]:
-    """Return a note with the number and first place of NaN and infinities in X; an empty list if there are none."""
-    decays = parse_filling(data.columns.missing).decays
-    for name, split in () if decays else (("x", data.train), ("x to test on", data.test)):
-        if split is None or split.X.dtype.kind != "f":
-            continue
-        count, first = 0, None
-        for start, X, real in _blocks(split):
-            lost = np.argwhere(~np.isfinite(X) & real)
-            if len(lost) and first is None:
-                first = "sample {}, step {}, feature {}".format(start + lost[0][0], *lost[0][1:])
-            count += len(lost)
-        if count:
-            return [f'{name} has {count} NaN or infinities, the first in {first}; missing="forward" fills NaN']
-    return []
-
-
-def _constant_features(split: Split) -> np.ndarray:
-    """Return the indices of the features that are constant over all samples and steps."""
-    first = split.X[0 if split.lengths is None else np.argmax(split.lengths > 0), 0]
-    still = np.ones(len(first), bool)
-    for _, X, real in _blocks(split):
-        still &= ((first == X) | ~real).all(axis=(0, 1))
-    return np.flatnonzero(still)
-
-
-def _blocks(split: Split) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield X in blocks of samples, as it may be memory-mapped: (index of the first, block, mask of real steps)."""
-    s = split.X.shape[1]
+def _blocks(split: Split) -> Iterator[np.ndarray]:
+    """Yield the steps (n, e) that are not padding in blocks of samples, as X may be memory-mapped."""
+    m, s, _ = split.X.shape
+    lengths = np.full(m, s) if split.lengths is None else split.lengths
     for rows in slices(split.X.shape):
-        X = split.X[rows]
-        steps = np.full(len(X), s) if split.lengths is None else split.lengths[rows]
-        yield rows.start, X, mask(steps, s)
+        yield split.X[rows][mask(lengths[rows], s)[:, :, 0]]
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from cgru.core.row_blocks import slices
 
 __all__ = [
     "MISSING", "Filling", "cure_of_missing", "fill", "fill_samples", "indicator_name", "notes_on_filled",
@@ -19,20 +17,7 @@ __all__ = [
 MISSING = ("refuse", "forward", "interpolate", "zero", "decay")
 LEFT = ("refuse", "decay")  # the methods that fill nothing
 INDICATOR = "+indicator"  # behind a method: with a feature that is 1 where a value was missing
-SENTINELS = (
-    -9,
-    -99,
-    -99.9,
-    -200,
-    -999,
-    -999.9,
-    -9999,
-    -99999,
-    99,
-    999,
-    9999,
-    99999,
-)  # usual markers of a missing number
+SENTINELS = (-9, -99, -99.9, -200, -999, -999.9, -9999, -99999, 99, 999, 9999, 99999)  # usual marks of a missing number
 
 
 class Filling(NamedTuple):
@@ -171,29 +156,17 @@ def cure_of_missing(
     return ({**filling.named, **more} if more or empty else None), empty, lost
 
 
-def fill_samples(
-    X: np.ndarray, lengths: np.ndarray | None, methods: Sequence[str], wrong: Callable[[int, int], str]
-) -> np.ndarray:
-    """Fill the NaN of X (m, s, e) in place, a block of samples at a time; return the counts (e,).
-
-    Raise ValueError, with the text `wrong(i, j)`, for a sample i without any value of feature j.
-    """
-    counts, filled = np.zeros(len(methods), np.intp), np.array([how not in LEFT for how in methods])
-    if not filled.any() or X.dtype.kind != "f":
-        return counts
-    steps = np.arange(X.shape[1])
-    for at in slices(X.shape):
-        block = X[at]
-        if not np.isnan(block).any():
-            continue
-        real = np.broadcast_to(True if lengths is None else steps < lengths[at, None], block.shape[:2])
-        values = block[real]
-        counts += fill(values, methods, np.nonzero(real)[0])
-        block[real] = values
-        lost = real[:, :1] & filled & np.isnan(block[:, 0])
-        if lost.any():
-            i, j = np.argwhere(lost)[0]
-            raise ValueError(wrong(at.start + i, j))
+def fill_samples(X: np.ndarray, lengths: np.ndarray | None, methods: Sequence[str]) -> np.ndarray:
+    """Fill the NaN of X (m, s, e) in place; return the counts (e,). A feature that a sample lacks is a ValueError."""
+    real = np.arange(X.shape[1]) < np.full(len(X), X.shape[1] if lengths is None else lengths)[:, None]
+    values, owner = X[real], np.nonzero(real)[0]
+    counts = fill(values, methods, owner)
+    X[real] = values
+    lost = np.isnan(values) & [how not in LEFT for how in methods]
+    if lost.any():
+        row, j = np.argwhere(lost)[0]
+        due = f"a value at least of feature {j} in sample {owner[row]}"
+        raise ValueError(f'x: expected {due}, got none; missing="zero" fills it')
     return counts
 
 

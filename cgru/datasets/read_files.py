@@ -306,27 +306,19 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
     for name in how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}:
         default = next(each.default for each in fields(Columns) if each.name == name)
         raise ColumnsError(name, repr(getattr(how, name)), f"nothing, since it says nothing of {kind}", {name: default})
-    filling = parse_filling(how.missing)
     if kind == "npz":
-        grouped = targets and not how.parts
-        data = _fill(read_npz(path, how.axes, "".join(how.groups), grouped), filling)
-        if how.columns is not None and data.feature_names is None:
-            raise ValueError(
-                "columns: expected none without feature_names in the file, which say what there is, got some"
-            )
-        data = with_features(data, how.columns)
+        data = read_npz(path, how.axes, "".join(how.groups), targets and not how.parts)
     else:
-        if filling.named or filling.marks:
-            due = "a method alone, since features have no names in a .ts"
-            raise ColumnsError("missing", how.missing, due, {"missing": filling.others.partition("+")[0]})
-        X, y, notes = read_ts(path, filling.others, targets)
+        X, y, notes = read_ts(path, targets)
         X, lengths = pad_sequences(X)
         data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
-    settled = Columns(missing=how.missing) if data.columns == Columns() else data.columns
-    data = with_features(data._replace(columns=settled), features)
+    data = _fill(data, parse_filling(how.missing))
+    if how.columns is not None and data.feature_names is None:
+        raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
+    data = with_features(with_features(data, how.columns), features)
     notes = data.notes if how.task else (*data.notes, *_notes_on_task(data.train or data.test))
     train, test = (_as_task(split, how.task, False) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, notes=notes, columns=settled.changed(task=how.task))
+    return data._replace(train=train, test=test, notes=notes, columns=data.columns.changed(task=how.task))
 
 
 def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
@@ -384,25 +376,24 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
         return data
     e = (data.train or data.test).X.shape[2]
     names = data.feature_names or [f"feature {j}:" for j in range(e)]
-    methods, filled, splits, gone = filling.methods(names), {}, {}, {}
-    for name, split in (("train", data.train), ("test", data.test)):
-        if split is not None:
-            X, flags = split.X, split.X.flags
-            X = X if flags.writeable and flags.c_contiguous else np.array(X, order="C")  # such as a mapped one
+    methods, counts, splits, gone = filling.methods(names), np.zeros(e, int), {}, {}
+    for name in ("train", "test"):
+        if (split := getattr(data, name)) is not None and split.X.dtype.kind == "f":
+            X = np.array(split.X, order="C")  # it may be mapped
             gone[name] = np.isnan(X) if filling.marks else None
-            wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
-            filled[name] = missing_values.fill_samples(X, split.lengths, methods, wrong)
+            counts += missing_values.fill_samples(X, split.lengths, methods)
             splits[name] = split._replace(X=X)
-    notes = missing_values.notes_on_filled(sum(filled.values()), filling, names)
-    indicated = filling.indicated(names, next(iter(filled.values())) > 0)  # by the training data, if there are any
+    notes = (*data.notes, *missing_values.notes_on_filled(counts, filling, names))
+    by = next(iter(gone.values()), None)  # the training data, if there are any
+    indicated = filling.indicated(names, by.any(axis=(0, 1))) if by is not None else []
     if indicated and data.feature_names is None:
         raise ValueError("missing: expected no indicators of a file without feature_names, got some")
     at = [names.index(name) for name in indicated]
     for name, split in splits.items() if indicated else ():
         splits[name] = split._replace(X=np.concatenate([split.X, gone[name][..., at]], axis=-1))
     called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
-    settled = Columns(missing=str(filling.settled(indicated)))
-    return data._replace(**splits, notes=(*data.notes, *notes), feature_names=called, columns=settled)
+    columns = Columns(missing=str(filling.settled(indicated)))
+    return data._replace(**splits, notes=notes, feature_names=called, columns=columns)
 
 
 def _as_task(split: Split | StepSplit | None, task: str | None, is_table: bool) -> Split | StepSplit | None:

@@ -96,11 +96,9 @@ def test_what_is_missing():
     x = X.copy()
     x[1, 2, 0] = np.nan
     x[2, 0, 1] = np.inf
-    note = 'note: x has 2 NaN or infinities, the first in sample 1, step 2, feature 0; missing="forward" fills NaN'
+    note = 'note: x has 2 NaN or infinities; missing="forward" fills NaN'
     assert lines(x=x)[-1] == note
-    assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith(
-        "note: x has 1 NaN or infinities, the first in sample 2"
-    )
+    assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith("note: x has 1 NaN")
     assert lines(test=Split(x, None, None))[-1].startswith("note: x to test on has 2")
     assert described(Dataset(None, Split(x, None, None), None))[-1].startswith("note: x to test on has 2")
 

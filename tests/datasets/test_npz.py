@@ -74,11 +74,11 @@ def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({}, "expected x.npy, or train_x.npy and test_x.npy, got none of them"),
-        ({"y": Y, "labels": Y}, "expected x.npy, or train_x.npy and test_x.npy, got labels.npy, y.npy"),
+        ({}, "expected an array x, or train_x and test_x, got none of them"),
+        ({"y": Y, "labels": Y}, "expected an array x, or train_x and test_x, got labels, y"),
         ({"x": X[0]}, "x.npy: expected shape (m, s, e), got (4, 2)"),
         ({"train_x": X[0], "lengths": LENGTHS}, "train_x.npy: expected shape (m, s, e), got (4, 2)"),
-        ({"x": X, "y": Y[:3]}, "y: expected 6 values, one for each sample, got 3"),
+        ({"x": X, "y": Y[:3]}, "y: expected 6 values, one for each sample"),
         ({"x": X, "lengths": LENGTHS + 9}, "lengths: expected integers from 1 to 4"),
         ({"x": X * 1j}, "x.npy: expected numbers or strings, got dtype complex128"),
         ({"x": X, "y": np.array([None] * 6)}, "y.npy: expected numbers or strings, as numpy.save has them ("),
@@ -118,12 +118,6 @@ def test_an_archive_or_a_pickle_by_the_name_of_an_array_is_named(tmp_path):
             ValueError, match=r": x\.npy: expected numbers .* as numpy\.save has them \(the magic string"
         ):
             read(tmp_path)
-
-
-def test_arrays_by_other_names_are_said(tmp_path):
-    assert read(folder(tmp_path, x=X, y=Y)).notes == ()
-    (tmp_path / "labels.csv").write_text("0")
-    assert read(folder(tmp_path, labels=Y, feature_names=["a", "b"])).notes == ("not looked at: labels.npy",)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
