@@ -61,17 +61,10 @@ class ColumnsError(ValueError):
 
     def __str__(self) -> str:
         """Return the error, with its cure as arguments in Python and the overview below."""
-        words = ", ".join(f"{name}={_in_python(value)}" for name, value in (self.cure or {}).items())
+        few = {name: "".join(value) if isinstance(value, tuple) and len(value) < 2 else value
+               for name, value in (self.cure or {}).items()}  # fmt: skip
+        words = ", ".join(f"{name}={value!r}" for name, value in few.items())
         return self.problem + (f"; pass {words}" if words else "") + (f"\n{self.overview}" if self.overview else "")
-
-
-def _in_python(value: Any) -> str:
-    """Return a field's value as it is written in Python, one name without a list around it."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name!r}: {_in_python(list(each))}" for name, each in value.items()) + "}"
-    if isinstance(value, tuple | list):
-        value = value[0] if len(value) == 1 and isinstance(value, tuple) else list(value)
-    return repr("" if value == [] else value)
 
 
 def as_text(value: Any) -> str:
@@ -100,9 +93,7 @@ def as_text(value: Any) -> str:
 def _names(value: Any) -> tuple[str, ...]:
     """Check one name or several."""
     names = tuple(filter(None, (value,) if isinstance(value, str) else value))
-    if not all(isinstance(each, str) for each in names):
-        raise ValueError("names of columns")
-    if len(set(names)) < len(names) or any(len(name) > LONGEST for name in names):
+    if len(set(names)) < len(names) or any(not isinstance(name, str) or len(name) > LONGEST for name in names):
         raise ValueError(f"names of columns, each once, of at most {LONGEST} characters")
     return names
 
@@ -132,18 +123,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
         raise ValueError("a text")
     return value
-
-
-def _one_of(*known: str) -> Callable[[Any], str]:
-    """Return the check of a value that is one of the `known` ones."""
-
-    def check(value: Any) -> str:
-        """Check that a value is one of them."""
-        if value not in known:
-            raise ValueError(f"one of {', '.join(known)}")
-        return value
-
-    return check
 
 
 def _missing(value: Any) -> str:
@@ -259,17 +238,14 @@ class Columns:
     """
 
     id: tuple[str, ...] | None = _option(
-        'column with the id of the sequence, or several, A,B; "" for one sequence (default: the column called id)',
-        _names, metavar="A,B",
-    )  # fmt: skip
+        'column with the id of the sequence, or several; "" for one sequence (default: id)', _names, metavar="A,B"
+    )
     time: tuple[str, ...] | None = _option(
-        'column with the time of the step, or several, joined with spaces; "" keeps the order of the rows '
-        "(default: the column called time, timestamp or date)",
-        _names, metavar="A,B",
+        'column with the time of the step, or several, joined with spaces; "" keeps the order of the rows (default: '
+        "time, timestamp or date)", _names, metavar="A,B",
     )  # fmt: skip
     label: tuple[str, ...] | None = _option(
-        'column with the target, or several of numbers; "" for none (default: the column called label, target, y or '
-        "class)",
+        'column with the target, or several of numbers; "" for none (default: label, target, y or class)',
         _names, metavar="A,B",
     )  # fmt: skip
     columns: tuple[str, ...] | None = _option("columns with the features (default: all others)", _names, metavar="A,B")
@@ -277,8 +253,7 @@ class Columns:
         "columns to encode one-hot, such as text, a feature for each value (default: none)", _categories, metavar="A,B"
     )
     groups: tuple[str, ...] = _option(
-        "column, or array of an .npz, with the group of a sequence, such as its subject; groups are held back whole "
-        "(default: none)",
+        "column, or array of an .npz, with groups of sequences that are held back whole (default: none)",
         _one_name, (), "A",
     )  # fmt: skip
     ignore: tuple[str, ...] = _option("columns to leave out (default: none)", _names, (), "A,B")
@@ -288,59 +263,41 @@ class Columns:
     time_format: str | None = _option(
         "format of the times, such as %d.%m.%Y (default: ISO 8601 or numbers)", _text, metavar="FORMAT"
     )
-    time_unit: str | None = _option(
-        "unit of times that are numbers since 1970 (default: they are no dates)", _one_of(*EPOCHS), choices=EPOCHS
-    )
-    decimal: str | None = _option("decimal sign of a text file (default: .)", _one_of(".", ","), choices=(".", ","))
+    time_unit: str | None = _option("unit of times that are numbers since 1970", _text, choices=EPOCHS)
+    decimal: str | None = _option("decimal sign of a text file (default: .)", _text, choices=(".", ","))
     thousands: str | None = _option("sign between thousands of a text file (default: none)", _text, metavar="SIGN")
     na: tuple[str, ...] = _option(
-        "more words for a missing value, such as -999,- (default: only empty cells, NA, NaN, null and ?)",
-        _na, (), "A,B",
-    )  # fmt: skip
+        "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, (), "A,B"
+    )
     missing: str = _option(
-        f"what to do with missing values, one of {', '.join(MISSING)}: forward takes the value before, in the same "
-        "sequence; interpolate the line between its neighbours; zero takes 0; decay keeps them and the times, for a "
-        "network that reads both; zero+indicator adds a feature that is 1 where a value was missing; by column, "
-        "A=interpolate,B=zero (default: refuse)",
+        f"what to do with missing values, one of {', '.join(MISSING)}: the value before, in the same sequence; the "
+        "line between its neighbours; 0; or keep them and the times, for a network that reads both; zero+indicator "
+        "adds a feature that is 1 where a value was missing; by column, A=interpolate,B=zero (default: refuse)",
         _missing, MISSING[0], "HOW",
     )  # fmt: skip
-    header: bool | None = _option(
-        "the first line of a text file has the names (default: yes, unless there are numbers in it)", _flag
-    )
+    header: bool | None = _option("the first line of a text file has the names (default: if it has no numbers)", _flag)
     skip_lines: str | None = _option(
         "lines to leave out: 3 for the first three, 2-2 for the second (default: none)", _lines, metavar="N"
     )
-    comment: str | None = _option(
-        "beginning of lines of a text file to leave out, such as # (default: none)", _text, metavar="SIGN"
-    )
-    separator: str | None = _option(
-        "sign between the cells of a text file (default: tab, ;, | or ,)", _text, metavar="SIGN"
-    )
+    comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, metavar="SIGN")
+    separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, metavar="SIGN")
     split_at: str | None = _option(
-        "begin a new sequence after a gap in time that is longer, 30d, 6h, 10min, or a number for times that are "
-        "numbers (default: no split)",
+        "begin a new sequence after a longer gap, 30d, 6h, 10min, or a number (default: no split)",
         _duration, metavar="GAP",
     )  # fmt: skip
-    time_step: bool = _option(
-        "add the time since the row before as a feature, in seconds for dates (default: no)", _flag, False
-    )
+    time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, False)
     windows: tuple[int, int] | None = _option(
-        "cut sequences into windows of LENGTH steps, one every HOP steps; without --per-step the label is that of the "
-        "last step (default: whole sequences)",
-        _windows, metavar="LENGTH,HOP",
+        "cut sequences into windows, one every HOP steps, with the label of the last step or --per-step (default: "
+        "whole sequences)", _windows, metavar="LENGTH,HOP",
     )  # fmt: skip
     parts: int | None = _option(
         "parts that an only sequence is cut into before windows, so that some can be held back (default: 12 at most)",
         lambda value: _windows(value)[0], metavar="N",
     )  # fmt: skip
     task: str | None = _option(
-        "kind of the targets (default: classes for integers and strings, regression for reals)",
-        _one_of("classification", "regression"), choices=("classification", "regression"),
-    )  # fmt: skip
-    axes: str | None = _option(
-        "axes of x in an .npz: m samples, s steps, e features (default: mse)", _one_of("mse", "mes"),
-        choices=("mse", "mes"),
-    )  # fmt: skip
+        "kind of the targets (default: regression for reals)", _text, choices=("classification", "regression")
+    )
+    axes: str | None = _option("axes of x in an .npz (default: mse)", _text, choices=("mse", "mes"))
 
     def __post_init__(self) -> None:
         """Check all fields, and keep them in one form."""
@@ -350,8 +307,8 @@ class Columns:
                 continue
             try:
                 object.__setattr__(self, each.name, each.metadata["check"](value))
-            except ColumnsError:
-                raise
+                if (known := each.metadata["choices"]) and value not in known:
+                    raise ValueError(f"one of {', '.join(known)}")
             except (TypeError, ValueError) as error:
                 due = "another type" if isinstance(error, TypeError) else str(error)
                 raise ColumnsError(each.name, repr(value), due) from None
@@ -391,16 +348,11 @@ class Columns:
             >>> cgru.datasets.Columns(label="died", windows=(100, 50)).to_dict()
             {'label': ['died'], 'windows': [100, 50]}
         """
-        found = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if value != each.default:
-                pairs = isinstance(value, Mapping)
-                found[each.name] = (
-                    {name: list(own) for name, own in value.items()} if pairs
-                    else list(value) if isinstance(value, tuple) else value
-                )  # fmt: skip
-        return found
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        found = {each.name: found[each.name] for each in fields(self) if found[each.name] != each.default}
+        if "categories" in found:
+            found["categories"] = {name: list(values) for name, values in found["categories"].items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     @classmethod
     def from_dict(cls, found: Any) -> Columns:
