@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.columns import Columns, ColumnsError
+from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import DENSEST, PADDED
-from cgru.datasets.text_tables import NUMBER, check_name_lengths, decode, kept_lines, split_cells
+from cgru.datasets.text_tables import NUMBER, decode, kept_lines, split_cells
 
 __all__ = ["SPREADSHEETS", "Table", "check_installed", "factorize", "table_of", "table_of_frame"]
 
@@ -69,35 +69,28 @@ class Table(NamedTuple):
         import polars as pl
 
         cells, odd = self.frame[name], np.zeros(len(self.frame), bool)
-        wanted = [float(word) for word in self.columns.na if re.fullmatch(NUMBER.replace(",", ""), word)]
+        wanted = [float(word) for word in self.columns.na if re.fullmatch(NUMBER, word)]
         if cells.dtype == pl.String:
             thousands, decimal = self.columns.thousands, self.columns.decimal
             decimal = decimal or ("," if thousands == "." else ".")
-            cells = cells.str.strip_chars()
-            gone = self._is_missing(cells, MISSING)
+            text = pl.col(name).str.strip_chars().str.to_lowercase()
+            gone = text.is_null() | text.is_in([*MISSING, *(word.lower() for word in self.columns.na)])
             if thousands:
                 sign, point = map(re.escape, (thousands, decimal))
-                grouped = cells.str.contains(rf"^[+-]?\d{{1,3}}({sign}\d{{3}})+({point}\d*)?$")
-                plain = cells.str.replace_all(thousands, "", literal=True)
-                cells = pl.select(pl.when(grouped).then(plain).otherwise(cells)).to_series()
+                grouped = text.str.contains(rf"^[+-]?\d{{1,3}}({sign}\d{{3}})+({point}\d*)?$")
+                text = pl.when(grouped).then(text.str.replace_all(thousands, "", literal=True)).otherwise(text)
             if decimal == ",":
-                pointed, plain = cells.str.contains(".", literal=True), cells.str.replace(",", ".", literal=True)
-                cells = pl.select(pl.when(pointed).then(pl.lit("x")).otherwise(plain)).to_series()
-            cells = cells.str.to_lowercase().replace({"true": "1", "false": "0"})
-            valid = cells.str.contains(rf"^{NUMBER.replace(',', '')}$").fill_null(False).to_numpy()
-            cells = pl.select(pl.when(pl.Series(valid)).then(cells)).to_series().str.strip_prefix("+")
-            odd = ~valid & ~gone
+                plain = text.str.replace(",", ".", literal=True)
+                text = pl.when(~text.str.contains(".", literal=True)).then(plain)
+            text = text.replace({"true": "1", "false": "0"})
+            number = pl.when(text.str.contains(f"^{NUMBER}$")).then(text.str.strip_prefix("+")).cast(pl.Float64)
+            cells, odd = self.frame.select(number.alias("number"), (number.is_null() & ~gone).alias("odd"))
+            odd = odd.to_numpy()
         elif not (cells.dtype.is_numeric() or cells.dtype in (pl.Boolean, pl.Null)):
-            odd = ~cells.is_null().to_numpy()
-            cells = pl.Series([None] * len(cells), dtype=pl.Float64)
-        values = cells.cast(pl.Float64, strict=False).to_numpy().copy()
+            odd, cells = cells.is_not_null().to_numpy(), pl.Series([None] * len(cells), dtype=pl.Float64)
+        values = cells.cast(pl.Float64).to_numpy().copy()
         values[np.isin(values, wanted)] = np.nan
         return values, odd | np.isinf(values)
-
-    def _is_missing(self, cells: Any, words: Sequence[str]) -> np.ndarray:
-        """Return the mask of texts that are missing, among these words or the markers in `na`."""
-        known = [*words, *(word.lower() for word in self.columns.na)]
-        return (cells.is_null() | cells.str.to_lowercase().is_in(known)).to_numpy()
 
     def values(self, name: str, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return a column as classes, ids or words (n,), and the mask of missing ones.
@@ -107,53 +100,37 @@ class Table(NamedTuple):
         import polars as pl
 
         cells = self.frame[name]
-        if cells.dtype.is_integer() or cells.dtype == pl.Boolean:
-            gone = cells.is_null().to_numpy()
-            found = cells.fill_null(0 if cells.dtype != pl.Boolean else False).to_numpy()
-        elif cells.dtype.is_numeric():
-            found, gone = self.parsed(name)[0], np.isnan(self.parsed(name)[0])
-        else:
-            texts = cells.str.strip_chars() if cells.dtype == pl.String else pl.Series(self.texts(name))
-            gone = self._is_missing(texts, NO_TEXT)
-            there = texts.filter(pl.Series(~gone))
-            if not plain and len(there) and there.str.contains(CANONICAL).all():
-                found = (
-                    pl.select(pl.when(pl.Series(~gone)).then(texts)).to_series().cast(pl.Int64).fill_null(0).to_numpy()
-                )
-            elif (
-                not plain
-                and len(there)
-                and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any()
-                and not self.parsed(name)[1].any()
-            ):
-                found = self.parsed(name)[0]
-                gone = gone | np.isnan(found)
-            else:
-                found = np.array(texts.fill_null("").to_list(), object)
-        if plain and found.dtype != object:
-            found = np.array([str(value).removesuffix(".0") for value in found.tolist()], object)
-        return found, gone
+        if not plain and (cells.dtype.is_integer() or cells.dtype == pl.Boolean):
+            return cells.fill_null(cells.dtype == pl.Boolean).to_numpy(), cells.is_null().to_numpy()
+        texts = pl.Series(self.texts(name), dtype=pl.String)
+        missing = texts.str.to_lowercase().is_in([*NO_TEXT, *(word.lower() for word in self.columns.na)])
+        there, gone = texts.filter(~missing), missing.to_numpy()
+        if len(there) and not plain and there.str.contains(CANONICAL).all():
+            return texts.set(missing, "0").cast(pl.Int64).to_numpy(), gone
+        if len(there) and not plain and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any():
+            numbers, odd = self.parsed(name)
+            if not odd.any():
+                return numbers, gone | np.isnan(numbers)
+        return np.array(texts.to_list(), object), gone
 
     def column(self, name: str, role: str, plain: bool = False) -> np.ndarray:
         """Return the `values` of a column that has a role; refuse missing ones, without whose lines it is read."""
         found, gone = self.values(name, plain)
         if gone.any():
             rows = np.flatnonzero(gone)
-            raise ColumnsError(
-                role, f"none of {name} in {self.locate(rows[0])}", "a value in each row", self.without(rows)
-            )
+            got = f"none of {name} in {self.locate(rows[0])}"
+            raise ColumnsError(role, got, "a value in each row", self.without(rows))
         return found
 
     def without(self, rows: Sequence[int]) -> dict[str, str] | None:
         """Return the cure that leaves out some rows, None if these are many."""
         if len(rows) > min(MOST_SKIPPED, len(self.lines) // 2):
             return None
-        return {
-            "skip_lines": ",".join([*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])])
-        }
+        lines = [*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])]
+        return {"skip_lines": ",".join(lines)}
 
     def texts(self, name: str) -> list[str]:
-        """Return the cells of a column as text (n,), "" where one is missing; dates are in ISO 8601."""
+        """Return the cells of a column as text (n,), "" where one is missing; dates are in ISO 8601, 1.0 is 1."""
         import polars as pl
 
         cells = self.frame[name]
@@ -161,7 +138,8 @@ class Table(NamedTuple):
             return cells.str.strip_chars().fill_null("").to_list()
         if isinstance(cells.dtype, pl.Datetime) and cells.dtype.time_zone is None:
             cells = cells.dt.cast_time_unit("us")
-        return ["" if value is None else str(value).removesuffix(" 00:00:00") for value in cells.to_list()]
+        end = " 00:00:00" if cells.dtype.is_temporal() else ".0"
+        return ["" if value is None else str(value).removesuffix(end) for value in cells.to_list()]
 
 
 def factorize(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -247,67 +225,63 @@ def table_of_frame(frame: Any, columns: Columns) -> Table:
         return _typed(frame, columns)
     series = []
     for name in found.columns:
-        column = found[name]
-        if column.dtype.is_numeric() and not column.is_null().any() and "pandas" in str(type(frame)):
-            series.append(pl.Series(str(name), column.to_numpy()))
+        cells = found[name]
+        if cells.dtype.is_numeric() and not cells.is_null().any():
+            series.append(pl.Series(str(name), cells.to_numpy()))
             continue
-        gone = column.is_null().to_list()
-        cells = [None if lost else value for lost, value in zip(gone, column.to_list(), strict=True)]
-        cells = [getattr(value, "tolist", lambda value=value: value)() for value in cells]  # arrays and Series
-        series.append(pl.Series(str(name), cells, strict=False) if not _are_mixed(cells) else
-                      pl.Series(str(name), [None if cell is None else str(cell) for cell in cells]))  # fmt: skip
+        pairs = zip(cells.is_null().to_list(), cells.to_list(), strict=True)  # arrays and Series become lists
+        values = [None if lost else value.tolist() if hasattr(value, "tolist") else value for lost, value in pairs]
+        series.append(pl.Series(str(name), values, strict=False))
     return _typed(pl.DataFrame(series), columns)
-
-
-def _are_mixed(cells: Sequence[Any]) -> bool:
-    """Return whether cells are of several types, such as text and numbers."""
-    kinds = {type(cell) for cell in cells if cell is not None}
-    return len(kinds) > 1 and not kinds <= {int, float, bool}
 
 
 def _typed(frame: Any, columns: Columns) -> Table:
     """Return the table of a DataFrame of Polars: lists become steps, and rarer types text or numbers."""
     import polars as pl
 
-    check_name_lengths(frame.columns)
     nested, lines = "", np.flatnonzero(kept_lines(columns, len(frame))) + 1
     frame = frame[lines - 1]
-    lists = [name for name in frame.columns if frame[name].dtype.base_type() in (pl.List, pl.Array)
-             and name not in columns.ignore]  # fmt: skip
+    read = {name: dtype for name, dtype in frame.schema.items() if name not in columns.ignore}
+    lists = [name for name, dtype in read.items() if dtype.base_type() in (pl.List, pl.Array)]
     if lists:
         frame = frame.with_columns(pl.col(name).cast(pl.List(frame[name].dtype.inner)) for name in lists)
-        sizes = frame.select(pl.col(name).list.len().fill_null(0) for name in lists)
-        for name in lists[1:]:
-            if (wrong := np.flatnonzero((sizes[name] != sizes[lists[0]]).to_numpy())).size:
-                got = f"{sizes[name][int(wrong[0])]} in {name}, row {wrong[0] + 1}"
-                cure = {"ignore": (*columns.ignore, name)}
-                raise ColumnsError(
-                    "", got, f"as many values in all lists of a row, {lists[0]} has another number", cure
-                )
+        sizes = [frame[name].list.len().fill_null(0) for name in lists]
+        for name, own in zip(lists, sizes, strict=True):
+            if (own != sizes[0]).any():
+                raise _other_cells(columns, name, f"another number of values in row {(own != sizes[0]).arg_max() + 1}")
         nested = next(name for name in ("row", "row_number", "number_of_the_row") if name not in frame.columns)
-        there = (sizes[lists[0]] > 0).to_numpy()
-        lines = np.repeat(lines, sizes[lists[0]].to_numpy())
-        frame = frame.filter(pl.Series(there)).with_row_index(nested).explode(lists)
+        lines = np.repeat(lines, sizes[0])
+        frame = frame.filter(sizes[0] > 0).with_row_index(nested).explode(lists)
         for name in lists:
             if frame[name].dtype.base_type() in (pl.List, pl.Array):
                 cells = frame[name].cast(pl.List(frame[name].dtype.inner))
-                width = int(cells.list.len().max() or 0)
-                own = [cells.list.get(j, null_on_oob=True).alias(f"{name}_{j}") for j in range(width)]
+                own = [cells.list.get(j, null_on_oob=True).alias(f"{name}_{j}") for j in range(cells.list.len().max())]
                 frame = frame.drop(name).with_columns(own)
     changed = {}
     for name, dtype in frame.schema.items():
         base = dtype.base_type()
-        if base in (pl.Categorical, pl.Enum) or dtype == pl.Binary:
+        if base in (pl.Struct, pl.Object, pl.List, pl.Array) and name not in columns.ignore:
+            raise _other_cells(columns, name, str(dtype))
+        if base in (pl.Categorical, pl.Enum, pl.Binary):
             changed[name] = pl.String
-        elif base == pl.Decimal or dtype == pl.Null:
+        elif base in (pl.Decimal, pl.Null):
             changed[name] = pl.Float64
-        elif base in (pl.Struct, pl.Object, pl.List, pl.Array) and name not in columns.ignore:
-            cure = {"ignore": (*columns.ignore, name)}
-            raise ColumnsError("", f"{dtype} in {name}", "numbers, text, times or lists of these", cure)
-    frame = frame.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in changed.items())
-    if not len(frame):
+    return _checked(Table(frame.cast(changed, strict=False), columns, lines, nested=nested))
+
+
+def _other_cells(columns: Columns, name: str, got: str) -> ColumnsError:
+    """Return the error of a column whose cells cannot be read; its cure leaves the column out."""
+    due = "numbers, text, times or lists of these, as many in all lists of a row"
+    return ColumnsError("", f"{got} in {name}", due, {"ignore": (*columns.ignore, name)})
+
+
+def _checked(table: Table) -> Table:
+    """Return a table; refuse one without rows, and names that are too long to be any."""
+    if longest := [name for name in table.names if len(name) > LONGEST]:
+        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got {longest[0][:40]!r}...")
+    if not len(table.frame):
         raise ValueError("expected rows, got none")
-    return Table(frame, columns, lines, nested=nested)
+    return table
 
 
 def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
@@ -316,37 +290,32 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
 
     text, notes = decode(path)
     cells, lines = split_cells(text, columns)
-    width = int(cells[:1].list.len()[0])
-    names = [f"column_{i + 1}" for i in range(width)]
-    if columns.header is not False:
-        first = cells[0].to_list()
-        if columns.header is None:
-            _check_header(first, cells[1:40].to_list(), lines, columns)
-        names = [name or names[i] for i, name in enumerate(first)]
-        check_name_lengths(names)
-        nameless = [i for i, name in enumerate(first) if not name]
-        cells, lines = cells[1:], lines[1:]
-        if not len(cells):
-            raise ValueError("expected rows below the names, got none")
+    first = cells[0].to_list()
+    if columns.header is None:
+        _check_header(first, cells[1:40].to_list(), lines, columns)
+    if columns.header is False:
+        first = [f"column_{i + 1}" for i in range(len(first))]
     else:
-        nameless = []
+        cells, lines = cells[1:], lines[1:]
     found: dict[str, Any] = {}
-    for i, name in enumerate(names):
+    nameless = []
+    for i, name in enumerate(first):
         own = cells.list.get(i)
-        if i in nameless:
+        if not name:
+            numbers = own.cast(pl.Int64, strict=False)
             if not (own != "").any():
                 continue
-            numbers = own.cast(pl.Int64, strict=False)
             if numbers[0] in (0, 1) and (numbers.diff()[1:] == 1).all() and not numbers.is_null().any():
                 notes.append(f"column {i + 1}, which has no name and counts the rows, is left out")
                 continue
+            name = f"column_{i + 1}"
+            nameless.append(name)
         if name in found:
-            again = next(f"{name}_{j}" for j in range(2, width + 2) if f"{name}_{j}" not in {*found, *names})
+            again = next(f"{name}_{j}" for j in range(2, len(first) + 2) if f"{name}_{j}" not in {*found, *first})
             notes.append(f"two columns are called {name}: the second is read as {again}")
             name = again
         found[name] = own
-    unnamed = tuple(names[i] for i in nameless if names[i] in found)
-    return Table(pl.DataFrame(found), columns, lines, tuple(notes), unnamed, is_file_of_text=True)
+    return _checked(Table(pl.DataFrame(found), columns, lines, tuple(notes), tuple(nameless), is_file_of_text=True))
 
 
 def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, columns: Columns) -> None:
@@ -358,18 +327,12 @@ def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, co
     if sum(map(bool, first)) < len(first) / 2 and full:
         cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, str(lines[full] - 1)]))}
         raise ColumnsError("skip_lines", f"{', '.join(filter(None, first))!r}", "a name for most columns", cure)
-    numbers = [i for i, cell in enumerate(first) if re.fullmatch(NUMBER, cell)]
-    if not numbers:
-        return
-
-    def direction(row: list[str]) -> int:
-        """Return 1 if the numbers of a row rise, -1 if they fall, else 0."""
-        try:
-            steps = np.diff([float(row[i].replace(",", ".")) for i in numbers])
-        except ValueError:
-            return 0
-        return int((steps > 0).all()) - int((steps < 0).all())
-
-    are_names = len(numbers) > 2 and direction(first) != 0 and not any(map(direction, rows[:5]))
-    got = ", ".join(first[i] for i in numbers[:3])
-    raise ColumnsError("header", f"{got} in it", "names in the first line", {"header": are_names})
+    places = [i for i, cell in enumerate(first) if re.fullmatch(NUMBER, cell.replace(",", "."))]
+    if places:
+        numbers = [[cell.replace(",", ".") for cell in row] for row in (first, *rows[:5])]
+        numbers = [[float(row[i]) if re.fullmatch(NUMBER, row[i]) else 0.0 for i in places] for row in numbers]
+        is_sorted = [len(row) > 2 and abs(np.sign(np.diff(row)).sum()) == len(row) - 1 for row in numbers]
+        cure = {"header": is_sorted[0] and not any(is_sorted[1:])}
+        raise ColumnsError(
+            "header", f"{', '.join(first[i] for i in places[:3])} in it", "names in the first line", cure
+        )

@@ -6,23 +6,27 @@ first: a preamble, a row of units or a footer is refused, with the lines to skip
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gzip
 import io
 import os
 import re
+import zlib
 from typing import Any
 
 import numpy as np
 
-from cgru.datasets.columns import LONGEST, Columns, ColumnsError
+from cgru.datasets.columns import Columns, ColumnsError
 
-__all__ = ["NUMBER", "check_name_lengths", "decode", "kept_lines", "split_cells"]
+__all__ = ["NUMBER", "decode", "kept_lines", "split_cells"]
 
 DENSEST = 100  # bytes of text for each of a gzip file: tables have 2 to 20, a decompression bomb 1000
-WIDEST = 1 << 13  # columns, each of which takes time
+WIDEST = 1 << 11  # columns, each of which takes time
 SAMPLE = 200  # records by which the separator is chosen
 SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
-NUMBER = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
+NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
+MARK = r"[^\w\s.+\"'-]"  # a sign that begins neither a number nor a name
 
 
 def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -33,9 +37,6 @@ def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
     with open(path, "rb") as file:
         raw = file.read()
     if raw[:2] == b"\x1f\x8b":
-        import gzip
-        import zlib
-
         most = DENSEST * len(raw)
         try:
             raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(most + 1)
@@ -45,20 +46,13 @@ def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
             raise ValueError(f"expected at most {DENSEST} times as many bytes unpacked, got more; gunzip unpacks it")
     if not raw.strip(b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"):
         raise ValueError("expected a table, got an empty file")
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if encoding != "utf-16" and b"\0" in raw:
+    is_utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    if b"\0" in raw and not is_utf16:
         raise ValueError(f"expected text, got a binary file, with a zero at byte {raw.index(0)}")
-    try:
-        return raw.decode(encoding), []
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        with_accents = f"line {line} is not {encoding.removesuffix('-sig').upper()}: the file is read as Windows-1252"
-        if encoding == "utf-16":
-            raise ValueError(f"expected text in UTF-16: {error}") from None
-        try:
-            return raw.decode("cp1252"), [with_accents]
-        except UnicodeDecodeError as error:
-            raise ValueError(f"expected text in UTF-8 or Windows-1252: {error}") from None
+    for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode(encoding), ["it is not UTF-8, and is read as Windows-1252"] * (encoding == "cp1252")
+    raise ValueError("expected text in UTF-8, UTF-16 or Windows-1252, got other bytes")
 
 
 def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
@@ -79,28 +73,27 @@ def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
     numbers = np.flatnonzero(kept)
     lines = [lines[i] for i in numbers]
     if separator is None:
-        separator = _guess_separator([line for line in lines if line.strip()][:SAMPLE], text)
+        separator = _guess_separator([line for line in lines if line.strip()][:SAMPLE])
     if separator == " ":  # runs of white space
         lines = [" ".join(line.split()) for line in lines]
     if '"' in text:
-        records, starts = _quoted(lines, numbers, separator)
+        records, numbers = _quoted(lines, numbers, separator)
         cells = pl.Series(records, dtype=pl.List(pl.String))
-        numbers = np.array(starts, np.int64)
     else:
         cells = pl.Series(lines, dtype=pl.String).str.split(separator)
     cells = cells.list.eval(pl.element().str.strip_chars())
     filled = (cells.list.eval(pl.element().str.len_bytes()).list.sum() > 0).to_numpy()
-    cells, numbers = cells.filter(pl.Series(filled)), numbers[filled] + 1
+    cells, numbers = cells.filter(filled), numbers[filled] + 1
     if not len(cells):
         raise ValueError("expected a table, got no values")
     widths = cells.list.len().to_numpy()
     if widths.max() > WIDEST:
         raise ValueError(f"expected at most {WIDEST} columns, got {widths.max()}")
     if len(widths) > 1 and (widths[1:] == widths[0] + 1).all():
-        if not (cells[1:].list.get(-1) == "").all():  # R writes names of rows without a name for their column
-            cells = pl.concat([cells[:1].list.eval(pl.concat([pl.lit(pl.Series([""])), pl.element()])), cells[1:]])
-        else:
-            cells = pl.concat([cells[:1], cells[1:].list.head(int(widths[0]))])
+        if (cells[1:].list.get(-1) == "").all():  # a separator ends each row
+            cells = cells.list.head(int(widths[0]))
+        else:  # R writes names of rows without a name for their column
+            cells = pl.concat([pl.Series([["", *cells[0]]]), cells[1:]])
     elif (widths != widths[0]).any():
         raise _ragged(cells, widths, numbers, columns)
     return cells, numbers
@@ -115,39 +108,30 @@ def kept_lines(columns: Columns, n: int) -> np.ndarray:
     return kept
 
 
-def _quoted(lines: list[str], numbers: np.ndarray, separator: str) -> tuple[list[list[str]], list[int]]:
+def _quoted(lines: list[str], numbers: np.ndarray, separator: str) -> tuple[list[list[str]], np.ndarray]:
     """Return the records of lines with quotes, and the index of the first line of each."""
-    reader = csv.reader(
-        (line + "\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True
-    )  # fmt: skip
-    records, starts, line = [], [], 0
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True)
+    records, starts = [], [0]
     try:
         for record in reader:
             records.append(record)
-            starts.append(int(numbers[line]))
-            line = reader.line_num
+            starts.append(reader.line_num)
     except csv.Error as error:
-        raise ValueError(f"line {numbers[line] + 1}: expected cells as CSV has them: {error}") from None
-    return records, starts
+        raise ValueError(f"line {numbers[starts[-1]] + 1}: expected cells as CSV has them: {error}") from None
+    return records, numbers[starts[:-1]]
 
 
-def _guess_separator(lines: list[str], text: str) -> str:
-    """Return the separator that splits most lines into as many cells; refuse spaces, and lines that none splits."""
+def _guess_separator(lines: list[str]) -> str:
+    """Return the separator that splits most lines into as many cells; refuse spaces."""
     found = []
     for rank, separator in enumerate(SEPARATORS):
-        try:
+        with contextlib.suppress(csv.Error):
             widths = [len(record) for record in csv.reader(lines, delimiter=separator, skipinitialspace=True)]
-        except csv.Error:
-            continue
-        usual = max(widths, key=widths.count, default=0)
-        if usual > 1:
-            found.append((widths.count(usual), -rank, separator))
-    if found:
-        return max(found)[2]
-    spaced = [len(line.split()) for line in lines]
-    if min(spaced, default=0) > 1:
+            usual = max(widths, key=widths.count, default=0)
+            found += [(widths.count(usual), -rank, separator)] * (usual > 1)
+    if not found and min((len(line.split()) for line in lines), default=0) > 1:
         raise ColumnsError("separator", "spaces", "tabs, ;, | or commas between the cells", {"separator": " "})
-    return ","
+    return max(found)[2] if found else ","
 
 
 def _ragged(cells: Any, widths: np.ndarray, numbers: np.ndarray, columns: Columns) -> ColumnsError:
@@ -156,23 +140,15 @@ def _ragged(cells: Any, widths: np.ndarray, numbers: np.ndarray, columns: Column
     Lines with the usual number of cells stay. Odd ones in front are a preamble, with all lines above the header.
     """
     usual = int(np.bincount(widths).argmax())
-    odd = np.flatnonzero(widths != usual)
+    odd, head = np.flatnonzero(widths != usual), int(np.argmax(widths == usual))
     first = cells[int(odd[0])].to_list()
     got = f"{len(first)} in line {numbers[odd[0]]}: {', '.join(first)[:60]!r}"
-    signs = {str(cells[int(i)][0])[:1] for i in odd}
-    cure, head = None, int(np.flatnonzero(widths == usual)[0])
-    if len(signs) == 1 and re.fullmatch(r"[^\w\s.+\"'-]", sign := signs.pop()) and not cells[head][0].startswith(sign):
+    sign, *others = {cells[int(i)][0][:1] for i in odd}
+    cure = None
+    if not others and re.fullmatch(MARK, sign) and not cells[head][0].startswith(sign):
         cure = {"comment": sign}
     elif len(odd) - head <= 20 and usual > 1:
         above = str(numbers[head] - 1) if head else ""
         below = [f"{line}-{line}" for line in numbers[odd[odd > head]]]
         cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, above, *below]))}
     return ColumnsError("skip_lines", got, f"{usual} cells in each line, as most have", cure)
-
-
-def check_name_lengths(names: list[str]) -> None:
-    """Raise ValueError for a name that is too long to be one."""
-    longest = max(names, key=len, default="")
-    if len(longest) > LONGEST:
-        got = f"{longest[:40]!r}... of {len(longest)}"
-        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got {got}")
