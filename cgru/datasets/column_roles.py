@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.table import GROUPED, Table, factorize
-from cgru.datasets.time_columns import ALONE, Times, common_formats, compact_form, parse_iso
+from cgru.datasets.time_columns import CLOCKS, Times, common_formats, compact_form, parse_iso
 
 __all__ = [
     "check_order", "compound_id", "is_like", "likely_roles", "numbers_of", "refuse", "resolve_roles",
@@ -490,7 +490,7 @@ def _kind(table: Table, name: str) -> str:
     if parse_iso(texts) is not None:
         return "date"
     if forms := common_formats(texts):
-        return "clock" if {*forms} <= {*ALONE} else "date"
+        return "clock" if {*forms} <= {*CLOCKS} else "date"
     if 2 * odd.sum() < len(odd) and len(_odd_words(table, name)) <= 3:
         return "gaps"
     return (

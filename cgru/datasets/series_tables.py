@@ -43,7 +43,7 @@ class Series:
         >>> series.name, series.y.tolist(), series.written([2, 3])  # the step after the last one, too
         ('sales', [5.0, 7.0, 6.0], ['2024-03-31', '2024-04-30'])
         >>> str(series.step)
-        '1 months'
+        '1 month'
     """
 
     name: str

@@ -12,21 +12,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.columns import DURATION, ColumnsError
+from cgru.datasets.columns import DURATION, Columns, ColumnsError
 from cgru.datasets.table import Table
 
-__all__ = ["Step", "Times", "common_formats", "compact_form", "infer_step", "parse_gap", "parse_iso", "read_times"]
+__all__ = [
+    "Step",
+    "Times",
+    "common_formats",
+    "compact_form",
+    "in_order_of_rows",
+    "infer_step",
+    "parse_gap",
+    "parse_iso",
+    "read_times",
+]
 
-ISO = r"^[+-]?\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?$"
-OFFSET = r" ?(Z|UTC|[+-]\d\d:?\d\d)$"
+ISO = r"^(\d{4}-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?)?)?)?)(?: ?(Z|UTC|[+-]\d\d:?\d\d))?$"
 DATES = (
-    "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%m/%d/%y",
-    "%d/%m/%y", "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%Y.%m.%d", "%Y%m", "%m/%Y",
-    "%b %Y", "%Y-%b", "%Y %m", "%Y %m %d",
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y",
+    "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%m/%Y", "%b %Y", "%Y-%b", "%Y %m",
+    "%Y %m %d",
 )  # fmt: skip
-CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H", "%H.%M", "%H.%M.%S")
-ALONE = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
 SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+STEPS = {"months": {"year": 12, "month": 1},
+         "seconds": {"week": 604800, "day": 86400, "hour": 3600, "minute": 60, "second": 1}}  # fmt: skip
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class Times(NamedTuple):
@@ -54,41 +67,40 @@ class Times(NamedTuple):
 def read_times(table: Table, names: Sequence[str]) -> Times:
     """Return the times in a column, or in several joined with spaces; ColumnsError with a cure for any others."""
     how = table.columns
-    rows = {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
     texts = np.array([" ".join(parts) for parts in zip(*map(table.texts, names), strict=True)], object)
-    gone = np.array([not all(parts) for parts in zip(*map(table.texts, names), strict=True)])
-    if len(names) == 1 and not table.is_time(names[0]):
-        gone = table.values(names[0])[1]
+    gone = np.any([table.values(name, plain=True)[1] for name in names], axis=0)
     if gone.any():
         lost = np.flatnonzero(gone)
-        raise ColumnsError(
-            "time", f"none in {table.locate(lost[0])}", "a time in each row", table.without(lost) or rows
-        )
+        cure = table.without(lost) or in_order_of_rows(how, names)
+        raise ColumnsError("time", f"none in {table.locate(lost[0])}", "a time in each row", cure)
     if len(names) == 1 and table.is_time(names[0]):
         return _typed_times(table, names[0], texts)
     numbers, odd = table.parsed(names[0]) if len(names) == 1 else (np.zeros(0), np.ones(1, bool))
-    are_numbers = not odd.any()
     if how.time_unit:
-        if not are_numbers:
+        if odd.any():
             raise ColumnsError("time_unit", repr(texts[int(odd.argmax())]), "numbers since 1970", {"time_unit": None})
         return Times(np.round(numbers * SECONDS[how.time_unit] * 1e6).astype(np.int64), True, texts)
     if how.time_format:
-        values = _strptime([text.removesuffix(".0") for text in texts] if are_numbers else texts, how.time_format)
+        values = _strptime(texts, how.time_format)
         if isinstance(values, str):
             raise _unreadable(table, names, texts, values, f"times in the form {how.time_format}")
         return Times(values, True, texts, not re.search("%[dDjFxcYyGsU]", how.time_format))
-    if are_numbers:
-        form = compact_form(numbers)
-        if form:
-            cure = {"time_format": form}
-            raise ColumnsError("time_format", f"{texts[0]}, which looks like a date", "numbers that count", cure)
+    if not odd.any():
+        if form := compact_form(numbers):
+            got = f"{texts[0]}, which looks like a date"
+            raise ColumnsError("time_format", got, "numbers that count", {"time_format": form})
         whole = not (numbers % 1).any() and np.abs(numbers).max() < 2**53
         return Times(numbers.astype(np.int64) if whole else numbers, False, texts)
     values = parse_iso(texts)
     if values is None:
-        bad = next(text for text in texts if parse_iso(np.array([text], object)) is None)
+        bad = next((text for text in texts if parse_iso(np.array([text], object)) is None), texts[0])
         raise _unreadable(table, names, texts, bad, "times in ISO 8601 or numbers")
     return Times(values, True, texts)
+
+
+def in_order_of_rows(how: Columns, names: Sequence[str]) -> dict[str, Any]:
+    """Return the cure that keeps the order of the rows, and leaves out columns that were taken for the time."""
+    return {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
 
 
 def _typed_times(table: Table, name: str, texts: np.ndarray) -> Times:
@@ -105,13 +117,13 @@ def _typed_times(table: Table, name: str, texts: np.ndarray) -> Times:
 
 def compact_form(numbers: np.ndarray) -> str:
     """Return the format of numbers that are all dates such as 20240131 or 202401, or ""."""
-    forms = (("%Y%m%d", 1), ("%Y%m", 0.01), ("%Y%m%d%H", 100), ("%Y%m%d%H%M", 10_000), ("%Y%m%d%H%M%S", 1_000_000))
-    for form, size in forms:
-        low, high = 19000101 * size, 21001232 * size
-        if not (numbers % 1).any() and ((numbers >= low - 1) & (numbers < high)).all() and len(np.unique(numbers)) > 1:
-            texts = [str(int(number)) for number in np.unique(numbers)]
-            return "" if isinstance(_strptime(texts, form), str) else form
-    return ""
+    low, high = numbers.min(), numbers.max()
+    if low == high or not 190001 <= low <= high < 1e14 or (numbers % 1).any():
+        return ""
+    texts = [str(int(number)) for number in np.unique(numbers)]
+    form = COMPACT.get(len(texts[0]), "")
+    is_date = form and len(texts[-1]) == len(texts[0]) and texts[0][:4] >= "1900" and texts[-1][:4] <= "2100"
+    return form if is_date and not isinstance(_strptime(texts, form), str) else ""
 
 
 def parse_iso(texts: np.ndarray) -> np.ndarray | None:
@@ -119,71 +131,57 @@ def parse_iso(texts: np.ndarray) -> np.ndarray | None:
     import polars as pl
 
     cells = pl.Series(texts.tolist(), dtype=pl.String)
-    offsets = cells.str.extract(OFFSET, 1)
-    with_offset = offsets.is_not_null() & cells.str.contains(":")
-    cells = pl.select(pl.when(with_offset).then(cells.str.replace(OFFSET, "")).otherwise(cells)).to_series()
-    if not cells.str.contains(ISO).all() or (with_offset.any() and not with_offset.all()):
+    times, zones = cells.str.extract(ISO, 1), cells.str.extract(ISO, 2)
+    has_zone = zones.is_not_null()
+    if times.null_count() or has_zone.any() != has_zone.all() or not (times.str.contains(":") | ~has_zone).all():
         return None
-    cells = cells.str.replace(" ", "T", literal=True).str.replace(",", ".", literal=True)
     try:
-        values = cells.to_numpy().astype("datetime64[us]").astype(np.int64)
+        times = times.str.replace(" ", "T", literal=True).str.replace(",", ".", literal=True)
+        values = times.to_numpy().astype("datetime64[us]").astype(np.int64)
+        if has_zone.any():
+            shifts = {zone: datetime.datetime.strptime(zone.replace("UTC", "Z"), "%z").utcoffset() for zone in {*zones}}
+            values -= [shifts[zone] // MICROSECOND for zone in zones]
     except ValueError:  # no such day
         return None
-    if with_offset.any():
-        known, places = np.unique(offsets.to_numpy().astype(str), return_inverse=True)
-        values -= np.array([_offset(each) for each in known])[places.reshape(-1)]
     return values
-
-
-def _offset(text: str) -> int:
-    """Return an offset from UTC such as +01:00 in microseconds."""
-    if text in ("Z", "UTC"):
-        return 0
-    return int(f"{text[0]}1") * (int(text[1:3]) * 60 + int(text[-2:])) * 60_000_000
 
 
 def _strptime(texts: Sequence[str], form: str) -> np.ndarray | str:
     """Return texts as microseconds since 1970 by a format of strptime, or the first that it does not read."""
-    known, places = np.unique(np.array(texts, str), return_inverse=True)
-    found = np.zeros(len(known), np.int64)
-    epoch = datetime.datetime(1970, 1, 1)
-    for i, text in enumerate(known.tolist()):
+    found = dict.fromkeys(texts)
+    for text in found:
         try:
             moment = datetime.datetime.strptime(text, form)
+            found[text] = (moment.replace(tzinfo=moment.tzinfo or EPOCH.tzinfo) - EPOCH) // MICROSECOND
         except (ValueError, re.error, OverflowError):
             return text
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        found[i] = (moment - epoch) // datetime.timedelta(microseconds=1)
-    return found[places.reshape(-1)]
+    return np.array([found[text] for text in texts], np.int64)
 
 
 def common_formats(texts: Sequence[str]) -> list[str]:
     """Return the common formats that read all texts, dates and times of day."""
-    some = list(dict.fromkeys(list(texts[:20]) + list(texts[-20:])))
-    forms = [*DATES, *(f"{day} {clock}" for day in DATES for clock in CLOCKS), *ALONE]
+    some = [*texts[:20], *texts[-20:]]
+    forms = [*DATES, *(f"{day} {clock}" for day in ("%Y-%m-%d", *DATES) for clock in (*CLOCKS, "%H")), *CLOCKS]
     forms = [form for form in forms if not isinstance(_strptime(some, form), str)]
     return [form for form in forms if not isinstance(_strptime(texts, form), str)]
 
 
 def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str, due: str) -> ColumnsError:
     """Return the error of times that cannot be read; its cure is a format, lines to leave out, or the rows' order."""
-    how, row = table.columns, int(np.flatnonzero(texts == bad)[0]) if (texts == bad).any() else 0
+    got, cure = f"{bad!r} in {table.locate(int(np.argmax(texts == bad)))}", in_order_of_rows(table.columns, names)
     forms = common_formats(texts)
     if not forms:  # a footer or a row of units among dates
-        odd = np.flatnonzero([parse_iso(np.array([text], object)) is None for text in texts[:5]])
-        odd = np.append(odd, len(texts) - 1) if parse_iso(texts[-1:]) is None else odd
-        rest = np.delete(texts, odd)
-        if odd.size > 0 and len(rest) > 2 and (parse_iso(rest) is not None or common_formats(rest)):
-            return ColumnsError("time", f"{bad!r} in {table.locate(row)}", due, table.without(odd))
-    cure: dict[str, Any] = {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
-    if len(forms) == 1:
-        cure = {"time_format": forms[0]}
-    elif forms:
-        rising = [form for form in forms if (np.diff(_strptime(texts, form)) >= 0).all()]
-        cure = {"time_format": rising[0]} if len(rising) == 1 else cure
-        due += f", not of two forms ({', '.join(forms)})"
-    return ColumnsError("time_format", f"{bad!r} in {table.locate(row)}", due, cure)
+        odd = np.array([parse_iso(texts[i : i + 1]) is None for i in range(len(texts))])
+        odd[5:-1] = False
+        rest = texts[~odd]
+        if odd.any() and len(rest) > 2 and (parse_iso(rest) is not None or common_formats(rest)):
+            cure = table.without(np.flatnonzero(odd))
+            return ColumnsError("time", got, due, cure)
+    rising = [form for form in forms if (np.diff(_strptime(texts, form)) >= 0).all()]
+    if len(forms) == 1 or len(rising) == 1:
+        cure = {"time_format": (rising if len(rising) == 1 else forms)[0]}
+    due += f", not of two forms ({', '.join(forms)})" if len(forms) > 1 else ""
+    return ColumnsError("time_format", got, due, cure)
 
 
 # --- differences and steps ---
@@ -215,7 +213,10 @@ class Step(NamedTuple):
 
     def __str__(self) -> str:
         """Return the step in words."""
-        return f"{self.count:g} {self.unit}" if self.unit != "numbers" else f"{self.count:g}"
+        sizes = STEPS.get(self.unit, {"": 1})
+        word = next((word for word, size in sizes.items() if self.count % size == 0), [*sizes][-1])
+        count = self.count / sizes[word]
+        return f"{count:g} {word}{'s' * (word != '' and count != 1)}".rstrip()
 
     def at(self, last: Any, places: Any) -> np.ndarray:
         """Return the times that are some steps behind another.
@@ -270,26 +271,23 @@ def infer_step(times: np.ndarray, where: str = "times") -> Step:
 
     Raise ColumnsError for times between two steps.
     """
+    dated, steps = times.dtype.kind == "M", []
     if len(times) < 2:
-        return Step(1, "numbers") if times.dtype.kind != "M" else Step(86400, "seconds")
-    steps = []
-    if times.dtype.kind == "M":
+        return Step(86400, "seconds") if dated else Step(1, "numbers")
+    if dated:
         times = times.astype("datetime64[us]")
         months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
         apart = np.diff(months.astype(np.int64))
-        if (apart > 0).all():
+        if apart.min() > 0:
+            is_last = (days + 1).astype("datetime64[M]") > months
             number = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-            lasts = ((months + 1).astype("datetime64[D]") - days).astype(np.int64) == 1
-            steps.append(Step(int(apart.min()), "months", 31 if lasts.all() else int(number.max())))
-        steps.append(Step(float(np.diff(times).astype(np.int64).min()) / 1e6, "seconds"))
-    else:
-        steps.append(Step(np.diff(times).min().item(), "numbers"))
+            steps.append(Step(int(apart.min()), "months", 31 if is_last.all() else int(number.max())))
+    least = np.diff(times).min()
+    steps.append(Step(float(least.astype(np.int64)) / 1e6, "seconds") if dated else Step(least.item(), "numbers"))
     for step in steps:
         places = step.places(times)
-        if (np.abs(places - np.round(places)) < 1e-6 * np.maximum(1, places)).all():
+        off = np.abs(places - np.round(places)) >= 1e-6 * np.maximum(1, places)
+        if not off.any():
             return step
-    odd = int(np.argmax(np.abs(places - np.round(places)) > 1e-6))
-    got = f"{times[odd - 1]} and {times[odd]}"
-    raise ColumnsError(
-        "time", f"{got} one after the other", f"{where} that are a multiple of one step apart", {"time": ()}
-    )
+    got = f"{times[off.argmax() - 1]} and {times[off.argmax()]} one after the other"
+    raise ColumnsError("time", got, f"{where} that are a multiple of one step apart", {"time": ()})

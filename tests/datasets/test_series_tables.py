@@ -17,13 +17,13 @@ def dates(*texts):
 @pytest.mark.parametrize(
     ("times", "step", "later"),
     [
-        (dates("2024-01-01", "2024-02-01", "2024-03-01"), "1 months", "2024-04-01"),
-        (dates("2023-11-30", "2023-12-31", "2024-01-31"), "1 months", "2024-02-29"),
-        (dates("2023-12-30", "2024-01-30", "2024-02-29"), "1 months", "2024-03-30"),
+        (dates("2024-01-01", "2024-02-01", "2024-03-01"), "1 month", "2024-04-01"),
+        (dates("2023-11-30", "2023-12-31", "2024-01-31"), "1 month", "2024-02-29"),
+        (dates("2023-12-30", "2024-01-30", "2024-02-29"), "1 month", "2024-03-30"),
         (dates("2024-01-01", "2024-04-01", "2024-10-01"), "3 months", "2025-01-01"),
-        (dates("2020-06-30", "2021-06-30"), "12 months", "2022-06-30"),
-        (dates("2024-01-01", "2024-01-08", "2024-01-22"), "604800 seconds", "2024-01-29"),
-        (dates("2024-02-28T22:00", "2024-02-28T23:00"), "3600 seconds", "2024-02-29T00:00"),
+        (dates("2020-06-30", "2021-06-30"), "1 year", "2022-06-30"),
+        (dates("2024-01-01", "2024-01-08", "2024-01-22"), "1 week", "2024-01-29"),
+        (dates("2024-02-28T22:00", "2024-02-28T23:00"), "1 hour", "2024-02-29T00:00"),
         (np.array([1, 3, 5]), "2", 7),
         (np.array([0.1, 0.2, 0.4]), "0.1", 0.5),
         (np.array([3]), "1", 4),
@@ -66,7 +66,7 @@ def test_series_of_columns_and_of_ids():
     one, two = series_from_frame(pl.DataFrame(table), label=["a", "b"], inputs="c")
     assert (one.name, two.name, one.y.tolist(), one.X.tolist()) == ("a", "b", [1, 2, 3], [[1], [0], [1]])
     np.testing.assert_array_equal(two.y, [4.5, N, 6])
-    assert (str(one.step), one.time, one.written([0, 3])) == ("1 months", "date", ["2024-01-01", "2024-04-01"])
+    assert (str(one.step), one.time, one.written([0, 3])) == ("1 month", "date", ["2024-01-01", "2024-04-01"])
     assert one.times_at([3]).astype("datetime64[D]").astype(str).tolist() == ["2024-04-01"]
     long = pl.DataFrame({"shop": ["b", "a", "b", "a"], "time": [1, 1, 2, 2], "y": [1, 2, 3, 4]})
     found = series_from_frame(long, id="shop")
