@@ -82,7 +82,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["predict", "model.npz", "data.npz", "-o", ""], ["-o", "''"]),
         (["fit", "data.npz", "-o", "data.npz"], ["data.npz", "overwrite"]),
         (["fit", "none.npz"], ["none.npz", "No such file"]),
-        (["fit", "."], [".", "expected x.npy, or train_x.npy"]),
+        (["fit", "."], [".", "expected an array x, or train_x"]),
         (["fit", "text.npz"], ["text.npz", ".npz"]),
         (["fit", "model.npz"], ["model.npz", "expected an array x"]),
         (["predict", "none.npz", "data.npz"], ["none.npz", "No such file"]),
