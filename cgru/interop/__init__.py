@@ -5,9 +5,9 @@ A `from_` function returns a `cgru.Network`, with `predict(X, lengths=None, h0=N
 `return_state=True` the last states too.
 
 A converted model gives the numbers of the original, or the conversion is refused with the reason and the name and place
-of the layer or node. Refused are: layers before, between or behind the GRUs that are not in the table below; hooks;
-parametrizations; subclasses of the known classes; methods replaced on one object; and layers that compute in another
-dtype than that of their weights.
+of the layer or node. Refused are: layers before, between or behind the GRUs that are not in the table below;
+parametrizations; and layers that compute in another dtype than that of their weights. From Keras subclasses of the
+known classes, and methods replaced on one object, are refused too.
 
 All three compute h = z h + (1 - z) n, as this package does. Their layouts of the weights for e features and u units:
 

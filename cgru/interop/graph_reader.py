@@ -29,10 +29,13 @@ from cgru.interop.gates import Refusal, array
 from cgru.layers import Activation, Clip, Dense, Embedding, Frames, Layer, LayerNorm, Pool, Scale
 from cgru.network import files
 
-__all__ = ["ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "append", "dense", "embedding", "read"]
+__all__ = ["BRANCHES", "ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "append", "dense",
+           "embedding", "read"]  # fmt: skip
 
+BRANCHES = "it joins two arrays, and a network is one chain of layers, without branches and residuals"
 ENDS = "last states"  # of all recurrent layers; their labels go on from layer to layer
 TRIALS = ((3, 97), (2, 131), (1, 89))  # samples and steps of the runs
+MOST_FEATURES = 1 << 16  # of a run
 LONGEST = 1 << 16  # steps of a run, where frames are longer than those of TRIALS
 
 
@@ -85,6 +88,7 @@ class Reader:
         self.recurrent: list[tuple[Any, np.ndarray]] = []  # the layers, and the labels (D, m, u) of their last states
         self.states = -1  # the stage that the newest of them makes
         self.ragged = False  # whether the newest stage has padding
+        self.lengths: np.ndarray | None = None  # the real steps of each sample, if they are an input
         self.inputs: set[str] = set()  # the names of those that may be X
         self.input = ""  # the one that is X
         self.follows_input = True  # whether the features are still those of the input, one by one
@@ -151,9 +155,18 @@ class Reader:
     def some_steps(self, L: np.ndarray, top: Stage) -> np.ndarray:
         """Read the last step, the last states among all states, or a convolution without its last steps."""
         newest = self.layers[-1]
-        self.check_padding()
         sample, step, feature = self.split(L, top)
         kept = L.size // (self.m * top.n)
+        if kept == 1 and self.lengths is not None and (step == self.lengths[sample] - 1).all():
+            onward = all(len(layer.cells) == 1 and not layer.reverse for layer, _ in self.recurrent)
+            if not (onward or self.ragged) or any(layer.changes_steps for layer in self.layers):
+                raise Unproved("expected no convolution below it, and no GRU that goes back and reads padding")
+            ends = onward and self.states == len(self.stages) - 1
+            if ends:
+                newest.sequences = False
+            self.push(None if ends else Pool("last"), top.n, None)
+            return sample * top.n + feature
+        self.check_padding()
         if kept == 1 and self.states == len(self.stages) - 1:
             u = top.n // len(newest.cells)
             ends = np.repeat([0 if cell.reverse else top.s - 1 for cell in newest.cells], u)
@@ -212,7 +225,7 @@ class Reader:
     def guess_features(self, due: int) -> None:
         """Ask for a run with other features of the input if the newest stage has these, and `due` are expected."""
         each = self.top.n // self.stages[0].n
-        if self.follows_input and due > 0 and due % each == 0 and due != self.top.n:
+        if self.follows_input and 0 < due < MOST_FEATURES and due % each == 0 and due != self.top.n:
             raise OtherFeatures(f"{self.top.name} gives {self.top.n} features, it takes {due}", int(due // each))
 
     def along_steps(self, L: np.ndarray, axis: int, stage: Stage) -> np.ndarray:
@@ -404,7 +417,7 @@ class Reader:
         known = sorted((first, second), key=lambda each: not is_weights(each))
         weights, value = known
         if not is_weights(weights) or is_weights(value) or not isinstance(value.of, int):
-            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
+            raise Unproved(BRANCHES)
         if weights.of[1] != len(self.stages) - 1:
             raise Unproved("its weights are not those of the newest layer")
         try:

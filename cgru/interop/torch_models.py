@@ -5,7 +5,9 @@ Letters: m samples, s steps, n features of a step.
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from cgru.activations import ours, sigmoid, tanh
@@ -13,11 +15,12 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import TORCH, Refusal, refusal
-from cgru.interop.torch_reader import traced_layers
-from cgru.interop.torch_weights import KEY, KEYS, SUFFIXES, check_calls, gru_layers, kind_of
+from cgru.interop.torch_weights import KEY, KEYS, SUFFIXES, gru_layers
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
+
+MOST_INPUTS = 3  # of a forward: x, lengths and initial states
 
 # --- from there ---
 
@@ -30,8 +33,8 @@ def from_torch(source: Any) -> Network:
     `Dropout` layers. A layer whose parameters all have `requires_grad=False` is not `trainable`. A state dict knows of
     neither. Missing biases are zeros.
 
-    The `forward(x)` of any other module is traced by `torch.fx` in `eval`, with the defaults of its other arguments. It
-    may be a chain of these, each on the whole output of the one below, as modules, functions or methods:
+    The `forward(x)` of any other module is called in `eval` on an array without numbers, with the defaults of its other
+    arguments. It may be a chain of these, each on the whole output of the one below, as modules, functions or methods:
 
     - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
       and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
@@ -55,11 +58,12 @@ def from_torch(source: Any) -> Network:
     The network takes X (m, s, e), or tokens (m, s), or for `x.unsqueeze(-1)` X (m, s, 1). It returns (m, s, k) or (m,
     k). That holds whatever the order of the axes is in the module, whether samples and steps are one axis there, and
     whether it squeezes a single output feature. A module whose output has one more axis of size 1 is refused.
-    Anything else is refused before anything is made, with the line of the module: control flow, residuals, branches,
-    hooks, shared weights, BatchNorm in training.
+    Anything else is refused, with the line of the module: what depends on numbers, or on how many samples and steps
+    there are; residuals, branches, shared weights, BatchNorm in training. Hooks are part of the call; those of
+    gradients are not carried over.
 
     Args:
-        source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors or
+        source: the module, without parametrizations, or a mapping from `weight_ih_l0`, ... to tensors or
             arrays, float32 or float64.
 
     Returns:
@@ -78,24 +82,41 @@ def from_torch(source: Any) -> Network:
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.nn.Module):
-        recurrent = isinstance(source, torch.nn.RNNBase | torch.nn.RNNCellBase)
-        if not recurrent and "quantized" not in type(source).__module__:
-            return Network(_traced_layers(torch, source))
+        if _kind(source) is not torch.nn.GRUCell:
+            return Network(_module_layers(torch, source))
+        if vars(source)["_forward_hooks"] or vars(source)["_forward_pre_hooks"] or gates.overridden(source):
+            raise ValueError(f"source: {source} cannot be had here: it has hooks, or a forward of its own")
+        source = dict(source.named_parameters())
+    if not isinstance(source, Mapping):
+        due = "a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them"
+        raise TypeError(f"source: expected {due}, got {type(source).__module__}.{type(source).__qualname__}")
     return Network(gru_layers(source))
 
 
-def _traced_layers(torch: Any, source: Any) -> list[Any]:
-    """Return the layers of a module; TypeError or ValueError if it is no chain of them."""
-    start = f"source: {type(source).__name__} cannot be had here"
-    cure = ""
-    if any(torch.nn.GRU in kind_of(module).__mro__ for module in source.modules()):
-        cure = "; as it is the module runs after cgru.torch.accelerate(module), its GRU here"
+def _kind(module: Any) -> type:
+    """Return the class of a module; for one of `cgru.torch` the PyTorch class that it stands for."""
+    return type(module).__mro__[1] if type(module).__module__ == "cgru.torch.modules" else type(module)
+
+
+def _module_layers(torch: Any, source: Any) -> list[Any]:
+    """Return the layers of a module; ValueError if it is no chain of them."""
+    from cgru.interop.torch_reader import traced_layers
+
+    refuse = refusal(f"source: {type(source).__name__} cannot be had here")
+    if not any(getattr(module, "mode", "") == "GRU" for module in source.modules()):
+        raise refuse("expected a torch.nn.GRU in it, got none")
+    cure, names = "; as it is the module runs after cgru.torch.accelerate(module), its GRU here", []
+    for name, parameter in inspect.signature(source.forward).parameters.items():
+        if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY:
+            raise refuse(f"expected inputs that are given by their place, got {name} by its name alone{cure}")
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            names.append(name)
+    if len(names) > MOST_INPUTS:
+        raise refuse(f"expected x, and beside it at most lengths and initial states, got {', '.join(names)}{cure}")
     try:
-        for path, module in source.named_modules():
-            check_calls(module, refusal(f"{start}: {type(module).__name__} {path!r}"))
-        return traced_layers(source, refusal(start))
-    except ValueError as error:
-        raise ValueError(f"{error}{cure}") from None
+        return traced_layers(source, max(1, len(names)), refuse)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}{cure}") from None
 
 
 # --- to there ---

@@ -1,78 +1,57 @@
-"""A reader of a PyTorch module's trace by `torch.fx` as a chain of layers, node by node.
+"""A reader of PyTorch modules as chains of layers: `forward` runs on labels (`cgru.interop.graph_reader`).
 
-Operations that only move numbers run on labels, by PyTorch's own code (`cgru.interop.graph_reader`). Sizes of arrays
-are numbers in each run.
+Goal: whatever way a module calls PyTorch, it is read, or refused.
+
+Design: `forward` itself is called with an array that has labels and no numbers. Each function of PyTorch that gets it
+comes to `Reader.call`: it runs on the labels, or adds a layer, or is refused. Parameters and buffers are such arrays,
+too; everything else, such as sizes, is what Python makes of it. Sizes of the samples and steps are numbers that may not
+be compared, since the result might differ for others.
+
+Rejected: `torch.fx` and `torch.export`. Their graphs say the same thing in several ways (a module, a function, a
+method, an operator), know no zeros of the sizes of x, and need an interpreter of their own.
 
 Letters: m samples, s steps, n features of a step, u units.
 """
 
 from __future__ import annotations
 
+import copy
 import operator
-import sys
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.utils.rnn import PackedSequence
 
 from cgru.activations import identity, softmax
 from cgru.interop.gates import FUNCTIONS, Refusal, array
-from cgru.interop.graph_reader import ENDS, Reader, Unproved, Value, read
-from cgru.interop.torch_trace import line_of, traced_graph
-from cgru.interop.torch_weights import array_of, check_plain, gru_layers, is_trainable, kind_of
-from cgru.layers import Activation, Dropout, Pool
+from cgru.interop.graph_reader import BRANCHES, ENDS, OtherFeatures, Reader, Unproved, Value, read
+from cgru.interop.torch_weights import KEYS, SUFFIXES, gru_layers, is_trainable
+from cgru.layers import Activation, Dropout
 
 __all__ = ["traced_layers"]
 
-# The operations by name of function or method ("name_" in place), and their arguments after the array.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "relu": {"inplace": False},
-    "relu6": {"inplace": False},
-    "sigmoid": {},
-    "tanh": {},
-    "leaky_relu": {"negative_slope": 0.01, "inplace": False},
-    "elu": {"alpha": 1.0, "inplace": False},
-    "hardtanh": {"min_val": -1.0, "max_val": 1.0, "inplace": False},
-    "softmax": {"dim": None, "_stacklevel": 3, "dtype": None},
-    "dropout": {"p": 0.5, "training": True, "inplace": False},
-    "clamp": {"min": None, "max": None},
-    "mean": {"dim": None, "keepdim": False, "dtype": None},
-    "sum": {"dim": None, "keepdim": False, "dtype": None},
-    "amax": {"dim": None, "keepdim": False},
-    "max": {"dim": None, "keepdim": False},
-    "unfold": {"dimension": None, "size": None, "step": None},
-}
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
-SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul", "imul": "mul", "truediv": "div",
-         "itruediv": "div", "div": "div"}  # fmt: skip
-BOUNDS = {"relu6": (0, 6), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}  # numbers, or arguments
+SIGNS = {"add": "add", "sub": "sub", "rsub": "sub", "mul": "mul", "div": "div", "rdiv": "div", "true_divide": "div"}
 POOLS = {"mean": "mean", "amax": "max", "max": "max", "sum": "sum"}
-PRODUCTS = {"bmm": "bij,bjk->bik", "matmul": "bij,bjk->bik"}  # as torch.einsum writes them
-MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten", "view", "reshape", "unflatten",
-          "contiguous", "clone", "movedim", "t", "select", "narrow", "unbind", "chunk")  # fmt: skip
-SPREADS = ("expand", "repeat")  # of weights alone
-KEPT = ("contiguous", "clone", "detach", "to", "type_as", "float", "double", "cpu", "cuda", "requires_grad_")
-LENGTH_METHODS = ("long", "int", "tolist", "numpy")
-MAKERS = ("zeros", "zeros_like", "new_zeros", "empty", "arange")
-NUMBERS = (int, float)
-INDICES = (int, slice, list, type(None), type(Ellipsis))
-
-
-@dataclass(frozen=True)
-class Given:
-    """An input of the module beside x: lengths or initial states, as its use tells."""
-
-    name: str
-    last: bool = False  # whether it is one less: the last step of each sample, if it is lengths
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A packed sequence of an array; `rows` is its `batch_first`."""
-
-    value: Value
-    rows: bool
+SIZES = ("shape", "size", "numel")
+# Functions of an array's shape and dtype alone.
+PLAIN = (*SIZES, "dim", "ndim", "dtype", "device", "is_cuda", "is_floating_point", "requires_grad", "layout",
+         "is_contiguous", "new", "new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like",
+         "empty_like")  # fmt: skip
+MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten", "view", "reshape", "unflatten", "t",
+          "contiguous", "clone", "movedim", "select", "narrow", "unbind", "chunk", "split", "getitem", "expand",
+          "expand_as", "repeat", "cat", "concat", "stack", "index_select", "gather", "flip", "view_as")  # fmt: skip
+KEPT = ("to", "type_as", "float", "double", "long", "int", "cpu", "type")  # if the dtype stays
+ROLES = {0: [()], 1: [("lengths",), ("h0",)], 2: [("lengths", "h0"), ("h0", "lengths")]}  # of inputs beside x
 
 
 @dataclass(eq=False)
@@ -87,593 +66,556 @@ class Weight:
         return bool(self.tensor.requires_grad)
 
 
-def traced_layers(source: Any, refuse: Refusal) -> list[Any]:
-    """Return the layers of a module, which is traced in `eval`; ValueError if it is no chain of them."""
-    whole, graph, names = traced_graph(source, refuse)
-    nn = sys.modules["torch"].nn
-    called = [whole.get_submodule(node.target) for node in graph.nodes if node.op == "call_module"]
-    if not any(kind_of(module) is nn.GRU for module in called):
-        raise refuse("expected a torch.nn.GRU in it, got none")
-    tokens = any(kind_of(module) is nn.Embedding for module in called)
-    orders = ["".join(letters) for of in (("ms",) if tokens else ("mse", "ms")) for letters in permutations(of)]
-    return read(
-        lambda *sizes: TorchReader((source, whole, graph, names, tokens), *sizes),
-        orders, lambda order, m, s: (m, s),
-    )  # fmt: skip
+class Traced(torch.Tensor):
+    """A tensor without numbers, whose `value` has labels; `reader` gets all calls with it."""
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Have the reader run a function of PyTorch."""
+        found: list[Any] = []
+        replaced((args, kwargs), found.append)
+        with torch._C.DisableTorchFunctionSubclass():
+            return found[0].reader.call(function, args, kwargs or {})
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Refuse what reads the numbers in another way."""
+        raise Unproved("it reads numbers of an array")
+
+
+class Lengths(torch.Tensor):
+    """The lengths of a run, or numbers made of them; they may not decide what is done."""
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of PyTorch."""
+        if function is torch.Tensor.__bool__:
+            raise Unproved("what it does depends on lengths")
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+class Size(int):
+    """A number of samples or steps, or one made of them; it may not decide what is done."""
+
+    __hash__ = int.__hash__
+
+
+def _compare(name: str) -> Any:
+    def compare(self: Size, other: Any) -> Any:
+        if isinstance(other, int) and int(self) != int(other):
+            raise Unproved("what it does depends on the number of samples or steps")
+        return getattr(int, name)(self, other)
+
+    return compare
+
+
+def _compute(name: str) -> Any:
+    def compute(self: Size, other: Any) -> Any:
+        made = getattr(int, name)(self, other)
+        return Size(made) if isinstance(made, int) else made
+
+    return compute
+
+
+for each in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Size, f"__{each}__", _compare(f"__{each}__"))
+for each in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod"):
+    setattr(Size, f"__{each}__", _compute(f"__{each}__"))
+
+
+def replaced(argument: Any, by: Any) -> Any:
+    """Return an argument with `by` of each `Traced` in it, in lists and dicts too."""
+    if isinstance(argument, Traced):
+        return by(argument)
+    if isinstance(argument, tuple | list):
+        parts = [replaced(each, by) for each in argument]
+        return tuple(parts) if isinstance(argument, tuple) else parts
+    return {key: replaced(each, by) for key, each in argument.items()} if isinstance(argument, dict) else argument
+
+
+def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
+    """Return the layers of a module, whose `forward` takes `count` inputs; ValueError if it is no chain of them."""
+    for path, module in source.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise refuse(f"in training {path!r} takes the statistics of each batch; call eval() on the model first")
+    try:
+        model = copy.deepcopy(source).eval()
+    except RuntimeError as error:  # of tensors that are computed, such as pruned weights
+        raise refuse(f"it cannot be copied: {error}") from None
+    tokens = any(isinstance(module, nn.Embedding) for module in model.modules())
+    letters = ["".join(order) for of in (("ms",) if tokens else ("mse", "ms")) for order in permutations(of)]
+    orders = list(product(letters, ROLES[count - 1]))
+    dtype = str(next((p.dtype for p in model.parameters()), torch.float32)).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
+        raise refuse(f"expected float32 or float64, got {dtype}")
+    return read(lambda *sizes: TorchReader(model, dtype, tokens, *sizes), orders, lambda order, m, s: (m, s))
 
 
 class TorchReader(Reader):
-    """A reader of a `torch.fx` trace of a module, for an x with its axes in this order, of m samples and s steps."""
+    """A reader of a module for an x with its axes in an order, of m samples and s steps.
+
+    `order` is these axes, and the roles of the other inputs.
+    """
 
     strict = False
 
-    def __init__(self, trace: Any, order: str, m: int, s: int, e: int) -> None:
-        """Take the trace: the module, the traced copy, its graph, the names of its inputs, whether x is tokens."""
-        self.source, self.whole, self.graph, self.names, self.tokens = trace
-        self.torch = sys.modules["torch"]
-        self.modules = {f"model.{path}".rstrip("."): module for path, module in self.source.named_modules()}
-        super().__init__(m, s, e if "e" in order else 1)
-        self.order = order
-        self.dtype = next((array_of(p).dtype for p in self.source.parameters()), np.dtype(np.float32))
-        self.known: dict[str, Any] = {}  # values, and what is no array of the chain, by node
+    def __init__(self, model: Any, dtype: Any, tokens: bool, order: Any, m: int, s: int, e: int) -> None:
+        """Take a copy of the module in `eval`, the dtype of its parameters, and whether x is tokens."""
+        letters, self.roles = order
+        super().__init__(m, s, e if "e" in letters else 1)
+        self.model, self.dtype, self.lengths = model, np.dtype(dtype), None
+        self.inside: list[Any] = []  # the modules that are called
+        self.grus = [module for module in model.modules() if getattr(module, "mode", "") == "GRU"]
         self.used: set[int] = set()  # parameters
-        self.roles: dict[str, str] = {}  # what inputs beside x are, by name
-        self.grus = 0  # modules
+        self.taken: list[str] = []  # roles of inputs that were read
+        self.inputs.add("x")
+        self.given = [self.wrap(Value("x", self.input_labels(letters), "int64" if tokens else self.dtype.name))]
+        for role in self.roles:
+            if role == "lengths":
+                self.lengths = s - np.arange(m) % s
+                self.given.append(torch.from_numpy(self.lengths.copy()).as_subclass(Lengths))
+            else:
+                module = self.grus[0]
+                shape = (module.num_layers * (1 + module.bidirectional), m, module.hidden_size)
+                labels = np.arange(np.prod(shape)).reshape(shape)
+                self.given.append(self.wrap(Value("h0", labels, self.dtype.name)))
 
     def run(self) -> None:
-        """Read all nodes; Unproved for what is not proved."""
-        names = iter(self.names)
-        for i, node in enumerate(self.graph.nodes):
-            self.place, self.progress = f"node {i}, {self.describe_node(node)}{line_of(node)}", i
-            if node.op == "placeholder":
-                self.known[node.name] = Given(next(names)) if i else self.x(node.name)
-            else:
-                self.known[node.name] = getattr(self, node.op)(node)
+        """Call the module; Unproved for what is not proved."""
+        with self.replaced_weights(), ExitStack() as stack:
+            stack.callback(register_module_forward_pre_hook(self.enter).remove)
+            stack.callback(register_module_forward_hook(lambda *_: self.inside.pop() and None).remove)
+            stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
+            torch.use_deterministic_algorithms(True)  # so that what nobody has set is NaN
+            before = attributes(self.model)
+            try:
+                made = self.model(*self.given)
+                self.place = "its output"
+                self.finish_all(made)
+            except OtherFeatures:
+                raise
+            except Exception as error:  # whatever the module raises on arrays without numbers
+                self.place = self.place_of(error)
+                raise error if isinstance(error, Unproved) else Unproved(f"{type(error).__name__}: {error}") from None
+            finally:
+                after = attributes(self.model)
+                changed = [name for name in before | after if before.get(name) is not after.get(name)]
+                if changed:
+                    raise ValueError(f"source: its forward sets {changed[0]}; the next call may do something else")
 
-    def x(self, name: str) -> Value:
-        """Return x as a value."""
-        self.inputs.add(name)
-        return Value(name, self.input_labels(self.order), "int64" if self.tokens else "float32")
+    def place_of(self, error: Exception) -> str:
+        """Return where an error was raised: a module of PyTorch's or a function, and the line of the user's code."""
+        path, last = "", self.inside[-1] if self.inside else self.model
+        if type(last).__module__.startswith(("torch.nn", "cgru.torch")) and not [*last.children()]:
+            path = next(path for path, module in self.model.named_modules() if module is last)
+        return (f"{type(last).__name__} {path!r}" if path else self.place) + _line(error)
 
-    def describe_node(self, node: Any) -> str:
-        """Return what a node is called in an error."""
-        if node.op == "call_module":
-            return f"{type(self.modules[node.target]).__name__} {node.target.removeprefix('model.')!r}"
-        what = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        return f"{what} {node.name!r}"
+    def enter(self, module: Any, given: Any) -> None:
+        """Note that a module is called."""
+        self.inside.append(module)
+        if module in self.grus and given:
+            data = given[0].data if isinstance(given[0], PackedSequence) else given[0]
+            if isinstance(data, Traced) and data.value.labels.shape[-1] == self.top.n:
+                self.guess_features(module.input_size)
 
-    def resolve(self, argument: Any) -> Any:
-        """Return what is known of a node; any other argument unchanged, lists by their items."""
-        if isinstance(argument, tuple | list):
-            return type(argument)(map(self.resolve, argument))
-        if isinstance(argument, dict):
-            return {key: self.resolve(value) for key, value in argument.items()}
-        if isinstance(argument, slice):
-            return slice(*map(self.resolve, (argument.start, argument.stop, argument.step)))
-        return self.known.get(argument.name) if isinstance(argument, self.torch.fx.Node) else argument
+    @contextmanager
+    def replaced_weights(self) -> Iterator[None]:
+        """Replace the parameters and buffers of all modules but GRUs by labels inside a `with` block."""
+        stores = [vars(module)[name] for module in self.model.modules() if not isinstance(module, nn.RNNBase)
+                  for name in ("_parameters", "_buffers")]  # fmt: skip
+        kept = [(store, dict(store)) for store in stores]
+        try:
+            for store, tensors in kept:
+                for name, tensor in tensors.items():
+                    if is_plain(tensor):
+                        labels = np.arange(tensor.numel()).reshape(tuple(tensor.shape))
+                        store[name] = self.wrap(Value(Weight(tensor), labels, str(tensor.dtype).split(".")[1]))
+            yield
+        finally:
+            for store, tensors in kept:
+                store.update(tensors)
+
+    # --- values and tensors ---
+
+    def wrap(self, made: Any) -> Any:
+        """Return values as tensors; anything else unchanged."""
+        if made.__class__ in (tuple, list):
+            return tuple(map(self.wrap, made))
+        if not isinstance(made, Value):
+            return made
+        tensor = torch.Tensor._make_wrapper_subclass(Traced, made.labels.shape, dtype=getattr(torch, made.dtype))
+        tensor.reader, tensor.value = self, made
+        return tensor
 
     def value(self, argument: Any) -> Value:
         """Return an argument that is an array of the chain; Unproved for any other."""
-        if not isinstance(argument, Value) or isinstance(argument.of, Weight):
-            what = argument
-            if isinstance(argument, Given):
-                what = self.roles.get(argument.name, f"an input beside x, {argument.name}")
-            raise Unproved(f"expected the output of the layer below, {self.top.name}, got {what}")
-        return argument
-
-    # --- nodes ---
-
-    def call_module(self, node: Any) -> Any:
-        """Read the call of one of PyTorch's modules."""
-        module, nn = self.modules[node.target], self.torch.nn
-        kinds = {
-            nn.Linear: self.read_linear, nn.Embedding: self.read_table, nn.GRU: self.read_gru, nn.Dropout: "dropout",
-            nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.Hardtanh: "hardtanh",
-            nn.LeakyReLU: "leaky_relu", nn.ELU: "elu", nn.Softmax: "softmax", nn.Flatten: "flatten",
-            nn.Identity: "contiguous", nn.Conv1d: self.read_conv, nn.BatchNorm1d: self.read_batch_norm,
-            nn.LayerNorm: self.read_layer_norm, nn.ConstantPad1d: self.read_pad, nn.ZeroPad1d: self.read_pad,
-        }  # fmt: skip
-        kind = kinds.get(kind_of(module))
-        if kind is None:
-            known = ", ".join(sorted(each.__name__ for each in kinds))
-            raise Unproved(f"nothing of its kind may stand there, but {known}")
-        for parameter in module.parameters():
-            self.use(parameter)
-        given, options = self.resolve(node.args), self.resolve(node.kwargs)
-        if kind == self.read_gru:
-            return self.read_gru(module, *given, **options)
-        given = [*given, *options.values()]
-        if len(given) != 1:
-            raise Unproved(f"expected a call with one array, got {len(given)} arguments")
-        value = self.value(given[0])
-        if not isinstance(kind, str):
-            return kind(value, module)
-        if kind in MOVERS:
-            return self.move(kind, value, [module.start_dim, module.end_dim] if kind == "flatten" else [], {})
-        options = {name: name != "training" and getattr(module, name, due) for name, due in ARGUMENTS[kind].items()}
-        return self.operate(kind, value, options)
-
-    def use(self, parameter: Any) -> None:
-        """Note that a layer has a parameter; Unproved if another layer has it."""
-        if id(parameter) in self.used:
-            raise Unproved("its weights are those of another layer, too; expected each once")
-        self.used.add(id(parameter))
-
-    def call_function(self, node: Any) -> Any:
-        """Read the call of one of PyTorch's functions or of an operator."""
-        torch, name = self.torch, getattr(node.target, "__name__", "")
-        functional, rnn = torch.nn.functional, torch.nn.utils.rnn
-        given, options = self.resolve(node.args), self.resolve(node.kwargs)
-        readers = {
-            getattr: self.read_attribute, operator.getitem: self.read_item, torch.cat: self.read_cat,
-            torch.concat: self.read_cat, torch.einsum: self.read_einsum, functional.pad: self.read_pad_call,
-            functional.linear: self.read_linear_call, rnn.pack_padded_sequence: self.read_packing,
-            rnn.pad_packed_sequence: self.read_unpacking,
-        }  # fmt: skip
-        if node.target in readers:
-            return readers[node.target](*given, **options)
-        owners = (operator, torch, functional, torch.Tensor)
-        if not any(node.target is getattr(owner, name, None) for owner in owners) or name == "unfold":
-            raise Unproved(self.strange(node))
-        return self.read_call(node, name, [*given], options)
-
-    def call_method(self, node: Any) -> Any:
-        """Read the call of a tensor's method."""
-        if node.target in ("transpose_", "squeeze_", "unsqueeze_") and len(node.args[0].users) > 1:
-            raise Unproved("it turns an array in place that is used again")
-        return self.read_call(node, node.target, [*self.resolve(node.args)], self.resolve(node.kwargs))
-
-    def read_call(self, node: Any, name: str, given: list[Any], options: dict[str, Any]) -> Any:
-        """Read the call of an operation, by its name, on an array or on what is none."""
-        kept, name = name, name.rstrip("_")
-        if not given and "input" in options:
-            given = [options.pop("input")]
-        first, *rest = given or [None]
-        if name in MAKERS:
-            return self.make(name, first, rest, options)
-        if name in SIGNS or name == "floordiv":
-            return self.read_arithmetic(SIGNS.get(name, name), given, options)
-        if name in PRODUCTS:
-            return self.read_matmul(name, *given, *options.values())
-        if isinstance(first, Value) and name in ("size", "dim"):
-            shape, at = first.labels.shape, [*rest, *options.values()]
-            return len(shape) if name == "dim" else shape[at[0]] if at else shape
-        if isinstance(first, Given) and name in (*KEPT, *LENGTH_METHODS):
-            return first
-        if isinstance(first, self.torch.Tensor) or (isinstance(first, Value) and isinstance(first.of, Weight)):
-            return self.move_constant(kept, first, rest, options)
-        if isinstance(first, Value) and name in MOVERS:
-            return self.move(name, first, rest, options)
-        if isinstance(first, Value) and name in ARGUMENTS:
-            due = ARGUMENTS[name]
-            known = {**dict(zip(due, rest, strict=False)), **options}
-            plain = (*NUMBERS, str, type(None), tuple, list)
-            if (
-                len(rest) > len(due)
-                or known.keys() - due.keys()
-                or not all(isinstance(n, plain) for n in known.values())
-            ):
-                raise Unproved(f"expected the arguments {', '.join(due) or 'of an array alone'}, numbers")
-            return self.operate(name, self.value(first), {**due, **known})
-        if name == "detach" and isinstance(first, Value):
-            raise Unproved("here gradients would go on to the layers below it; freeze them and leave it out")
-        if name in (*MOVERS, *ARGUMENTS, *KEPT):
-            self.value(first)
-        raise Unproved(self.strange(node))
-
-    def strange(self, node: Any) -> str:
-        """Return why an operation is refused that is none of those that are known."""
-        if sum(isinstance(self.resolve(each), Value) for each in node.all_input_nodes) > 1:
-            return "it joins several arrays, and a network is one chain of layers, without branches and residuals"
-        if "log_softmax" in str(node.target):
-            return "there is no logarithm of softmax here; leave it out, or take softmax"
-        return "nothing of its kind may stand there"
-
-    def make(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
-        """Return zeros, the numbers 0, 1, 2, ..., or for `empty` NaN: what nobody has set."""
-        if name == "zeros_like":
-            first = first.labels.shape if isinstance(first, Value) else tuple(first.shape)
-        sizes = rest if name == "new_zeros" else [*rest] if first is None else [first, *rest]
-        sizes += [options[key] for key in ("size", "end") if key in options]
-        sizes = [*sizes[0]] if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
-        if not all(isinstance(size, int) for size in sizes):
-            raise Unproved("expected sizes of x and numbers for its shape")
-        if name == "arange":
-            return self.torch.arange(*sizes)
-        return self.torch.full(sizes, float("nan") if name == "empty" else 0.0)
-
-    def move_constant(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
-        """Return a weight, or an array that forward makes, moved or spread."""
-        if name in ("zero_", "fill_") and not isinstance(first, Value) and rest in ([], [0]):
-            return self.torch.zeros_like(first)
-        if name == "detach" and isinstance(first, Value):
-            return replace(first, of=Weight(first.of.tensor.detach()))
-        if name in KEPT:
-            return first
-        if name in (*MOVERS, *SPREADS):
-            return self.move(name, first, rest, options)
-        raise Unproved("it computes with what is no array of the chain")
-
-    def move(self, name: str, first: Any, rest: list[Any], options: dict[str, Any]) -> Any:
-        """Return an array whose numbers are moved, by running the operation on its labels."""
-        is_value = isinstance(first, Value)
-        labels = self.torch.from_numpy(np.ascontiguousarray(first.labels)) if is_value else first
-        if name == "squeeze":
-            dims = [*rest, *options.values()]
-            if not dims:
-                raise Unproved("it does not say which axes")
-            sizes = [labels.shape[dim] for dim in np.ravel(dims) if -labels.ndim <= dim < labels.ndim]
-            if is_value and any(size != 1 and size in (self.m, self.top.s) for size in sizes):
-                raise Unproved("it takes away an axis whose size need not be 1")
-        try:
-            made = getattr(labels, "reshape" if name == "view" else name)(*rest, **options)
-        except (IndexError, RuntimeError, TypeError, ValueError) as error:
-            if name in ("view", "reshape") and is_value and rest:
-                self.guess_features(np.ravel(rest[-1])[-1])
-            raise Unproved(f"it cannot be run on {tuple(labels.shape)}: {error}") from None
-        if isinstance(made, tuple | list):
-            return tuple(replace(first, labels=each.numpy()) if is_value else each for each in made)
-        return replace(first, labels=made.numpy()) if is_value else made
-
-    def get_attr(self, node: Any) -> Any:
-        """Return a parameter or buffer of the model, or zeros that forward makes.
-
-        Any other tensor made in forward may be noise and is refused.
-        """
-        owner, _, name = node.target.rpartition(".")
-        value = getattr(self.modules[owner] if owner else self.whole, name, None)
-        if kind_of(value) not in (self.torch.Tensor, self.torch.nn.Parameter):
-            raise Unproved(f"expected a parameter or a buffer, got a {type(value).__name__}")
-        if owner:
-            return Value(Weight(value), np.arange(value.numel()).reshape(tuple(value.shape)))
-        if bool(value.any()):
-            raise Unproved("expected a parameter or a buffer, got a tensor that forward makes")
-        return value
-
-    def read_attribute(self, value: Any, name: str) -> Any:
-        """Read an attribute of an array: its shape, or the values that max returns."""
-        if name == "shape" and isinstance(value, Value):
-            return tuple(value.labels.shape)
-        if name == "shape" and isinstance(value, self.torch.Tensor):
-            return tuple(value.shape)
-        if name in ("device", "dtype", "shape") and isinstance(value, Value | Given | self.torch.Tensor):
-            return None
-        if name == "data" and isinstance(value, Value) and isinstance(value.of, Weight):
-            return self.move_constant("detach", value, [], {})
-        if name == "values" and isinstance(value, tuple) and value[1] is None:
-            return value[0]
-        raise Unproved(f"its attribute {name} may not stand there")
-
-    def read_item(self, value: Any, index: Any) -> Any:
-        """Read an index: into several values or sizes, or of an array."""
-        if isinstance(value, tuple) and isinstance(index, int | slice):
-            try:
-                return value[index]
-            except IndexError:
-                raise Unproved(f"it takes {index} of {len(value)}") from None
-        items = list(index) if isinstance(index, tuple) else [index]
-        if isinstance(value, Value) and any(isinstance(item, Given) for item in items):
-            return self.read_own_last(value, items)
-        if not isinstance(value, Value) or not all(isinstance(item, INDICES) for item in items):
-            raise Unproved("it takes a part of what is not known")
-        axis, rank = 0, value.labels.ndim
-        for i, item in enumerate(items):
-            if item is Ellipsis:
-                axis = rank - sum(each is not None for each in items[i + 1 :])
-            elif isinstance(item, slice) and axis < rank:
-                bounds = [n for n in (item.start, item.stop) if n is not None]
-                if not all(isinstance(n, int) and abs(n) <= max(1, value.labels.shape[axis]) for n in bounds):
-                    raise Unproved("its slice has a bound past the end of the axis, or one that is computed")
-            axis += item is not None and item is not Ellipsis
-        try:
-            return replace(value, labels=value.labels[tuple(items)])
-        except IndexError as error:
-            raise Unproved(str(error)) from None
-
-    def output(self, node: Any) -> None:
-        """Refuse an output unless it is the newest, with at most the last states of all GRUs beside it."""
-        given = self.resolve(node.args[0])
-        first, *rest = given if isinstance(given, tuple | list) else [given]
-        first = first[0] if isinstance(first, tuple) and first else first
-        size = sum(ends.size for _, ends in self.recurrent)
-        if len(rest) > 1 or any(not self.are_last_states(end) or end.labels.size != size for end in rest):
-            raise Unproved("expected one output, and beside it at most the last states of the only GRU")
-        if isinstance(first, Packed):
-            raise Unproved("expected pad_packed_sequence before it")
-        self.finish(self.value(first), directions=False)
-        if "initial states" in self.roles.values() and self.grus > 1:
-            raise Unproved("expected initial states that are given to the only GRU, got several: start them from zeros")
-
-    # --- layers ---
-
-    def read_linear(self, value: Value, module: Any) -> Value:
-        """Add a Dense layer for a Linear module; return its output."""
-        check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
-        W = array(module.weight, f"{self.place}, weight").T
-        return self.linear(value, W, module.bias, trainable=self.trainable(module.parameters()))
-
-    def trainable(self, parameters: Any) -> bool:
-        """Return whether parameters of a layer require gradients; Unproved for a mixture."""
-        return is_trainable(parameters, "a layer", Unproved)
+        if not isinstance(argument, Traced) or isinstance(argument.value.of, Weight):
+            what = type(argument).__name__
+            raise Unproved(f"expected the output of the layer below, {self.top.name}, got a {what} of something else")
+        return argument.value
 
     def numbers(self, weight: Any) -> np.ndarray:
-        """Return the numbers of a value that is a weight; Unproved for any other."""
-        if not isinstance(weight, Value) or not isinstance(weight.of, Weight):
-            raise Unproved("expected parameters for its weights")
-        return array_of(weight.of.tensor).ravel()[weight.labels]
+        """Return the numbers of a weight; Unproved for any other argument."""
+        if not isinstance(weight, Traced) or not isinstance(weight.value.of, Weight):
+            raise Unproved("expected parameters or buffers for its weights, not what forward makes")
+        return array(weight.value.of.tensor, self.place).ravel()[weight.value.labels]
 
-    def read_linear_call(self, input: Any, weight: Any, bias: Any = None) -> Value:
-        """Add a Dense layer for `linear(x, weight, bias)` of parameters; return its output."""
+    def trainable(self, *weights: Any) -> bool:
+        """Note that a layer has these weights; return whether they are trained."""
+        found = [each.value.of.tensor if isinstance(each, Traced) else each for each in weights if each is not None]
+        found = [tensor for tensor in found if isinstance(tensor, nn.Parameter)]
+        for tensor in found:
+            if id(tensor) in self.used:
+                raise Unproved("its weights are those of another layer, too; expected each once")
+            self.used.add(id(tensor))
+        return is_trainable(found, "a layer", Unproved)
+
+    def call(self, function: Any, given: Any, options: Any) -> Any:
+        """Return what a function of PyTorch returns, by its name."""
+        kind = getattr(function, "__name__", str(function))
+        name = function.__self__.__name__ if kind == "__get__" else kind.strip("_")
+        self.place, self.progress = name, self.progress + 1
+        first = given[0] if given else next(iter(options.values()))
+        if name in PLAIN or (name in KEPT and not isinstance(first, Traced)):
+            made = function(*replaced(given, _stand_in), **replaced(options, _stand_in))
+            return Size(made) if name == "numel" else self.sized(made) if name in SIZES else made
+        if name in KEPT:
+            before = _stand_in(first)
+            if function(before, *replaced(given[1:], _stand_in), **options).dtype != before.dtype:
+                raise Unproved("it changes the dtype")
+            return first
+        if name in MOVERS:
+            made = self.move(name, function, given, options)
+        elif name in ("detach", "data"):
+            if not isinstance(first.value.of, Weight):
+                raise Unproved("here gradients would go on to the layers below it; freeze them and leave it out")
+            made = replace(first.value, of=Weight(first.value.of.tensor.detach()))
+        elif name in SIGNS:
+            made = self.arithmetic(SIGNS[name], kind.startswith("__r"), *given, **options)
+        elif name in NAMES:
+            made = self.function(name, *given, **options)
+        elif name in POOLS:
+            made = self.reduce(name, *given, **options)
+        else:
+            handler = getattr(self, f"on_{name}", None)
+            if handler is None:
+                found: list[Any] = []
+                replaced((given, options), found.append)
+                several = sum(not isinstance(each.value.of, Weight) for each in found) > 1
+                raise Unproved(BRANCHES if several else "nothing of its kind may stand there")
+            made = handler(*given, **options)
+        if kind.endswith("_") and not kind.endswith("__"):
+            first.value = made
+            return first
+        return self.wrap(made)
+
+    def sized(self, made: Any) -> Any:
+        """Return sizes, of which those that may be numbers of samples or steps cannot be compared."""
+        if isinstance(made, tuple):
+            return torch.Size(map(self.sized, made))
+        return Size(made) if made in (self.m, self.stages[0].s) and made > 1 else made
+
+    def move(self, name: str, function: Any, given: Any, options: Any) -> Any:
+        """Return an array whose numbers are moved, by running the function on its labels."""
+        found: list[Any] = []
+        replaced((given, options), found.append)
+        first = found[0].value
+        if any(each.value.of != first.of or each.value.dtype != first.dtype for each in found):
+            raise Unproved(BRANCHES)
+        if name == "squeeze":
+            dims = [*given[1:], *options.values()]
+            if not dims:
+                raise Unproved("it does not say which axes")
+            sizes = np.take(first.labels.shape, np.ravel(dims))
+            if any(size != 1 and size in (self.m, self.top.s) for size in sizes):
+                raise Unproved("it takes away an axis whose size need not be 1")
+        if name == "getitem":
+            self.check_index(given[1] if isinstance(given[1], tuple) else (given[1],), first.labels.shape)
+        try:
+            made = function(*replaced(given, _labels), **replaced(options, _labels))
+        except (IndexError, RuntimeError) as error:
+            if name in ("view", "reshape") and isinstance(np.ravel(given[-1])[-1], int | np.integer):
+                self.guess_features(int(np.ravel(given[-1])[-1]))
+            raise Unproved(f"it cannot be run on {first.labels.shape}: {error}") from None
+        if isinstance(made, tuple | list):
+            return [replace(first, labels=each.numpy()) for each in made]
+        return replace(first, labels=made.as_subclass(torch.Tensor).numpy())
+
+    def check_index(self, items: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+        """Refuse slices with bounds that would cut a longer array otherwise."""
+        axis = 0
+        for i, item in enumerate(items):
+            if item is Ellipsis:
+                axis = len(shape) - sum(each is not None for each in items[i + 1 :])
+            elif isinstance(item, slice) and axis < len(shape):
+                bounds = [n for n in (item.start, item.stop) if n is not None]
+                if not all(isinstance(n, int) and operator.le(abs(int(n)), max(1, shape[axis])) for n in bounds):
+                    raise Unproved("its slice has a bound past the end of the axis, or one that is computed")
+            axis += item is not None and item is not Ellipsis
+
+    def finish_all(self, made: Any) -> None:
+        """Check what the module returns: the newest stage, with at most the last states of all GRUs beside it."""
+        first, *rest = made if made.__class__ in (tuple, list) else [made]
+        size = sum(ends.size for _, ends in self.recurrent)
+        for end in rest:
+            value = end.value if isinstance(end, Traced) else None
+            if len(rest) > 1 or not self.are_last_states(value) or value.labels.size != size:
+                raise Unproved("expected one output, and beside it at most the last states of the only GRU")
+        self.finish(self.value(first), directions=False)
+        if "h0" in self.taken and (len(self.grus) > 1 or self.taken.count("h0") > 1):
+            raise Unproved("expected initial states that are given to the only GRU, got several: start them from zeros")
+
+    # --- functions that are layers ---
+
+    def function(self, name: str, input: Any, *alphas: Any, inplace: bool = False, **named: Any) -> Value:
+        """Add an elementwise function with at most one parameter."""
+        alpha, *rest = (*alphas, *named.values(), *(() if alphas or named else ({"leaky_relu": 0.01}.get(name, 1.0),)))
+        if rest[bool(rest) and rest[0] is False :] or (name not in ("leaky_relu", "elu") and (alphas or named)):
+            raise Unproved("expected the arguments of an array alone")
+        options = NAMES[name].checked_alpha(alpha, "its slope is", Unproved)
+        return self.elementwise(self.value(input), Activation(NAMES[name].own, options or None))
+
+    def on_clamp(self, input: Any, min: Any = None, max: Any = None) -> Value:
+        """Add a Clip."""
+        return self.elementwise(self.value(input), self.clip(min, max))
+
+    def on_hardtanh(self, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
+        """Add a Clip."""
+        return self.on_clamp(input, min_val, max_val)
+
+    def on_relu6(self, input: Any, inplace: bool = False) -> Value:
+        """Add a Clip."""
+        return self.on_clamp(input, 0, 6)
+
+    def on_dropout(self, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
+        """Add a Dropout."""
+        if training:
+            raise Unproved("it drops in inference too; expected training=self.training")
+        return self.elementwise(self.value(input), Dropout(p)) if p else self.value(input)
+
+    def on_softmax(self, input: Any, dim: Any = None, dtype: Any = None, _stacklevel: int = 3) -> Value:
+        """Add a softmax over the features, or return attention weights."""
+        if not isinstance(dim, int) or dtype is not None:
+            raise Unproved(f"expected one axis and no dtype, got {dim} and {dtype}")
+        return self.softmax(self.value(input), dim)
+
+    def reduce(self, name: str, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+        """Add a pool over the steps, or what attention weighed."""
+        dims = dim if isinstance(dim, tuple | list) else (dim,)
+        if len(dims) != 1 or not isinstance(dims[0], int) or dtype is not None:
+            raise Unproved(f"expected one axis and no dtype, got {dim} and {dtype}")
+        made = self.pool(self.value(input), dims[0] % len(input.value.labels.shape), bool(keepdim), POOLS[name])
+        return made if name != "max" else torch.return_types.max((self.wrap(made), None))
+
+    def on_unfold(self, input: Any, dimension: int, size: int, step: int) -> Value:
+        """Add Frames."""
+        return self.frames(self.value(input), size, step, (0, 0), dimension % len(input.value.labels.shape))
+
+    def on_linear(self, input: Any, weight: Any, bias: Any = None) -> Value:
+        """Add a Dense."""
         W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
-        return self.linear(self.value(input), W.T, b, trainable=self.trainable(self.used_by(weight, bias)))
+        return self.linear(self.value(input), W.T, b, trainable=self.trainable(weight, bias))
 
-    def used_by(self, *weights: Any) -> list[Any]:
-        """Note the parameters of these weights as used, and return them."""
-        found = [each.of.tensor for each in weights if each is not None]
-        found = [tensor for tensor in found if isinstance(tensor, self.torch.nn.Parameter)]
-        for parameter in found:
-            self.use(parameter)
-        return found
-
-    def read_matmul(self, name: str, first: Any = None, second: Any = None) -> Value:
-        """Read a product of matrices: a Dense layer with a parameter on the right, else attention."""
-        if not isinstance(second, Value) or not isinstance(second.of, Weight):
-            return self.einsum(PRODUCTS[name], self.value(first), self.value(second))
+    def on_matmul(self, first: Any, second: Any) -> Value:
+        """Read a product of matrices: a Dense with a weight on the right, else attention."""
+        if isinstance(second, Traced) and not isinstance(second.value.of, Weight):
+            return self.einsum("bij,bjk->bik", self.value(first), second.value)
         W = self.numbers(second)
         if W.ndim not in (1, 2):
             raise Unproved(f"expected a matrix or a vector, got {W.shape}")
-        made = self.linear(
-            self.value(first), W.reshape(len(W), -1), None, trainable=self.trainable(self.used_by(second))
-        )
+        made = self.linear(self.value(first), W.reshape(len(W), -1), None, trainable=self.trainable(second))
         return made if W.ndim == 2 else replace(made, labels=made.labels[..., 0])
 
-    def read_einsum(self, equation: Any, *arguments: Any) -> Value:
+    def on_bmm(self, input: Any, mat2: Any) -> Value:
         """Read the sum of states weighted by attention."""
-        if not isinstance(equation, str) or len(arguments) != 2:
+        return self.einsum("bij,bjk->bik", self.value(input), self.value(mat2))
+
+    def on_einsum(self, equation: str, *operands: Any) -> Value:
+        """Read the sum of states weighted by attention."""
+        if len(operands) != 2:
             raise Unproved("expected an equation and two arrays")
-        return self.einsum(equation, *map(self.value, arguments))
+        return self.einsum(equation, *map(self.value, operands))
 
-    def read_batch_norm(self, value: Value, module: Any) -> Value:
-        """Add a Scale for a BatchNorm1d module in inference; return its output."""
-        if module.running_mean is None:
-            raise Unproved("it has no running mean and variance; expected track_running_stats=True")
-        if module.training:
-            raise Unproved("in training it takes the statistics of each batch; call eval() on the model first")
-        mean, variance = array_of(module.running_mean), array_of(module.running_var)
-        scale, shift = (array_of(module.weight), array_of(module.bias)) if module.affine else (1.0, 0.0)
-        return self.batch_norm(value, mean, variance, module.eps, scale, shift, self.trainable(module.parameters()))
+    def on_layer_norm(
+        self, input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    ) -> Value:
+        """Add a LayerNorm over the features."""
+        scale = np.ones(tuple(normalized_shape), self.dtype) if weight is None else self.numbers(weight)
+        shift = None if bias is None else self.numbers(bias)
+        return self.layer_norm(self.value(input), scale, shift, eps, self.trainable(weight, bias))
 
-    def read_layer_norm(self, value: Value, module: Any) -> Value:
-        """Add a LayerNorm for a LayerNorm module over the features; return its output."""
-        shape = module.normalized_shape
-        scale = np.ones(shape, self.dtype) if module.weight is None else array_of(module.weight)
-        shift = None if getattr(module, "bias", None) is None else array_of(module.bias)
-        return self.layer_norm(value, scale, shift, module.eps, self.trainable(module.parameters()))
+    def on_batch_norm(
+        self, input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    ) -> Value:  # fmt: skip
+        """Add a Scale for a batch norm in inference."""
+        if training or running_mean is None:
+            raise Unproved("it takes the statistics of each batch; expected track_running_stats=True and eval()")
+        scale, shift = (1.0, 0.0) if weight is None else (self.numbers(weight), self.numbers(bias))
+        moments = self.numbers(running_mean), self.numbers(running_var)
+        return self.batch_norm(self.value(input), *moments, eps, scale, shift, self.trainable(weight, bias))
 
-    def read_table(self, value: Value, module: Any) -> Value:
-        """Add an Embedding layer for an Embedding module; return its output."""
-        check_plain(module, ["weight"], Unproved)
-        if module.max_norm is not None:
+    def on_embedding(self, input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, **_: Any) -> Value:
+        """Add an Embedding."""
+        if max_norm is not None:
             raise Unproved("expected max_norm None, for it changes the weights in a call")
-        made = self.embedding(value, array(module.weight, f"{self.place}, weight"), self.place)
-        self.layers[0].trainable = self.trainable(module.parameters())
+        made = self.embedding(self.value(input), self.numbers(weight), self.place)
+        self.layers[0].trainable = self.trainable(weight)
         return made
 
-    def read_gru(
-        self,
-        module: Any,
-        input: Any,
-        hx: Any = None,
-        resets: Any = None,
-        decay: Any = None,
-    ) -> tuple[Any, Value]:
-        """Add all layers of a GRU module; return (its states, its last states) as values."""
-        factor = [name for name, each in (("resets", resets), ("decay", decay)) if each is not None]
-        if factor:
-            raise Unproved(f"expected {factor[0]}=None: the network's `predict` takes it beside X")
-        packed, rows = isinstance(input, Packed), input.rows if isinstance(input, Packed) else module.batch_first
+    def on_pad(self, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Value:
+        """Return an array with zeros, as labels -1, around its last axis, which a convolution then reads."""
+        if mode != "constant" or value not in (None, 0) or len(pad) != 2 or min(pad) < 0:
+            raise Unproved(f"expected zeros before and after the last axis, got {mode} {pad} of {value}")
+        found = self.value(input)
+        around = [(0, 0)] * (found.labels.ndim - 1) + [tuple(pad)]
+        return replace(found, labels=np.pad(found.labels, around, constant_values=-1))
+
+    def on_conv1d(
+        self, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1,
+    ) -> Value:  # fmt: skip
+        """Add Frames and a Dense for a convolution over the steps; return (m, n, s)."""
+        W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
+        (hop,), (spread,), length = np.ravel(stride), np.ravel(dilation), W.shape[2]
+        if (spread, groups) != (1, 1):
+            raise Unproved(f"expected dilation 1 and groups 1, got {spread} and {groups}")
+        around = {"same": length - 1, "valid": 0}.get(padding) if isinstance(padding, str) else 2 * np.ravel(padding)[0]
+        pads = around // 2, around - around // 2
+        return self.convolution(self.value(input), W, b, int(hop), pads, self.trainable(weight, bias))
+
+    def arithmetic(self, sign: str, first: bool, *given: Any) -> Value:
+        """Add a Scale for x + c, c - x (`first`), ... with c a number or one for each feature."""
+        one, other = given
+        if not isinstance(one, Traced) or isinstance(one.value.of, Weight):
+            one, other, first = other, one, True
+        value = self.value(one)
+        if isinstance(other, Traced) and not isinstance(other.value.of, Weight):
+            if sign != "mul":
+                raise Unproved(BRANCHES)
+            return self.joined(value, other.value)
+        if isinstance(other, int | float):
+            return self.affine(value, sign, np.array(other, np.float64), first, self.dtype, False)
+        c, value = self.numbers(other), self.settled(value)
+        if c.dtype != self.dtype:
+            raise Unproved(f"expected {self.dtype}, got {c.dtype}")
+        row, trained = self.feature_row(value.labels, other.value.labels), other.value.of.trainable
+        if trained and len({*row}) < len(row):
+            raise Unproved(f"one number that is trained would be {len(row)} here, one for each feature; freeze it")
+        self.trainable(other)
+        return self.affine(value, sign, c, first, self.dtype, trained)
+
+    # --- GRUs ---
+
+    def on_gru(self, input: Any, second: Any, third: Any, *rest: Any) -> tuple[Any, ...]:
+        """Add all layers of a GRU; return its states and its last states."""
+        packed = not isinstance(third, tuple | list)
+        hx, (weights, biased, depth, rate, _, both, *first) = (third, rest) if packed else (second, (third, *rest))
         if self.ragged and not packed and self.top.s is not None:
             raise Unproved("it would go on over padding, where the GRU below it stops; expected it to be packed")
-        places = self.recurrent_input(self.value(input.value if packed else input), rows, module.input_size)
-        layers = gru_layers(module, self.initial_states(hx, module))
-        first = len(self.recurrent)
+        keys = [f"{key}_l{n}{suffix}" for n in range(depth) for suffix in SUFFIXES[: 1 + both]
+                for key in KEYS[: 4 if biased else 2]]  # fmt: skip
+        if not all(is_plain(each) and isinstance(each, nn.Parameter) for each in weights) or len(weights) != len(keys):
+            raise Unproved("its weights are computed, or are no plain parameters")
+        for each in weights:
+            self.trainable(each)
+        layers = gru_layers(dict(zip(keys, weights, strict=True)), self.initial_states(hx, weights[0]), rate)
+        rows, value = (True, input.whole) if packed else (first[0], self.value(input))
+        places = self.recurrent_input(value, rows, weights[0].shape[1])
+        start = len(self.recurrent)
         for layer in layers:
             if layer.cells:
                 self.add_recurrent(layer, places)
                 places = np.arange(self.top.n)
             else:
                 self.push(layer, self.top.n, self.top.s)
-        self.grus, self.ragged = self.grus + 1, packed
+        self.ragged = packed
         C = np.arange(self.m * self.top.s * self.top.n).reshape(self.m, self.top.s, -1)
-        states = Value(len(self.stages) - 1, C if rows else C.swapaxes(0, 1))
-        ends = np.concatenate([own for _, own in self.recurrent[first:]])
-        return (Packed(states, rows) if packed else states), Value(ENDS, ends)
+        states = replace(value, of=len(self.stages) - 1, labels=C if rows else C.swapaxes(0, 1))
+        ends = np.concatenate([own for _, own in self.recurrent[start:]])
+        return self.packed(states) if packed else states, replace(states, of=ENDS, labels=ends)
 
-    def initial_states(self, hx: Any, module: Any) -> np.ndarray | None:
+    def initial_states(self, hx: Any, weight: Any) -> np.ndarray | None:
         """Return the states that a GRU learned to begin with, None for zeros and those of `predict(h0=...)`."""
-        if hx is None or (isinstance(hx, self.torch.Tensor) and not bool(hx.any())):
+        if not isinstance(hx, Traced):
+            if bool(hx.any()):
+                raise Unproved("expected it to start from nothing, zeros, a parameter or an input beside x")
             return None
-        if isinstance(hx, Given) and not hx.last:
-            self.take_role(hx, "initial states")
+        value = hx.value
+        if value.of == "h0" and np.array_equal(value.labels, self.given[1 + self.roles.index("h0")].value.labels):
+            self.taken.append("h0")
             return None
-        if not isinstance(hx, Value) or not isinstance(hx.of, Weight):
-            due = "zeros, a parameter that is expanded to the samples, or an input beside x"
-            raise Unproved(f"expected it to start from nothing or from {due}, got {hx}")
-        tensor, L = hx.of.tensor, hx.labels
-        shape = (module.num_layers * (2 if module.bidirectional else 1), self.m, module.hidden_size)
-        if L.shape != shape or (L[:, :1] != L).any():
-            raise Unproved(f"expected initial states (layers, 1, u) that are expanded to the samples, got {L.shape}")
-        start = self.numbers(hx)[:, :1]
-        parameter = isinstance(tensor, self.torch.nn.Parameter)
+        numbers = self.numbers(hx)
+        if (value.labels[:, :1] != value.labels).any():
+            raise Unproved(f"expected initial states (layers, 1, u) that are expanded to the samples, got {hx.shape}")
+        start, parameter = numbers[:, :1], isinstance(value.of.tensor, nn.Parameter)
         if not start.any() and not parameter:
             return None
-        weights = next(iter(module.parameters()))
-        if hx.of.trainable != bool(weights.requires_grad):
+        if value.of.trainable != bool(weight.requires_grad):
             raise Unproved("expected initial states that are trained if the weights of the GRU are, and only then")
-        if hx.of.trainable and len({*L[:, 0].ravel()}) < start.size:
+        if value.of.trainable and len({*value.labels[:, 0].ravel()}) < start.size:
             raise Unproved("what is trained for several layers at once would be trained for each; freeze it")
-        if start.dtype != array_of(weights).dtype:
-            raise Unproved(f"expected initial states in {array_of(weights).dtype}, got {start.dtype}")
-        self.used_by(hx)
+        if start.dtype != self.dtype:
+            raise Unproved(f"expected initial states in {self.dtype}, got {start.dtype}")
+        self.trainable(hx)
         return start
 
-    # --- inputs beside x ---
+    def packed(self, whole: Value) -> Any:
+        """Return the packed data of an array (m, s, n)."""
+        shape = int(self.lengths.sum()), whole.labels.shape[2]
+        tensor = self.wrap(Value("packed steps", np.zeros(shape, int), whole.dtype))
+        tensor.whole = whole
+        return tensor
 
-    def take_role(self, given: Given, role: str) -> None:
-        """Note what an input beside x is; Unproved if it is something else, or another input is that."""
-        others = [name for name, own in self.roles.items() if own == role]
-        if self.roles.setdefault(given.name, role) != role or any(name != given.name for name in others):
-            raise Unproved(f"expected one input for the {role}, and for them alone, got {given.name}")
-
-    def read_packing(
-        self,
-        input: Any,
-        lengths: Any,
-        batch_first: Any = False,
-        enforce_sorted: Any = True,
-    ) -> Packed:
-        """Read `pack_padded_sequence`: the lengths become those of `predict`."""
-        if not isinstance(lengths, Given) or lengths.last:
-            raise Unproved(f"expected lengths that are an input beside x, got {lengths}")
+    def on_pack_padded_sequence(self, input: Any, lengths: Any, batch_first: bool) -> tuple[Any, Any]:
+        """Note that an input beside x is the lengths; return the packed data and the samples of each step."""
+        if not isinstance(lengths, Lengths) or not np.array_equal(lengths.as_subclass(torch.Tensor), self.lengths):
+            raise Unproved("expected lengths that are an input beside x")
+        value = self.settled(self.value(input))
         self.begin_padding()
-        self.take_role(lengths, "lengths")
-        return Packed(self.value(input), bool(batch_first))
+        labels = value.labels if batch_first else value.labels.swapaxes(0, 1)
+        shape = torch.zeros(labels.shape[:2])
+        _, sizes = torch._VF._pack_padded_sequence(shape, lengths.as_subclass(torch.Tensor), True)
+        return self.packed(replace(value, labels=labels)), sizes
 
-    def read_unpacking(
-        self, sequence: Any, batch_first: Any = False, padding_value: Any = 0.0, total_length: Any = None
+    def on_pad_packed_sequence(
+        self, data: Any, sizes: Any, batch_first: bool, padding_value: float, total_length: int
     ) -> tuple[Any, Any]:
-        """Read `pad_packed_sequence`; return (the states, zero at padding, their lengths)."""
-        if not isinstance(sequence, Packed) or padding_value != 0:
-            raise Unproved("expected a packed sequence, and zeros at padding")
-        value, turned = sequence.value, bool(batch_first) != sequence.rows
-        lengths = next((Given(name) for name, role in self.roles.items() if role == "lengths"), None)
-        return replace(value, labels=value.labels.swapaxes(0, 1)) if turned else value, lengths
+        """Return all states (m, s, n), zero at padding, and the lengths."""
+        if not hasattr(data, "whole") or padding_value != 0 or total_length != self.top.s:
+            raise Unproved("expected a packed sequence, zeros at padding, and all steps of x")
+        labels = data.whole.labels if batch_first else data.whole.labels.swapaxes(0, 1)
+        return replace(data.whole, labels=labels), self.given[1 + self.roles.index("lengths")]
 
-    def read_own_last(self, value: Value, index: list[Any]) -> Value:
-        """Read `y[arange(m), lengths - 1]`: the last step of each sample, which lengths of `predict` tell."""
-        samples = self.torch.arange(self.m)
-        if len(index) != 2 or not isinstance(index[0], self.torch.Tensor) or not self.torch.equal(index[0], samples):
-            raise Unproved("expected [arange(m), lengths - 1], with lengths that are an input beside x")
-        if not isinstance(index[1], Given) or not index[1].last:
-            raise Unproved("expected [arange(m), lengths - 1], with lengths that are an input beside x")
-        value, top = self.settled(self.value(value)), self.top
-        sample, step, feature = self.split(value.labels, top)
-        shape = (self.m, top.s)
-        if value.labels.ndim != 3 or value.labels.shape[:2] != shape or (step != np.arange(top.s)[:, None]).any():
-            raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        if (sample != np.arange(self.m)[:, None, None]).any():
-            raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        onward = all(len(layer.cells) == 1 and not layer.reverse for layer, _ in self.recurrent)
-        if not (onward or self.ragged) or any(layer.changes_steps for layer in self.layers):
-            raise Unproved("expected no Conv1d below it, and no GRU that goes back and reads padding")
-        self.take_role(Given(index[1].name), "lengths")
-        newest = self.layers[-1]
-        if onward and self.states == self.newest:
-            newest.sequences = False
-        self.push(None if newest.cells and not newest.sequences else Pool("last"), top.n, None)
-        return self.made(sample[:, 0] * top.n + feature[:, 0], value)
 
-    def read_cat(self, tensors: Any, dim: Any = 0) -> Value:
-        """Return values of the same array, such as the last states of both directions, concatenated."""
-        parts = [*map(self.value, tensors)] if isinstance(tensors, tuple | list) else []
-        if not parts or any(part.of != parts[0].of for part in parts):
-            raise Unproved("it joins what are no last states of one GRU: a network is one chain, without branches")
-        try:
-            return replace(parts[0], labels=np.concatenate([part.labels for part in parts], dim))
-        except (TypeError, ValueError) as error:
-            raise Unproved(str(error)) from None
+def _stand_in(tensor: Traced) -> Any:
+    """Return a tensor of the shape and dtype of another one."""
+    return torch.zeros((), dtype=getattr(torch, tensor.value.dtype)).expand(tensor.value.labels.shape)
 
-    # --- convolutions ---
 
-    def read_pad_call(self, input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Value:
-        """Read `pad(x, (before, after))` with zeros."""
-        if mode != "constant":
-            raise Unproved(f"expected padding with zeros, got {mode}")
-        return self.padded(self.value(input), pad, value)
+def _labels(tensor: Traced) -> Any:
+    """Return the labels of a tensor as one."""
+    return torch.from_numpy(np.ascontiguousarray(tensor.value.labels))
 
-    def read_pad(self, value: Value, module: Any) -> Value:
-        """Read a module that adds zeros around the last axis."""
-        return self.padded(value, module.padding, module.value)
 
-    def padded(self, value: Value, pad: Any, number: Any) -> Value:
-        """Return an array with zeros, as labels -1, around its last axis, which a Conv1d then reads."""
-        if number not in (None, 0) or not isinstance(pad, tuple | list) or len(pad) != 2:
-            raise Unproved("expected (before, after) of the last axis, and zeros")
-        if not all(isinstance(count, int) and count >= 0 for count in pad):
-            raise Unproved(f"expected numbers of steps of at least 0, got {pad}")
-        around = [(0, 0)] * (value.labels.ndim - 1) + [tuple(pad)]
-        return replace(value, labels=np.pad(value.labels, around, constant_values=-1))
+def is_plain(tensor: Any) -> bool:
+    """Return whether a tensor is a leaf of PyTorch's own classes: a parameter or buffer that nobody computes."""
+    return tensor.__class__ in (torch.Tensor, nn.Parameter) and tensor.is_leaf
 
-    def read_conv(self, value: Value, module: Any) -> Value:
-        """Add Frames and a Dense for a Conv1d over the steps; return the output, (m, n, s)."""
-        check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
-        for name, due in (("groups", 1), ("dilation", (1,)), ("padding_mode", "zeros")):
-            if getattr(module, name) != due:
-                raise Unproved(f"expected {name} {due}, got {getattr(module, name)}")
-        (length,), (hop,) = module.kernel_size, module.stride
-        pad = {"same": (length - 1) // 2, "valid": (0,)}.get(module.padding, module.padding)
-        pads = (pad, length - 1 - pad) if module.padding == "same" else (*pad, *pad)
-        W = array(module.weight, f"{self.place}, weight")
-        return self.convolution(value, W, module.bias, hop, pads, self.trainable(module.parameters()))
 
-    # --- operations ---
+def attributes(model: Any) -> dict[str, Any]:
+    """Return all attributes of the modules of a model, by name."""
+    found = {}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            found |= {".".join(filter(None, (path, name, str(key)))): part for key, part in parts}
+    return found
 
-    def operate(self, kind: str, value: Value, given: dict[str, Any]) -> Any:
-        """Return the output of the operation `kind` on an array."""
-        dim, rank = given.get("dim"), value.labels.ndim
-        if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
-            raise Unproved("expected no dtype")
-        if "dim" in given:
-            dims = dim if isinstance(dim, tuple | list) else (dim,)
-            if len(dims) != 1 or not isinstance(dims[0], int) or not -rank <= dims[0] < rank:
-                raise Unproved(f"expected one of {rank} axes, got {dim}")
-            dim = dims[0] % rank
-        if kind in NAMES:
-            alpha = given.get("negative_slope", given.get("alpha", 0.0))
-            options = NAMES[kind].checked_alpha(alpha, "its slope is", Unproved)
-            return self.elementwise(value, Activation(NAMES[kind].own, options or None))
-        if kind in BOUNDS:
-            return self.elementwise(value, self.clip(*(given.get(bound, bound) for bound in BOUNDS[kind])))
-        if kind == "dropout":
-            if given["training"]:
-                raise Unproved("it drops in inference too; expected training=self.training")
-            return self.elementwise(value, Dropout(given["p"])) if given["p"] else value
-        if kind in POOLS:
-            made = self.pool(value, dim, bool(given["keepdim"]), POOLS[kind])
-            return (made, None) if kind == "max" else made
-        if kind == "softmax":
-            return self.softmax(value, dim)
-        at = given["dimension"]
-        if not isinstance(at, int) or not -rank <= at < rank:
-            raise Unproved(f"its axis {at} is none of {rank}")
-        return self.frames(value, given["size"], given["step"], (0, 0), at % rank)
 
-    def read_arithmetic(self, sign: str, given: list[Any], options: dict[str, Any]) -> Any:
-        """Add a Scale for x + c, c - x, ... with c a number or one for each feature; return its output."""
-        if len(given) != 2 or options:
-            raise Unproved("expected two arguments and no others")
-        if all(isinstance(each, NUMBERS) for each in given):
-            whole = sign == "floordiv" and given[1] and given[0] % given[1] == 0
-            if not whole and sign not in ("add", "sub", "mul"):
-                raise Unproved("it divides sizes")
-            return getattr(operator, sign)(*given)
-        if sign == "sub" and isinstance(given[0], Given) and given[1] == 1:
-            return replace(given[0], last=True)
-        at = [i for i, each in enumerate(given) if isinstance(each, Value) and not isinstance(each.of, Weight)]
-        if len(at) == 2 and sign == "mul":
-            return self.joined(*given)
-        if len(at) == 2:
-            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
-        other = given[1 - at[0]] if at else None
-        if sign == "floordiv" or not isinstance(other, (*NUMBERS, Value)):
-            raise Unproved(f"expected an array and a number or a weight, got {other}")
-        if not isinstance(other, Value):
-            return self.affine(given[at[0]], sign, np.array(other, np.float64), bool(at[0]), self.dtype, False)
-        c, value = self.numbers(other), self.settled(given[at[0]])
-        if c.dtype != self.dtype:
-            raise Unproved(f"expected {self.dtype}, got {c.dtype}")
-        row = self.feature_row(value.labels, other.labels)
-        if other.of.trainable and len({*row}) < len(row):
-            raise Unproved(f"one number that is trained would be {len(row)} here, one for each feature; freeze it")
-        self.used_by(other)
-        return self.affine(value, sign, c, bool(at[0]), self.dtype, other.of.trainable)
+def _line(error: Exception) -> str:
+    """Return " (file:line)" of the innermost frame of an error that is neither PyTorch's nor of this package."""
+    own = [os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(torch.__file__) + os.sep]
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    found = [f" ({path}:{line})" for path, line in frames if not path.startswith((*own, "<"))]
+    return found[-1] if found else ""

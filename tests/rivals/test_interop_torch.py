@@ -125,7 +125,7 @@ def test_weights_are_copies():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU, .*got torch.*LSTM$"),
+        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU in it, got none"),
         (lambda: torch.nn.Sequential(torch.nn.Linear(3, 5)), "expected a torch.nn.GRU in it, got none"),
         (lambda: torch.nn.GRU(3, 5).half(), "expected float32 or float64, got float16"),
         (lambda: torch.nn.GRU(3, 5).bfloat16(), "got bfloat16"),
@@ -141,15 +141,11 @@ def test_refused_from_there(module, words):
 # --- modules that compute something else than their parameters say ---
 
 
-def double(module, *arguments):
-    return None
-
-
 def hooked(register, *options):
-    """Register a hook of a kind that does nothing, as far as anyone can know from outside."""
+    """Register a hook of a kind that does nothing."""
 
     def change(module):
-        getattr(module, register)(double, *options)
+        getattr(module, register)(lambda *_: None, *options)
 
     return change
 
@@ -209,11 +205,11 @@ def of_another_class(module):
 
 
 def hook_a_gradient(module):
-    next(module.parameters()).register_hook(double)
+    next(module.parameters()).register_hook(lambda *_: None)
 
 
 def hook_an_accumulation(module):
-    next(module.parameters()).register_post_accumulate_grad_hook(double)
+    next(module.parameters()).register_post_accumulate_grad_hook(lambda *_: None)
 
 
 def freeze_one(module):
@@ -232,42 +228,43 @@ def project(module):
     module.proj_size = 2
 
 
+# By kind: the change, and of a GRU and of a GRUCell whether it is still read; None: there is no such one.
 FOREIGN = {
-    "forward hook": (hooked("register_forward_hook"), "has a hook, 'double' among its _forward_hooks"),
-    "pre-hook": (hooked("register_forward_pre_hook"), "has a hook, 'double' among its _forward_pre_hooks"),
-    "backward hook": (hooked("register_full_backward_hook"), "has a hook, 'double' among its _backward_hooks"),
-    "backward pre-hook": (hooked("register_full_backward_pre_hook"), "'double' among its _backward_pre_hooks"),
-    "rebound": (rebind, "its forward is another than that of its class"),
-    "parametrized": (parametrize, "got torch.nn.utils.parametrize.ParametrizedGRU"),
-    "pruned": (prune, "has a hook, .*Random.* among its _forward_pre_hooks"),
-    "pruned, its hook taken off": (prune_without_its_hook, "other tensors than its parameters|got .*_orig"),
-    "weight norm": (weight_norm, "has a hook, .*WeightNorm.* among its _forward_pre_hooks"),
-    "derived": (derive, "got .*GRU"),
-    "tied": (tie, "other tensors than its parameters|expected the parameters"),
-    "surplus": (surplus, "expected the parameters .*, got .*, more"),
-    "of another class": (of_another_class, "is no plain parameter, but a Weight"),
-    "hook of a gradient": (hook_a_gradient, "weight_ih.* has a hook on its gradient"),
-    "hook of an accumulation": (hook_an_accumulation, "weight_ih.* has a hook on its gradient"),
-    "frozen in part": (freeze_one, "requires_grad of all parameters of layer 0 or of none"),
-    "other weights": (other_weights, "other tensors than its parameters weight_ih_l0, .*bias_hh_l1_reverse"),
-    "fewer weights": (fewer_weights, "other tensors than its parameters weight_ih_l0, .*bias_hh_l1_reverse"),
-    "projected": (project, "expected proj_size 0, got 2"),
+    "forward hook": (hooked("register_forward_hook"), True, False),
+    "pre-hook": (hooked("register_forward_pre_hook"), True, False),
+    "backward hook": (hooked("register_full_backward_hook"), True, True),
+    "rebound": (rebind, True, False),
+    "parametrized": (parametrize, False, False),
+    "pruned": (prune, False, False),
+    "pruned, its hook taken off": (prune_without_its_hook, False, False),
+    "weight norm": (weight_norm, False, False),
+    "derived": (derive, True, False),
+    "tied": (tie, False, False),
+    "surplus": (surplus, True, False),
+    "of another class": (of_another_class, False, True),
+    "hook of a gradient": (hook_a_gradient, True, True),
+    "hook of an accumulation": (hook_an_accumulation, True, True),
+    "frozen in part": (freeze_one, False, False),
+    "other weights": (other_weights, False, None),
+    "fewer weights": (fewer_weights, False, None),
+    "projected": (project, False, None),
 }
 
 
-OF_A_GRU = ("other weights", "fewer weights", "projected")  # a cell has no second list of them, and no projection
-
-
-@pytest.mark.parametrize(
-    ("kind", "whole"), [(kind, whole) for kind in FOREIGN for whole in (True, False) if whole or kind not in OF_A_GRU]
-)
-def test_something_foreign(kind, whole):
-    change, words = FOREIGN[kind]
-    module = torch.nn.GRU(3, 5, 2, bidirectional=True) if whole else torch.nn.GRUCell(3, 5)
-    interop.from_torch(module)
-    change(module)
-    with pytest.raises((TypeError, ValueError), match=words):
-        interop.from_torch(module)
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_something_foreign(kind):
+    change, *known = FOREIGN[kind]
+    for module, read in zip((torch.nn.GRU(3, 5, 2, bidirectional=True), torch.nn.GRUCell(3, 5)), known, strict=True):
+        due = interop.from_torch(module).predict(X := np.ones((2, 4, 3), "float32"))
+        if read is None:
+            continue
+        change(module)
+        if read:
+            A = interop.from_torch(module).predict(X)
+            assert kind == "of another class" or np.array_equal(A, due)
+        else:
+            with pytest.raises((TypeError, ValueError), match=r"^source: "):
+                interop.from_torch(module)
 
 
 def test_a_quantized_one():
@@ -275,9 +272,7 @@ def test_a_quantized_one():
         warnings.simplefilter("ignore")
         module = torch.nn.Sequential(torch.nn.GRU(3, 5))
         quantized = torch.ao.quantization.quantize_dynamic(module, {torch.nn.GRU})[0]
-    with pytest.raises(
-        TypeError, match=r"got torch\.ao\.nn\.quantized\..*GRU, the quantized one: convert the module of"
-    ):
+    with pytest.raises((TypeError, ValueError), match=r"^source: "):
         interop.from_torch(quantized)
 
 
