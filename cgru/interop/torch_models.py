@@ -89,7 +89,7 @@ def from_torch(source: Any) -> Network:
         source = dict(source.named_parameters())
     if not isinstance(source, Mapping):
         due = "a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them"
-        raise TypeError(f"source: expected {due}, got {type(source).__module__}.{type(source).__qualname__}")
+        raise TypeError(f"source: expected {due}, got {type(source).__qualname__}")
     return Network(gru_layers(source))
 
 
