@@ -6,11 +6,11 @@ the options to copy read the table at the first try.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +21,20 @@ from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.npz import read_npz
-from cgru.datasets.table import SPREADSHEETS, Table, table_of, table_of_frame
-from cgru.datasets.table_sequences import pad_sequences, read_long, read_wide, source_columns
+from cgru.datasets.table import Table, table_of, table_of_frame
+from cgru.datasets.table_sequences import pad_sequences, read_sequences, source_columns
 from cgru.datasets.ts import read_ts
 
 __all__ = ["Overview", "from_frame", "kind_of", "overview", "read", "test_beside", "with_whole_cure"]
 
 Path = str | os.PathLike[str]
-TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-LINES = (".jsonl", ".ndjson")
+KINDS = {
+    ".npz": "npz", ".ts": "ts", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    **dict.fromkeys((".xlsx", ".xlsb", ".xls", ".ods"), "excel"),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat", ".data"), "text"),
+}  # fmt: skip
 MANY = 20  # at most so many different integers are surely classes
-ROUNDS, SECONDS = 12, 5  # of cures that are added up, and how long at most
+SECONDS = 5  # that cures are added up at most
 # What says something of files that are no tables.
 OF_OTHERS = {"npz": {"axes", "columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
 
@@ -117,8 +120,8 @@ def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = Tru
         >>> data.train.X.tolist(), data.train.lengths.tolist(), data.train.ids.tolist()
         ([[[1.0], [2.0]], [[3.0], [0.0]]], [2, 1], ['x', 'y'])
     """
-    how = (how or Columns()).changed(**options)
-    return with_whole_cure(lambda how: _data_of(table_of_frame(frame, how), None, targets), how)
+    load, how = lambda how: table_of_frame(frame, how), (how or Columns()).changed(**options)
+    return with_whole_cure(load, lambda table: _data_of(table, None, targets), how)
 
 
 class Overview(NamedTuple):
@@ -173,45 +176,38 @@ def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overv
     try:
         data = read(path, how)
     except ColumnsError as found:
-        error = found
-    cure = (error and error.cure) or {}
-    if cure:
-        data = read(path, how, **cure)
-    kind = kind_of(path)
-    if kind in OF_OTHERS:
-        return Overview([], cure, error, data)
-    try:
-        lines = roles_and_values(table_of(path, kind, how.changed(**cure)), how.changed(**cure))
-    except ColumnsError:
-        lines = error.overview.split("\n") if error and error.overview else []
-    return Overview(lines, cure, error, data)
+        error, how = found, how.changed(**(found.cure or {}))
+        data = read(path, how) if found.cure else None
+    lines = error.overview.split("\n") if error and error.overview else []
+    if data is not None and kind_of(path) not in OF_OTHERS:
+        lines = roles_and_values(table_of(path, kind_of(path), how), how)
+    return Overview(lines, (error and error.cure) or {}, error, data)
 
 
-def with_whole_cure(use: Callable[[Columns], Any], how: Columns, source: str = "") -> Any:
-    """Return `use(how)`; a ColumnsError that it raises gets the whole cure, by which `use` raises no other.
+def with_whole_cure(
+    load: Callable[[Columns], Table], use: Callable[[Table], Any], how: Columns, source: str = ""
+) -> Any:
+    """Return `use(load(how))`; a ColumnsError that it raises gets the whole cure, by which it raises no other.
 
-    An error whose cure is not found to work has none.
+    An error whose cure is not found to work has none. One about roles gets an overview of the columns.
     """
     try:
-        return use(how)
+        return use(load(how))
     except ColumnsError as first:
-        error, whole, last = first, _merged(how, {}, first.cure or {}), first
-        began = time.monotonic()
-        for _ in range(ROUNDS):
+        error, last, whole, began = first, first, {}, time.monotonic()
+        while last and (more := last.cure and _merged(how, whole, last.cure)) and more != whole:
+            whole, last = more, None
+            try:
+                use(load(how.changed(**whole)))
+            except (TypeError, ValueError) as other:
+                last = other if isinstance(other, ColumnsError) else ColumnsError("", "", "")
             if time.monotonic() - began > SECONDS:
                 break
-            if not last.cure:
-                whole = {}
-            try:
-                if whole:
-                    use(how.changed(**whole))
-                break
-            except ColumnsError as other:
-                last, more = other, _merged(how, whole, other.cure or {})
-                whole = {} if more == whole else more
-            except (TypeError, ValueError):
-                whole = {}
-        error.source, error.cure = source, whole or None
+        error.source, error.cure = source, whole if last is None else None
+        if error.argument in ROLES:
+            how = how.changed(**(error.cure or {}))
+            with contextlib.suppress(ValueError):
+                error.overview = "\n".join(roles_and_values(load(how), how))
         raise error from None
 
 
@@ -260,42 +256,31 @@ def kind_of(path: Path) -> str:
     """
     if os.path.isdir(path):
         return "npz"
-    name = os.fspath(path).lower().removesuffix(".gz")
+    ending = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))[1]
     with open(path, "rb") as file:
         first = file.read(4)
-    ending = os.path.splitext(name)[1]
-    if not first and ending not in (".npz", ".ts", *TABLES):  # these readers refuse empty files themselves
-        raise ValueError("expected a data set, got an empty file")
-    if ending == ".parquet" and first[:4] != b"PAR1":
-        raise ValueError("expected a Parquet file, got one that does not begin with PAR1, as those do")
-    if first[:4] == b"PAR1":
+    if first == b"PAR1":
         return "parquet"
-    if ending in SPREADSHEETS:
-        return "excel"
-    if first[:2] == b"PK" or ending == ".npz":
+    if first[:2] == b"PK" and ending not in KINDS:
         return "npz"
-    if ending == ".ts" or ending in (*TABLES, *LINES):
-        return "ts" if ending == ".ts" else "text" if ending in TABLES else "jsonl"
-    due = ", ".join((".parquet", ".ts", *SPREADSHEETS, *LINES, *TABLES))
-    raise ValueError(f"expected an .npz archive, or a name that ends in {due}, got another")
+    if ending not in KINDS or (KINDS[ending] == "parquet" and first):
+        raise ValueError(f"expected a whole file whose name ends in {', '.join(KINDS)}, got another")
+    return KINDS[ending]
 
 
 def _read(path: Path, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
     """Read one file by the options of `read`; put its path before errors."""
     source = os.fspath(path)
     try:
-        kind = kind_of(path)
-        if kind not in OF_OTHERS:
-            if how.axes is not None:
-                raise ColumnsError("axes", how.axes, f"nothing, since it says nothing of {kind}", {"axes": None})
-
-            def use(how: Columns) -> Dataset:
-                """Read the table by its columns."""
-                return _data_of(table_of(path, kind, how), features, targets)
-
-            return with_whole_cure(use, how, source)
-        return with_whole_cure(lambda how: _read_other(path, kind, how, features, targets), how, source)
-    except ColumnsError:
+        if (kind := kind_of(path)) in OF_OTHERS:
+            return _read_other(path, kind, how, features, targets)
+        if how.axes is not None:
+            raise ColumnsError("axes", how.axes, f"nothing, since it says nothing of {kind}", {"axes": None})
+        return with_whole_cure(
+            lambda how: table_of(path, kind, how), lambda table: _data_of(table, features, targets), how, source
+        )
+    except ColumnsError as error:
+        error.source = source
         raise
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from None
@@ -303,9 +288,9 @@ def _read(path: Path, how: Columns, features: Sequence[str] | None, targets: boo
 
 def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
     """Read an `.npz`, a folder or a `.ts`, which describe themselves."""
-    for name in how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}:
-        default = next(each.default for each in fields(Columns) if each.name == name)
-        raise ColumnsError(name, repr(getattr(how, name)), f"nothing, since it says nothing of {kind}", {name: default})
+    if others := sorted(how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}):
+        due, name = f"nothing, since it says nothing of {kind}", others[0]
+        raise ColumnsError(name, repr(getattr(how, name)), due, {each: getattr(Columns(), each) for each in others})
     if kind == "npz":
         data = read_npz(path, how.axes, "".join(how.groups), targets and not how.parts)
     else:
@@ -332,19 +317,16 @@ def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dat
                 raise ColumnsError("columns", f"none called {', '.join(lost)}", f"the columns {', '.join(sources)}")
             how = how.changed(columns=sources, ignore=())
     roles = resolve_roles(table, how, targets=targets)
-    reader = read_wide if how.wide else read_long
-    data = reader(table, roles, targets=targets, trained=trained)
-    data = with_features(data, features)
+    data = with_features(read_sequences(table, roles, targets=targets, trained=trained), features)
     notes = [*table.notes, *data.notes]
     split = _as_task(data.train, how.task, True)
     if split.y is not None:
         notes += _check_targets(split.y, roles, trained)
         if roles.per_step and split.y.ndim == 2 and how.task is None and (n := len(np.unique(split.y))) > MANY:
             notes.append(f"there are {n} different classes at the steps: the task regression learns numbers")
-    settled = data.columns.changed(columns=None if how.wide else data.columns.columns, header=how.header)
-    data = data._replace(train=split, notes=tuple(notes), columns=settled)
     is_number = split.y is not None and split.y.dtype.kind == "f"
-    return data if is_number else data._replace(target_names=None)
+    names = data.target_names if is_number else None
+    return data._replace(train=split, notes=tuple(notes), target_names=names)
 
 
 def _check_targets(y: np.ndarray, how: Columns, trained: bool) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets.column_roles import check_order, numbers_of, refuse, resolve_roles
+from cgru.datasets.column_roles import check_order, likely_roles, numbers_of, resolve_roles
 from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.missing_values import notes_on_sentinels
 from cgru.datasets.read_files import OF_OTHERS, kind_of, with_whole_cure
 from cgru.datasets.table import Table, factorize, table_of, table_of_frame
-from cgru.datasets.time_columns import Step, infer_step, read_times
+from cgru.datasets.time_columns import Step, in_order_of_rows, infer_step, read_times
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -143,7 +143,8 @@ def read_series(
     try:
         if (kind := kind_of(path)) in OF_OTHERS:
             raise ValueError(f"expected a table, got a file of another kind, {kind}")
-        return with_whole_cure(lambda how: _series(table_of(path, kind, how), inputs, known, gaps), how, source)
+        use = lambda table: _series(table, inputs, known, gaps)  # noqa: E731
+        return with_whole_cure(lambda how: table_of(path, kind, how), use, how, source)
     except ColumnsError:
         raise
     except (TypeError, ValueError) as error:
@@ -180,7 +181,8 @@ def series_from_frame(
         ([5.0, 7.0, nan, 6.0], ['2024-03-01'])
     """
     how = (how or Columns()).changed(**options)
-    return with_whole_cure(lambda how: _series(table_of_frame(frame, how), inputs, known, gaps), how)
+    use = lambda table: _series(table, inputs, known, gaps)  # noqa: E731
+    return with_whole_cure(lambda how: table_of_frame(frame, how), use, how)
 
 
 def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str], gaps: bool) -> list[Series]:
@@ -198,12 +200,11 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
         numeric = [name for name in targets if not table.parsed(name)[1].any()]
         targets = tuple(numeric[:1]) if len(numeric) == 1 else targets
         if len(targets) != 1:
-            error = refuse(table, "label", f"{', '.join(targets) or 'none'}", "the column to forecast, by label")
-            others = {} if how.time else {name: value for name, value in (error.cure or {}).items() if name == "time"}
-            error.cure = {**others, "label": tuple(numeric[:1])} if numeric else None
-            raise error
+            got, cure = ", ".join(targets) or "none", {"label": tuple(numeric[:1])} if numeric else None
+            raise ColumnsError("label", got, "the column to forecast, by label", cure)
         if not how.time and table.columns.time is None and len(table.names) > 1 + len(inputs) + len(known):
-            raise refuse(table, "time", "none", "a column of times, by time")
+            likely = likely_roles(table, how.changed(time=None, columns=None, label=targets))
+            raise ColumnsError("time", "none", "a column of times", {"time": likely.get("time", ())})
     if how.id and len(targets) > 1:
         raise ColumnsError("label", ", ".join(targets), "one column where id tells the series apart")
     numbers = numbers_of(table, how, list(dict.fromkeys((*targets, *inputs, *known))), "label")
@@ -243,8 +244,7 @@ def _with_gaps(series: Series, where: str, gaps: bool) -> Series:
         first = int(np.argmax(np.diff(places) > 1))
         got = f"a gap between {' and '.join(series.written([first, first + 1]))}"
         due = f"{where} at each step of {series.step} (gaps=True, or --missing interpolate, fills them)"
-        ignore = tuple(dict.fromkeys((*series.columns.ignore, *series.columns.time)))
-        raise ColumnsError("time", got, due, {"time": (), "ignore": ignore})
+        raise ColumnsError("time", got, due, in_order_of_rows(series.columns, series.columns.time))
     if n > 10 * len(places):
         raise ValueError(f"{where}: expected at least a tenth of all times, {series.step}, got {len(places)} of {n}")
     times, y = series.step.at(series.times[0], np.arange(n)), np.full(n, np.nan)

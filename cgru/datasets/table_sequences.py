@@ -1,4 +1,4 @@
-"""Sequences out of tables: long ones, a row for each step, and wide ones, a row for each sequence."""
+"""Sequences out of tables: long ones, a row for each step, and wide ones, with a row for each sequence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.lengths import padded
-from cgru.datasets.column_roles import check_order, is_like, numbers_of, refuse
+from cgru.datasets.column_roles import check_order, compound_id, numbers_of
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
 from cgru.datasets.missing_values import (
@@ -21,11 +21,11 @@ from cgru.datasets.missing_values import (
     notes_on_filled,
     notes_on_sentinels,
     parse_filling,
-)  # fmt: skip
+)
 from cgru.datasets.table import Table, factorize
 from cgru.datasets.time_columns import Times, parse_gap, read_times
 
-__all__ = ["TIME_STEP", "pad_sequences", "read_long", "read_wide", "source_columns"]
+__all__ = ["TIME_STEP", "pad_sequences", "read_sequences", "source_columns"]
 
 TIME_STEP = "time_step"  # the name of the feature
 PARTS = 12  # of an only sequence: enough for the folds by which input layers are chosen
@@ -50,28 +50,33 @@ class _Rows(NamedTuple):
         return [values[start:end] for start, end in self.bounds]
 
 
-def read_long(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
-    """Read a table with a row for each step by its resolved columns.
+def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
+    """Read the sequences of a table by its resolved columns.
 
     `trained`: the table is read as data were that a model was trained with, so that its targets may be few.
     Raise ColumnsError for times out of order, missing values, cells that are no numbers, and doubtful targets.
     """
     if not how.columns:
-        raise refuse(table, "columns", "none besides those with other roles", "at least one feature")
-    keys = [table.column(name, "id") for name in how.id]
+        raise ColumnsError("columns", "none besides those with other roles", "at least one feature")
+    notes, numbers = [], None
+    if how.wide:
+        table, numbers, notes = _unfolded(table, how)
+    keys = [table.column(name, "id") for name in how.id] or [table.lines] * how.wide
     firsts, codes = factorize(keys) if keys else (np.zeros(1, np.intp), np.zeros(len(table.frame), np.intp))
-    if not trained and len(firsts) == len(codes) > 1:
+    if not (trained or how.wide) and len(firsts) == len(codes) > 1:
         due = "sequences of several rows (wide=True: each row is a sequence)"
         raise ColumnsError("id", f"a new one in each row, {' and '.join(how.id)}", due, {"wide": True})
     ids = _joined([key[firsts] for key in keys]) if keys else np.arange(1, 2)
     times = read_times(table, how.time) if how.time else None
-    check_order(table, how, codes, times)
+    if not how.wide:
+        check_order(table, how, codes, times)
     order = np.lexsort((np.arange(len(codes)) if times is None else times.values, codes))
-    numbers = numbers_of(table, how, [name for name in how.columns if name != TIME_STEP])
-    features = np.column_stack([numbers[name] for name in numbers])[order] if numbers else np.zeros((len(order), 0))
-    notes = [*notes_on_sentinels(features, list(numbers)), *_notes_on_ids(table, how)]
-    apart = _apart(how, times, order)
-    of = codes[order]
+    if numbers is None:
+        numbers = numbers_of(table, how, [name for name in how.columns if name != TIME_STEP])
+    names = list(numbers)
+    features = np.column_stack([*numbers.values(), np.zeros((len(order), 0))])[order]
+    notes += [*notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
+    apart, of = _apart(how, times, order), codes[order]
     if how.split_at is not None:
         ids, of = _split_at_gaps(ids, of, apart > parse_gap(how.split_at)[0])
     starts = np.flatnonzero(np.diff(of, prepend=-1))
@@ -81,25 +86,22 @@ def read_long(table: Table, how: Columns, *, targets: bool, trained: bool) -> Da
         if parts > 1:
             starts, ids = np.arange(parts) * n // parts, 1 + np.arange(parts)
             notes.append(f"the only sequence is cut into {parts} parts, so that whole ones can be held back")
-    rows = _Rows(order, ids, list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True)))
-    filling = parse_filling(how.missing)
-    gone = np.isnan(features)
-    own = np.repeat(np.arange(len(ids)), [end - start for start, end in rows.bounds])
-    _refuse_missing(table, how, gone, list(numbers), own, order)
-    notes += notes_on_filled(fill(features, filling.methods(list(numbers)), own), filling, list(numbers))
-    features, names = _expand(features, list(numbers), how)
-    indicated = filling.indicated(list(numbers), gone.any(axis=0))
-    features = np.hstack([features, gone[:, [list(numbers).index(name) for name in indicated]]])
-    names += map(indicator_name, indicated)
+    whole = rows = _Rows(order, ids, list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True)))
+    filling, gone = parse_filling(how.missing), np.isnan(features)
+    own = np.searchsorted(starts, np.arange(len(order)), "right") - 1
+    _refuse_missing(table, how, gone, names, own, order)
+    notes += notes_on_filled(fill(features, filling.methods(names), own), filling, names)
+    indicated = filling.indicated(names, gone.any(axis=0))
+    marks = gone[:, [names.index(name) for name in indicated]]
+    features, names = _expand(features, names, how)
+    features, names = np.hstack([features, marks]), [*names, *map(indicator_name, indicated)]
     if how.time_step:
-        first = np.zeros(len(order), bool)
-        first[[start for start, _ in rows.bounds]] = True
-        features = np.column_stack([features, np.where(first, 0.0, np.append(0.0, apart))])
-        names.append(TIME_STEP)
+        since = np.append(0.0, apart)
+        since[starts] = 0
+        features, names = np.column_stack([features, since]), [*names, TIME_STEP]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ColumnsError("columns", f"{twice[0]} twice", "features of different names")
     groups = _constant(table, how, rows, codes, how.groups[0], "groups") if how.groups else None
-    whole = rows
     if how.windows:
         rows, groups, more = _windows(rows, groups, how.windows)
         notes += more
@@ -109,21 +111,20 @@ def read_long(table: Table, how: Columns, *, targets: bool, trained: bool) -> Da
         notes += more
     written = None
     if times is not None and not targets:
-        written = padded_texts([times.texts[order[start:end]] for start, end in rows.bounds])
+        written = _padded_texts(whole.cut(times.texts[order]))
     X, lengths = pad_sequences(rows.cut(features))
     samples = X, y, lengths, rows.ids if how.id or how.windows or table.nested else None
     split: Any = Split(*samples)
     if filling.decays and times is not None:
-        clock = times.seconds[order]
-        own = [each - each[0] for each in rows.cut(clock)]
-        split = StepSplit(*samples, {"times": np.maximum.accumulate(padded(own)[0], axis=1)})
+        clock = [each - each[0] for each in rows.cut(times.seconds[order])]
+        split = StepSplit(*samples, {"times": np.maximum.accumulate(padded(clock)[0], axis=1)})
     if not trained and not how.windows:
         notes += _notes_on_still(whole.cut(features), names, how)
-    settled = how.changed(missing=str(filling.settled(indicated)), parts=1)
+    settled = how.changed(missing=str(filling.settled(indicated)), parts=1, columns=None if how.wide else how.columns)
     return Dataset(split, None, None, tuple(names), tuple(notes), settled, how.label or None, written, groups)
 
 
-def padded_texts(texts: Sequence[np.ndarray]) -> np.ndarray:
+def _padded_texts(texts: Sequence[np.ndarray]) -> np.ndarray:
     """Return texts of the steps of sequences as (m, s), "" past their lengths."""
     found = np.full((len(texts), max(map(len, texts))), "", object)
     for i, each in enumerate(texts):
@@ -184,12 +185,8 @@ def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple
     whole = codes[begins]
     number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
     cut = np.bincount(whole)[whole] > 1
-    if not cut.any():
-        return ids, codes
-    known = set(map(str, ids.tolist()))
-    sign = next(sign for sign in ("/", "#", "//", "##") if not any(f"{ids[i]}{sign}1" in known for i in whole[cut]))
-    texts = [f"{ids[i]}{sign}{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
-    return np.array(texts), np.cumsum(begins) - 1
+    texts = [f"{ids[i]}/{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
+    return (np.array(texts), np.cumsum(begins) - 1) if cut.any() else (ids, codes)
 
 
 def _windows(rows: _Rows, groups: np.ndarray | None, windows: tuple[int, int]) -> tuple[_Rows, np.ndarray, list[str]]:
@@ -223,22 +220,19 @@ def _refuse_missing(
     table: Table, how: Columns, gone: np.ndarray, names: Sequence[str], sequence: np.ndarray, rows: np.ndarray
 ) -> None:
     """Refuse missing values `gone` (n, e) that nothing fills; `rows` (n,) are those of the table."""
-    filling, words = parse_filling(how.missing), how.categories or ()
-    more, empty, lost = cure_of_missing(gone, sequence, names, filling, words)
+    filling = parse_filling(how.missing)
+    more, empty, lost = cure_of_missing(gone, sequence, names, filling, how.categories or ())
     if more is None:
         return
-    counts = {name: int(n) for name, n in zip(names, gone.sum(axis=0), strict=True) if n}
     every = {*more.values()} == {"forward"} and filling == Filling()
     cure: dict[str, Any] = {"missing": "forward" if every else str(Filling(filling.others, more))} if more else {}
-    if empty:
-        kept = table.columns.columns
-        cure |= (
-            {"ignore": (*how.ignore, *empty)} if kept is None else {"columns": tuple(n for n in kept if n not in empty)}
-        )
+    if empty and (kept := table.columns.columns) is None:
+        cure["ignore"] = (*how.ignore, *empty)
+    elif empty:
+        cure["columns"] = tuple(name for name in kept if name not in empty)
     first = int(lost.argmax())
-    name = next(name for name, one in zip(names, gone[first], strict=True) if one)
-    each = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:9])
-    got = f"none of {name} in {table.locate(rows[first])} (missing: {each})"
+    each = [f"{name} {n}" for name, n in zip(names, gone.sum(axis=0), strict=True) if n]
+    got = f"none of {names[int(gone[first].argmax())]} in {table.locate(rows[first])} (missing: {', '.join(each[:9])})"
     raise ColumnsError("missing", got, "a value in each row", cure)
 
 
@@ -248,32 +242,23 @@ def _refuse_missing(
 def _constant(table: Table, how: Columns, rows: _Rows, codes: np.ndarray, name: str, role: str) -> np.ndarray:
     """Return the value of a column in each sequence (m,); refuse one that has several.
 
-    The cure is a compound id if one column tells the parts apart, else for labels a target for each step.
+    The cure is a compound id if another column tells the parts apart, else for labels a target for each step.
     """
-    values = _short(table.column(name, role), role)[rows.order]
+    values = _short(table.column(name, role), role)
     starts = np.array([start for start, _ in rows.bounds])
-    of = np.repeat(np.arange(len(starts)), [end - start for start, end in rows.bounds])
-    other = values != values[starts][of]
+    own = np.repeat(rows.order[starts], np.diff([*starts, len(rows.order)]))
+    other = values[rows.order] != values[own]
     if other.any():
-        row = rows.order[int(other.argmax())]
-        place = np.empty(len(codes), np.intp)
-        place[np.lexsort((np.arange(len(codes)), codes))] = np.arange(len(codes))
-        more = _constant_within(table, how, codes, name)
+
+        def is_one(of: np.ndarray) -> bool:
+            """Return whether each sequence has one value."""
+            return bool((values == values[np.unique(of, return_index=True)[1]][of]).all())
+
+        more = compound_id(table, how, codes, is_one)
         cure = {"id": more} if more else {"per_step": True} if role == "label" else {"groups": ()}
-        raise ColumnsError(role, f"another {name} in {table.locate(row)}", "one value for each sequence", cure)
-    return values[starts]
-
-
-def _constant_within(table: Table, how: Columns, codes: np.ndarray, name: str) -> tuple[str, ...] | None:
-    """Return the id with one more column, called as ids are, by which column `name` is constant, or None."""
-    values = factorize([table.values(name)[0]])[1]
-    for other in table.names:
-        if other in (*how.id, *how.time, name) or not is_like(other, "id") or table.is_time(other):
-            continue
-        firsts, of = factorize([codes, table.values(other)[0]])
-        if len(firsts) <= len(codes) / 2 and (values == values[firsts][of]).all():
-            return tuple(each for each in table.names if each in (*how.id, other))
-    return None
+        got = f"another {name} in {table.locate(rows.order[other.argmax()])}"
+        raise ColumnsError(role, got, "one value for each sequence", cure)
+    return values[rows.order[starts]]
 
 
 def _targets(table: Table, how: Columns, rows: _Rows, codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -289,25 +274,17 @@ def _targets(table: Table, how: Columns, rows: _Rows, codes: np.ndarray) -> tupl
                 notes.append(f"{name} of a window is that of its last step; per_step learns that of each")
             values = values[[end - 1 for _, end in rows.bounds]]
         found.append(values)
-    y = stacked(found, how)
+    words = [name for name, values in zip(how.label, found, strict=True) if values.dtype.kind not in "biuf"]
+    if words and len(found) > 1:
+        rest = (*how.ignore, *(name for name in how.label if name != words[0]))
+        cure = {"label": (words[0],), "ignore": rest}
+        raise ColumnsError("label", f"words in {words[0]}", "one label, or several with numbers", cure)
+    y = found[0] if len(found) == 1 else np.stack(found, axis=1).astype(np.float64)
     if how.per_step:
-        if y.ndim == 1 and y.dtype.kind == "f" and not (y % 1).any():
-            y = y.astype(np.int64)  # 1.0 is the class 1
-        y = y[:, None] if y.ndim == 1 and y.dtype.kind == "f" else y
+        if y.ndim == 1 and y.dtype.kind == "f":
+            y = y[:, None] if (y % 1).any() else y.astype(np.int64)  # 1.0 is the class 1
         y = padded(rows.cut(y))[0]
     return y, notes
-
-
-def stacked(labels: Sequence[np.ndarray], how: Columns) -> np.ndarray:
-    """Return one label unchanged (m,), or several as numbers (m, k); refuse several of which one has words."""
-    if len(labels) == 1:
-        return labels[0]
-    words = [name for name, values in zip(how.label, labels, strict=True) if values.dtype.kind not in "biuf"]
-    if words:
-        due = "one label, or several with numbers"
-        raise ColumnsError("label", f"words in {words[0]}", due, {"label": (words[0],), "ignore": (
-            *how.ignore, *(name for name in how.label if name != words[0]))})  # fmt: skip
-    return np.stack(labels, axis=1).astype(np.float64)
 
 
 # --- notes ---
@@ -315,11 +292,8 @@ def stacked(labels: Sequence[np.ndarray], how: Columns) -> np.ndarray:
 
 def _notes_on_ids(table: Table, how: Columns) -> list[str]:
     """Return a note on a last row that seems to have totals."""
-    for name in how.id:
-        last = table.texts(name)[-1]
-        if last.casefold() in TOTALS:
-            return [f"the last row, {table.locate(len(table.frame) - 1)}, is of {last}: is it a sequence?"]
-    return []
+    lasts = [last for name in how.id if (last := table.texts(name)[-1]).casefold() in TOTALS]
+    return [f"the last row, {table.locate(-1)}, is of {last}: is it a sequence?" for last in lasts[:1]]
 
 
 def _notes_on_still(X: Sequence[np.ndarray], names: Sequence[str], how: Columns) -> list[str]:
@@ -337,55 +311,34 @@ def _notes_on_still(X: Sequence[np.ndarray], names: Sequence[str], how: Columns)
 # --- a row for each sequence ---
 
 
-def read_wide(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
-    """Read a table with a row for each sequence by its resolved columns.
+def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray], list[str]]:
+    """Return a wide table with each row repeated for each of its steps, the features of the steps, and notes.
 
     Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
     Otherwise all columns are the steps of one, in their order. Empty cells at the end of a row end its sequence.
     """
-    for name in ("categories", "per_step", "split_at", "time_step", "windows", "sort"):
+    for name in ("time", "categories", "per_step", "split_at", "time_step", "windows", "sort"):
         if getattr(how, name):
             raise ColumnsError(name, "one for each sequence (wide=True)", "a row for each step", None)
-    called, steps, notes = _steps_of_columns(how.columns)
+    names, steps, notes = _steps_of_columns(how.columns)
     numbers = numbers_of(table, how, how.columns)
     X = np.stack([numbers[name] for step in steps for name in step], axis=1).reshape(len(table.frame), len(steps), -1)
-    names = called if len(called) > 1 else ["value"]
-    notes += notes_on_sentinels(X.reshape(-1, len(names)), names)
+    if (empty := np.isnan(X).all(axis=(0, 1))).any():
+        lost = [step[int(empty.argmax())] for step in steps]
+        raise ColumnsError("columns", f"none in any of {lost[0]}, ...", "values", {"ignore": (*how.ignore, *lost)})
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
     if not ends.all():
         empty = np.flatnonzero(ends == 0)
         raise ColumnsError("columns", f"none in {table.locate(empty[0])}", "values in each row", table.without(empty))
-    if (ends < X.shape[1]).any():
-        notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    filling = parse_filling(how.missing)
-    gone = [np.isnan(x) for x in sequences]
-    rows = np.repeat(np.arange(len(ends)), ends)
-    _refuse_missing(table, how, np.concatenate(gone), names, rows, rows)
-    notes += notes_on_filled(sum(fill(x, filling.methods(names)) for x in sequences), filling, names)
-    indicated = filling.indicated(names, np.any([own.any(axis=0) for own in gone], axis=0))
-    at = [names.index(name) for name in indicated]
-    sequences = [np.hstack([x, own[:, at]]) for x, own in zip(sequences, gone, strict=True)]
-    features = (*names, *map(indicator_name, indicated)) if indicated or len(names) > 1 else None
-    ids = None
-    if how.id:
-        keys = [table.column(name, "id") for name in how.id]
-        firsts, _ = factorize(keys)
-        if len(firsts) < len(ends):
-            raise ColumnsError(
-                "wide", f"{len(ends) - len(firsts)} ids in several rows", "each id in one row", {"wide": False}
-            )
-        ids = _joined(keys)
-    y = None
-    if targets and how.label:
-        y = stacked([_short(table.column(name, "label"), "label") for name in how.label], how)
-    groups = _short(table.column(how.groups[0], "groups"), "groups") if how.groups else None
-    X, lengths = pad_sequences(sequences)
-    settled = how.changed(missing=str(filling.settled(indicated)), parts=1)
-    return Dataset(
-        Split(X, y, lengths, ids), None, None, features, tuple(notes), settled, how.label or None, None, groups
-    )
+    again = len(ends) - len(factorize([table.column(name, "id") for name in how.id])[0]) if how.id else 0
+    if again:
+        raise ColumnsError("wide", f"{again} ids in several rows", "each id in one row", {"wide": False})
+    if short := np.count_nonzero(ends < X.shape[1]):
+        notes.append(f"{short} sequences end before the last column")
+    rows, values = np.repeat(np.arange(len(ends)), ends), X[np.arange(X.shape[1]) < ends[:, None]]
+    long = table._replace(frame=table.frame.drop(how.columns)[rows], lines=table.lines[rows])
+    return long, dict(zip(names, values.T, strict=True)), notes
 
 
 def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
@@ -397,11 +350,9 @@ def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
             stems.setdefault((found[1] or "").rstrip(" _.-"), {})[int(found[2])] = name
     numbers = sorted(next(iter(stems.values()), {}))
     alike = len(numbers) * len(stems) == len(columns) and all(sorted(each) == numbers for each in stems.values())
-    dated = len(stems) > 1 and any(
-        re.search(r"\d|^(q|jan|mon|week|w|day|d)\w*$", stem, re.IGNORECASE) for stem in stems
-    )
-    if not alike or dated:
-        return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one feature"]
+    parts = r"\d|^(q|jan|mon|week|w|day|d)\w*$"
+    if not alike or (len(stems) > 1 and any(re.search(parts, stem, re.IGNORECASE) for stem in stems)):
+        return ["value"], [(name,) for name in columns], ["steps are in the order of the columns, all of one feature"]
     ordered = [tuple(each[number] for each in stems.values()) for number in numbers]
     notes = [f"{len(stems)} features a step by the columns' names: {', '.join(stems)}"] if len(stems) > 1 else []
     apart = np.diff(numbers)
@@ -410,4 +361,4 @@ def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
         notes.append(f"a step may be missing: {ordered[i + 1][0]} is the next one after {ordered[i][0]}")
     if any([each[number] for number in numbers] != list(each.values()) for each in stems.values()):
         notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
-    return list(stems), ordered, notes
+    return list(stems) if len(stems) > 1 else ["value"], ordered, notes
