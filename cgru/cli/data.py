@@ -20,7 +20,8 @@ from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_v
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.dataset_summary import looks_swapped
 from cgru.datasets.missing_values import parse_filling
-from cgru.datasets.read_files import OF_OTHERS, kind_of, test_beside
+from cgru.datasets.read_files import OF_OTHERS, test_beside
+from cgru.datasets.table import kind_of
 from cgru.network import read_extra
 
 __all__ = ["check_finite", "columns_of", "decays", "is_table", "model_data", "opened", "real_steps", "training_data"]

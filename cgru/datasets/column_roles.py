@@ -160,8 +160,8 @@ def _cure_of_words(table: Table, how: Columns, wrong: dict[str, np.ndarray]) -> 
     if cure := _cure_of_rows(table):
         return cure
     words = {name: sorted(set(texts[name][odd])) for name, odd in wrong.items() if 2 * odd.sum() < len(odd)}
-    if few := [word for found in words.values() if len(found) <= 3 for word in found]:
-        return {"na": tuple(dict.fromkeys((*how.na, *few)))}
+    if gaps := [word for found in words.values() if len(found) <= 3 for word in found]:
+        return {"na": tuple(dict.fromkeys((*how.na, *gaps)))}
     said = table.columns
     how = said if how.id in ((), (table.nested,)) and not how.wide else said.changed(id=how.id)
     cure = likely_roles(table, how)

@@ -61,9 +61,9 @@ class ColumnsError(ValueError):
 
     def __str__(self) -> str:
         """Return the error, with its cure as arguments in Python and the overview below."""
-        few = {name: "".join(value) if isinstance(value, tuple) and len(value) < 2 else value
+        shown = {name: "".join(value) if isinstance(value, tuple) and len(value) < 2 else value
                for name, value in (self.cure or {}).items()}  # fmt: skip
-        words = ", ".join(f"{name}={value!r}" for name, value in few.items())
+        words = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return self.problem + (f"; pass {words}" if words else "") + (f"\n{self.overview}" if self.overview else "")
 
 

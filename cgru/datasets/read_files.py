@@ -21,18 +21,13 @@ from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.npz import read_npz
-from cgru.datasets.table import Table, table_of, table_of_frame
+from cgru.datasets.table import Table, kind_of, table_of
 from cgru.datasets.table_sequences import pad_sequences, read_sequences, source_columns
 from cgru.datasets.ts import read_ts
 
-__all__ = ["Overview", "from_frame", "kind_of", "overview", "read", "test_beside", "with_whole_cure"]
+__all__ = ["OF_OTHERS", "Overview", "from_frame", "overview", "read", "test_beside", "with_whole_cure"]
 
 Path = str | os.PathLike[str]
-KINDS = {
-    ".npz": "npz", ".ts": "ts", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
-    **dict.fromkeys((".xlsx", ".xlsb", ".xls", ".ods"), "excel"),
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat", ".data"), "text"),
-}  # fmt: skip
 MANY = 20  # at most so many different integers are surely classes
 SECONDS = 5  # that cures are added up at most
 # What says something of files that are no tables.
@@ -120,8 +115,8 @@ def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = Tru
         >>> data.train.X.tolist(), data.train.lengths.tolist(), data.train.ids.tolist()
         ([[[1.0], [2.0]], [[3.0], [0.0]]], [2, 1], ['x', 'y'])
     """
-    load, how = lambda how: table_of_frame(frame, how), (how or Columns()).changed(**options)
-    return with_whole_cure(load, lambda table: _data_of(table, None, targets), how)
+    how = (how or Columns()).changed(**options)
+    return with_whole_cure(frame, lambda table: _data_of(table, None, targets), how)
 
 
 class Overview(NamedTuple):
@@ -180,35 +175,37 @@ def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overv
         data = read(path, how) if found.cure else None
     lines = error.overview.split("\n") if error and error.overview else []
     if data is not None and kind_of(path) not in OF_OTHERS:
-        lines = roles_and_values(table_of(path, kind_of(path), how), how)
+        lines = roles_and_values(table_of(path, how), how)
     return Overview(lines, (error and error.cure) or {}, error, data)
 
 
-def with_whole_cure(
-    load: Callable[[Columns], Table], use: Callable[[Table], Any], how: Columns, source: str = ""
-) -> Any:
-    """Return `use(load(how))`; a ColumnsError that it raises gets the whole cure, by which it raises no other.
+def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> Any:
+    """Return what `use` makes of the table in a file or DataFrame.
 
-    An error whose cure is not found to work has none. One about roles gets an overview of the columns.
+    A ColumnsError that it raises gets the whole cure, by which it raises no other, or None if that is not found. One
+    about roles gets an overview of the columns. Errors about a file begin with its path.
     """
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
     try:
-        return use(load(how))
+        return use(table_of(source, how))
     except ColumnsError as first:
         error, last, whole, began = first, first, {}, time.monotonic()
         while last and (more := last.cure and _merged(how, whole, last.cure)) and more != whole:
             whole, last = more, None
             try:
-                use(load(how.changed(**whole)))
+                use(table_of(source, how.changed(**whole)))
             except (TypeError, ValueError) as other:
                 last = other if isinstance(other, ColumnsError) else ColumnsError("", "", "")
             if time.monotonic() - began > SECONDS:
                 break
-        error.source, error.cure = source, whole if last is None else None
+        error.source, error.cure = path, whole if last is None else None
         if error.argument in ROLES:
             how = how.changed(**(error.cure or {}))
             with contextlib.suppress(ValueError):
-                error.overview = "\n".join(roles_and_values(load(how), how))
+                error.overview = "\n".join(roles_and_values(table_of(source, how), how))
         raise error from None
+    except (TypeError, ValueError) as error:
+        raise (ValueError(f"{path}: {error}") if path else error) from None
 
 
 def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[str, Any]:
@@ -249,41 +246,17 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
     return data._replace(test=other.train, notes=data.notes + notes)
 
 
-def kind_of(path: Path) -> str:
-    """Return the kind of a file by its first bytes or name: "npz", also for a folder, "ts", or that of a table.
-
-    Raise ValueError for any other file.
-    """
-    if os.path.isdir(path):
-        return "npz"
-    ending = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))[1]
-    with open(path, "rb") as file:
-        first = file.read(4)
-    if first == b"PAR1":
-        return "parquet"
-    if first[:2] == b"PK" and ending not in KINDS:
-        return "npz"
-    if ending not in KINDS or (KINDS[ending] == "parquet" and first):
-        raise ValueError(f"expected a whole file whose name ends in {', '.join(KINDS)}, got another")
-    return KINDS[ending]
-
-
 def _read(path: Path, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
     """Read one file by the options of `read`; put its path before errors."""
-    source = os.fspath(path)
     try:
         if (kind := kind_of(path)) in OF_OTHERS:
             return _read_other(path, kind, how, features, targets)
-        if how.axes is not None:
-            raise ColumnsError("axes", how.axes, f"nothing, since it says nothing of {kind}", {"axes": None})
-        return with_whole_cure(
-            lambda how: table_of(path, kind, how), lambda table: _data_of(table, features, targets), how, source
-        )
     except ColumnsError as error:
-        error.source = source
+        error.source = os.fspath(path)
         raise
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+    return with_whole_cure(path, lambda table: _data_of(table, features, targets), how)
 
 
 def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
@@ -309,6 +282,8 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
 def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
     """Return the data set of a table by its `columns`; those of the result have all roles."""
     how, trained = table.columns, table.columns.parts == 1 or features is not None
+    if how.axes is not None:
+        raise ColumnsError("axes", how.axes, "nothing for a table", {"axes": None})
     if features is not None and how.columns is None and not how.wide:
         sources = source_columns(features, how)
         lost = [name for name in sources if name not in table.names]

@@ -12,8 +12,8 @@ import numpy as np
 from cgru.datasets.column_roles import check_order, likely_roles, numbers_of, resolve_roles
 from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.missing_values import notes_on_sentinels
-from cgru.datasets.read_files import OF_OTHERS, kind_of, with_whole_cure
-from cgru.datasets.table import Table, factorize, table_of, table_of_frame
+from cgru.datasets.read_files import with_whole_cure
+from cgru.datasets.table import Table, factorize
 from cgru.datasets.time_columns import Step, in_order_of_rows, infer_step, read_times
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -139,16 +139,8 @@ def read_series(
         >>> [(series.name, series.y.tolist()) for series in found]
         [('a', [1.0, 2.0, 3.0]), ('b', [1.0, 2.0, 3.0])]
     """
-    how, source = (how or Columns()).changed(**options), os.fspath(path)
-    try:
-        if (kind := kind_of(path)) in OF_OTHERS:
-            raise ValueError(f"expected a table, got a file of another kind, {kind}")
-        use = lambda table: _series(table, inputs, known, gaps)  # noqa: E731
-        return with_whole_cure(lambda how: table_of(path, kind, how), use, how, source)
-    except ColumnsError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None
+    how = (how or Columns()).changed(**options)
+    return with_whole_cure(path, lambda table: _series(table, inputs, known, gaps), how)
 
 
 def series_from_frame(
@@ -181,8 +173,7 @@ def series_from_frame(
         ([5.0, 7.0, nan, 6.0], ['2024-03-01'])
     """
     how = (how or Columns()).changed(**options)
-    use = lambda table: _series(table, inputs, known, gaps)  # noqa: E731
-    return with_whole_cure(lambda how: table_of_frame(frame, how), use, how)
+    return with_whole_cure(frame, lambda table: _series(table, inputs, known, gaps), how)
 
 
 def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str], gaps: bool) -> list[Series]:

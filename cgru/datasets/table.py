@@ -14,9 +14,13 @@ from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import DENSEST, PADDED
 from cgru.datasets.text_tables import NUMBER, decode, kept_lines, split_cells
 
-__all__ = ["SPREADSHEETS", "Table", "check_installed", "factorize", "table_of", "table_of_frame"]
+__all__ = ["Table", "check_installed", "factorize", "kind_of", "table_of"]
 
-SPREADSHEETS = (".xlsx", ".xlsb", ".xls", ".ods")
+KINDS = {
+    ".npz": "npz", ".ts": "ts", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    **dict.fromkeys((".xlsx", ".xlsb", ".xls", ".ods"), "excel"),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat", ".data"), "text"),
+}  # fmt: skip
 MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")  # markers of a missing number
 NO_TEXT = ("", "nan", "null", "#n/a", "?")  # markers of missing text, in which NA and none may be names
 CANONICAL = r"^(0|-?[1-9]\d{0,17})$"  # integers: 007 is a code
@@ -166,11 +170,35 @@ def check_installed(name: str, extra: str = "frames") -> None:
         raise ImportError(f'tables need {name}: pip install "cgru[{extra}]"')
 
 
-def table_of(path: str | os.PathLike[str], kind: str, columns: Columns) -> Table:
-    """Read the table in a file of a `kind`: "text", "parquet", "excel" or "jsonl"."""
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Return the kind of a file by its first bytes or name: "npz", also for a folder, "ts", or that of a table.
+
+    Raise ValueError for any other file.
+    """
+    if os.path.isdir(path):
+        return "npz"
+    ending = os.path.splitext(os.fspath(path).lower().removesuffix(".gz"))[1]
+    with open(path, "rb") as file:
+        first = file.read(4)
+    if first == b"PAR1":
+        return "parquet"
+    if first[:2] == b"PK" and ending not in KINDS:
+        return "npz"
+    if ending not in KINDS or (KINDS[ending] == "parquet" and first):
+        raise ValueError(f"expected a whole file whose name ends in {', '.join(KINDS)}, got another")
+    return KINDS[ending]
+
+
+def table_of(source: Any, columns: Columns) -> Table:
+    """Read the table in a file, or convert a DataFrame of pandas, Polars or another library that narwhals reads."""
     check_installed("polars")
+    if not isinstance(source, str | os.PathLike):
+        return _table_of_frame(source, columns)
+    path, kind = source, kind_of(source)
     if kind == "text":
         return _table_of_text(path, columns)
+    if kind in ("npz", "ts"):
+        raise ValueError(f"expected a table, got a file of another kind, {kind}")
     for name in ("header", "comment", "separator"):
         if getattr(columns, name) is not None:
             raise ColumnsError(name, repr(getattr(columns, name)), f"nothing for a file of {kind}", {name: None})
@@ -206,10 +234,9 @@ def _check_size(size: int, path: Any) -> None:
         raise ValueError(f"expected {due}, got {size}; a DataFrame of it goes into from_frame")
 
 
-def table_of_frame(frame: Any, columns: Columns) -> Table:
-    """Return the table of a DataFrame of pandas, Polars or another library that narwhals reads."""
+def _table_of_frame(frame: Any, columns: Columns) -> Table:
+    """Return the table of a DataFrame."""
     check_installed("narwhals")
-    check_installed("polars")
     import narwhals.stable.v2 as nw
     import polars as pl
 
