@@ -14,6 +14,7 @@ from quantized_cases import narrow_levels
 import cgru
 from cgru.core import kernels, low_precision, plan
 from cgru.core.threads import use_waits
+from cgru.network.training import fit
 
 
 def pytest_make_parametrize_id(val):
@@ -144,6 +145,20 @@ def crew(threads):
     plan.use_crew(None)
     plan.use_unpacked_weights(None)
     use_waits(None)
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    """Makes the fits to come loops in Python, when it is called."""
+    return lambda: monkeypatch.setattr(fit, "compiles", lambda model: False)
+
+
+@pytest.fixture(params=["compiled", "loop"])
+def engine(request, loop):
+    """Both ways in which a network trains."""
+    if request.param == "loop":
+        loop()
+    return request.param
 
 
 @pytest.fixture(scope="module")

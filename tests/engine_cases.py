@@ -5,7 +5,7 @@ import numpy as np
 import cgru
 
 RNG = np.random.default_rng(3)
-M, S, E, V = 23, 7, 3, 5
+M, S, E = 23, 7, 3
 X = RNG.standard_normal((M, S, E))
 LENGTHS = RNG.integers(1, S + 1, M)
 CLASSES, STEP_CLASSES = RNG.integers(0, 3, M), RNG.integers(0, 3, (M, S))

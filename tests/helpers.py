@@ -4,9 +4,12 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,11 +38,28 @@ def some(n, values):
 
 
 def assert_close(got, due, tolerance, what=""):
+    """An array, or each of a dict by its name: the largest difference over the largest value that is due."""
+    if hasattr(due, "items"):
+        for name, array in due.items():
+            assert_close(got[name], array, tolerance, (what, name))
+        return
     got, due = np.asarray(got, np.float64), np.asarray(due, np.float64)
     assert got.shape == due.shape, (what, got.shape, due.shape)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(due), what)
     worst = np.abs(got - due).max(initial=0)
     assert worst <= tolerance * max(np.abs(due).max(initial=0), 0.1), (what, worst)
+
+
+def assert_all_close(got, due, rtol=1e-7, atol=0):
+    """Each array of a dict is about that of the same name, number by number."""
+    for name, array in due.items():
+        np.testing.assert_allclose(got[name], array, rtol, atol, err_msg=str(name))
+
+
+def assert_all_same(got, due):
+    """Each array of a dict has the numbers of that of the same name."""
+    for name, array in due.items():
+        np.testing.assert_array_equal(got[name], array, str(name))
 
 
 def random_layer(e, u, seed=0, **options):
@@ -154,6 +174,52 @@ def refuses(error, argument):
         yield
     said = str(caught.value)
     assert re.match(re.escape(argument) + "(: | [^:]*: )", said), said
+
+
+class AlarmError(Exception):
+    """What `alarm` raises."""
+
+
+@contextmanager
+def alarm(seconds, most):
+    """A signal after some of the process's own time: the call within must raise `AlarmError`, and soon."""
+
+    def ring(*_):
+        raise AlarmError
+
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGVTALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        start = time.thread_time()
+        with pytest.raises(AlarmError):
+            yield
+        assert time.thread_time() - start < most
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def at_once(work, count=4):
+    """What `work(k)` returns for each thread k of so many, which begin together; an error of one is raised."""
+    gate, found, errors = threading.Barrier(count), [None] * count, []
+
+    def call(k):
+        try:
+            gate.wait()
+            found[k] = work(k)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=call, args=(k,), daemon=True) for k in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+    return found
 
 
 def watched(monkeypatch, layer, fail_at=None, error=None):

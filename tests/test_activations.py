@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru.activations import CODES, bind, code_of, name_of, named, ours, parameter, tuned
@@ -135,9 +136,9 @@ def test_given_by_name():
         assert named(name, "activate") is getattr(cgru, name)
     for own in (np.tanh, cgru.tanh, lambda x, deriv=False: x):
         assert named(own, "activate") is own
-    with pytest.raises(ValueError, match=r"^activate_reset: expected"):
+    with refuses(ValueError, "activate_reset"):
         named("Tanh", "activate_reset")
-    with pytest.raises(TypeError, match=r"^activate: expected"):
+    with refuses(TypeError, "activate"):
         named(None, "activate")
 
 
@@ -145,9 +146,7 @@ def test_given_by_name():
 def test_temperatures_that_are_too_low_to_divide_by(dtype):
     x = np.array([[-1e3, 0, 1e3, 1e3]], dtype)
     for T in (1e-300, 9e-31, 0, -1, np.nan, np.inf):
-        with pytest.raises(
-            ValueError, match=r"^se_hPars\['softmax_temperature'\]: expected a number of at least 1e-30"
-        ):
+        with refuses(ValueError, "se_hPars['softmax_temperature']"):
             cgru.softmax(x, se_hPars={"softmax_temperature": T})
     low = {"softmax_temperature": 1e-30}
     np.testing.assert_array_equal(cgru.softmax(x, se_hPars=low), [[0, 0, 0.5, 0.5]])
@@ -158,7 +157,7 @@ def test_parameters_are_numbers():
     assert parameter({"ELU_alpha": np.float32(2)}, "ELU_alpha") == 2
     assert parameter({"ELU_alpha": -3}, "ELU_alpha") == -3
     for value, error in (("x", TypeError), (None, TypeError), (np.nan, ValueError), (-np.inf, ValueError)):
-        with pytest.raises(error, match=r"^se_hPars\['ELU_alpha'\]: expected a number"):
+        with refuses(error, "se_hPars['ELU_alpha']"):
             parameter({"ELU_alpha": value}, "ELU_alpha")
 
 

@@ -156,5 +156,5 @@ def test_quantised_parameters_of_the_other_byte_order_are_refused(kind):
     net.predict(np.zeros((1, 2, 4)))
     small = cgru.quantize(net, kind)
     small.layers[0].p["br"] = swapped(small.layers[0].p["br"])
-    with pytest.raises(ValueError, match=r"p\['br'\]: expected"):
+    with pytest.raises(ValueError, match=r"p\['br'\]: "):
         small.predict(np.zeros((1, 2, 4)))

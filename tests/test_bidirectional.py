@@ -174,7 +174,7 @@ def test_states_are_carried_in_both_directions():
     assert np.abs(second - first).max() > 1e-3
     layer.reset_state()
     np.testing.assert_array_equal(layer.predict(X, h0=state), second)
-    with pytest.raises(ValueError, match="state: expected"):
+    with pytest.raises(ValueError, match="state: "):
         layer.state = np.ones((3, 4))
 
 
@@ -214,7 +214,7 @@ def test_what_others_ask_of_it():
     assert layer.features is None
     layer.forward(np.ones((3, 5, 2)))
     assert layer.features == 2
-    with pytest.raises(RuntimeError, match="dh0: expected"):
+    with pytest.raises(RuntimeError, match="dh0: "):
         layer.dh0  # noqa: B018
     layer.backward(np.ones((3, 8)))
     assert layer.dh0.shape == (2, 3, 4)

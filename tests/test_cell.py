@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, compiled, random_batch, random_layer, random_parameters
+from helpers import (
+    ODD,
+    TOLERANCE,
+    assert_all_same,
+    assert_close,
+    compiled,
+    random_batch,
+    random_layer,
+    random_parameters,
+)
 from quantized_cases import KINDS, random_quantized_gru
 
 import cgru
@@ -269,8 +278,7 @@ def test_addresses_that_are_no_multiple_of_an_element_are_refused(dtype, m):
                 assert code == ALIGNMENT, (name, place, offset)
                 for mine, value in zip(ours, given, strict=True):
                     np.testing.assert_array_equal(mine, value)
-    for key, value in before.items():
-        np.testing.assert_array_equal(cell.p[key], value)
+    assert_all_same(cell.p, before)
 
 
 def test_addresses_that_are_no_multiple_of_an_element_are_refused_of_a_quantised_cell():
@@ -636,15 +644,15 @@ def test_a_quantised_cell_keeps_its_weights():
     [
         (lambda: cgru.Cell(QuantizedGRU(4)), RuntimeError, "expected parameters, as cgru.quantize makes them"),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8", reverse=True)), ValueError, "reverse"),
-        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), "reset_before"), TypeError, "variant: expected None"),
-        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), activate="relu"), TypeError, "activate: expected None"),
-        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=0), ValueError, "batch: expected at least 1"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), "reset_before"), TypeError, "variant: "),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), activate="relu"), TypeError, "activate: "),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=0), ValueError, "batch: "),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**62), ValueError, "batch: .*memory.*got"),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**80), ValueError, "batch: .*memory.*got"),
         (
             lambda: cgru.Cell(QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True))),
             TypeError,
-            "source: expected",
+            "source: ",
         ),
     ],
 )

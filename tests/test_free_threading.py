@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import at_once
 
 import cgru
 from cgru import datasets
@@ -19,27 +20,6 @@ X = np.random.default_rng(1).standard_normal((16, S, E))
 LENGTHS, LABELS = np.arange(16) % S + 1, np.arange(16) % K
 TOKENS = np.arange(16 * S).reshape(16, S) % 9
 GAPS = np.where(np.random.default_rng(2).random(X.shape) < 0.3, np.nan, X)
-
-
-def at_once(work):
-    """Call work(k) for each thread k, all beginning together; return the results in this order."""
-    gate, found, errors = threading.Barrier(THREADS), [None] * THREADS, []
-
-    def call(k):
-        try:
-            gate.wait()
-            found[k] = work(k)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=call, args=(k,)) for k in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return found
 
 
 def assert_same(found, due):

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch, random_layer, refuses
+from helpers import assert_all_same, assert_close, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -136,8 +136,7 @@ def test_clipping_by_the_joint_norm():
     small = {name: value.copy() for name, value in layer.g.items()}
     layer.clip_gradients = False
     layer.compute_gradients()
-    for name, value in layer.g.items():
-        np.testing.assert_array_equal(small[name], value)
+    assert_all_same(small, layer.g)
 
 
 def test_update_only_while_trainable():
@@ -230,8 +229,7 @@ def test_any_callable(gate, ragged, preactivations):
     layer.compute_gradients()
     fc = reference.forward(layer.p, X, h0, lengths, **{gate: swish})
     bc = reference.backward(layer.p, fc, dA, lengths, **{gate: swish})
-    for name, value in reference.gradients(layer.p, fc, bc, lengths).items():
-        assert_close(layer.g[name], value, 1e-13, name)
+    assert_close(layer.g, reference.gradients(layer.p, fc, bc, lengths), 1e-13)
 
 
 def test_a_callable_of_our_own_wrapped_gives_the_same_numbers():
@@ -558,7 +556,7 @@ def test_dh0_before_there_is_one():
     layer = random_layer(2, 4)
     for call in (lambda: None, lambda: layer.forward(X0)):
         call()
-        with pytest.raises(RuntimeError, match="dh0: expected"):
+        with pytest.raises(RuntimeError, match="dh0: "):
             layer.dh0  # noqa: B018
 
 

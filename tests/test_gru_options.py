@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import TOLERANCE, assert_close, random_batch, random_layer, refuses
+from helpers import TOLERANCE, assert_all_same, assert_close, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -41,8 +41,7 @@ def assert_as_reference(layer, X, lengths, h0, dstate, tolerance):
     assert_close(layer.state, last, tolerance, "state")
     assert set(layer.fc) == set(fc) | {"A"} | (options.keys() & set(MASKS))
     np.testing.assert_array_equal(layer.fc["X"], fc.pop("X"))
-    for name, value in fc.items():
-        assert_close(layer.fc[name], value, tolerance, name)
+    assert_close(layer.fc, fc, tolerance)
     fc["X"] = X
 
     dX = np.random.default_rng(6).standard_normal(A.shape).astype(A.dtype)
@@ -55,15 +54,13 @@ def assert_as_reference(layer, X, lengths, h0, dstate, tolerance):
     assert_close(layer.backward(dX, dstate), bc["dX"], tolerance, "dX")
     np.testing.assert_array_equal(dX, kept)
     assert set(layer.bc) == set(bc)
-    for name, value in bc.items():
-        assert_close(layer.bc[name], value, tolerance, name)
+    assert_close(layer.bc, bc, tolerance)
     first = reference.ends(m, s, lengths, layer.reverse)[0]
     assert_close(layer.dh0, bc["dh"][np.arange(m), first], tolerance, "dh0")
     layer.compute_gradients()
     g = reference.gradients(layer.p, fc, bc, lengths, **options)
     assert list(layer.g) == ["d" + name for name in layer.p]
-    for name, value in g.items():
-        assert_close(layer.g[name], value, tolerance, name)
+    assert_close(layer.g, g, tolerance)
     for name, value in (layer.fc | layer.bc | layer.g | layer.p).items():
         assert value.dtype == layer.dtype, name
     assert layer.fs.items() >= {name: value.shape for name, value in layer.fc.items()}.items()
@@ -126,8 +123,7 @@ def test_the_tenth_parameter():
     assert after.fs["chh"] == (1, 4)
     assert "chh" not in plain.fs
     assert not after.p["chh"].any()
-    for name, value in plain.p.items():
-        np.testing.assert_array_equal(value, after.p[name])
+    assert_all_same(after.p, plain.p)
     assert plain.np_rng.random() == after.np_rng.random()
     before = after.p["chh"]
     after.lrate, after.e = [0.1], 0
@@ -151,8 +147,7 @@ def test_options_that_change_count_from_the_next_forward_on():
     np.testing.assert_array_equal(layer.dh0, twin.dh0)
     for each in (layer, twin):
         each.compute_gradients()
-    for name, value in twin.g.items():
-        np.testing.assert_array_equal(layer.g[name], value)
+    assert_all_same(layer.g, twin.g)
     layer.reset_after, layer.zoneout = False, 0.0
     layer.compute_shapes(X)
     layer.initialize_parameters()
@@ -223,13 +218,13 @@ def test_a_state_of_other_samples_is_refused():
     layer.forward(np.ones((3, 5, 2)))
     state = layer.state
     for call in (layer.forward, layer.predict):
-        with pytest.raises(ValueError, match="A: expected"):
+        with pytest.raises(ValueError, match="A: "):
             call(np.ones((2, 5, 2)))
         assert layer.state is state
     layer.backward(np.ones((3, 4)))
     for wrong, error in ((np.ones((3, 5)), ValueError), (np.ones((3, 4), complex), TypeError), ("a", TypeError)):
         layer.state = wrong
-        with pytest.raises(error, match="state: expected"):
+        with pytest.raises(error, match="state: "):
             layer.predict(np.ones((3, 5, 2)))
 
 
@@ -252,14 +247,14 @@ def test_dh0_and_dstate_are_checked():
     layer = random_layer(2, 4)
     layer.forward(np.ones((3, 5, 2)))
     for _ in range(2):  # with no backward at all, and with one of the batch before
-        with pytest.raises(RuntimeError, match="dh0: expected"):
+        with pytest.raises(RuntimeError, match="dh0: "):
             layer.dh0  # noqa: B018
         layer.backward(np.ones((3, 4)))
         assert layer.dh0.shape == (3, 4)
         layer.forward(np.ones((3, 5, 2)))
     layer.bc.clear()
     for wrong, error in ((np.ones((3, 5)), ValueError), (np.ones((3, 4), complex), TypeError)):
-        with pytest.raises(error, match="dstate: expected"):
+        with pytest.raises(error, match="dstate: "):
             layer.backward(np.ones((3, 4)), wrong)
     assert not layer.bc
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from export_cases import made as exported
 from export_cases import needs_cc
-from helpers import TOLERANCE, assert_close
+from helpers import TOLERANCE, assert_all_close, assert_all_same, assert_close, refuses
 
 import cgru
 from cgru import grud_reference, reference
@@ -105,8 +105,7 @@ def test_the_compiled_input_without_what_may_be_left_out(without):
     lengths, times, resets = given.values()
     layer.forward(X, **given)
     due, seen = grud_reference.forward(layer.p, X, times, lengths, resets, unit=0.7)
-    for name, value in due.items():
-        assert_close(layer.fc[name], value, 1e-12, name)
+    assert_close(layer.fc, due, 1e-12)
     parts, so_far = [], None
     for at in (np.s_[:, :3], np.s_[:, 3:]) if lengths is None else ():
         own = (None if a is None else a[at] for a in (times, resets))
@@ -125,14 +124,12 @@ def test_the_compiled_input_is_that_of_the_reference(level):
             X, lengths, times, resets = gaps(m, s, e, True, dtype=dtype)
             layer.forward(X, lengths, times=times, resets=resets)
             due, seen = grud_reference.forward(layer.p, X, times, lengths, resets, None, 0.7)
-            for name, value in due.items():
-                assert_close(layer.fc[name], value, TOLERANCE[np.dtype(dtype)], name)
+            assert_close(layer.fc, due, TOLERANCE[np.dtype(dtype)])
             for name, value in zip(seen._fields, seen, strict=True):
                 assert_close(layer.state[name], value, TOLERANCE[np.dtype(dtype)], name)
             layer.backward(RNG.standard_normal((m, 3)).astype(dtype))
             given = layer.bc["dxm"], layer.last.dgh
-            for name, value in grud_reference.backward(due, *given, anew=resets).items():
-                assert_close(layer.bc[name], value, TOLERANCE[np.dtype(dtype)], name)
+            assert_close(layer.bc, grud_reference.backward(due, *given, anew=resets), TOLERANCE[np.dtype(dtype)])
 
 
 @pytest.mark.parametrize("sequences", [True, False])
@@ -182,7 +179,7 @@ def test_calls_in_parts_are_one_call():
     found = [layer.predict(X[at], times=times[at], resets=resets[at]) for at in parts]
     np.testing.assert_array_equal(np.concatenate(found, axis=1), due)
     assert layer.state.dtype.names == ("h", "last", "age", "time")
-    with pytest.raises(ValueError, match="times: expected"):
+    with pytest.raises(ValueError, match="times: "):
         layer.predict(X, times=0 * times)
     with pytest.raises(ValueError, match="expected 3 samples, as many as state has, got 1"):
         layer.predict(X[:1])
@@ -314,18 +311,14 @@ def test_stateful_batches_go_on(monkeypatch):
         found.append(net.parameters())
     anew = cgru.Network([cgru.GRUD(6, unit=1.0), cgru.Dense(2, "softmax")], seed=1)
     anew.fit(parts[0], y, times=parts[1], epochs=2, batch_size=4, shuffle=False)
-    for key, array in found[0].items():
-        np.testing.assert_allclose(array, found[1][key], rtol=1e-11, atol=1e-13)
+    assert_all_close(found[1], found[0], rtol=1e-11, atol=1e-13)
     assert np.abs(found[0]["0.W"] - anew.parameters()["0.W"]).max() > 1e-6
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_stateful_batches_whose_times_go_back_are_refused(monkeypatch, compiled):
+def test_stateful_batches_whose_times_go_back_are_refused(engine):
     X, _, times, _ = gaps(4, 5, 2)
     times[2:] += times[:2, -1:]
     times[3, 0] = times[1, -1] - 0.25
-    if not compiled:
-        monkeypatch.setattr(fit, "compiles", lambda model: False)
     net = cgru.Network([cgru.GRUD(6, stateful=True), cgru.Dense(2, "softmax")], seed=1)
     words = rf"times: expected times from {times[1, -1]} on, .*, got {times[3, 0]} in sample 3, step 0"
     options = {"epochs": 1, "batch_size": 2, "shuffle": False}
@@ -380,7 +373,7 @@ def test_what_was_trained_with_times_needs_them():
     net = network()
     net.fit(X, y, epochs=1)
     net.predict(X)
-    with pytest.raises(ValueError, match=r"^validation times: expected"):
+    with refuses(ValueError, "validation times"):
         net.fit(X, y, times=times, epochs=1, validation=(X, y))
     net.fit(X, y, times=times, epochs=1)
     calls = [
@@ -390,11 +383,11 @@ def test_what_was_trained_with_times_needs_them():
         lambda X: cgru.report(net, X, y),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=r"^times: expected"):
+        with refuses(ValueError, "times"):
             call(X)
-    with pytest.raises(ValueError, match=r"^validation times: expected"):
+    with refuses(ValueError, "validation times"):
         net.fit(X, y, times=times, epochs=1, validation=(X, y))
-    with pytest.raises(ValueError, match="unit: expected"):
+    with pytest.raises(ValueError, match="unit: "):
         net.layers[0].unit = -1
 
 
@@ -436,8 +429,7 @@ def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
     other.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
     assert other.layers[0].unit == net.layers[0].unit
     net.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
-    for name, value in net.parameters().items():
-        np.testing.assert_array_equal(value, other.parameters()[name])
+    assert_all_same(other.parameters(), net.parameters())
 
 
 def test_files_gradients_scores_and_checkpoints(tmp_path):
@@ -496,11 +488,11 @@ def test_a_stream_is_predict(dtype):
         y = one.step(X[:1, t], decay=decay[:, t])
     assert_close(y, layer.predict(X[:1], decay=decay), 1e-13)
     for wrong in (-1.0, np.nan, [1.0, 2.0]):
-        with pytest.raises(ValueError, match=r"^dt: expected"):
+        with refuses(ValueError, "dt"):
             one.step(X[0, 0], wrong)
     gru = cgru.GRU(2)
     gru.predict(X[:, :, :1] * 0)
-    with pytest.raises(ValueError, match=r"^dt: expected"):
+    with refuses(ValueError, "dt"):
         cgru.Stream(gru).step(np.zeros(1), 2.0)
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, double, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_all_same, assert_close, double, random_batch, random_layer
 
 import cgru
 from cgru import interop, reference
@@ -32,12 +32,11 @@ def test_what_it_has():
     drawn = cgru.GRU(4, layer_norm=True, rng=0), cgru.GRU(4, layer_norm=True, rng=0, learn_h0=True)
     for each in drawn:
         each.make(np.zeros((1, 1, 3)))
-    for name, value in drawn[0].p.items():
-        np.testing.assert_array_equal(value, drawn[1].p[name])
-    with pytest.raises(TypeError, match="learn_h0: expected"):
+    assert_all_same(drawn[1].p, drawn[0].p)
+    with pytest.raises(TypeError, match="learn_h0: "):
         cgru.GRU(4, learn_h0=1)
     layer.p["h0"] = np.zeros(4)
-    with pytest.raises(ValueError, match=r"p\['h0'\]: expected"):
+    with pytest.raises(ValueError, match=r"p\['h0'\]: "):
         layer.predict(np.zeros((1, 1, 3)))
     del layer.p["h0"]
     with pytest.raises(ValueError, match=r"p\['h0'\]: missing"):
@@ -77,15 +76,13 @@ def check(m, s, e, u, dtype, ragged, reverse, kind):
     assert_close(layer.bc["dX"], bc["dX"], 10 * tolerance, where)
     assert layer.g["dh0"].shape == (1, u)
     assert layer.g["dh0"].dtype == dtype
-    for name, due in g.items():
-        assert_close(layer.g[name], due, 10 * tolerance, (where, name))
+    assert_close(layer.g, g, 10 * tolerance, where)
     np.testing.assert_allclose(layer.g["dh0"][0], layer.dh0.sum(axis=0, dtype=dtype), rtol=1e-4, atol=1e-5)
     own = layer.g
     layer.g = {}
     gru_compute_gradients(layer)  # the public function, from the dicts
     assert list(layer.g) == list(own)
-    for name, value in own.items():
-        assert_close(layer.g[name], value, 10 * tolerance, (where, name))
+    assert_close(layer.g, own, 10 * tolerance, where)
     np.testing.assert_array_equal(layer.predict(X, lengths), A)
     np.testing.assert_array_equal(layer.predict(X, lengths, np.repeat(layer.p["h0"], m, axis=0)), A)
     layer.sequences = False
@@ -130,7 +127,7 @@ def test_memory_that_is_handed_in():
     layer, X = learner(3, 4), RNG.standard_normal((5, 6, 3))
     memory = np.empty(layer.cache_numbers(5, 6))
     np.testing.assert_array_equal(layer.run(X, memory=memory).A, layer.predict(X))
-    with pytest.raises(ValueError, match="resume: expected"):
+    with pytest.raises(ValueError, match="resume: "):
         layer.resume(X, memory)
 
 

@@ -231,7 +231,7 @@ def test_a_loss_of_the_users_own():
         np.testing.assert_allclose(gradient, slope, rtol=1e-6)
         assert gradient.dtype == np.float32
     for wrong in (lambda A, Y: (0.0, A), lambda A, Y: (A[:, 0], A[:, 0]), lambda A, Y: (A, A)):
-        with pytest.raises(ValueError, match=r"^loss: expected"):
+        with refuses(ValueError, "loss"):
             losses.named(wrong)(Z, SHARES)
 
 
@@ -319,7 +319,7 @@ def test_an_object_is_found_by_what_a_network_has():
     assert (loss.name, str(loss), loss.given, loss.numbers) == ("own", str(own), own, ())
     assert losses.named(functools.partial(own)).name == "a function"
     for wrong in (None, 3, "mse(1)"):
-        with pytest.raises(ValueError, match=r"^loss: expected"):
+        with refuses(ValueError, "loss"):
             losses.named(wrong)
 
 
@@ -517,8 +517,7 @@ NO_STEPS = [  # the same of targets at steps
 
 
 @pytest.mark.parametrize(
-    ("loss", "k", "y", "error", "real"),
-    [(*row, None) for row in NO_TARGETS] + [(*row, REAL) for row in NO_STEPS],
+    ("loss", "k", "y", "error", "real"), [(*row, None) for row in NO_TARGETS] + [(*row, REAL) for row in NO_STEPS]
 )
 def test_refused_targets(loss, k, y, error, real):
     with refuses(error, "y"):
@@ -543,7 +542,7 @@ def test_probabilities_that_nearly_sum_to_one_come_back_normalised():
     near = SOFT * np.array([[1.0004], [0.9996], [1], [1], [1]])
     np.testing.assert_allclose(targets(near, 5, 4, "cross_entropy")[0].sum(axis=1), 1, rtol=1e-15)
     far = SOFT * np.array([[1], [1], [0.998], [1], [1]])
-    with pytest.raises(ValueError, match=r"^y: expected"):
+    with refuses(ValueError, "y"):
         targets(far, 5, 4, "cross_entropy")
 
 
@@ -560,7 +559,7 @@ def test_a_sum_that_is_just_near_enough(sign):
 
 def test_errors_call_the_targets_what_they_are_told():
     for call in (targets, lambda y, m, k, loss, name: losses.named(loss).check_targets(y, 3, k, name, REAL)):
-        with pytest.raises(ValueError, match=r"^validation y: expected"):
+        with refuses(ValueError, "validation y"):
             call(np.zeros((1, 1)), 2, 2, "cross_entropy", "validation y")
 
 
@@ -623,5 +622,5 @@ def test_names_of_classes_are_refused_with_the_way_out(y):
         lambda: targets(y, 2, 2, "cross_entropy"),
         lambda: losses.named("cross_entropy").check_targets([y], 1, 2, real=np.ones((1, 2), bool)),
     ):
-        with pytest.raises(TypeError, match="y: expected"):
+        with pytest.raises(TypeError, match="y: "):
             call()

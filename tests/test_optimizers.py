@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import refuses
+from helpers import assert_all_close, refuses
 
 import cgru
 from cgru import optimizers
@@ -34,8 +34,7 @@ def run(optimizer, dtype=np.float64, fractions=(0.0, 0.0, 0.0)):
 
 
 def same(got, due, rtol=1e-12):
-    for key, value in due.items():
-        np.testing.assert_allclose(got[key], value, rtol=rtol, atol=1e-14)
+    assert_all_close(got, due, rtol=rtol, atol=1e-14)
 
 
 def test_sgd():
@@ -89,8 +88,7 @@ OTHERS = [cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1), cgru.RMSprop(0.1, mom
 def test_float32_stays(optimizer):
     single, double = run(optimizer, np.float32), run(optimizer)
     assert all(array.dtype == np.float32 for array in single.values())
-    for key, value in double.items():
-        np.testing.assert_allclose(single[key], value, rtol=1e-4, atol=1e-5)
+    assert_all_close(single, double, rtol=1e-4, atol=1e-5)
 
 
 def test_clip_norm_is_one_factor_on_all_gradients():
@@ -147,10 +145,7 @@ def test_schedules_by_name():
         for kind in (cgru.SGD, cgru.Adam, cgru.RMSprop):
             assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
             assert kind(schedule=name).schedule is getattr(optimizers, name)
-    with pytest.raises(
-        ValueError,
-        match=r"^schedule: expected",
-    ):
+    with refuses(ValueError, "schedule"):
         cgru.Adam(schedule="step")
 
 
@@ -166,12 +161,12 @@ def test_a_plateau_counts_how_often_the_loss_came_to_a_stand():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"factor": 0}, ValueError, "factor: expected a number above 0 and below 1, got 0"),
-        ({"factor": 1.0}, ValueError, "factor: expected a number above 0 and below 1, got 1.0"),
-        ({"factor": True}, TypeError, "factor: expected a number, got bool"),
-        ({"least": 1}, ValueError, "least: expected a number of at least 0 and below 1, got 1"),
-        ({"factor": 10**400}, ValueError, "factor: expected a number above 0 and below 1, got 1000"),
-        ({"patience": 0}, ValueError, "patience: expected"),
+        ({"factor": 0}, ValueError, "factor: "),
+        ({"factor": 1.0}, ValueError, "factor: "),
+        ({"factor": True}, TypeError, "factor: "),
+        ({"least": 1}, ValueError, "least: "),
+        ({"factor": 10**400}, ValueError, "factor: "),
+        ({"patience": 0}, ValueError, "patience: "),
     ],
 )
 def test_a_plateau_is_refused(settings, error, message):
@@ -181,7 +176,7 @@ def test_a_plateau_is_refused(settings, error, message):
 
 def test_an_integer_beyond_all_floats():
     assert cgru.Adam(10**300).rate() == 1e300
-    with pytest.raises(ValueError, match=r"^learning_rate: expected"):
+    with refuses(ValueError, "learning_rate"):
         cgru.Adam(10**400)
 
 
@@ -222,9 +217,9 @@ def test_a_step_of_a_layer(optimizer):
 
 
 def test_a_step_of_a_layer_needs_gradients():
-    with pytest.raises(RuntimeError, match=r"^step: expected"):
+    with refuses(RuntimeError, "step"):
         cgru.Adam().step(Layer(drawn()[0], {}))
-    with pytest.raises(TypeError, match=r"^step: expected"):
+    with refuses(TypeError, "step"):
         cgru.Adam().step({})
 
 

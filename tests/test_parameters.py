@@ -5,16 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, double, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_all_same, assert_close, double, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
-from cgru.parameters import (
-    gru_compute_gradients,
-    gru_compute_shapes,
-    gru_initialize_parameters,
-    gru_update_parameters,
-)
+from cgru.parameters import gru_compute_gradients, gru_compute_shapes, gru_initialize_parameters, gru_update_parameters
 
 
 def bare(u=4, **attributes):
@@ -50,7 +45,7 @@ def test_shapes():
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4, 5), (0, 2, 3), (2, 0, 3), (2, 3, 0)])
 def test_shapes_refused(shape):
     layer = bare(4)
-    with pytest.raises(ValueError, match=r"^A: expected"):
+    with refuses(ValueError, "A"):
         gru_compute_shapes(layer, np.zeros(shape))
     assert layer.d == {"u": 4}
     assert not layer.fs
@@ -135,15 +130,13 @@ def test_gradients_of_any_strides_and_real_dtype():
     layer.bc = {name: np.repeat(value, 2, axis=1)[:, ::2].astype(np.longdouble) for name, value in layer.bc.items()}
     layer.p = {name: np.asfortranarray(value) for name, value in layer.p.items()}
     gru_compute_gradients(layer)
-    for name, value in layer.g.items():
-        np.testing.assert_array_equal(value, due[name])
+    assert_all_same(due, layer.g)
 
     layer.fc["X"] = np.random.default_rng(0).integers(-3, 4, layer.fc["X"].shape)
     layer.g = {}
     gru_compute_gradients(layer)
     fc = double(layer.fc)
-    for name, value in reference.gradients(layer.p, fc, double(layer.bc)).items():
-        assert_close(layer.g[name], value, 1e-13, name)
+    assert_close(layer.g, reference.gradients(layer.p, fc, double(layer.bc)), 1e-13)
 
 
 def test_gradients_start_from_zero_and_leave_the_last_ones_alone():
@@ -193,8 +186,7 @@ def test_every_level_sums_the_same_way_twice(level):
     gru_compute_gradients(layer)
     first = layer.g.copy()
     gru_compute_gradients(layer)
-    for key, value in first.items():
-        np.testing.assert_array_equal(layer.g[key], value)
+    assert_all_same(layer.g, first)
 
 
 # --- the update ---
@@ -235,8 +227,7 @@ def test_update_by_gradients_of_any_strides_leaves_none_half_done(monkeypatch):
     due = {name: value - 0.125 * layer.g["d" + name] for name, value in layer.p.items()}
     monkeypatch.setattr(np, "subtract", None)
     gru_update_parameters(layer)
-    for name, value in layer.p.items():
-        np.testing.assert_array_equal(value, due[name])
+    assert_all_same(due, layer.p)
 
 
 def test_only_what_has_a_gradient_is_updated():
@@ -258,8 +249,7 @@ def test_update_refused_before_anything_is_touched():
         kept = {name: np.array(value) for name, value in layer.p.items()}
         with pytest.raises(error, match=match):
             gru_update_parameters(layer)
-        for name, value in kept.items():
-            np.testing.assert_array_equal(layer.p[name], value)
+        assert_all_same(layer.p, kept)
 
     def freeze(layer):
         layer.p["bhh"].flags.writeable = False

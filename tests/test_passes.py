@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import TOLERANCE, assert_close, double, random_batch, random_layer
+from helpers import TOLERANCE, assert_all_same, assert_close, double, random_batch, random_layer, refuses
 
 import cgru
 from cgru import reference
@@ -37,8 +37,7 @@ def copied(arrays):
 
 def assert_same(got, due):
     assert got.keys() == due.keys()
-    for name, value in due.items():
-        np.testing.assert_array_equal(got[name], value, name)
+    assert_all_same(got, due)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -132,12 +131,7 @@ def test_memory_is_used_again_only_where_nobody_could_see_it():
 @pytest.mark.parametrize("preactivations", [False, True])
 @pytest.mark.parametrize(("ragged", "reverse"), [(False, False), (True, False), (True, True)])
 def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
-    few = (
-        (20, 3, True),
-        (20, 3, False),
-        (20, 4, False),
-        (33, 1, False),
-    )  # whose first step may need no products with V
+    few = (20, 3, True), (20, 3, False), (20, 4, False), (33, 1, False)  # whose first step may need no products with V
     shapes = ((1, 7, True), (5, 7, True), *few)
     for dtype, (m, s, starts) in itertools.product((np.float32, np.float64), shapes):
         layer = random_layer(3, 9, dtype=dtype, sequences=True, reverse=reverse, **variant)
@@ -210,11 +204,9 @@ def test_held_values(variant, options, ragged):
     assert ran.bc.keys() == bc.keys()
     for name, due in fc.items():
         np.testing.assert_array_equal(ran.fc[name], X if name == "X" else due, name)
-    for name, due in bc.items():
-        np.testing.assert_array_equal(ran.bc[name], due, name)
+    assert_all_same(ran.bc, bc)
     for each in (False, True):
-        for name, due in reference.gradients(layer.p, fc, bc, lengths, each=each, **same).items():
-            assert_close(ran.gradients(each)[name], due, 1e-12, name)
+        assert_close(ran.gradients(each), reference.gradients(layer.p, fc, bc, lengths, each=each, **same), 1e-12)
     for name, gradient in (("z", "dz_"), ("r", "dr_"), ("h", "dh_")):
         held = real & ~np.isnan(kept[name])
         np.testing.assert_array_equal(ran.fc[name][held], kept[name][held])
@@ -248,20 +240,13 @@ def test_units_that_are_held_at_all_steps():
 def test_held_values_that_do_not_fit():
     fresh = cgru.GRU(4, rng=0)
     before = fresh.np_rng.bit_generator.state
-    for clamp, error, match in (
-        (
-            {"z": np.ones((5, 3))},
-            ValueError,
-            r"clamp\['z'\]: expected a shape that broadcasts to \(m, s, u\), \(2, 5, 4\)",
-        ),
-        ({"hh": 0}, ValueError, "clamp: expected some of z, r, h, got 'hh'"),
-    ):
-        with pytest.raises(error, match=match):
+    for clamp, name in (({"z": np.ones((5, 3))}, "clamp['z']"), ({"hh": 0}, "clamp")):
+        with refuses(ValueError, name):
             fresh.run(np.ones((2, 5, 3)), clamp=clamp)
-    for A, lengths, match in ((np.ones((2, 5)), None, "A: expected shape"), (np.ones((2, 5, 3)), [5], "lengths: ")):
-        with pytest.raises(ValueError, match=match):  # what comes first is looked at first
+    for A, lengths, name in ((np.ones((2, 5)), None, "A"), (np.ones((2, 5, 3)), [5], "lengths")):
+        with refuses(ValueError, name):  # what comes first is looked at first
             fresh.run(A, lengths, clamp={"z": np.ones(3)})
-    with pytest.raises(ValueError, match="memory: expected"):
+    with pytest.raises(ValueError, match="memory: "):
         fresh.run(np.ones((2, 5, 3)), clamp={"z": 1}, memory=np.empty(999))
     assert not fresh.p
     assert fresh.np_rng.bit_generator.state == before
@@ -271,32 +256,24 @@ def test_memory_that_does_not_fit():
     layer = random_layer(3, 4)
     X, _, _ = random_batch(2, 5, 3, 4, False)
     count = layer.cache_numbers(2, 5)
-    read_only = np.empty(count)
+    read_only, odd = np.empty(count), np.frombuffer(bytearray(8 * count + 1), np.float64, count, 1)
     read_only.flags.writeable = False
-    for memory in (
-        np.empty(count - 1),
-        np.empty(count, np.float32),
-        np.empty(2 * count)[::2],
-        np.empty((2, count)),
-        read_only,
-    ):
-        for call in (lambda memory: layer.run(X, memory=memory), lambda memory: layer.resume(X, memory)):
-            with pytest.raises(ValueError, match="memory: expected"):
-                call(memory)
-    odd = np.frombuffer(bytearray(8 * count + 1), np.float64, count, 1)
-    for memory, error in ((odd, ValueError), ([0.0] * count, TypeError)):
-        with pytest.raises(error, match="memory: expected"):
+    wrong = np.empty(count - 1), np.empty(count, np.float32), np.empty(2 * count)[::2], np.empty((2, count)), read_only
+    for memory in (*wrong, odd, [0.0] * count):
+        with refuses(TypeError if isinstance(memory, list) else ValueError, "memory"):
             layer.run(X, memory=memory)
+    for memory in wrong:
+        with refuses(ValueError, "memory"):
+            layer.resume(X, memory)
     dropping = random_layer(3, 4, zoneout=0.1)
     before = dropping.np_rng.bit_generator.state
-    with pytest.raises(ValueError, match="resume: expected"):
+    with refuses(ValueError, "resume"):
         dropping.resume(X, np.empty(count))
     assert dropping.np_rng.bit_generator.state == before
-    with pytest.raises(ValueError, match="memory: expected"):
-        random_layer(3, 4, **SWISH).run(X, memory=np.empty(count))
     fresh = cgru.GRU(4)
-    with pytest.raises(ValueError, match="memory"):
-        fresh.run(X, memory=np.empty(1))
+    for other, numbers in ((random_layer(3, 4, **SWISH), count), (fresh, 1)):
+        with refuses(ValueError, "memory"):
+            other.run(X, memory=np.empty(numbers))
     assert not fresh.p
     assert fresh.d == {"u": 4}
 
@@ -436,8 +413,7 @@ def test_a_state_that_is_written_where_there_was_none_counts():
     layer.fc["hp"][:, 0] = h0
     layer.compute_gradients()
     due = reference.gradients(layer.p, layer.fc, layer.bc)
-    for name, value in due.items():
-        assert_close(layer.g[name], value, 1e-12, name)
+    assert_close(layer.g, due, 1e-12)
 
 
 def test_repr():
@@ -456,8 +432,7 @@ def test_float32_of_float64_inputs():
     assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
     same = random_layer(2, 3)
     same.p = double(layer.p)
-    for name, due in gone_back(same.run(X, None, h0)).items():
-        assert_close(got[name], due, TOLERANCE[np.dtype(np.float32)], name)
+    assert_close(got, gone_back(same.run(X, None, h0)), TOLERANCE[np.dtype(np.float32)])
     assert isinstance(cgru.GRU(3).run(X), GRUPass)  # which makes its parameters
 
 

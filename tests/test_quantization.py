@@ -14,12 +14,7 @@ from cgru import quantization
 from cgru.layers.layer import Layer
 from cgru.quantization import bytes_of, noise, quantize
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.layers import (
-    QuantizedBidirectional,
-    QuantizedDense,
-    QuantizedEmbedding,
-    QuantizedGRU,
-)
+from cgru.quantized.layers import QuantizedBidirectional, QuantizedDense, QuantizedEmbedding, QuantizedGRU
 
 X, LENGTHS, _ = random_batch(12, 6, 5, 1, True)
 FULL = np.random.default_rng(5).standard_normal((12, 6, 5))
@@ -393,11 +388,11 @@ def test_copies(name):
 def test_it_does_not_train():
     small = quantize(plain())
     due = small.predict(FULL)
-    with pytest.raises(ValueError, match=r"^layers: expected"):
+    with refuses(ValueError, "layers"):
         small.fit(FULL, LABELS, epochs=1)
     net = cgru.Network([cgru.GRU(7), small.layers[2]])
     net.predict(FULL)
-    with pytest.raises(ValueError, match=r"^layers: expected"):
+    with refuses(ValueError, "layers"):
         net.fit(FULL, LABELS, epochs=1)
     np.testing.assert_array_equal(small.predict(FULL), due)
 
@@ -531,7 +526,7 @@ def test_sums_of_more_than_32_bits_are_refused():
     head = cgru.Dense(1, "identity", dtype="float32")
     head.p |= {"W": np.ones((133_145, 1), np.float32), "b": np.zeros((1, 1), np.float32)}
     net = cgru.Network([head])
-    with pytest.raises(ValueError, match=r"^W: expected"):
+    with refuses(ValueError, "W"):
         cgru.quantize(net)
     assert cgru.quantize(net, "bfloat16").layers[0].weights == "bfloat16"
     head.p["W"] = head.p["W"][1:]

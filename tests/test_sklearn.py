@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from helpers import assert_close, refuses
 from sklearn_cases import FEW, SMALL, waves
 
 sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -91,11 +91,9 @@ def test_the_ways_in_which_sequences_come():
     np.testing.assert_allclose(
         model.predict_proba(ragged)[:3], np.vstack([model.predict_proba([x]) for x in ragged[:3]]), atol=1e-6
     )
-    with pytest.raises(
-        ValueError, match=r"X\[1\]: expected shape \(steps, 2\), as X\[0\] has, at least one, got \(4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"X\[1\]: "):
         model.predict([np.zeros((4, 2)), np.zeros((4, 3))])
-    with pytest.raises(ValueError, match=r"X: expected \(m, s, e\), \(m, s\) or a list of \(s, e\), got 4 axes"):
+    with pytest.raises(ValueError, match="X: "):
         model.predict(np.zeros((2, 3, 4, 5)))
 
 
@@ -174,7 +172,7 @@ def test_going_on_after_a_divergence():
     X, y = tails()
     model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, budget=0, random_state=0, warm_start=True)
     for _ in range(2):
-        with pytest.warns(ConvergenceWarning, match="^GRUClassifier: .*training diverged in epoch"):
+        with pytest.warns(ConvergenceWarning, match=r"^GRUClassifier: .*training diverged in epoch"):
             model.fit(X, y)
     for _ in range(3):
         with warnings.catch_warnings():
@@ -205,14 +203,14 @@ def test_going_on():
     assert model.n_iter_ == 40
     assert model.loss_curve_[-1] < first
     parts = GRUClassifier(**SMALL, random_state=0)
-    with pytest.raises(ValueError, match="y: expected at least two classes, got 1 class, 'up'"):
+    with pytest.raises(ValueError, match="y: "):
         parts.partial_fit(X[y == "up"], y[y == "up"])
     parts = GRUClassifier(**SMALL, random_state=0).partial_fit(X[:5], y[:5], classes=["up", "down"])
     for _ in range(30):
         parts.partial_fit(X, y)
     assert parts.n_iter_ == 31
     assert parts.score(X, y) > 0.9
-    with pytest.raises(ValueError, match=r"y: expected classes of .* got others, .*sideways"):
+    with pytest.raises(ValueError, match="y: "):
         parts.partial_fit(X, np.full(60, "sideways"))
 
 
@@ -263,14 +261,14 @@ def test_missing_values_decay():
     assert first.unit == pytest.approx((times[:, -1] - times[:, 0]).mean() / (X.shape[1] - 1))
     assert set(model.candidate_scores_) <= {text for text in model.candidate_scores_ if text.startswith("raw")}
     assert model.predict_proba(X, times=times).shape == (len(X), len(np.unique(y)))
-    with pytest.raises(ValueError, match=r"^times: expected those of the steps, as the network was trained with"):
+    with refuses(ValueError, "times"):
         model.predict_proba(X)
     again = GRUClassifier(**options, layers=2, budget=0, ensemble=2).fit(list(X), y, times=list(times))
     kinds = [type(layer).__name__ for layer in again.networks_[1].layers]
     assert kinds == ["GRUD", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
     due = GRURegressor(**options, budget=0, pool="last").fit(X, np.arange(len(X)) * 1.0, times=times)
     assert [type(layer).__name__ for layer in due.network_.layers] == ["GRUD", "Dropout", "Dense"]
-    for wrong, why in (("zero", "missing: expected 'refuse' or 'decay', got 'zero'"), ("decay", "inputs: expected")):
+    for wrong, why in (("zero", "missing: "), ("decay", "inputs: ")):
         with pytest.raises(ValueError, match=f"^{why}"):
             GRUClassifier(units=3, epochs=1, missing=wrong, inputs="difference").fit(X, y)
 
@@ -318,11 +316,11 @@ def test_a_refit_that_fails_changes_nothing():
             model.fit(X[:, :, :1], np.where(y == "up", "a", "b"), sample_weight=wrong)
         assert (model.predict(X).tolist(), model.n_features_in_, model.loss_curve_) == before
     numbers = GRURegressor(**SMALL, warm_start=True).fit(X, np.c_[X[:, 0, 0], X[:, 1, 0]])
-    with pytest.raises(ValueError, match=r"^y: expected 2 targets, as in the first fit, got 1"):
+    with refuses(ValueError, "y"):
         numbers.fit(X, X[:, 0, 0])
     assert numbers.predict(X).shape == (60, 2)
     part = GRUClassifier(units=2).partial_fit(X, y, classes=["down", "left", "up"])
-    with pytest.raises(ValueError, match=r"^classes: expected .*, as in the first call"):
+    with refuses(ValueError, "classes"):
         part.partial_fit(X, y, classes=["down", "up"])
 
 
@@ -433,7 +431,7 @@ def test_refused_samples_to_validate_with():
         (numbers, X[:, 0, 0], (V, np.ones((30, 2)))),
         (numbers, X[:, 0, 0], (V, np.full(30, np.nan))),
     ):
-        with pytest.raises(ValueError, match=r"^validation: "):
+        with refuses(ValueError, "validation"):
             kind.fit(X, targets, validation=given)
 
 
@@ -448,7 +446,7 @@ def test_going_on_with_samples_to_validate_with():
 def test_scaled_are_refused():
     X, y = waves()
     each = np.tile(y[:, None], 12)
-    with pytest.raises(ValueError, match=r"^y: expected a class for each sample, .*, got shape \(60, 12\); several"):
+    with refuses(ValueError, "y"):
         GRUClassifier(**SMALL).fit(X, each)
     with pytest.raises(ValueError, match=r"(?i)dim 3|got shape \(60, 12, 2\)"):
         GRURegressor(**SMALL).fit(X, X)
@@ -557,9 +555,9 @@ def test_missing_values_are_refused_with_what_fills_them(in_a_list):
     X[3, 2, 1] = np.nan
     given = list(X) if in_a_list else X
     for call in (lambda: model.fit(given, y), lambda: model.predict(given)):
-        with pytest.raises(ValueError, match=r'^X: expected finite .* missing="decay" .* missing="forward" of'):
+        with refuses(ValueError, "X"):
             call()
-    with pytest.raises(ValueError, match=r"^X: expected finite .* infinity"):
+    with refuses(ValueError, "X"):
         model.fit(np.where(np.isnan(X), np.inf, X), y)
 
 
@@ -709,13 +707,13 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
     with pytest.raises(FileNotFoundError):
         GRUClassifier.load(tmp_path / "nowhere.npz")
     for change, words in (
-        ({"random_state": np.random.RandomState(0)}, "random_state: expected a number, .* got RandomState"),
-        ({"class_weight": {"up": object()}}, "class_weight: expected .* got object"),
+        ({"random_state": np.random.RandomState(0)}, "random_state: "),
+        ({"class_weight": {"up": object()}}, "class_weight: "),
     ):
-        with pytest.raises(TypeError, match=f"^{words}$"):
+        with pytest.raises(TypeError, match=f"^{words}"):
             model.set_params(**change).save(tmp_path / "other.npz")
         model.set_params(random_state=0, class_weight=None)
     model.classes_ = np.array([None, 1], object)
-    with pytest.raises(TypeError, match=r"^classes_: expected booleans, numbers of up to 64 bits or strings"):
+    with refuses(TypeError, "classes_"):
         model.save(tmp_path / "other.npz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "net.npz"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from helpers import assert_close, refuses
 from sklearn_cases import FEW, waves
 
 sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -123,7 +123,7 @@ def test_groups_are_no_matter_where_nothing_is_held_out():
         GRUClassifier(4, epochs=2, budget=0, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4)
     )
     np.testing.assert_array_equal(model.predict_proba(X), due.predict_proba(X))
-    with pytest.raises(ValueError, match=r"^groups: expected shape \(60,\), one for each sample, got \(3,\)"):
+    with refuses(ValueError, "groups"):
         model.fit(X, y, groups=[1, 2, 3])
 
 
@@ -186,13 +186,13 @@ def test_an_ensemble_averages_networks_of_several_seeds(kind, tmp_path):
     assert not np.allclose(outputs[1], outputs[2])
     found = model.predict(X) if kind is GRURegressor else model.predict_proba(X)
     np.testing.assert_allclose(found, np.mean(outputs, axis=0).reshape(found.shape), rtol=1e-5, atol=1e-6)
-    with pytest.raises(AttributeError, match=r"^network_: expected one network, got an ensemble of 3; networks_ has"):
+    with refuses(AttributeError, "network_"):
         _ = model.network_
     model.save(tmp_path / "model.npz")
     again = kind.load(tmp_path / "model.npz")
     assert len(again.networks_) == 3
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    with pytest.raises(ValueError, match=r"^ensemble: expected 1 to train on, got 3 networks"):
+    with refuses(ValueError, "ensemble"):
         model.partial_fit(X, y)
     with pytest.raises(AttributeError, match="not fitted"):
         _ = kind().network_
@@ -239,7 +239,7 @@ def test_smoothed_labels(tmp_path):
     found = GRUClassifier.load(tmp_path / "estimator")
     assert (found.loss, found.network_.loss) == ("cross_entropy(0.3)", "cross_entropy(0.3)")
     for wrong in ("cross_entropy(1)", "mse", "binary_cross_entropy"):
-        with pytest.raises(ValueError, match=r"^loss: expected .*cross_entropy"):
+        with refuses(ValueError, "loss"):
             GRUClassifier(4, epochs=1, loss=wrong).fit(X, y)
 
 
@@ -336,7 +336,7 @@ def test_samples_to_validate_with_have_resets_of_their_own():
     curve = [*found.loss_curve_, found.networks_[0].evaluate(X, y == "late", resets=resets)["loss"]]
     found.partial_fit(X, y, resets=resets)
     assert len(found.loss_curve_) == len(curve)
-    with pytest.raises(ValueError, match=r"resets: expected shape \(16, 40\)"):
+    with pytest.raises(ValueError, match="resets: "):
         found.fit(X[:16], y[:16], resets=resets)
 
 

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import some
+from helpers import refuses, some
 
 sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 
@@ -149,11 +149,11 @@ def test_losses_and_targets_that_are_refused():
     due, state = model.predict(X), dict(vars(model))
     for loss in ("cross_entropy", cgru.losses.huber, "quantile(0.9, 0.1)", "nonsense"):
         for fit in (model.set_params(loss=loss).fit, GRURegressor(loss=loss).fit):
-            with pytest.raises(ValueError, match=r"^loss: expected "):
+            with refuses(ValueError, "loss"):
                 fit(X, y)
         assert dict(vars(model)) | {"loss": "quantile"} == state
     for call in (model.set_params(loss=None).partial_fit, model.set_params(warm_start=True).fit):
-        with pytest.raises(ValueError, match=r"^loss: expected 'quantile'"):
+        with refuses(ValueError, "loss"):
             call(X, y)
     np.testing.assert_array_equal(model.predict(X), due)  # whatever is asked for since
     y[3] = -2
@@ -164,7 +164,7 @@ def test_losses_and_targets_that_are_refused():
         GRURegressor(loss="quantile").predict_quantiles(X)
     for loss in (None, "huber", "gaussian", "poisson"):
         model = GRURegressor(2, epochs=1, loss=loss).fit(X, abs(y))
-        with pytest.raises(AttributeError, match=r"^predict_quantiles: expected"):
+        with refuses(AttributeError, "predict_quantiles"):
             model.predict_quantiles(X)
 
 

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_layer
+from helpers import assert_close, random_layer, refuses
 from quantized_cases import KINDS, random_quantized_dense, random_quantized_gru
 
 import cgru
@@ -64,28 +64,43 @@ NETWORKS = {
 }
 
 
+def as_predicted(layer, batch, e):
+    X = RNG.standard_normal((batch, 6, e)).astype(layer.dtype)
+    stream = cgru.Stream(layer, batch)
+    out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
+    np.testing.assert_array_equal(out, layer.predict(X))
+    np.testing.assert_array_equal(stream.state, out[:, -1])
+    assert (stream.dtype, stream.features) == (layer.dtype, e)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_layer(dtype, batch):
     for e, u in ((1, 1), (3, 8), (7, 17), (16, 33), (120, 50)):  # the last: with the inputs of many steps at once
-        layer = random_layer(e, u, dtype=dtype, sequences=True)
-        X = RNG.standard_normal((batch, 6, e)).astype(dtype)
-        stream = cgru.Stream(layer, batch)
-        out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
-        np.testing.assert_array_equal(out, layer.predict(X))
-        np.testing.assert_array_equal(stream.state, out[:, -1])
+        as_predicted(random_layer(e, u, dtype=dtype, sequences=True), batch, e)
 
 
-def test_tokens():
+@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "relu"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.pairwise
+def test_a_quantised_layer(narrow_level, batch, kind, options):
+    for e, u in ((1, 1), (3, 8), (7, 17), (120, 50)):
+        as_predicted(random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options), batch, e)
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_tokens(kind):
     net = network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity))
-    tokens = RNG.integers(0, 11, (1, 7))
-    stream = cgru.Stream(net)
-    for t in range(7):
-        out = stream.step(tokens[0, t])
-        assert_close(out, net.predict(tokens[:, : t + 1])[0], 1e-14)
+    net = cgru.quantize(net, kind) if kind else net
+    tokens, one, stream, resets = RNG.integers(0, 11, (3, 6)), cgru.Stream(net), cgru.Stream(net, 3), ends(3, 6)
+    for t in range(6):
+        assert_close(one.step(tokens[0, t]), net.predict(tokens[:1, : t + 1])[0], 1e-6 if kind else 1e-14)
+    out = np.stack([stream.step(tokens[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
+    assert_close(out, as_if_fresh(net, tokens, resets), 1e-6 if kind else 1e-14)
     for wrong in (11, -1, 0.5, [1, 2]):
-        with pytest.raises(ValueError, match="x: expected"):
-            stream.step(wrong)
+        with refuses(ValueError, "x"):
+            one.step(wrong)
 
 
 def test_one_sample_comes_and_goes_without_an_axis():
@@ -116,7 +131,7 @@ def test_the_state_is_read_and_set():
     stream.reset()
     np.testing.assert_array_equal(stream.state, 0)
     for wrong, error in ((np.zeros(4), ValueError), (np.zeros(5, complex), TypeError)):
-        with pytest.raises(error, match="state: expected"):
+        with pytest.raises(error, match="state: "):
             stream.state = wrong
     two = cgru.Stream(NETWORKS["a stack, standardized"](np.float64))
     assert [h.shape for h in two.state] == [(1, 7), (1, 17)]
@@ -197,43 +212,35 @@ def test_a_wrong_step_changes_nothing(x, error):
     stream = cgru.Stream(random_layer(3, 5))
     stream.step(np.ones(3))
     before = stream.state
-    with pytest.raises(error, match="x: expected"):
+    with pytest.raises(error, match="x: "):
         stream.step(x)
     np.testing.assert_array_equal(stream.state, before)
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "words"),
+    ("error", "make"),
     [
-        (lambda: random_layer(3, 4, reverse=True), ValueError, ["reverse"]),
-        (lambda: cgru.Bidirectional(cgru.GRU(4)), TypeError, ["source", "Bidirectional"]),
-        (lambda: cgru.GRU(4), RuntimeError, ["no parameters"]),
-        (lambda: network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1)), ValueError, ["at least one GRU"]),
-        (lambda: random_layer(3, 4, activate=lambda x, deriv=False: x), ValueError, ["activate"]),
-        (
-            lambda: network(cgru.GRU(4, sequences=True, reverse=True), cgru.Pool("mean"), cgru.Dense(1)),
-            ValueError,
-            ["layer 0", "reverse", "all steps"],
-        ),
-        (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
-        (
-            lambda: network(cgru.Normalize(), cgru.GRU(4), cgru.Dense(1)),
-            ValueError,
-            ["layer 0, Normalize(keep=True)", "all steps"],
-        ),
-        (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
-        (
-            lambda: network(cgru.GRU(4), cgru.Activation(lambda x, deriv=False: x), cgru.Dense(1)),
-            ValueError,
-            ["layer 1, Activation", "activations"],
-        ),
+        (TypeError, lambda: cgru.Bidirectional(cgru.GRU(4))),
+        (TypeError, lambda: QuantizedBidirectional(QuantizedGRU(4), QuantizedGRU(4, reverse=True))),
+        (RuntimeError, lambda: cgru.GRU(4)),
+        (RuntimeError, lambda: QuantizedGRU(4)),
+        (ValueError, lambda: random_layer(3, 4, reverse=True)),
+        (ValueError, lambda: random_quantized_gru(3, 4, "int8", reverse=True)),
+        (ValueError, lambda: random_layer(3, 4, activate=lambda x, deriv=False: x)),
+        (ValueError, lambda: network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1))),
+        (ValueError, lambda: cgru.quantize(network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1)))),
+        (ValueError, lambda: network(cgru.GRU(4, sequences=True, reverse=True), cgru.Pool("mean"), cgru.Dense(1))),
+        (ValueError, lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1))),
+        (ValueError, lambda: cgru.quantize(network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)))),
+        (ValueError, lambda: network(cgru.Normalize(), cgru.GRU(4), cgru.Dense(1))),
+        (ValueError, lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x))),
+        (ValueError, lambda: network(cgru.GRU(4), cgru.Activation(lambda x, deriv=False: x), cgru.Dense(1))),
+        (ValueError, lambda: network(cgru.Frames(2, 1, (2, 0)), cgru.GRU(4), cgru.Dense(2))),
     ],
 )
-def test_what_cannot_run_a_step_at_a_time_is_refused_with_the_reason(make, error, words):
-    with pytest.raises(error) as caught:
+def test_what_cannot_run_a_step_at_a_time_is_refused(make, error):
+    with pytest.raises(error, match=r"^(source|GRU|p|activate|QuantizedGRU)\b.*: "):
         cgru.Stream(make())
-    for word in words:
-        assert word in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["max+last+mean", "attention", "attention+mean"])
@@ -300,17 +307,18 @@ def ends(m, s):
     return resets
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, *KINDS])
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.pairwise
-def test_rows_begin_anew_as_in_a_fresh_stream(make, dtype, batch):
-    net, X = make(dtype), RNG.standard_normal((batch, 6, 5))
+def test_rows_begin_anew_as_in_a_fresh_stream(make, kind, batch):
+    X, quantised = RNG.standard_normal((batch, 6, 5)), kind in KINDS
+    net = cgru.quantize(make(np.float64), kind, calibration=X * 0.8) if quantised else make(kind)
     for resets in (ends(batch, 6), None):
         stream, given = cgru.Stream(net, batch), [None] * 6 if resets is None else resets.T
         out = np.stack([stream.step(X[:, t], resets=given[t]).copy() for t in range(6)], axis=1)
         due = as_if_fresh(net, X, np.zeros((batch, 6), bool) if resets is None else resets)
-        assert_close(out, due, 1e-13 if dtype == np.float64 else 3e-6)
+        assert_close(out, due, 1e-13 if kind is np.float64 else 3e-6)
 
 
 @pytest.mark.parametrize("learn_h0", [False, True])
@@ -402,15 +410,8 @@ def test_of_a_single_sample_one_boolean_or_number_will_do():
     np.testing.assert_array_equal(stream.step(x, decay=1), second)
     assert stream.step(x, resets=True) is stream.step(x, decay=0.5)
     for wrong in (np.nan, [1.5], -1):
-        with pytest.raises(ValueError, match=r"^decay: expected"):
+        with refuses(ValueError, "decay"):
             stream.step(x, decay=wrong)
-
-
-def test_tokens_begin_anew():
-    net = network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity))
-    tokens, stream, resets = RNG.integers(0, 11, (3, 6)), cgru.Stream(net, 3), ends(3, 6)
-    out = np.stack([stream.step(tokens[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
-    assert_close(out, as_if_fresh(net, tokens, resets), 1e-14)
 
 
 def test_a_row_that_began_anew_goes_on_after_a_refresh():
@@ -424,36 +425,27 @@ def test_a_row_that_began_anew_goes_on_after_a_refresh():
     assert_close(np.stack(out, axis=1), as_if_fresh(net, X, resets), 1e-13)
 
 
-HOSTILE = [
-    ({"resets": [1, 0, 0]}, TypeError, r"resets: expected booleans, got dtype int\d\d; factors are the argument decay"),
-    ({"resets": [0.0, 1.0, np.nan]}, TypeError, "resets: expected booleans, got dtype float64"),
-    ({"resets": [True, None, False]}, TypeError, "resets: expected real numbers, got dtype object"),
-    ({"resets": "yes"}, TypeError, "resets: expected real numbers, got dtype <U3"),
-    ({"resets": [True, False]}, ValueError, r"resets: expected shape \(3,\), got \(2,\)"),
-    ({"resets": True}, ValueError, r"resets: expected shape \(3,\), got \(\)"),
-    ({"resets": np.zeros((3, 1), bool)}, ValueError, r"resets: expected shape \(3,\), got \(3, 1\)"),
-    ({"resets": [[True], [True, False]]}, ValueError, "resets: expected a rectangular array"),
-    ({"resets": [False] * 3, "decay": [1, 1, 1]}, ValueError, "decay: expected None beside resets, got both"),
-    ({"decay": [True, False, False]}, TypeError, "decay: expected factors, got booleans; .* the argument resets"),
-    ({"decay": [1, 1]}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(2,\)"),
-    ({"decay": np.ones((3, 5))}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(3, 5\)"),
-    ({"decay": 0.5}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(\)"),
-    ({"decay": [1, np.nan, 1]}, ValueError, "decay: expected factors from 0 to 1, got nan in row 1"),
-    ({"decay": [1, 1, -1e-9]}, ValueError, "decay: expected factors from 0 to 1, got -1e-09 in row 2"),
-    ({"decay": [1 + 1e-9, 1, 1]}, ValueError, "decay: expected factors from 0 to 1, got 1.000000001 in row 0"),
-    ({"decay": [np.inf, 1, 1]}, ValueError, "decay: expected factors from 0 to 1, got inf in row 0"),
-    ({"decay": [1j, 1, 1]}, TypeError, "decay: expected real numbers, got dtype complex128"),
-    ({"resets": [True, False, True], "x": np.ones((3, 5))}, ValueError, "x: expected shape"),
-    ({"decay": [0.5, 0.5, 0.5], "x": np.ones((3, 5))}, ValueError, "x: expected shape"),
-]
+HOSTILE = {
+    TypeError: (
+        {"resets": [1, 0, 0]}, {"resets": [0.0, 1.0, np.nan]}, {"resets": [True, None, False]}, {"resets": "yes"},
+        {"decay": [True, False, False]}, {"decay": [1j, 1, 1]},
+    ),
+    ValueError: (
+        {"resets": [True, False]}, {"resets": True}, {"resets": np.zeros((3, 1), bool)},
+        {"resets": [[True], [True, False]]}, {"resets": [False] * 3, "decay": [1, 1, 1]}, {"decay": [1, 1]},
+        {"decay": np.ones((3, 5))}, {"decay": 0.5}, {"decay": [1, np.nan, 1]}, {"decay": [1, 1, -1e-9]},
+        {"decay": [1 + 1e-9, 1, 1]}, {"decay": [np.inf, 1, 1]},
+        {"resets": [True, False, True], "x": np.ones((3, 5))}, {"decay": [0.5] * 3, "x": np.ones((3, 5))},
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "error", "words"), HOSTILE)
-def test_wrong_resets_and_factors_change_nothing(given, error, words):
+@pytest.mark.parametrize(("error", "given"), [(error, given) for error in HOSTILE for given in HOSTILE[error]])
+def test_wrong_resets_and_factors_change_nothing(error, given):
     stream = cgru.Stream(random_layer(3, 4), 3)
     stream.step(np.ones((3, 3)))
     before = stream.state
-    with pytest.raises(error, match=f"^{words}"):
+    with refuses(error, [*given][-1]):
         stream.step(**({"x": np.ones((3, 3))} | given))
     np.testing.assert_array_equal(stream.state, before)
     np.testing.assert_array_equal(stream.step(np.ones((3, 3)), decay=np.zeros((3, 4))), before)  # no factor was kept
@@ -461,13 +453,16 @@ def test_wrong_resets_and_factors_change_nothing(given, error, words):
 
 def test_factors_of_a_network_are_one_for_all_units():
     stream = cgru.Stream(network(cgru.GRU(4), cgru.Dense(4)), 3)
-    with pytest.raises(ValueError, match=r"^decay: expected"):
+    with refuses(ValueError, "decay"):
         stream.step(np.ones((3, 5)), decay=np.ones((3, 4)))
 
 
 def test_batch_and_pickle():
-    with pytest.raises(ValueError, match="batch: expected"):
-        cgru.Stream(random_layer(3, 4), 0)
+    for name, value, error in (
+        ("batch", 0, ValueError), ("threads", 0, ValueError), ("threads", 1.0, TypeError), ("threads", True, TypeError)
+    ):  # fmt: skip
+        with refuses(error, name):
+            cgru.Stream(random_layer(3, 4), **{name: value})
     stream = cgru.Stream(random_layer(3, 4), 2)
     assert (stream.batch, stream.features, stream.units, stream.dtype) == (2, 3, 4, np.float64)
     with pytest.raises(TypeError, match="anew"):
@@ -494,48 +489,15 @@ def test_threads_share_units_where_asked_for(crew, m, waits):
         del stream
 
 
-@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
-def test_no_number_of_threads(threads, error):
-    with pytest.raises(error, match="threads: expected"):
-        cgru.Stream(random_layer(3, 4), threads=threads)
-
-
 def test_a_state_that_is_none_for_several_layers():
     stream = cgru.Stream(network(cgru.GRU(3, sequences=True), cgru.GRU(2), cgru.Dense(1)))
-    with pytest.raises(TypeError, match="state: expected"):
+    with pytest.raises(TypeError, match="state: "):
         stream.state = None
-    with pytest.raises(ValueError, match="state: expected"):
+    with pytest.raises(ValueError, match="state: "):
         stream.state = [np.zeros((1, 3))]
 
 
 # --- weights of fewer bytes ---
-
-
-@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "relu"}], ids=str)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.pairwise
-def test_a_quantised_layer(narrow_level, batch, kind, options):
-    for e, u in ((1, 1), (3, 8), (7, 17), (120, 50)):
-        layer = random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options)
-        X = RNG.standard_normal((batch, 6, e)).astype(np.float32)
-        stream = cgru.Stream(layer, batch)
-        out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
-        np.testing.assert_array_equal(out, layer.predict(X))
-        np.testing.assert_array_equal(stream.state, out[:, -1])
-        assert (stream.dtype, stream.features, stream.units) == (np.float32, e, u)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
-@pytest.mark.parametrize("batch", [1, 3])
-def test_a_quantised_network(make, batch, kind):
-    X = RNG.standard_normal((batch, 5, 5))
-    net = cgru.quantize(make(np.float64), kind, calibration=X * 0.8)
-    stream = cgru.Stream(net, batch)
-    for t in range(5):
-        due = net.predict(X[:, : t + 1])
-        assert_close(stream.step(X[:, t]), due[:, -1] if net.per_step else due, 2e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -554,35 +516,12 @@ def test_resets_and_factors_of_a_quantised_layer_are_those_of_predict(narrow_lev
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["a stack, standardized", "differences", "attention and more"])
-def test_rows_of_a_quantised_network_begin_anew(name, kind):
-    X, resets = RNG.standard_normal((7, 6, 5)), ends(7, 6)
-    net = cgru.quantize(NETWORKS[name](np.float64), kind, calibration=X * 0.8)
-    stream = cgru.Stream(net, 7)
-    out = np.stack([stream.step(X[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
-    assert_close(out, as_if_fresh(net, X, resets), 3e-6)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("activate", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"])
 def test_a_quantised_head_gives_the_bits_of_predict(activate, kind):
     net = cgru.quantize(network(cgru.GRU(5), cgru.Dense(17, activate)), kind)
     for batch in (1, 3):
         X = 10 * RNG.standard_normal((batch, 1, 5))
         np.testing.assert_array_equal(cgru.Stream(net, batch).step(X[:, 0]), net.predict(X))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_tokens_of_a_quantised_network(kind):
-    net = cgru.quantize(network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity)), kind)
-    for batch in (1, 3):
-        tokens = RNG.integers(0, 11, (batch, 7))
-        stream = cgru.Stream(net, batch)
-        for t in range(7):
-            assert_close(stream.step(tokens[:, t]), net.predict(tokens[:, : t + 1]), 1e-6)
-    for wrong in (11, -1, 0.5, [1, 2]):
-        with pytest.raises(ValueError, match="x: expected"):
-            cgru.Stream(net).step(wrong)
 
 
 def test_the_state_of_a_quantised_network():
@@ -633,40 +572,13 @@ def test_a_refresh_of_a_quantised_network_that_does_not_fit():
     before = stream.step(x).copy()
     whole = net.layers[1].p["W"]
     net.layers[1].p["W"] = whole.astype(np.float32)
-    with pytest.raises(ValueError, match=r"p\['W'\]: expected"):
+    with pytest.raises(ValueError, match=r"p\['W'\]: "):
         stream.refresh()
     net.layers[1].p |= random_quantized_dense(6, 2, "int8").p
-    with pytest.raises(ValueError, match=r"expected parameters for 5 features in QuantizedDense.* got 6"):
+    with pytest.raises(ValueError, match=r"QuantizedDense.* got 6"):
         stream.refresh()
     stream.reset()
     np.testing.assert_array_equal(stream.step(x), before)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (lambda: random_quantized_gru(3, 4, "int8", reverse=True), ValueError, "all steps"),
-        (lambda: QuantizedGRU(4), RuntimeError, "no parameters"),
-        (
-            lambda: QuantizedBidirectional(QuantizedGRU(4), QuantizedGRU(4, reverse=True)),
-            TypeError,
-            "source: expected .* got QuantizedBidirectional",
-        ),
-        (
-            lambda: cgru.quantize(network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1))),
-            ValueError,
-            "layer 0, QuantizedBidirectional.* all steps",
-        ),
-        (
-            lambda: cgru.quantize(network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1))),
-            ValueError,
-            "at least one GRU",
-        ),
-    ],
-)
-def test_quantised_layers_that_cannot_run_a_step_at_a_time(make, error, words):
-    with pytest.raises(error, match=words):
-        cgru.Stream(make())
 
 
 def test_nan_in_a_stream_is_that_of_its_sample():
@@ -721,7 +633,7 @@ def test_frames_come_when_they_are_complete_and_the_rest_at_the_end(frames, last
         found = np.stack([*found, *rest.swapaxes(0, 1)], axis=1)
         assert len(whole) == found.shape[1] - rest.shape[1]
         assert_close(found[:, -1] if last else found, due, 1e-5 if dtype == np.float32 else 1e-12)
-        with pytest.raises(RuntimeError, match=r"^step: expected"):
+        with refuses(RuntimeError, "step"):
             stream.step(X[:, 0])
         assert stream.finish().shape == (batch, 0, 3)
         stream.reset()
@@ -733,8 +645,7 @@ def test_frames_begin_anew_in_all_rows_or_in_none():
     for t in range(4):
         stream.step(X[:, t], resets=[False, False])
     state = stream.state
-    words = r"^resets: expected all rows or none, since Frames\(3, 2, pad=True\) collects .* got 1 of 2; make a Stream"
-    with pytest.raises(ValueError, match=words):
+    with refuses(ValueError, "resets"):
         stream.step(X[:, 4], resets=[True, False])
     np.testing.assert_array_equal(stream.state[0], state[0])
     due = [np.copy(fresh.step(x)) for x in X.swapaxes(0, 1)]
@@ -742,13 +653,13 @@ def test_frames_begin_anew_in_all_rows_or_in_none():
         got = [np.copy(stream.step(x, resets=[t == 0] * 2)) for t, x in enumerate(X.swapaxes(0, 1))]
         np.testing.assert_array_equal([y for y in got if y.shape], [y for y in due if y.shape])
         stream.finish()  # what follows begins anew
-    with pytest.raises(RuntimeError, match=r"^step: expected"):
+    with refuses(RuntimeError, "step"):
         stream.step(X[:, 0], resets=[False, False])
 
 
 def test_factors_of_frames_are_refused_where_a_gru_reads_them():
     stream = cgru.Stream(framed((3, 2), np.float64))
-    with pytest.raises(ValueError, match=r"^decay: expected"):
+    with refuses(ValueError, "decay"):
         stream.step(np.ones(5), decay=0.5)
     above = network(cgru.GRU(4, sequences=True), cgru.Frames(2), cgru.Dense(1, "identity"))
     stream, layer, X = cgru.Stream(above), above.layers[0], RNG.standard_normal((1, 6, 5))
@@ -803,11 +714,3 @@ def test_a_network_without_frames_has_nothing_left():
     stream = cgru.Stream(network(cgru.GRU(4), cgru.Dense(2)), 2)
     stream.step(np.ones((2, 5)))
     assert stream.finish().shape == (2, 0, 2)
-
-
-def test_frames_before_the_first_step_are_refused():
-    net = network(cgru.Frames(2, 1, (2, 0)), cgru.GRU(4), cgru.Dense(2))
-    with pytest.raises(
-        ValueError, match=r"^source: layer 0, Frames\(2, 1, pad=\(2, 0\)\), cannot run a step at a time"
-    ):
-        cgru.Stream(net)

@@ -4,7 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import TOLERANCE, assert_close, double, random_batch, random_layer, random_parameters
+from helpers import (
+    TOLERANCE,
+    assert_all_same,
+    assert_close,
+    check_slopes,
+    double,
+    random_batch,
+    random_layer,
+    random_parameters,
+)
 
 import cgru
 from cgru import reference
@@ -70,7 +79,7 @@ def test_gradients_are_central_differences(variant, reverse, units):
     first, last = reference.ends(m, s, lengths, reverse)
 
     def loss(given):
-        fc = reference.forward(p, X, given, lengths, decay=decay, **options)
+        fc = reference.forward(p, X, given, lengths, decay=np.where(real, decay, 1), **options)
         return (fc["h"] * weight).sum() + (fc["h"][np.arange(m), last] * end).sum()
 
     for state in (h0, None):
@@ -80,16 +89,7 @@ def test_gradients_are_central_differences(variant, reverse, units):
         each = reference.gradients(p, fc, bc, lengths, begins=state is None, decay=decay, each=True, **options)
         pairs = [(X, bc["dX"]), (decay, bc["dg"]), *((p[name], g["d" + name]) for name in variant.names)]
         pairs += [(h0, bc["dh"][np.arange(m), first])] if state is h0 else []
-        for array, got in pairs:
-            due = np.empty(array.shape)
-            for at in np.ndindex(array.shape):
-                value, ends = array[at], []
-                for step in (1e-6, -1e-6):
-                    array[at] = value + step
-                    ends.append(loss(state))
-                array[at] = value
-                due[at] = (ends[0] - ends[1]) / 2e-6
-            assert_close(got, np.where(real, due, 0) if array is decay else due, 1e-7)
+        check_slopes(lambda state=state: loss(state), pairs, RNG)
         for name, value in each.items():
             assert_close(value.sum(axis=0), g[name], 1e-12)
 
@@ -119,8 +119,7 @@ def compare(layer, X, lengths, h0, **given):
         assert_close(ran.bc[name], due, tolerance, name)
     assert set(ran.bc) >= names
     assert ("dg" in ran.bc) == ("decay" in given)
-    for name, value in ran.gradients().items():
-        assert_close(value, g[name], tolerance, name)
+    assert_close(g, ran.gradients(), tolerance)
     first, _ = reference.ends(m, s, lengths, layer.reverse)
     assert_close(ran.dh0, bc["dh"][np.arange(m), first], tolerance)
     return ran
@@ -179,12 +178,9 @@ def test_ones_change_no_bit_and_zeros_replace_what_is_not_finite(m, dtype):
         plain, same = layer.run(X, lengths, h0), layer.run(X, lengths, h0, resets=np.zeros((m, 6), bool))
         for ran in (plain, same):
             ran.backward(np.ones_like(ran.A))
-        for name, value in plain.fc.items():
-            np.testing.assert_array_equal(same.fc[name], value, name)
-        for name, value in plain.bc.items():
-            np.testing.assert_array_equal(same.bc[name], value, name)
-        for name, value in plain.gradients().items():
-            np.testing.assert_array_equal(same.gradients()[name], value, name)
+        assert_all_same(same.fc, plain.fc)
+        assert_all_same(same.bc, plain.bc)
+        assert_all_same(same.gradients(), plain.gradients())
         resets = np.zeros((m, 6), bool)
         resets[:, 0] = True
         h0[...] = np.nan
@@ -233,10 +229,8 @@ def test_memory_of_the_callers_own_holds_hp_too():
     dA = RNG.standard_normal(ran.A.shape)
     for each in (ran, again):
         each.backward(dA)
-    for name, value in ran.bc.items():
-        np.testing.assert_array_equal(again.bc[name], value, name)
-    for name, value in ran.gradients().items():
-        np.testing.assert_array_equal(again.gradients()[name], value, name)
+    assert_all_same(again.bc, ran.bc)
+    assert_all_same(again.gradients(), ran.gradients())
 
 
 def test_an_activation_of_the_users_own():
@@ -254,10 +248,8 @@ def test_an_activation_of_the_users_own():
         layer.activate = cgru.tanh
         same = layer.run(X, lengths, **given)
         same.backward(np.ones_like(ran.A))
-        for name, value in same.bc.items():
-            assert_close(ran.bc[name], value, 1e-12, name)
-        for name, value in same.gradients().items():
-            assert_close(ran.gradients()[name], value, 1e-12, name)
+        assert_close(ran.bc, same.bc, 1e-12)
+        assert_close(ran.gradients(), same.gradients(), 1e-12)
 
 
 @pytest.mark.parametrize("merge", ["concat", "mul"])
@@ -362,7 +354,7 @@ def test_what_is_refused_by_name_and_index():
         with pytest.raises(ValueError, match=f"decay: expected factors from 0 to 1, got {wrong} in sample 1, step 1$"):
             random_layer(3, 4).predict(np.zeros((2, 3, 3)), decay=decay)
     assert decay_of(None, None, 2, 3, 4, None, np.dtype(float)) is None
-    with pytest.raises(ValueError, match=r"some decay: expected shape \(2, 3\), got \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match="some decay: "):
         decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float), "some ")
 
 

@@ -4,7 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import TOLERANCE, assert_close, compiled, double, random_batch, random_layer, random_parameters
+from helpers import (
+    TOLERANCE,
+    assert_all_same,
+    assert_close,
+    compiled,
+    double,
+    random_batch,
+    random_layer,
+    random_parameters,
+)
 
 import cgru
 from cgru import reference
@@ -22,12 +31,6 @@ def lanes():
     """Sets what lanes are: True: samples, False: units, None: what the model says."""
     yield plan.use_samples_in_lanes
     plan.use_samples_in_lanes()
-
-
-@pytest.fixture
-def pieces():
-    yield kernels.use_pieces
-    kernels.use_pieces()
 
 
 def laid(array):
@@ -70,8 +73,7 @@ def check(variant, given, dtype, reverse=False):
     got = compiled(variant, p, X, h0, lengths, dA, dstate, reverse, kept)
     due = defined(variant, p, X, h0, lengths, dA, dstate, kept, reverse)
     for arrays, wanted in zip(got, due, strict=True):
-        for name, value in arrays.items():
-            assert_close(value, wanted[name], TOLERANCE[np.dtype(dtype)] * 4, (X.shape, p["Vz"].shape, name))
+        assert_close(wanted, arrays, TOLERANCE[np.dtype(dtype)] * 4, (X.shape, p["Vz"].shape))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -123,10 +125,8 @@ def test_either_way_gives_the_same_bits_but_for_the_sums_of_gradients(level, lan
     for given in (X, laid(X)):
         got = compiled(variant, p, given, *rest)
         for part in (0, 1):
-            for name, value in got[part].items():
-                np.testing.assert_array_equal(value, due[part][name], name)
-        for name, value in got[2].items():
-            assert_close(value, due[2][name], TOLERANCE[np.dtype(dtype)], name)
+            assert_all_same(due[part], got[part])
+        assert_close(due[2], got[2], TOLERANCE[np.dtype(dtype)])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -142,13 +142,6 @@ def test_pieces_give_the_bits_of_a_whole(lanes, pieces, ragged, dtype):
         for due, *others in zip(*results, strict=True):
             for other, (name, value) in itertools.product(others, due.items()):
                 np.testing.assert_array_equal(other[name], value, f"{m}, {ragged}, {name}")
-
-
-@pytest.fixture
-def threads():
-    before = cgru.get_num_threads()
-    yield cgru.set_num_threads
-    cgru.set_num_threads(before)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -238,11 +231,9 @@ def test_a_layer_is_the_same_either_way(lanes, options, ragged, dtype):
         cgru.parameters.gru_compute_gradients(layer)
         exact = {"A": A, "dX": dX, "dh0": layer.dh0, "state": layer.state, "P": layer.predict(X, lengths, h0)}
         results.append((exact | layer.fc | layer.bc, own, dict(layer.g)))
-    for name, value in results[0][0].items():
-        np.testing.assert_array_equal(results[1][0][name], value, name)
+    assert_all_same(results[1][0], results[0][0])
     for part in (1, 2):
-        for name, value in results[0][part].items():
-            assert_close(results[1][part][name], value, TOLERANCE[np.dtype(dtype)], name)
+        assert_close(results[1][part], results[0][part], TOLERANCE[np.dtype(dtype)])
 
 
 def test_the_next_layer_reads_it_where_it_lies(lanes):
@@ -268,5 +259,4 @@ def test_memory_handed_in_holds_the_caches_either_way(lanes, reset_after, revers
             np.testing.assert_array_equal(one.backward(np.cos(due.A)), due.backward(np.cos(due.A)))
             np.testing.assert_array_equal(one.state, due.state)
             np.testing.assert_array_equal(one.dh0, due.dh0)
-            for name, value in due.gradients().items():
-                np.testing.assert_array_equal(one.gradients()[name], value, name)
+            assert_all_same(one.gradients(), due.gradients())

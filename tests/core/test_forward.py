@@ -87,18 +87,6 @@ def test_strided_input_runs_as_it_lies(dtype):
     np.testing.assert_array_equal(layer.predict(one)[3], layer.predict(X[:1].repeat(5, 0))[3])
 
 
-def test_parameters_lie_as_they_like():
-    layer = random_layer(6, 8)
-    X, _, _ = random_batch(5, 7, 6, 8, False)
-    due = layer.predict(X)
-    layer.p = {name: np.asfortranarray(value) for name, value in layer.p.items()}
-    np.testing.assert_array_equal(layer.predict(X), due)
-    layer.p = {name: np.repeat(np.repeat(value, 2, 0), 3, 1)[::2, ::3] for name, value in layer.p.items()}
-    np.testing.assert_array_equal(layer.predict(X), due)
-    layer.p = {name: value.tolist() for name, value in layer.p.items()}
-    np.testing.assert_array_equal(layer.predict(X), due)
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_bit_for_bit_the_same_for_any_number_of_threads(dtype, ragged, threads, level):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 from cgru.core.lengths import padded
 
@@ -14,5 +15,5 @@ def test_sequences_are_padded_with_zeros():
 
 @pytest.mark.parametrize("other", [1.0, np.ones((0, 2)), np.ones((3, 1)), np.ones(2)])
 def test_sequences_of_other_shapes_are_refused(other):
-    with pytest.raises(ValueError, match=r"^Z\[1\]: expected shape \(steps, 2\), as Z\[0\] has, at least one, got \("):
+    with refuses(ValueError, "Z[1]"):
         padded([np.ones((3, 2)), other], "Z")

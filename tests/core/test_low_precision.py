@@ -2,11 +2,10 @@
 
 import itertools
 import signal
-import time
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch
+from helpers import alarm, assert_close, random_batch
 from quantized_cases import (
     KINDS,
     coded,
@@ -378,12 +377,6 @@ def test_the_bits_of_a_product_are_the_same_for_any_number_of_threads(threads, k
     assert [each.shape for each in layer.both(X[:0], (CODES[cgru.tanh], 0.0))] == [(0, 65)] * 2
 
 
-@pytest.fixture
-def pieces():
-    yield kernels.use_pieces
-    kernels.use_pieces()
-
-
 @pytest.mark.parametrize("reverse", BOTH, ids=["onward", "reverse"])
 def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, reverse):
     for kind, ragged in itertools.product(KINDS, BOTH):
@@ -398,14 +391,6 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, reverse):
             np.testing.assert_array_equal(last, found[0][1])
 
 
-class AlarmError(Exception):
-    pass
-
-
-def ring(*_):
-    raise AlarmError
-
-
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 @pytest.mark.parametrize("m", [1, 9])
 def test_a_long_call_answers_a_signal(m):
@@ -414,16 +399,8 @@ def test_a_long_call_answers_a_signal(m):
     memory = np.zeros((m, 1, e), np.float32)
     X = np.lib.stride_tricks.as_strided(memory, (m, s, e), (memory.strides[0], 0, 4))
     layer = narrow_gru(random_coded("int8", e, u), "int8", bound=1.0)
-    before = signal.signal(signal.SIGVTALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
-        start = time.thread_time()
-        with pytest.raises(AlarmError):
-            layer.forward(X, None, None)
-        assert time.thread_time() - start < 1.2
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    with alarm(0.2, 1.2):
+        layer.forward(X, None, None)
 
 
 # --- the level ---

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import at_once
 
 from cgru.core.memory import Buffers, one_behind_another
 from cgru.variant import RESET_AFTER
@@ -109,10 +110,9 @@ def test_a_buffer_whose_dtype_was_set_is_left_alone(dtype, place):
 
 
 def test_threads_that_share_a_pool_get_arrays_of_their_own():
-    buffers, gate, wrong = Buffers(), threading.Barrier(4), []
+    buffers, wrong = Buffers(), []
 
     def work(k):
-        gate.wait()
         for _ in range(2000):
             taken = buffers.take("a", *SIZES)
             taken.fill(k)
@@ -122,11 +122,7 @@ def test_threads_that_share_a_pool_get_arrays_of_their_own():
                 wrong.append(k)
             del taken, other
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     assert not wrong
 
 

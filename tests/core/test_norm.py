@@ -36,12 +36,9 @@ def check(m, s, e, u, dtype, ragged, reverse, zoneout):
     due["last"], due_back["dh0"] = due["h"][every, last], due_back["dh"][every, first]
     due_g = reference.gradients(P, due, due_back, lengths, **options)
     tolerance = TOLERANCE[np.dtype(dtype)]
-    for name, value in fc.items():
-        assert_close(value, due[name], tolerance, (where, name))
-    for name, value in bc.items():
-        assert_close(value, due_back[name], 20 * tolerance, (where, name))
-    for name, value in g.items():
-        assert_close(value, due_g[name], 20 * tolerance, (where, name))
+    assert_close(due, fc, tolerance, where)
+    assert_close(due_back, bc, 20 * tolerance, where)
+    assert_close(due_g, g, 20 * tolerance, where)
 
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])

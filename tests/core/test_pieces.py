@@ -3,26 +3,18 @@
 import functools
 import itertools
 import signal
-import threading
-import time
 import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import compiled, random_batch, random_layer, random_parameters
+from helpers import alarm, compiled, random_batch, random_layer, random_parameters
 
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
-from cgru.core import driver, gradients, kernels
+from cgru.core import driver, gradients
 from cgru.variant import RESET_BEFORE, VARIANTS
 
 CODES = tuple(code_of(f, None) for f in (tanh, sigmoid, sigmoid))
-
-
-@pytest.fixture
-def pieces():
-    yield kernels.use_pieces
-    kernels.use_pieces()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -100,19 +92,10 @@ def endless(*shape):
     return np.lib.stride_tricks.as_strided(memory, shape, (memory.strides[0], 0, 4) if len(shape) == 3 else None)
 
 
-class AlarmError(Exception):
-    pass
-
-
-def ring(*_):
-    raise AlarmError
-
-
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 @pytest.mark.parametrize("m", [1, 9])
 @pytest.mark.parametrize("what", ["predict", "forward", "backward", "gradients", "each"])
 def test_a_long_call_answers_a_signal(what, m):
-    assert threading.current_thread() is threading.main_thread()
     s, e, u = 20_000_000 // m, 2, 32  # many seconds
     p = random_parameters(RESET_BEFORE, e, u, np.float32)
     arrays = {"X": endless(m, s, e), "h0": endless(m, u), "last": endless(m, u), "dX": endless(m, s, e)}
@@ -124,16 +107,8 @@ def test_a_long_call_answers_a_signal(what, m):
     else:
         direction = "backward" if what == "backward" else "forward"
         call = functools.partial(driver.run, direction, RESET_BEFORE, p, arrays, CODES)
-    before = signal.signal(signal.SIGVTALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
-        start = time.thread_time()
-        with pytest.raises(AlarmError):
-            call()
-        assert time.thread_time() - start < 1.2
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    with alarm(0.05, 1.2):
+        call()
 
 
 @pytest.mark.slow
@@ -141,13 +116,5 @@ def test_a_long_call_answers_a_signal(what, m):
 def test_a_call_of_many_samples_answers_a_signal():
     p = random_parameters(RESET_BEFORE, 1, 8, np.float32)
     arrays = {"X": np.zeros((3_000_000, 8, 1), np.float32), "last": np.empty((3_000_000, 8), np.float32)}
-    before = signal.signal(signal.SIGVTALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
-        start = time.thread_time()
-        with pytest.raises(AlarmError):
-            driver.run("forward", RESET_BEFORE, p, arrays, CODES)
-        assert time.thread_time() - start < 1.5
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    with alarm(0.05, 1.5):
+        driver.run("forward", RESET_BEFORE, p, arrays, CODES)

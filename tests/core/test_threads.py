@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from helpers import run_python
+from helpers import refuses, run_python
 
 import cgru
 
@@ -46,7 +46,7 @@ def test_work_is_shared():
 @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
 def test_refused(n, error, threads):
     threads(2)
-    with pytest.raises(error, match=r"^n: expected"):
+    with refuses(error, "n"):
         cgru.set_num_threads(n)
     assert cgru.get_num_threads() == 2
 

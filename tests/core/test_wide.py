@@ -24,13 +24,6 @@ def setting():
     kernels.use_pieces()
 
 
-@pytest.fixture
-def threads():
-    before = cgru.get_num_threads()
-    yield cgru.set_num_threads
-    cgru.set_num_threads(before)
-
-
 def case(variant, m, s, e, u, dtype, ragged=False):
     """What `compiled` takes."""
     p = random_parameters(variant, e, u, dtype)

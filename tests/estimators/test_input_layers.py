@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru.core.lengths import mask
@@ -44,14 +45,14 @@ def test_names_make_layers_in_their_order():
     ],
 )
 def test_other_names_are_refused(text):
-    with pytest.raises(ValueError, match=r"how: expected \"raw\" or some of normalize, .*, got"):
+    with pytest.raises(ValueError, match="how: "):
         input_layers.parse(text, "how")
 
 
 def test_other_types_and_numbers_are_refused():
-    with pytest.raises(TypeError, match=r"inputs: expected \"raw\" or .*, got int"):
+    with pytest.raises(TypeError, match="inputs: "):
         input_layers.parse(3)
-    with pytest.raises(ValueError, match="length: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="length: "):
         input_layers.parse("frames(0)")
 
 
@@ -60,7 +61,7 @@ def test_causal_layers_run_step_by_step():
         "difference+frames(4)"
     )
     for text in ("normalize", "difference+normalize+frames(4)"):
-        with pytest.raises(ValueError, match=r"^how: expected layers that run step by step, as causal asks, got"):
+        with refuses(ValueError, "how"):
             input_layers.parse(text, "how", causal=True)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru import losses
@@ -55,7 +56,7 @@ def test_the_layers():
     assert [layer.sequences for layer in made[:2]] == [True, False]
     assert [(layer.zoneout, layer.variant.name) for layer in made[:2]] == [(0.5, "layer_norm")] * 2
     assert layers(layers=2, dropout=0.5)[0] == ["Bidirectional", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
-    with pytest.raises(ValueError, match="layers: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="layers: "):
         layers(layers=0)
     kinds, made = layers(steps=True)
     assert kinds == ["Bidirectional", "Dropout", "Dense"]
@@ -79,7 +80,7 @@ def test_what_is_left_open():
 def test_a_weight_decay_needs_an_optimizer_that_has_one():
     assert Recipe("mse", weight_decay=0.1).network(1, seed=0).optimizer.weight_decay == 0.1
     assert type(Recipe("mse", optimizer="rmsprop").network(1, seed=0).optimizer) is cgru.RMSprop
-    with pytest.raises(ValueError, match=r"^weight_decay: expected 0 with sgd, which has none, got 0.1"):
+    with refuses(ValueError, "weight_decay"):
         Recipe("mse", optimizer="sgd", weight_decay=0.1).network(1, seed=0)
 
 

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_close, check_slopes
+from helpers import assert_all_close, assert_all_same, assert_close, check_slopes, refuses
 from layer_cases import LAYERS, LENGTHS, MORE, RNG, M, given
 
 import cgru
@@ -133,14 +133,12 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, threads, name, dtype, l
     threads(4)
     same, theirs = fitted(other, name, lengths=lengths)
     np.testing.assert_array_equal(same, values)
-    for key, array in ours.items():
-        np.testing.assert_array_equal(theirs[key], array)
+    assert_all_same(theirs, ours)
     monkeypatch.setattr(fit, "compiles", lambda model: False)
     due, theirs = fitted(loop, name, lengths=lengths)
     tolerance = 1e-9 if dtype == np.float64 else 5e-4
     np.testing.assert_allclose(values, due, rtol=tolerance)
-    for key, array in ours.items():
-        np.testing.assert_allclose(array, theirs[key], rtol=tolerance, atol=tolerance, err_msg=key)
+    assert_all_close(theirs, ours, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -159,7 +157,7 @@ def test_files_copies_and_weights_of_fewer_bytes(tmp_path, name, dtype):
         assert other.features == net.features
     for kind in ("int8", "bfloat16"):
         if name in ("gru, layer norm", "bidirectional, all"):
-            with pytest.raises(ValueError, match=r"^net: "):
+            with refuses(ValueError, "net"):
                 cgru.quantize(net, kind)
             continue
         small = cgru.quantize(net, kind)
@@ -174,7 +172,7 @@ def test_a_stream_computes_the_sequence(name, batch):
     net, A = network(name), inputs(name)[:batch]
     net.make(A)
     if name.startswith(WHOLE):
-        with pytest.raises(ValueError, match=r"^source: "):
+        with refuses(ValueError, "source"):
             cgru.Stream(net, batch)
         return
     if name.startswith("frames"):
@@ -195,7 +193,7 @@ def test_onnx(name):
     net, A = network(name, np.float32), inputs(name).astype(np.int64 if name == "embedding" else np.float32)
     net.make(A)
     if name in NOT_IN_ONNX:
-        with pytest.raises(ValueError, match=r"^net: "):
+        with refuses(ValueError, "net"):
             cgru.interop.to_onnx(net)
         return
     model, due = cgru.interop.to_onnx(net), net.predict(A)

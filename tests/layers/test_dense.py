@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from helpers import assert_all_close, assert_close, refuses
 
 import cgru
 from cgru.layers.layer import flatten_steps
@@ -134,8 +134,7 @@ def test_steps_are_so_many_more_samples(activate, lengths):
         np.testing.assert_allclose(array[real], due[name], rtol=1e-12, atol=1e-14)
         assert not array[~real].any()
         assert layer.fc.get(name, layer.bc.get(name)) is array
-    for name, gradient in rows.g.items():
-        np.testing.assert_allclose(layer.g[name], gradient, rtol=1e-12, atol=1e-14)
+    assert_all_close(layer.g, rows.g, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(layer.predict(dirty, lengths), got["A"])
     assert layer.d == {"u": 4, "m": 5, "s": 4, "n": 3}
     assert layer.bs == {"dA": (5, 4, 4), "dZ": (5, 4, 4), "dX": (5, 4, 3)}
@@ -154,7 +153,7 @@ def test_what_a_gru_returns_is_not_copied():
 def test_compute_shapes_takes_another_width_but_no_other_rank():
     layer, X = made()
     A = layer.predict(X)
-    with pytest.raises(ValueError, match=r"^A: expected"):
+    with refuses(ValueError, "A"):
         layer.compute_shapes(np.zeros((2, 3, 4, 5)))
     layer.compute_shapes(np.zeros((2, 6)))
     np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
@@ -178,7 +177,7 @@ def test_calls_out_of_order():
     layer.backward(np.zeros((5, 4)))
     layer.compute_gradients()
     layer.e = 1
-    with pytest.raises(ValueError, match=r"^lrate: expected"):
+    with refuses(ValueError, "lrate"):
         layer.update_parameters()
     del layer.lrate
     with pytest.raises(RuntimeError, match="lrate: missing"):
@@ -198,7 +197,7 @@ def test_a_callable_that_raises_leaves_all_as_it_was():
     with pytest.raises(OverflowError):
         layer.forward(large)
     layer.activate = 3
-    with pytest.raises(TypeError, match="activate: expected"):
+    with pytest.raises(TypeError, match="activate: "):
         layer.forward(X)
     layer.activate = picky
     assert same(snapshot(layer), before)
@@ -210,7 +209,7 @@ def test_settings_that_are_set_later_are_checked():
     layer.forward(X)
     layer.se_hPars = [1]
     for call in (layer.forward, layer.predict, lambda X: layer.backward(np.zeros((5, 4)))):
-        with pytest.raises(TypeError, match="se_hPars: expected"):
+        with pytest.raises(TypeError, match="se_hPars: "):
             call(X)
     layer.se_hPars = None
     layer.activate = "relu"

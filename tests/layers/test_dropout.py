@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 
@@ -48,7 +49,7 @@ def test_a_mask_that_is_handed_in():
     np.testing.assert_array_equal(other.forward(X), X * (np.arange(30) % 2))
     for wrong in (np.ones((5, 40, 2)), np.ones((2, 5, 40, 30))):
         other.mask = wrong
-        with pytest.raises(ValueError, match=r"^mask: expected"):
+        with refuses(ValueError, "mask"):
             other.forward(X)
     other.mask = None
     assert not np.array_equal(other.forward(X), A)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru.core.lengths import mask
@@ -71,7 +72,7 @@ def test_how_many_there_are(length, hop, pad, counts):
     layer = cgru.Frames(length, hop, pad)
     for s, due in enumerate(counts, 1):
         if due is None:
-            with pytest.raises(ValueError, match=r"^lengths: expected"):
+            with refuses(ValueError, "lengths"):
                 layer.lengths([9, s])
         else:
             assert layer.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]

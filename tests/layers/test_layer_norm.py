@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from helpers import assert_close, refuses
 
 import cgru
 
@@ -51,5 +51,5 @@ def test_numbers_of_one_s_own():
     np.testing.assert_array_equal(cgru.LayerNorm.of(scale, None, 0.5).p["shift"], [[0, 0]])
     scale[0] = 7
     assert layer.p["scale"][0, 0] == 2
-    with pytest.raises(ValueError, match=r"^p\['shift'\]: expected"):
+    with refuses(ValueError, "p['shift']"):
         cgru.LayerNorm.of(scale, np.ones(3), 0.5)

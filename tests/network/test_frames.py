@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers import assert_all_close, refuses
+from network_cases import same, weights
 
 import cgru
 from cgru.network.training import fit
@@ -16,21 +18,6 @@ LENGTHS = np.array([17, 4, 9, 17, 10, 13, 8, 6, 17])
 def made(*frames, per_step=True, seed=1, dtype=np.float64, **options):
     layers = [cgru.GRU(4, sequences=True), cgru.Frames(*frames), cgru.GRU(5, sequences=per_step)]
     return cgru.Network([*layers, cgru.Dense(K, "softmax")], seed=seed, dtype=dtype, **options)
-
-
-def weights(net):
-    return {key: array.copy() for key, array in net.parameters().items()}
-
-
-def same(a, b):
-    return all(np.array_equal(a[key], b[key]) for key in a | b)
-
-
-@pytest.fixture(params=["compiled", "loop"])
-def engine(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda model: False)
-    return request.param
 
 
 # --- use ---
@@ -120,8 +107,7 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, frames, truncate, per_s
     (values, ours), (due, theirs) = found
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
     np.testing.assert_allclose(values, due, rtol=tolerance)
-    for key, array in ours.items():
-        np.testing.assert_allclose(array, theirs[key], rtol=tolerance, atol=tolerance, err_msg=key)
+    assert_all_close(theirs, ours, rtol=tolerance, atol=tolerance)
 
 
 def test_names_of_classes_at_frames(engine):
@@ -204,7 +190,7 @@ def test_a_sample_shorter_than_a_frame_is_refused_by_its_index(pad, engine):
             call()
     with pytest.raises(ValueError, match=f"^validation {due}"):
         net.fit(X, y, epochs=1, validation=(X, y, LENGTHS))
-    with pytest.raises(ValueError, match=r"^X: expected at least .* got 3 in sample 0"):
+    with refuses(ValueError, "X"):
         net.predict(X[:, :3])
     assert same(weights(net), before)
     assert not net.history
@@ -212,11 +198,9 @@ def test_a_sample_shorter_than_a_frame_is_refused_by_its_index(pad, engine):
 
 def test_targets_of_another_number_of_steps_are_refused():
     net = made(4)
-    with pytest.raises(
-        ValueError, match=r"^y: expected shape \(9, 5\) or \(9, 5, 3\), a target for each step, got \(9, 17\)"
-    ):
+    with refuses(ValueError, "y"):
         net.fit(X, np.zeros((M, S), int), epochs=1)
-    with pytest.raises(ValueError, match=r"^sample_weight: expected shape \(9,\) or \(9, 5\), got \(9, 17\)"):
+    with refuses(ValueError, "sample_weight"):
         net.fit(X, np.zeros((M, 5), int), sample_weight=np.ones((M, S)), epochs=1)
 
 
@@ -224,17 +208,13 @@ def test_targets_of_another_number_of_steps_are_refused():
 def test_truncate_needs_patches(frames):
     net = made(*frames)
     y = np.zeros((M, net.output_lengths(np.array([S]))[0]), int)
-    with pytest.raises(
-        ValueError, match=r"^truncate: expected layers that can run piece by piece, got Frames\(.* as layer 1"
-    ):
+    with refuses(ValueError, "truncate"):
         net.fit(X, y, epochs=1, truncate=6)
 
 
 def test_truncate_is_a_multiple_of_all_patches():
     net = cgru.Network([cgru.Frames(2), *made(3).layers], seed=0)
     y = np.zeros((M, 3), int)
-    with pytest.raises(
-        ValueError, match=r"^truncate: expected a multiple of 6, the steps of an output of Frames\(2, .*, got 8"
-    ):
+    with refuses(ValueError, "truncate"):
         net.fit(X, y, epochs=1, truncate=8)
     net.fit(X, y, epochs=1, truncate=12)

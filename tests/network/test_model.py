@@ -1,13 +1,12 @@
 """A model is all that fits, scores and checkpoints need: no network stands behind it."""
 
 import numpy as np
-import pytest
+from helpers import assert_all_same
 
 import cgru
 from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.training import fit
 from cgru.network.training.checkpoint import Checkpoint
 from cgru.network.training.fit import Fit, scores
 
@@ -27,10 +26,7 @@ def model():
     return made
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_a_model_is_trained_and_scored_as_its_network_is(monkeypatch, tmp_path, compiled):
-    if not compiled:
-        monkeypatch.setattr(fit, "compiles", lambda model: False)
+def test_a_model_is_trained_and_scored_as_its_network_is(tmp_path, engine):
     net, ours, data = network(), model(), Data(X, CLASSES, None, CLASSES)
     net.fit(X, CLASSES, epochs=3, shuffle=False, standardize=True, l2=1e-3)
     settings = Settings(epochs=3, shuffle=False, standardize=True, l2=1e-3)
@@ -39,8 +35,7 @@ def test_a_model_is_trained_and_scored_as_its_network_is(monkeypatch, tmp_path, 
     file.check_fit(ours, data, None, settings.for_resume())
     history = run(True, file)
     assert history.loss == net.history.loss == ours.history.loss
-    for key, array in net.parameters().items():
-        np.testing.assert_array_equal(ours.parameters()[key], array)
+    assert_all_same(ours.parameters(), net.parameters())
     np.testing.assert_array_equal(ours.mean, net.mean)
     np.testing.assert_equal(ours.carried, net.optimizer_state)
     assert scores(ours, data)[:2] == tuple(net.evaluate(X, CLASSES).values())

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import refuses
 from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded
 
 import cgru
@@ -101,7 +102,7 @@ def test_a_fit_remembers_where_it_is_asked_to():
     net = made()
     net.fit(X, LABELS, epochs=1)
     assert net.remembered is None
-    with pytest.raises(TypeError, match=r"^remember_samples: expected True or False, got int"):
+    with refuses(TypeError, "remember_samples"):
         net.fit(X, LABELS, epochs=1, remember_samples=1)
     net = made()
     net.fit(X, LABELS, lengths=LENGTHS, epochs=1, validation=0.25, remember_samples=True)

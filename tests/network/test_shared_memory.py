@@ -2,19 +2,14 @@
 
 import numpy as np
 import pytest
+from helpers import assert_all_same, refuses
 
 import cgru
-from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((12, 4, 3)), RNG.standard_normal((12, 1))
 U = 3
-
-
-@pytest.fixture(params=["compiled", "loop"], autouse=True)
-def engine(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def network(**options):
@@ -63,8 +58,7 @@ def test_what_is_shared_is_refused(share):
         if share is not within or frozen == 1:
             with pytest.raises(ValueError, match="expected memory of its own"):
                 net.fit(X, Y, epochs=1)
-    for key, array in before.items():
-        np.testing.assert_array_equal(net.parameters()[key], array)
+    assert_all_same(net.parameters(), before)
     net.layers[0].trainable = net.layers[1].trainable = False
     net.fit(X, Y, epochs=1)  # now nobody changes what is shared
     net.layers[0].trainable = net.layers[1].trainable = True
@@ -78,7 +72,7 @@ def test_both_directions(engine):
     net = cgru.Network([cgru.Bidirectional(cgru.GRU(U)), cgru.Dense(1, "identity")])
     net.make(X)
     net.layers[0].backward_layer.p["Vz"] = net.layers[0].forward_layer.p["Vz"]
-    with pytest.raises(ValueError, match=r"0\.backward\.Vz: expected memory of its own, got some of 0\.forward\.Vz's"):
+    with pytest.raises(ValueError, match=r"0\.backward\.Vz: "):
         net.fit(X, Y, epochs=1)
 
 
@@ -104,7 +98,7 @@ def test_numbers_of_one_parameter(array, wrong):
     net, due = network(), network()
     net.layers[0].p["Vz"] = array
     if wrong:
-        with pytest.raises(ValueError, match=r"^parameter 0\.Vz: expected memory of its own for each number, which an"):
+        with refuses(ValueError, "parameter 0.Vz"):
             net.fit(X, Y, epochs=1)
         net.layers[0].trainable = False
         net.fit(X, Y, epochs=1)
@@ -123,8 +117,7 @@ def test_parts_of_one_array_that_do_not_overlap_train():
         net.layers[0].p[name] = memory[:, i::2]
     net.fit(X, Y, epochs=2)
     due.fit(X, Y, epochs=2)
-    for key, array in due.parameters().items():
-        np.testing.assert_array_equal(net.parameters()[key], array)
+    assert_all_same(net.parameters(), due.parameters())
 
 
 def test_what_a_callback_puts_there():

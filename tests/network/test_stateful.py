@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import assert_all_close, assert_all_same
 
 import cgru
 from cgru.network.training import fit
@@ -55,14 +56,12 @@ def test_a_layer_beside_stateful_ones_begins_anew(monkeypatch, tmp_path, goes_on
         fitted(4, **kept)
     resumed, again = fitted(**kept)
     assert resumed.loss == history.loss
-    for key, array in net.parameters().items():
-        np.testing.assert_array_equal(again.parameters()[key], array)
+    assert_all_same(again.parameters(), net.parameters())
     monkeypatch.setattr(fit, "compiles", lambda net: False)
     due, loop = fitted()
     np.testing.assert_allclose(history.loss, due.loss, rtol=1e-10)
     np.testing.assert_allclose(history.validation_loss, due.validation_loss, rtol=1e-10)
-    for key, array in loop.parameters().items():
-        np.testing.assert_allclose(net.parameters()[key], array, rtol=1e-8, atol=1e-12)
+    assert_all_close(net.parameters(), loop.parameters(), rtol=1e-8, atol=1e-12)
 
 
 def test_evaluate_leaves_no_state_and_its_batches_do_not_continue():

@@ -3,11 +3,10 @@
 import copy
 import itertools
 import pickle
-import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch, refuses
+from helpers import assert_all_same, assert_close, at_once, random_batch, refuses
 from quantized_cases import (
     KINDS,
     definition,
@@ -24,12 +23,7 @@ import cgru
 from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.layers import (
-    QuantizedBidirectional,
-    QuantizedDense,
-    QuantizedEmbedding,
-    QuantizedGRU,
-)
+from cgru.quantized.layers import QuantizedBidirectional, QuantizedDense, QuantizedEmbedding, QuantizedGRU
 
 BOTH = [False, True]
 X, LENGTHS, H0 = random_batch(6, 5, 7, 9, True, np.float32)
@@ -133,11 +127,11 @@ def test_wrong_resets_and_factors_are_refused_by_quantised_layers():
     layer = made(sequences=True)
     both = QuantizedBidirectional(made(), made(reverse=True))
     for each in (layer, both):
-        with pytest.raises(TypeError, match=r"^resets: expected"):
+        with refuses(TypeError, "resets"):
             each.predict(X, LENGTHS, resets=np.zeros((6, 5)))
-        with pytest.raises(ValueError, match=r"^decay: expected"):
+        with refuses(ValueError, "decay"):
             each.predict(X, LENGTHS, decay=np.ones((6, 4)))
-        with pytest.raises(ValueError, match=r"^decay: expected"):
+        with refuses(ValueError, "decay"):
             each.predict(X, LENGTHS, decay=np.ones((6, 5)), resets=np.zeros((6, 5), bool))
     records = np.zeros((6, 5), np.dtype([("a", np.int8), ("g", np.float32)]))
     records["g"] = np.linspace(0, 1, 30).reshape(6, 5)
@@ -242,7 +236,7 @@ def test_both_ways(kind, merge):
     assert layer.arrays(7)["backward.Uz"] == there.arrays(7)["Uz"]
     assert repr(layer) == f"QuantizedBidirectional({there!r}, merge={merge!r})"
     for wrong in (np.zeros((3, 6, 9)), np.zeros((6, 9)), [np.zeros((6, 9))]):
-        with pytest.raises(ValueError, match=r"^h0: expected"):
+        with refuses(ValueError, "h0"):
             layer.predict(X, LENGTHS, wrong)
 
 
@@ -287,9 +281,9 @@ def test_dense_says_what_it_is():
     assert QuantizedDense(4).features is None
     assert repr(QuantizedDense()) == "QuantizedDense(units=1, activate=sigmoid, weights='int8')"
     for A in (np.ones((2, 6)), np.ones((2, 3, 8))):
-        with pytest.raises(ValueError, match=r"^A: expected"):
+        with refuses(ValueError, "A"):
             layer.predict(A)
-    with pytest.raises(ValueError, match=r"^lengths: expected"):
+    with refuses(ValueError, "lengths"):
         layer.predict(np.ones((2, 7)), [1, 1])
 
 
@@ -314,7 +308,7 @@ def test_embedding(kind):
     assert set(layer.parameter_names) == set(layer.p)
     assert layer.output_shape((2, 3)) == (2, 3, 6)
     layer.p["E"] = layer.p["E"][:10]
-    with pytest.raises(ValueError, match=r"^p\['E'\]: expected"):
+    with refuses(ValueError, "p['E']"):
         layer.predict(TOKENS)
 
 
@@ -364,7 +358,7 @@ def test_parameters_that_do_not_fit(name):
             None,
         ):
             layer.p[key] = wrong
-            with pytest.raises(ValueError, match=r"^p\['\w+'\]: expected (int8|float32) \(.*\), got ") as caught:
+            with pytest.raises(ValueError, match=r"^p\['\w+'\]: ") as caught:
                 layer.predict(A, lengths)
             if key not in ("Uz", "W"):  # by which others are judged
                 assert f"p['{key}']" in str(caught.value)
@@ -413,7 +407,7 @@ def test_a_setting_counts_as_it_is_now(name, value):
             np.testing.assert_array_equal(copy.deepcopy(layer).predict(A), after)
     for layer in (gru, head):
         layer.activate = np.tanh
-        with pytest.raises(ValueError, match=r"^activate: expected"):
+        with refuses(ValueError, "activate"):
             layer.predict(A)
 
 
@@ -440,20 +434,10 @@ def test_many_threads_predict_at_once(name):
     make, A, lengths = LAYERS[name]
     due = make("int8").predict(A, lengths)
     for _ in range(3):
-        layer, found, start = make("int8"), [], threading.Barrier(8)
-
-        def predict(layer=layer, found=found, start=start):
-            start.wait()
-            found.extend(layer.predict(A, lengths) for _ in range(5))
-
-        threads = [threading.Thread(target=predict) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(found) == 40
-        for A_ in found:
-            np.testing.assert_array_equal(A_, due)
+        layer = make("int8")
+        for found in at_once(lambda k, layer=layer: [layer.predict(A, lengths) for _ in range(5)], 8):
+            for A_ in found:
+                np.testing.assert_array_equal(A_, due)
 
 
 # --- what is refused ---
@@ -471,10 +455,9 @@ def test_they_do_not_train(name):
         with pytest.raises(RuntimeError, match=f"^{type(layer).__name__}: expected predict, as it neither trains"):
             call()
     if name == "dense":
-        with pytest.raises(RuntimeError, match=r"^backward: expected"):
+        with refuses(RuntimeError, "backward"):
             layer.run(A, lengths).backward(np.ones((6, 5, 4)))
-    for key, array in before.items():
-        np.testing.assert_array_equal(layer.p[key], array)
+    assert_all_same(layer.p, before)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +472,7 @@ def test_they_do_not_train(name):
 def test_without_parameters(make, A):
     layer = make()
     for call in (lambda: layer.predict(A), lambda: layer.make(A)):
-        with pytest.raises(RuntimeError, match=r"^Quantized\w+: expected parameters, as cgru.quantize makes"):
+        with pytest.raises(RuntimeError, match=r"^Quantized\w+: "):
             call()
 
 
@@ -497,13 +480,13 @@ def test_what_a_call_refuses():
     layer = made()
     A = np.nan_to_num(X)
     for call, error, words in (
-        (lambda: layer.predict(A[:, :, :3]), ValueError, r"^A: expected shape \(m, s, 7\), .* got \(6, 5, 3\)"),
-        (lambda: layer.predict(A[0]), ValueError, "^A: expected"),
-        (lambda: layer.predict(A.astype(complex)), TypeError, "^A: expected"),
-        (lambda: layer.predict(A, [6] * 6), ValueError, "^lengths: expected"),
-        (lambda: layer.predict(A, [0] * 6), ValueError, "^lengths: expected"),
-        (lambda: layer.predict(A, h0=np.zeros((5, 9))), ValueError, r"^h0: expected shape \(6, 9\)"),
-        (lambda: layer.predict(A, h0=np.zeros((6, 9), complex)), TypeError, "^h0: expected"),
+        (lambda: layer.predict(A[:, :, :3]), ValueError, "^A: "),
+        (lambda: layer.predict(A[0]), ValueError, "^A: "),
+        (lambda: layer.predict(A.astype(complex)), TypeError, "^A: "),
+        (lambda: layer.predict(A, [6] * 6), ValueError, "^lengths: "),
+        (lambda: layer.predict(A, [0] * 6), ValueError, "^lengths: "),
+        (lambda: layer.predict(A, h0=np.zeros((5, 9))), ValueError, "^h0: "),
+        (lambda: layer.predict(A, h0=np.zeros((6, 9), complex)), TypeError, "^h0: "),
     ):
         with pytest.raises(error, match=words):
             call()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import refuses
 
 import cgru
 from cgru.network.data.dataframes import as_sequences, is_indexed
@@ -125,7 +126,7 @@ def test_dataframes_that_are_arrays_stay_so():
     tokens = pd.DataFrame(RNG.integers(0, 3, (M, S)), index=named.index)
     embedded = cgru.Network([cgru.Embedding(3, 2), cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)
     embedded.fit(tokens, Y, epochs=1)
-    with pytest.raises((TypeError, ValueError), match=r"^X: expected "):
+    with pytest.raises((TypeError, ValueError), match=r"^X: "):
         embedded.predict(tokens[[0]])
 
 
@@ -134,7 +135,7 @@ def test_names_are_compared(models):
     for given in (LONG[["b", "a"]], SERIES[["b", "a"]]):
         with pytest.raises(ValueError, match="feature names should match"):
             fitted.predict(given)
-        with pytest.raises(ValueError, match=r"^X: expected the columns a, b, got b, a$"):
+        with refuses(ValueError, "X"):
             fitted.network_.predict(given)
     assert fitted.predict(X).shape == (M,)  # which has no names
 
@@ -153,12 +154,12 @@ def test_names_of_a_list_of_dataframes(models):
     for given in others:
         with pytest.raises(ValueError, match="feature names should match"):
             fitted.predict(given)
-        with pytest.raises(ValueError, match=r"^X: expected the columns a, b, got "):
+        with refuses(ValueError, "X"):
             fitted.network_.predict(given)
         for call in (fitted.predict, fitted.network_.predict, lambda X: fitted.fit(X, Y)):
-            with pytest.raises(ValueError, match=r"^X\[1\]: expected the columns of X\[0\], a, b, got [bac], [abc]$"):
+            with refuses(ValueError, "X[1]"):
                 call([frames[0], *given[1:]])
-    with pytest.raises(ValueError, match=r"^X\[3\]: expected the columns of X\[0\], a, b, got none$"):
+    with refuses(ValueError, "X[3]"):
         fitted.predict([*frames[:3], *X[3:]])
 
 
@@ -180,7 +181,7 @@ def test_samples_stand_as_they_first_appear(models):
     for y in (Y, pd.Series(Y, index=range(M, 0, -1)), pd.Series(Y, index=range(M - 1, -1, -1))):
         fitted = type(model)(2, epochs=1, random_state=0, budget=0).fit(turned, y)
         np.testing.assert_array_equal(fitted.predict_proba(turned), due.predict_proba(X[::-1]))
-    with pytest.raises(ValueError, match=r"^y: expected the samples of X, in their order there"):
+    with refuses(ValueError, "y"):
         type(model)(2).fit(turned, pd.Series(Y))
 
 

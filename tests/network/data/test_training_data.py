@@ -3,12 +3,12 @@
 import network_cases
 import numpy as np
 import pytest
+from helpers import assert_all_close, refuses
 from network_cases import LABELS, REALS, made, same, weights
 
 import cgru
 from cgru.network.data.streaming import split_validation
 from cgru.network.data.training_data import Data, check_data, class_weights
-from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 M, S = 4, 7
@@ -118,13 +118,6 @@ def test_a_fit_sets_the_same_samples_aside():
 SAMPLES, SOME = network_cases.X, np.arange(24) % 4 * 1.0
 
 
-@pytest.fixture(params=["compiled", "loop"])
-def engine(request, monkeypatch):
-    """Both ways in which a network trains."""
-    if request.param == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
-
-
 def tagger(**options):
     return cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(3, "softmax")], seed=1, **options)
 
@@ -141,8 +134,7 @@ def test_a_weight_is_so_many_samples(engine):
     ours, told = trained(nets[0], batch_size=24, sample_weight=SOME)
     due, loss = trained(nets[1], batch_size=99, rows=many)
     assert told[:4] == pytest.approx(loss[:4], rel=1e-12)
-    for key, array in due.items():
-        np.testing.assert_allclose(ours[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert_all_close(ours, due, rtol=1e-9, atol=1e-12)
     assert nets[0].evaluate(SAMPLES, LABELS, sample_weight=SOME) == pytest.approx(
         nets[1].evaluate(SAMPLES[many], LABELS[many]), rel=1e-9
     )
@@ -175,8 +167,7 @@ def test_what_weighs_nothing_is_left_out(engine):
     net = made(optimizer=cgru.Adam(0.1))
     ours, of_it = trained(net, batch_size=4, sample_weight=batches)
     assert of_it[:4] == pytest.approx(told[:4], rel=1e-12)
-    for key, array in due.items():
-        np.testing.assert_allclose(ours[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert_all_close(ours, due, rtol=1e-9, atol=1e-12)
     assert {steps for steps, *_ in net.optimizer_state["Adam"].values()} == {8}
 
 
@@ -251,9 +242,9 @@ ZEROS = np.zeros(24)
 
 def test_other_refused_weights():
     net = made(cgru.Dense(2, "identity"))
-    with pytest.raises(ValueError, match=r"^class_weight: expected None where y is not .* mean_squared_error$"):
+    with refuses(ValueError, "class_weight"):
         net.fit(SAMPLES, REALS, class_weight="balanced")
-    with pytest.raises(ValueError, match=r"^sample_weight: expected shape \(24,\) or \(24, 6\), got \(24, 1\)$"):
+    with refuses(ValueError, "sample_weight"):
         tagger().evaluate(SAMPLES, np.zeros((24, 6), int), sample_weight=np.ones((24, 1)))
-    with pytest.raises(ValueError, match=r"^sample_weight: expected a number above 0"):
+    with refuses(ValueError, "sample_weight"):
         net.evaluate(SAMPLES, REALS, sample_weight=ZEROS)

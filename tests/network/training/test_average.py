@@ -7,6 +7,8 @@ import copy
 
 import numpy as np
 import pytest
+from helpers import assert_all_close
+from network_cases import weights
 
 import cgru
 from cgru.network.training import fit
@@ -18,12 +20,6 @@ OTHERS = RNG.standard_normal((7, S, E)), RNG.integers(0, K, 7)
 EPOCHS = 8
 
 
-@pytest.fixture(params=["compiled", "loop"])
-def engine(request, monkeypatch):
-    if request.param == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
-
-
 def made(optimizer=None, head=None, **options):
     net = cgru.Network(
         [cgru.GRU(4, sequences=True), cgru.GRU(3), head or cgru.Dense(K, "softmax")],
@@ -33,16 +29,10 @@ def made(optimizer=None, head=None, **options):
     return net
 
 
-def parameters(net):
-    return {key: array.copy() for key, array in net.parameters().items()}
-
-
 def trained(net, **options):
     """The parameters at the start and after each epoch of one update, those of a fit without a mean."""
-    found = [parameters(net)]
-    net.fit(
-        X, **{"y": Y, "epochs": EPOCHS, "batch_size": M} | options, callback=lambda _: found.append(parameters(net))
-    )
+    found = [weights(net)]
+    net.fit(X, **{"y": Y, "epochs": EPOCHS, "batch_size": M} | options, callback=lambda _: found.append(weights(net)))
     return found
 
 
@@ -57,8 +47,7 @@ def means(found, average, n=0):
 
 def assert_close(one, other, tolerance=1e-12):
     assert one.keys() == other.keys()
-    for key, array in one.items():
-        np.testing.assert_allclose(array, other[key], rtol=tolerance, atol=tolerance, err_msg=key)
+    assert_all_close(other, one, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -69,7 +58,7 @@ def test_callbacks_and_validation_see_the_mean(engine, optimizer, average, dtype
     net, seen, told = made(optimizer, dtype=dtype), [], []
 
     def callback(epoch):
-        seen.append(parameters(net))
+        seen.append(weights(net))
         told.append(net.evaluate(*OTHERS)["loss"])
 
     metrics = {"first": lambda y, A: A[0, 0]}
@@ -84,7 +73,7 @@ def test_callbacks_and_validation_see_the_mean(engine, optimizer, average, dtype
         for key, array in outputs.parameters().items():
             array[...] = p[key]
         assert epoch.metrics["first"] == pytest.approx(outputs.predict(OTHERS[0])[0, 0], rel=1e-5)
-    assert_close(parameters(net), seen[int(np.argmin(told))], 0)
+    assert_close(weights(net), seen[int(np.argmin(told))], 0)
     assert list(net.optimizer_state) == [type(optimizer).__name__]
     assert net.optimizer_state[type(optimizer).__name__]["0.Uz"][0] == int(np.argmin(told)) + 1
 
@@ -105,7 +94,7 @@ def test_bits_do_not_depend_on_threads(level, threads, dtype):
         threads(count)
         net = cgru.Network([cgru.GRU(33), cgru.Dense(K, "softmax")], seed=1, dtype=dtype)
         net.fit(X, Y, epochs=3, batch_size=5, average=0.9)
-        found.append(parameters(net))
+        found.append(weights(net))
     np.testing.assert_equal(found[1:], found[:1] * 2)
 
 
@@ -119,7 +108,7 @@ def test_odd_sizes(level, u, dtype):
 
     net = network()
     net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.4)
-    assert_close(parameters(net), means(trained(network()), 0.4)[-1], 1e-5 if dtype == np.float32 else 1e-12)
+    assert_close(weights(net), means(trained(network()), 0.4)[-1], 1e-5 if dtype == np.float32 else 1e-12)
 
 
 def test_another_fit_begins_with_the_mean_and_anew(engine):
@@ -129,12 +118,12 @@ def test_another_fit_begins_with_the_mean_and_anew(engine):
         array[...] = net.parameters()[key]
     due.optimizer_state = copy.deepcopy(net.optimizer_state)
     net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.9)
-    assert_close(parameters(net), means(trained(due), 0.9)[-1])
-    before = parameters(net)
+    assert_close(weights(net), means(trained(due), 0.9)[-1])
+    before = weights(net)
     net.optimizer_state["fit"] = {key: [5, array + 1, array.copy()] for key, array in before.items()}
     net.optimizer = cgru.SGD(1e-300)
     net.fit(X, Y, epochs=1, average=0.9)
-    assert_close(parameters(net), before, 1e-14)
+    assert_close(weights(net), before, 1e-14)
 
 
 # --- what is not trained ---
@@ -144,9 +133,9 @@ def test_what_is_frozen_is_not_touched(engine):
     net, due = made(), made()
     for each in (net, due):
         each.layers[0].trainable = False
-    before = parameters(net)
+    before = weights(net)
     net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.9)
-    assert_close(parameters(net), means(trained(due), 0.9)[-1])
+    assert_close(weights(net), means(trained(due), 0.9)[-1])
     for key, array in before.items():
         if key.startswith("0."):
             np.testing.assert_array_equal(net.parameters()[key], array)
@@ -156,7 +145,7 @@ def test_what_a_callback_freezes_stays_the_mean_and_begins_anew_later(engine):
     net, seen = made(), []
 
     def callback(epoch):
-        seen.append(parameters(net))
+        seen.append(weights(net))
         net.layers[0].trainable = not 3 <= epoch.epoch < 6
 
     net.fit(X, Y, epochs=9, batch_size=M, average=0.999, callback=callback)
@@ -178,7 +167,7 @@ def test_numbers_that_a_callback_changes_begin_anew_as_it_leaves_them(engine):
             net.optimizer = cgru.SGD(1e-300)
             net.head.p["W"][1] = 7.0
             net.layers[0].p["Uz"] = np.full((E, 4), 2.0)
-        seen.append(parameters(net))
+        seen.append(weights(net))
 
     net.fit(X, Y, epochs=5, batch_size=M, average=0.999, callback=callback)
     raw = trained(made(cgru.SGD(0.5)), epochs=4)
@@ -214,7 +203,7 @@ def test_from_compiled_to_the_loop_and_back(monkeypatch):
 
     net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.7, callback=callback)
     assert {*kinds} == {"Engine", "Loop"}
-    assert_close(parameters(net), means(raw, 0.7)[-1], 1e-9)
+    assert_close(weights(net), means(raw, 0.7)[-1], 1e-9)
 
 
 def test_a_fit_within_a_fit(monkeypatch):
@@ -228,7 +217,7 @@ def test_a_fit_within_a_fit(monkeypatch):
                 net.fit(X, Y, epochs=2, batch_size=M, average=0.5)
 
         net.fit(X, Y, epochs=4, batch_size=M, average=0.9, callback=callback)
-        found.append(parameters(net))
+        found.append(weights(net))
         assert list(net.optimizer_state) == ["SGD"]
         monkeypatch.setattr(fit, "compiles", lambda net: False)
     assert_close(*found)
@@ -243,7 +232,7 @@ def test_a_fit_within_a_fit(monkeypatch):
 def test_a_copy_in_a_callback_is_of_the_mean(engine):
     net, copies = made(), []
     net.fit(X, Y, epochs=2, batch_size=4, average=0.9, callback=lambda _: copies.append(copy.deepcopy(net)))
-    assert_close(parameters(copies[-1]), parameters(net), 0)
+    assert_close(weights(copies[-1]), weights(net), 0)
     copies[0].fit(X, Y, epochs=1, average=0.9)
     assert list(copies[0].optimizer_state) == ["Adam"]
 
@@ -259,7 +248,7 @@ def test_targets_in_units_of_their_own(engine):
         X, **options, epochs=EPOCHS, batch_size=M, average=0.8, callback=lambda _: seen.append(net.evaluate(X, TARGETS))
     )
     assert net.evaluate(X, TARGETS) == seen[-1]
-    assert_close(parameters(net), means(raw, 0.8)[-1], 1e-9)
+    assert_close(weights(net), means(raw, 0.8)[-1], 1e-9)
 
 
 def test_back_to_the_best_mean(engine):
@@ -300,7 +289,7 @@ class Mine:
 def test_an_optimizer_of_ones_own():
     net = made(Mine())
     net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.7)
-    assert_close(parameters(net), means(trained(made(Mine())), 0.7)[-1])
+    assert_close(weights(net), means(trained(made(Mine())), 0.7)[-1])
     assert net.optimizer_state == {"steps": EPOCHS}
 
 
@@ -308,13 +297,13 @@ def test_ctrl_c_leaves_the_last_mean(engine):
     net, seen = made(), []
 
     def callback(epoch):
-        seen.append(parameters(net))
+        seen.append(weights(net))
         if epoch.epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, Y, epochs=9, batch_size=4, average=0.9, callback=callback)
-    assert_close(parameters(net), seen[-1], 0)
+    assert_close(weights(net), seen[-1], 0)
     assert list(net.optimizer_state) == ["Adam"]
 
 
@@ -322,7 +311,7 @@ def test_many_fits_and_batches():
     due = made()
     due.fit(X, Y, epochs=3, batch_size=4, shuffle=False, average=0.9)
     (result,) = cgru.fit_many([cgru.Job(made, X=X, y=Y, epochs=3, batch_size=4, shuffle=False, average=0.9)])
-    assert_close(parameters(result.network), parameters(due), 0)
+    assert_close(weights(result.network), weights(due), 0)
     net = made()
     net.fit([(X[i : i + 4], Y[i : i + 4]) for i in range(0, M, 4)], epochs=3, average=0.9)
-    assert_close(parameters(net), parameters(due), 1e-12)
+    assert_close(weights(net), weights(due), 1e-12)

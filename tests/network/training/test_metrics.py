@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from checkpoint_cases import stopping
+from helpers import refuses
 from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, made, same, weights
 
 import cgru
@@ -62,7 +64,7 @@ def test_metrics_at_steps_see_what_is_real():
 @pytest.mark.parametrize("value", [[1.0, 2.0], "1", None, 1j])
 def test_a_metric_is_a_number(value):
     net = made()
-    with pytest.raises(TypeError, match=r"^metrics\['it'\]: expected a number, got "):
+    with refuses(TypeError, "metrics['it']"):
         net.evaluate(X, LABELS, metrics={"it": lambda y, A: value})
 
 
@@ -72,29 +74,22 @@ def test_metrics_go_through_a_checkpoint(tmp_path):
     net, due = made(), made()
     net.fit(X, LABELS, epochs=1)
 
-    def stop(epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        net.fit(X, LABELS, epochs=4, metrics=metrics, **kept, callback=stop)
+        net.fit(X, LABELS, epochs=4, metrics=metrics, **kept, callback=stopping(2, KeyboardInterrupt))
     again = made()
     history = again.fit(X, LABELS, epochs=4, metrics=metrics, **kept, resume=True)
     due.fit(X, LABELS, epochs=1)
     whole = due.fit(X, LABELS, epochs=4, metrics=metrics)
     np.testing.assert_equal(history.metrics, whole.metrics)
     np.testing.assert_equal(again.history.metrics, due.history.metrics)
-    with pytest.raises(ValueError, match=r"metrics: expected \['even', 'odd'\], got \[\]"):
+    with pytest.raises(ValueError, match="metrics: "):
         again.fit(X, LABELS, epochs=4, **kept, resume=True)
 
 
 # --- plateaus ---
 
 
-@pytest.mark.parametrize("loop", [False, True])
-def test_the_rate_falls_where_the_loss_stands(monkeypatch, loop, tmp_path):
-    if loop:
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
+def test_the_rate_falls_where_the_loss_stands(engine, tmp_path):
     schedule = cgru.optimizers.Plateau(factor=0.5, patience=2, least=0.2)
     net = made(optimizer=cgru.SGD(4.0, schedule=schedule))
     history = net.fit(X, LABELS, epochs=12, batch_size=5, validation=(X[:6], (LABELS[:6] + 1) % 3))
@@ -114,7 +109,7 @@ def test_another_plateau_is_another_fit(tmp_path):
     kept = {"checkpoint": tmp_path / "fit.npz", "epochs": 2}
     made(optimizer=cgru.SGD(schedule="plateau")).fit(X, LABELS, **kept)
     net = made(optimizer=cgru.SGD(schedule=cgru.optimizers.Plateau(0.4)))
-    with pytest.raises(ValueError, match=r"optimizer.schedule: expected 'Plateau\(factor=0.5.*, got 'Plateau\(factor="):
+    with pytest.raises(ValueError, match=r"optimizer\.schedule: "):
         net.fit(X, LABELS, **kept, resume=True)
 
 

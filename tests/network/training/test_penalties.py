@@ -55,13 +55,10 @@ def loss_of(net, y, lengths, factors):
     return value
 
 
-@pytest.mark.parametrize("engine", ["compiled", "loop"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.pairwise
-def test_a_step_is_down_the_loss_and_all_penalties(monkeypatch, layers, lengths, engine):
-    if engine == "loop":
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
+def test_a_step_is_down_the_loss_and_all_penalties(layers, lengths, engine):
     net = cgru.Network(LAYERS[layers](), optimizer=cgru.SGD(1.0), seed=3)
     y = STEP_CLASSES if net.per_step else CLASSES
     net.make(X)

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 from engine_cases import CHAINS, CLASSES, LENGTHS, REALS, E, M, X, both, states
+from helpers import assert_all_close, assert_all_same
 
 import cgru
 from cgru import losses
@@ -88,8 +89,7 @@ def shift(net, epoch):
 
 @pytest.mark.parametrize("validation", [None, (X[:7], (CLASSES[:7] + 1) % 3)], ids=["plain", "validated"])
 @pytest.mark.parametrize(
-    "callback",
-    [halve, rebind, freeze, slower, another, average, reckon, drop, turn, skip, rest, reseed, bend, shift],
+    "callback", [halve, rebind, freeze, slower, another, average, reckon, drop, turn, skip, rest, reseed, bend, shift]
 )
 def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     ours, history = trained(monkeypatch, callback, Engine, validation=validation)
@@ -97,8 +97,7 @@ def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     assert history.loss == pytest.approx(told.loss, rel=1e-9)
     if validation is not None:
         assert history.validation_loss == pytest.approx(told.validation_loss, rel=1e-9)
-    for key, array in due.parameters().items():
-        np.testing.assert_allclose(ours.parameters()[key], array, rtol=1e-8, atol=1e-10, err_msg=key)
+    assert_all_close(ours.parameters(), due.parameters(), rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("layout", ["C", "Fortran", "another dtype", "every other"])
@@ -127,11 +126,8 @@ def test_a_number_that_a_callback_changes_is_seen_in_any_layout(monkeypatch, key
     np.testing.assert_allclose(ours.parameters()[key], due.parameters()[key], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("engine", [Engine, Loop])
 def test_layers_that_a_callback_makes_stateful_are_reset_from_then_on(monkeypatch, engine):
     net = cgru.Network([cgru.GRU(4), cgru.Dense(3, "softmax")], optimizer=cgru.Adam(0.01), seed=5)
-    if engine is Loop:
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
     resets = []
     monkeypatch.setattr(cgru.GRU, "reset_state", lambda layer: resets.append(vars(layer).update(state=None)))
 
@@ -164,8 +160,7 @@ def test_an_activation_of_the_users_own_goes_on_as_a_loop(monkeypatch):
 
     ours, _ = trained(monkeypatch, callback, Engine)
     due, _ = trained(monkeypatch, lambda net, epoch: None, Loop)
-    for key, array in due.parameters().items():
-        np.testing.assert_allclose(ours.parameters()[key], array, rtol=1e-6, atol=1e-9, err_msg=key)
+    assert_all_close(ours.parameters(), due.parameters(), rtol=1e-6, atol=1e-9)
 
 
 class Own(cgru.GRU):
@@ -201,8 +196,7 @@ def test_what_is_the_users_own_trains_too(layer, optimizer):
     ]
     for net in nets:
         net.fit(X, CLASSES, lengths=LENGTHS, epochs=2, batch_size=9)
-    for key, array in nets[1].parameters().items():
-        np.testing.assert_allclose(nets[0].parameters()[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert_all_close(nets[0].parameters(), nets[1].parameters(), rtol=1e-9, atol=1e-12)
     assert nets[0].evaluate(X, CLASSES) == pytest.approx(nets[1].evaluate(X, CLASSES), rel=1e-9)
 
 
@@ -221,8 +215,7 @@ def test_bits_do_not_depend_on_threads(chain, dtype):
         cgru.set_num_threads(kept)
     for loss, validation_loss, parameters in found[1:]:
         assert (loss, validation_loss) == found[0][:2]
-        for key, array in parameters.items():
-            np.testing.assert_array_equal(array, found[0][2][key])
+        assert_all_same(found[0][2], parameters)
 
 
 def test_parameters_of_any_layout_and_dtype_stay_what_they_are():
@@ -285,18 +278,15 @@ def test_a_loss_that_does_not_fit_any_more_is_refused(monkeypatch, loss):
     def callback(net, epoch):
         net.loss = loss
 
-    with pytest.raises(ValueError, match=r"^(loss|y): expected "):
+    with pytest.raises(ValueError, match=r"^(loss|y): "):
         trained(monkeypatch, callback, Engine)
 
 
-@pytest.mark.parametrize("engine", [Engine, Loop])
-def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
+def test_a_first_epoch_that_fails_leaves_nothing(engine):
     net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "identity")], seed=1, dtype="float32", optimizer=cgru.SGD(1e30))
     net.predict(X)
     net.layers[0].p["Vz"] = kept = net.layers[0].p["Vz"] + np.float64(1e-12)
     before = kept.copy()
-    if engine is Loop:
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
     with pytest.raises(RuntimeError, match=r"epoch 1, batch \d+ of 12: training diverged"):
         net.fit(X, REALS, batch_size=2)
     assert net.optimizer_state == {}
@@ -305,15 +295,12 @@ def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
     np.testing.assert_array_equal(kept, before)
 
 
-@pytest.mark.parametrize("engine", [Engine, Loop])
-def test_a_stateful_fit_begins_and_ends_without_states(monkeypatch, engine):
+def test_a_stateful_fit_begins_and_ends_without_states(engine):
     nets = [
         cgru.Network([cgru.GRU(3, stateful=True), cgru.Dense(3, "softmax")], seed=1, optimizer=cgru.SGD(0.1))
         for _ in range(2)
     ]
     nets[0].predict(X)
-    if engine is Loop:
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
     for net in nets:
         net.fit(X, CLASSES, epochs=2, batch_size=M, shuffle=False)
         assert net.layers[0].state is None
@@ -428,8 +415,7 @@ def test_a_long_epoch_can_be_interrupted():
     finally:
         signal.signal(signal.SIGINT, handler)
     assert time.thread_time() - start < 3
-    for key, array in net.parameters().items():  # no epoch has ended
-        np.testing.assert_array_equal(array, before[key])
+    assert_all_same(before, net.parameters())
 
 
 def test_the_penalty_of_a_layer_that_was_frozen_is_not_clipped_with(monkeypatch):
@@ -439,5 +425,4 @@ def test_the_penalty_of_a_layer_that_was_frozen_is_not_clipped_with(monkeypatch)
 
     (ours, told), (due, loop) = (trained(monkeypatch, callback, engine, l2=0.1) for engine in (Engine, Loop))
     np.testing.assert_allclose(told.loss, loop.loss, rtol=1e-12)
-    for key, array in due.parameters().items():
-        np.testing.assert_allclose(ours.parameters()[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert_all_close(ours.parameters(), due.parameters(), rtol=1e-9, atol=1e-12)

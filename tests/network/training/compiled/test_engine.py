@@ -26,6 +26,7 @@ from engine_cases import (
     both,
     states,
 )
+from helpers import assert_all_same, refuses
 
 import cgru
 from cgru import losses
@@ -433,7 +434,7 @@ def test_a_stage_that_is_not_compiled_is_refused_by_name():
         stage = {"kind": "odd"}  # noqa: RUF012
 
     net = cgru.Network([cgru.GRU(2), Odd(), cgru.Dense(3, "softmax")], seed=0)
-    with pytest.raises(ValueError, match=r"^stage: expected one that is compiled, got 'odd'$"):
+    with refuses(ValueError, "stage"):
         net.fit(X, CLASSES, epochs=1)
 
 
@@ -444,5 +445,4 @@ def test_an_order_of_32_bits(monkeypatch, shuffle):
     order = fit.Fit._order
     monkeypatch.setattr(fit.Fit, "_order", lambda run: order(run).astype(np.int32))
     found, _ = fitted(monkeypatch, Engine, CHAINS["last"], X, CLASSES, {}, {"shuffle": shuffle})
-    for key, value in due.parameters().items():
-        np.testing.assert_array_equal(found.parameters()[key], value)
+    assert_all_same(found.parameters(), due.parameters())

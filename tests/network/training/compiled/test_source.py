@@ -4,10 +4,10 @@ import copy
 import functools
 import pickle
 import sys
-import threading
 
 import numpy as np
 import pytest
+from helpers import assert_all_close, assert_all_same, at_once
 
 import cgru
 
@@ -34,8 +34,7 @@ def trained(X, y, net=None, **options):
 
 def assert_same(got, due):
     assert got[1] == due[1]
-    for key, array in due[0].items():
-        np.testing.assert_array_equal(got[0][key], array, key)
+    assert_all_same(got[0], due[0])
 
 
 def unaligned(array):
@@ -109,8 +108,7 @@ def test_lengths_that_are_all_the_same():
     for n in (S, 4, 1):
         got, due = trained(X, CLASSES, lengths=np.full(M, n)), trained(X[:, :n], CLASSES)
         assert got[1] == pytest.approx(due[1], rel=1e-12)
-        for key, array in due[0].items():
-            np.testing.assert_allclose(got[0][key], array, rtol=1e-9, atol=1e-12)
+        assert_all_close(got[0], due[0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 3, S])
@@ -146,7 +144,7 @@ def test_a_mean_or_scale_of_another_shape_is_refused(mean, scale, late):
 
     if not late:
         spoil()
-    with pytest.raises((TypeError, ValueError), match=r"^(X|mean|scale): expected"):
+    with pytest.raises((TypeError, ValueError), match=r"^(X|mean|scale): "):
         net.fit(X, CLASSES, epochs=2, callback=spoil if late else None)
 
 
@@ -174,32 +172,11 @@ def test_what_a_callback_writes_into_the_data():
 # --- several at once ---
 
 
-def at_once(work, count=4):
-    """What each of so many threads returns."""
-    results = [None] * count
-
-    def run(i):
-        results[i] = work()
-
-    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    return results
-
-
-def test_networks_in_several_threads():
-    for got in at_once(lambda: trained(X, CLASSES, lengths=LENGTHS, epochs=20)):
-        assert_same(got, trained(X, CLASSES, lengths=LENGTHS, epochs=20))
-
-
 def test_networks_that_share_their_generators():
     """Two of them, asked for in either order: no fit waits for another for ever."""
     pair, turn = [np.random.default_rng(k) for k in range(2)], iter([0, 1, 0, 1])
 
-    def work():
+    def work(k):
         first = next(turn)
         own = pair[first], pair[1 - first]
         layers = [cgru.GRU(4, sequences=True, dropout=0.3, rng=own[0]), cgru.Dropout(0.2, rng=own[1]), cgru.GRU(3)]
@@ -231,5 +208,4 @@ def test_what_a_callback_raises_leaves_the_best_in_place():
     best = min(seen, key=lambda one: one[0])
     assert len(seen) == len(net.history) == 6
     assert best is not seen[-1]
-    for key, array in net.parameters().items():
-        np.testing.assert_array_equal(array, best[1][key])
+    assert_all_same(best[1], net.parameters())

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from helpers import assert_all_same
 
 import cgru
 from cgru.network.training.compiled.weights import Weights
@@ -74,8 +75,7 @@ def test_a_state_that_does_not_fit_begins_anew(optimizer, which):
         own["0.Uz"] = [steps, *arrays]
     for net in nets:
         net.fit(X, Y, epochs=2, shuffle=False)
-    for key, array in nets[1].parameters().items():
-        np.testing.assert_array_equal(nets[0].parameters()[key], array, key)
+    assert_all_same(nets[0].parameters(), nets[1].parameters())
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
