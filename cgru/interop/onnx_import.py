@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -40,6 +40,9 @@ GATES = {function.node: function for function in FUNCTIONS if function.own is no
 GATES["Affine"] = GATES.pop("Identity")
 GROWING = ("ConstantOfShape", "Expand", "Tile")  # their last input says how large their output is
 COMPUTED = ("Constant", "Add", "Sub", "Mul")  # of constants alone
+LATEST = 13  # version in which these attributes are inputs
+LATE = {"Squeeze": ("axes",), "Unsqueeze": ("axes",), "Reshape": ("shape",), "Split": ("split",),
+        "Slice": ("starts", "ends", "axes")}  # fmt: skip
 ENDLESS = 2**31 - 1  # from here on the end of a slice means: to the end of the axis
 MOST_FOLDED = 64  # bytes of constants that nodes work on, for each of the model's
 MOST_AXES = 64
@@ -357,6 +360,22 @@ class Node:
                 name = attribute.name[:LONGEST]
                 raise REFUSE(f"{place} has another type of its attribute {name} than ONNX's")
         self.attributes = {each.name: self.onnx.helper.get_attribute_value(each) for each in proto.attribute}
+        self.proto = type(proto)()
+        self.proto.CopyFrom(proto)
+        self.proto.domain = ""
+
+    def run(self, arrays: Mapping[str, Any]) -> list[Any]:
+        """Return the outputs for these arrays, by ONNX's own reference."""
+        proto, opset, given = self.proto, self.opset, {name: arrays[name] for name in self.inputs if name}
+        late = [self.attributes[key] for key in LATE.get(self.kind, ()) if key in self.attributes]
+        if late:  # old versions, which the reference does not compute, or wrongly
+            opset, given = (
+                LATEST,
+                {"A": given[self.inputs[0]], **{f"{i}": np.array(each) for i, each in enumerate(late)}},
+            )
+            others = {key: value for key, value in self.attributes.items() if key not in LATE[self.kind]}
+            proto = self.onnx.helper.make_node(self.kind, list(given), self.outputs, **others)
+        return self.onnx.reference.ReferenceEvaluator(proto, opsets={"": max(1, opset)}).run(None, given)
 
     def input(self, place: int) -> str:
         """Return the name of an input, or "", ONNX's name for one that is left out, if the node has fewer."""
@@ -402,7 +421,7 @@ class OnnxReader(Reader):
         self.zeros: set[str] = set()  # those of unknown shape that are zeros all the same
         self.initial: list[tuple[str, Value | None]] = []  # node, and initial states (D, m, u), None for zeros
         self.sizes: dict[str, int] = {}  # numbers of initial states
-        self.lengths: list[Any] = []  # the input with the lengths of each layer, None for none
+        self.sequence_lens: list[Any] = []  # the input with the lengths of each layer, None for none
         self.letters, self.single = letters, "m" not in letters
         sizes = {"m": m, "s": s, "e": self.top.n}
         for given in source.inputs:
@@ -537,7 +556,7 @@ class OnnxReader(Reader):
         if X not in self.values:
             raise Unproved(f"its input {X[:LONGEST]!r} comes from {self.origin_of(X)}; expected a chain of layers")
         self.initial.append((self.place, self.initial_state(h0, layout, (D, self.m, u))))
-        self.lengths.append(self.lengths_input(lengths))
+        self.sequence_lens.append(self.lengths_input(lengths))
         options = gru_options(attributes, D, Unproved)
         places = self.recurrent_input(self.values[X], bool(layout), e)
         layer = gru_layer(parts, variant, sequences=True, reverse=direction == b"reverse", **options)
@@ -602,7 +621,7 @@ class OnnxReader(Reader):
 
     def check_initial_states(self) -> None:
         """Refuse initial states unless they are the layers of one input in order, an input for each, or zeros."""
-        if len({*self.lengths}) > 1:
+        if len({*self.sequence_lens}) > 1:
             raise Unproved("expected sequence_lens of all GRU nodes to be one input, or none of any")
         known = [value for _, value in self.initial if value is not None]
         if not known:
@@ -643,7 +662,7 @@ class OnnxReader(Reader):
 
 
 def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
-    """Return the outputs of a node that moves numbers, on arrays."""
+    """Return the outputs of a node that moves numbers, on arrays, by ONNX's own reference."""
     given = [arrays[name] for name in node.inputs if name]
     if node.kind in COMPUTED and len({each.dtype for each in given}) > 1:
         raise Unproved("it joins constants of several types")
@@ -654,97 +673,24 @@ def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
         sizes.append(sizes[0] * sizes[1])
     if not 8 * sum(map(abs, sizes)) < MOST_BYTES:
         raise Unproved("it may make an array that is too large")
-    try:
-        made = MOVERS[node.kind](node, *given)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
-    return made if node.kind == "Split" else [made]
-
-
-def _slice(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
-    """Return the part of an array that a Slice node takes."""
-    starts, ends, axes, steps = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes", "steps")))
-    index = [slice(None)] * A.ndim
-    for i, axis in enumerate(range(len(starts)) if axes is None else axes):
-        step = 1 if steps is None else int(steps[i])
-        start, end = int(starts[i]), int(ends[i])
-        if any(A.shape[axis] < abs(bound) < ENDLESS for bound in (start, end)):
-            raise Unproved("its starts or ends are past the end of an axis")  # and would cut a longer one
-        index[axis] = slice(start, None if end < -A.shape[axis] and step < 0 else end, step)
-    return A[tuple(index)]
-
-
-def _split(node: Node, A: np.ndarray, *_: Any) -> list[np.ndarray]:
-    """Return the parts of an array that a Split node makes."""
-    axis, sizes, count = node.attributes.get("axis", 0), node.numbers("split", 1), len(node.outputs)
-    if sizes is None:
-        each = -(-A.shape[axis] // count)
-        sizes = [each] * (count - 1) + [A.shape[axis] - each * (count - 1)]
-    if sum(sizes) != A.shape[axis] or min(sizes) < 1:
-        raise Unproved(f"it splits {A.shape[axis]} into {[*sizes]}")
-    return np.split(A, np.cumsum(sizes)[:-1], axis)
-
-
-def _reshape(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
-    """Return an array in another shape, in which 0 copies an axis."""
-    shape = [int(size) for size in node.numbers("shape", 1)]
-    if 0 in shape and node.attributes.get("allowzero"):
-        raise Unproved("it has no shape that is plain")
-    return A.reshape([A.shape[i] if size == 0 else size for i, size in enumerate(shape)])
-
-
-def _squeeze(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
-    """Return an array without axes of size 1."""
-    axes = node.numbers("axes", 1)
-    return A.squeeze(None if axes is None else tuple(map(int, axes)))
-
-
-def _dropout(node: Node, A: np.ndarray, *_: Any) -> np.ndarray:
-    """Return an array: from version 7 on Dropout does nothing in inference, before if `is_test` is set."""
-    if (node.opset < 7 and not node.attributes.get("is_test")) or (node.input(2) and np.any(node.constant(2))):
+    if node.kind == "Dropout" and (
+        (node.opset < 7 and not node.attributes.get("is_test")) or (node.input(2) and np.any(node.constant(2)))
+    ):
         raise Unproved("it drops out")
-    return A
+    if node.kind == "Slice":
+        starts, ends, axes = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes")))
+        for start, end, axis in zip(starts, ends, range(len(starts)) if axes is None else axes, strict=True):
+            if any(given[0].shape[axis] < abs(int(bound)) < ENDLESS for bound in (start, end)):
+                raise Unproved("its starts or ends are past the end of an axis")  # and would cut a longer one
+    try:
+        return node.run(arrays)
+    except Exception as error:  # what the reference raises is not documented
+        raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
 
 
-def _cast(node: Node, A: np.ndarray) -> np.ndarray:
-    """Return a constant in another type."""
-    return A.astype(KINDS[node.attributes["to"]])
-
-
-def _constant(node: Node) -> np.ndarray:
-    """Return the array of a Constant node."""
-    (value,) = node.attributes.values()
-    return _tensor(node.onnx, value) if hasattr(value, "data_type") else np.array(value)
-
-
-def _filled(node: Node, shape: np.ndarray) -> np.ndarray:
-    """Return the array of a ConstantOfShape node."""
-    value = node.attributes.get("value")
-    return np.full([int(n) for n in shape], 0.0 if value is None else _tensor(node.onnx, value).ravel()[0])
-
-
-# By kind of node: its output for arrays or labels.
-MOVERS: dict[str, Callable[..., Any]] = {
-    "Identity": lambda node, A: A,
-    "Dropout": _dropout,
-    "Cast": _cast,
-    "Transpose": lambda node, A: A.transpose(node.attributes.get("perm")),
-    "Squeeze": _squeeze,
-    "Unsqueeze": lambda node, A, *_: np.expand_dims(A, tuple(map(int, node.numbers("axes", 1)))),
-    "Reshape": _reshape,
-    "Flatten": lambda node, A: A.reshape(math.prod(A.shape[: node.attributes.get("axis", 1)]), -1),
-    "Slice": _slice,
-    "Split": _split,
-    "Gather": lambda node, A, indices: np.take(A, indices, node.attributes.get("axis", 0)),
-    "Concat": lambda node, *arrays: np.concatenate(arrays, node.attributes["axis"]),
-    "Constant": _constant,
-    "ConstantOfShape": _filled,
-    "Expand": lambda node, A, shape: A * np.ones([int(n) for n in shape], A.dtype),
-    "Tile": lambda node, A, repeats: np.tile(A, [int(n) for n in repeats]),
-    "Add": lambda node, A, B: A + B,
-    "Sub": lambda node, A, B: A - B,
-    "Mul": lambda node, A, B: A * B,
-}
+# Kinds of nodes that move numbers, or compute constants.
+MOVERS = ("Identity", "Dropout", "Cast", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Slice", "Split",
+          "Gather", "Concat", *GROWING, *COMPUTED)  # fmt: skip
 
 
 # --- nodes that are layers ---
