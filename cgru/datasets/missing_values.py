@@ -179,23 +179,20 @@ def fill(values: np.ndarray, methods: Sequence[str], owner: np.ndarray | None = 
     in a sequence stays NaN there, except for "zero".
     """
     missing = np.isnan(values) & [how not in LEFT for how in methods]
+    owner = np.zeros(len(values)) if owner is None else owner
     for j in np.flatnonzero(missing.any(axis=0)):
-        own, there, how = np.flatnonzero(missing[:, j]), np.flatnonzero(~missing[:, j]), methods[j]
-        if how == "zero":
+        own, there = np.flatnonzero(missing[:, j]), np.flatnonzero(~missing[:, j])
+        if methods[j] == "zero":
             values[own, j] = 0
         elif there.size:
-            behind = np.searchsorted(there, own)
-            before, after = there[(behind - 1).clip(min=0)], there[behind.clip(max=there.size - 1)]
-            has_before, has_after = before < own, own < after
-            if owner is not None:
-                has_before &= owner[before] == owner[own]
-                has_after &= owner[after] == owner[own]
-            found = values[np.where(has_before, before, after), j]
-            between = has_before & has_after
-            if how == "interpolate" and between.any():
-                found[between] = np.interp(own[between], there, values[there, j])
-            known = has_before | has_after
-            values[own[known], j] = found[known]
+            at = np.searchsorted(there, own)
+            before, after = there[(at - 1).clip(min=0)], there[at.clip(max=there.size - 1)]
+            has_before = (before < own) & (owner[before] == owner[own])
+            has_after = (after > own) & (owner[after] == owner[own])
+            found = np.where(has_before, values[before, j], np.where(has_after, values[after, j], np.nan))
+            if methods[j] == "interpolate":
+                found = np.where(has_before & has_after, np.interp(own, there, values[there, j]), found)
+            values[own, j] = found
     return missing.sum(axis=0)
 
 

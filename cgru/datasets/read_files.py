@@ -233,11 +233,10 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
         raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
         raise ValueError(f"{where}: class_names: expected those of the other file, got {', '.join(other.class_names)}")
-    if data.train is not None and data.train.y is not None and other.train.y is None:
-        raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
-    due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
-    if due != got:
-        raise ValueError(f"{where}: expected {due} features a step, as the other file has, got {got}")
+    due, got = ((each.train.X.shape[2], each.train.y is None) for each in (data, other) if each.train is not None)
+    if due[0] != got[0] or due < got:
+        words = "{} features a step, and targets if the other file has some".format
+        raise ValueError(f"{where}: expected {words(due[0])}, got {got[0]} and {'none' if got[1] else 'some'}")
     try:
         other = with_targets(other, data.target_names)
     except ValueError as error:
@@ -274,9 +273,8 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
     if how.columns is not None and data.feature_names is None:
         raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
     data = with_features(with_features(data, how.columns), features)
-    notes = data.notes if how.task else (*data.notes, *_notes_on_task(data.train or data.test))
     train, test = (_as_task(split, how.task, False) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, notes=notes, columns=data.columns.changed(task=how.task))
+    return data._replace(train=train, test=test, columns=data.columns.changed(task=how.task))
 
 
 def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
@@ -356,44 +354,25 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
 def _as_task(split: Split | StepSplit | None, task: str | None, is_table: bool) -> Split | StepSplit | None:
     """Return the split with targets of the dtype of `task`; refuse those that cannot be, or are doubtful in a table.
 
-    None stays None.
+    Many different integers, or few different whole reals, may be classes or numbers. None stays None.
     """
-    if split is None or split.y is None:
+    if split is None or (y := split.y) is None:
         return split
-    y = split.y
-    if task == "regression" and y.dtype.kind != "f":
-        if y.dtype.kind not in "biu":
-            raise ColumnsError("task", f"words, such as {str(y.flat[0])!r}", "numbers for regression",
-                               {"task": "classification"})  # fmt: skip
+    is_real, cure = y.dtype.kind == "f", {"task": "classification" if y.dtype.kind == "f" else "regression"}
+    whole = np.isfinite(y).all() and not (y % 1).any() if is_real else y.dtype.kind in "biu"
+    if task == "regression" and not is_real:
+        if not whole:
+            got = f"words, such as {str(y.flat[0])!r}"
+            raise ColumnsError("task", got, "numbers for regression", {"task": "classification"})
         return split._replace(y=y.astype(np.float64).reshape(*y.shape, *[1] * (y.ndim - 1)))  # of steps (m, s, 1)
-    if task == "classification" and y.dtype.kind == "f":
+    if task == "classification" and is_real:
         y = y[:, :, 0] if y.shape[2:] == (1,) else y
-        if (y.ndim > 1 and y is split.y) or not np.isfinite(y).all() or (y % 1).any():
+        if not whole or (y.ndim > 1 and y is split.y):
             due = "integers or words for classification (y.argmax(axis=1) of one-hot rows)"
             raise ColumnsError("task", f"reals of shape {y.shape}", due, {"task": "regression"})
         return split._replace(y=y.astype(np.int64))
-    if task is None and is_table and y.ndim == 1 and _is_doubtful(y):
-        kind = "integers" if y.dtype.kind in "iu" else "whole reals"
-        cure = {"task": "classification" if y.dtype.kind == "f" else "regression"}
-        raise ColumnsError("task", f"{len(np.unique(y))} different {kind} of {len(y)}", "classes or numbers", cure)
+    if task is None and is_table and y.ndim == 1 and whole and y.dtype.kind != "b":
+        n = len(np.unique(y))
+        if n <= min(MANY, len(y) // 2) if is_real else n > max(MANY, len(y) // 2):
+            raise ColumnsError("task", f"{n} different whole numbers of {len(y)}", "classes or numbers", cure)
     return split
-
-
-def _is_doubtful(y: np.ndarray) -> bool:
-    """Return whether targets (m,) may be classes or numbers: many different integers, or few different whole reals."""
-    if y.dtype.kind in "iu":
-        return len(np.unique(y)) > max(MANY, len(y) // 2)
-    is_whole = y.dtype.kind == "f" and np.isfinite(y).all() and not (y % 1).any()
-    return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
-
-
-def _notes_on_task(split: Split) -> list[str]:
-    """Return a note on targets of an array that may be meant as classes but are numbers, or the reverse."""
-    y = split.y
-    if y is not None and y.ndim == 1 and _is_doubtful(y):
-        other = "classification" if y.dtype.kind == "f" else "regression"
-        return [f"y has {len(np.unique(y))} different whole numbers of {len(y)}: the other task is {other}"]
-    is_wide = y is not None and y.dtype.kind == "f" and y.ndim == 2 and y.shape[1] > 1
-    if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
-        return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
-    return []

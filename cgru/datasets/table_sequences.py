@@ -10,18 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.lengths import padded
+from cgru.datasets import missing_values
 from cgru.datasets.column_roles import check_order, compound_id, numbers_of
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
-from cgru.datasets.missing_values import (
-    Filling,
-    cure_of_missing,
-    fill,
-    indicator_name,
-    notes_on_filled,
-    notes_on_sentinels,
-    parse_filling,
-)
+from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.table import Table, factorize
 from cgru.datasets.time_columns import Times, parse_gap, read_times
 
@@ -75,7 +68,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
         numbers = numbers_of(table, how, [name for name in how.columns if name != TIME_STEP])
     names = list(numbers)
     features = np.column_stack([*numbers.values(), np.zeros((len(order), 0))])[order]
-    notes += [*notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
+    notes += [*missing_values.notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
     apart, of = _apart(how, times, order), codes[order]
     if how.split_at is not None:
         ids, of = _split_at_gaps(ids, of, apart > parse_gap(how.split_at)[0])
@@ -90,7 +83,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     filling, gone = parse_filling(how.missing), np.isnan(features)
     own = np.searchsorted(starts, np.arange(len(order)), "right") - 1
     _refuse_missing(table, how, gone, names, own, order)
-    notes += notes_on_filled(fill(features, filling.methods(names), own), filling, names)
+    notes += missing_values.notes_on_filled(missing_values.fill(features, filling.methods(names), own), filling, names)
     indicated = filling.indicated(names, gone.any(axis=0))
     marks = gone[:, [names.index(name) for name in indicated]]
     features, names = _expand(features, names, how)
@@ -221,7 +214,7 @@ def _refuse_missing(
 ) -> None:
     """Refuse missing values `gone` (n, e) that nothing fills; `rows` (n,) are those of the table."""
     filling = parse_filling(how.missing)
-    more, empty, lost = cure_of_missing(gone, sequence, names, filling, how.categories or ())
+    more, empty, lost = missing_values.cure_of_missing(gone, sequence, names, filling, how.categories or ())
     if more is None:
         return
     every = {*more.values()} == {"forward"} and filling == Filling()
