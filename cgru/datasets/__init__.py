@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cgru.datasets.columns import Columns, ColumnsError, as_text
-from cgru.datasets.containers import to_container
 from cgru.datasets.dataset import Dataset, Split, StepSplit
 from cgru.datasets.dataset_summary import described
 from cgru.datasets.read_files import Overview, from_frame, overview, read
@@ -14,7 +13,7 @@ from cgru.datasets.time_columns import Step
 
 __all__ = [
     "Columns", "ColumnsError", "Dataset", "Overview", "Series", "Split", "Step", "StepSplit", "as_text", "described",
-    "from_frame", "load_japanese_vowels", "overview", "read", "read_series", "series_from_frame", "to_container",
+    "from_frame", "load_japanese_vowels", "overview", "read", "read_series", "series_from_frame",
 ]  # fmt: skip
 
 

@@ -6,8 +6,6 @@ import pickle
 import numpy as np
 import pytest
 
-from cgru import datasets
-
 pytest.importorskip("aeon", reason="aeon is not installed: pip install aeon")
 
 from aeon.testing.estimator_checking import check_estimator
@@ -34,11 +32,12 @@ def test_checks(cls):
 def test_predictions_are_ours(cls, ours, kind):
     y = np.arange(12) % 2 if "Classifier" in cls.__name__ else np.linspace(-1, 1, 12)
     X = [x[:4] for x in RAGGED] if kind == "numpy3D" else RAGGED
-    if kind == "df-list":
-        pd = pytest.importorskip("pandas", reason="no pandas")
-        collection = [pd.DataFrame(x.T) for x in X]
-    else:
-        collection = datasets.to_container(X, kind)
+    pd = pytest.importorskip("pandas", reason="no pandas")
+    collection = {
+        "numpy3D": lambda: np.stack(X).swapaxes(1, 2), "np-list": lambda: [x.T for x in X],
+        "pd-multiindex": lambda: pd.concat([pd.DataFrame(x) for x in X], keys=range(12), names=["sample", "step"]),
+        "df-list": lambda: [pd.DataFrame(x.T) for x in X],
+    }[kind]()  # fmt: skip
     assert get_type(collection) == kind
     model = copy.deepcopy(cls(**OPTIONS).fit(collection, y)).clone().fit(collection, y)
     due = ours(**OPTIONS).fit(X, y)

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from helpers import some
 
-from cgru import datasets
-
 pytest.importorskip("sktime", reason="sktime is not installed: pip install sktime")
 
-from sktime.datatypes import check_is_mtype, convert_to
+from sktime.datatypes import convert_to
 from sktime.utils.estimator_checks import check_estimator
 
 from cgru import sklearn, sktime
@@ -34,8 +32,8 @@ def test_checks(cls):
 def test_predictions_are_ours(cls, ours, kind):
     y = np.arange(12) % 2 if "Classifier" in cls.__name__ else np.linspace(-1, 1, 12)
     X = [x[:4] for x in RAGGED] if kind == "numpy3D" else RAGGED
-    panel = datasets.to_container(X, "nested_univ" if kind == "df-list" else kind)
-    panel = convert_to(panel, kind)
+    pd = pytest.importorskip("pandas", reason="no pandas")
+    panel = convert_to([pd.DataFrame(x, columns=["feature_0", "feature_1"]) for x in X], kind)
     model = copy.deepcopy(cls(**OPTIONS).fit(panel, y)).clone().fit(panel, y)
     due = ours(**OPTIONS).fit(X, y)
     np.testing.assert_array_equal(model.predict(panel), due.predict(X))
@@ -44,16 +42,6 @@ def test_predictions_are_ours(cls, ours, kind):
         assert model.score(panel, y) == due.score(X, y)
     if kind != "numpy3D":
         assert model.estimator_.feature_names_in_.tolist() == ["feature_0", "feature_1"]
-
-
-@pytest.mark.parametrize("kind", ["pd-multiindex", "nested_univ"])
-def test_containers_are_theirs(kind):
-    """Of a data set with ids in another order than theirs, too."""
-    split = datasets.Split(np.zeros((3, 4, 2)), None, np.array([4, 1, 2]), np.array(["b", "c", "a"]))
-    given = datasets.to_container(split, kind, ["u", "v"])
-    assert check_is_mtype(given, kind, "Panel")
-    assert convert_to(given, "pd-multiindex").shape == (7, 2)
-    assert check_is_mtype(datasets.to_container(split.X, "numpy3D"), "numpy3D", "Panel")
 
 
 def test_a_subclass_is_the_same():
