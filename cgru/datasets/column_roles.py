@@ -95,6 +95,8 @@ def _two_names(table: Table, how: Columns, role: str, found: tuple[str, ...], is
     first, *others = sorted(others, key=lambda name: NAMES[role].index(name.casefold()))
     is_number = is_axis and first.casefold() == "y" and not table.parsed(first)[1].any()
     cure = {role: () if is_number else (first,)} | ({"ignore": (*how.ignore, *others)} if others else {})
+    if role == "time" and sorted(_kind(table, name) for name in found) == ["clock", "date"]:
+        cure = {"time": tuple(sorted(found, key=lambda name: _kind(table, name) == "clock"))}
     return ColumnsError(role, " and ".join(found), f"one column that is the {role}", cure)
 
 
@@ -331,7 +333,8 @@ def compound_id(
     Words and columns called as ids come first.
     """
     taken = (*how.id, *how.time, *how.label)
-    free = [name for name in table.names if name not in taken and _repeats_values(table, name)]
+    free = [name for name in table.names if name not in taken and not is_like(name, "time")]
+    free = [name for name in free if _repeats_values(table, name)]
     free.sort(key=lambda name: (not is_like(name, "id"), not table.is_text(name) or not table.parsed(name)[1].any()))
     own = {name: table.values(name)[0] for name in free[:8]}
     for more in itertools.chain(*(itertools.combinations(own, k) for k in (1, 2))):

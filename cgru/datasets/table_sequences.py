@@ -343,8 +343,8 @@ def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
             stems.setdefault((found[1] or "").rstrip(" _.-"), {})[int(found[2])] = name
     numbers = sorted(next(iter(stems.values()), {}))
     alike = len(numbers) * len(stems) == len(columns) and all(sorted(each) == numbers for each in stems.values())
-    parts = r"\d|^(q|jan|mon|week|w|day|d)\w*$"
-    if not alike or (len(stems) > 1 and any(re.search(parts, stem, re.IGNORECASE) for stem in stems)):
+    are_dates = any(re.search(r"\d", stem) for stem in stems) or (numbers and 1900 <= numbers[0] <= 2100)
+    if not alike or (len(stems) > 1 and are_dates):
         return ["value"], [(name,) for name in columns], ["steps are in the order of the columns, all of one feature"]
     ordered = [tuple(each[number] for each in stems.values()) for number in numbers]
     notes = [f"{len(stems)} features a step by the columns' names: {', '.join(stems)}"] if len(stems) > 1 else []

@@ -161,7 +161,8 @@ def _strptime(texts: Sequence[str], form: str) -> np.ndarray | str:
 def common_formats(texts: Sequence[str]) -> list[str]:
     """Return the common formats that read all texts, dates and times of day."""
     some = [*texts[:20], *texts[-20:]]
-    forms = [*DATES, *(f"{day} {clock}" for day in ("%Y-%m-%d", *DATES) for clock in (*CLOCKS, "%H")), *CLOCKS]
+    forms = [*DATES, *CLOCKS]
+    forms += [f"{day} {clock}" for day in ("%Y-%m-%d", *DATES) if "%d" in day for clock in (*CLOCKS, "%H")]
     forms = [form for form in forms if not isinstance(_strptime(some, form), str)]
     return [form for form in forms if not isinstance(_strptime(texts, form), str)]
 

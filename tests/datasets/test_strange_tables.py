@@ -181,6 +181,12 @@ TABLES = {
         {"id", "time"}, {}),
     "a date and an hour": (dated(lambda t: f"2024-03-0{1 + t // 2}", "hour", lambda t: 9 * (t % 2)), PLAIN, {"time",
         "time_format"}, {}),
+    "a date and a time": (dated(lambda t: f"2024-03-0{1 + t // 2}", "time", lambda t: f"{12 * (t % 2):02}:00"), PLAIN,
+        {"time"}, {}),
+    "years, months and days": (rows(("station", "year", "month", "day", "heat", "label"), *[(f"s{i}", 2024, 1 + t // 2,
+        1 + t % 2, heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "time_format"}, {}),
+    "wide, two features": (rows(("id", "width_1", "depth_1", "width_2", "depth_2", "label"), *[(i, i, 0, i + 1, 0,
+        label(i)) for i in range(M)]), {"wide": True}, None, {"shape": (M, 2, 2), "value": lambda i, t: i + t}),
     "two times": (dated(lambda t: t, "timestamp", EDT.__getitem__), PLAIN, {"time", "ignore"}, {}),
     "two labels": (table(head=(*HEAD, "target"), more=("old",)), PLAIN, {"label", "ignore"}, {}),
     "y next to x": (rows(("id", "time", "x", "y", "z"), *[(i, t, heat(i, t), i, t) for i in range(M) for t in
