@@ -182,9 +182,6 @@ def test_numbers_that_cannot_be_evaluated(toy, tmp_path, y):
 
 def test_integers_as_targets_of_a_regression(tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=np.arange(40) * 10)
-    _, err = run("fit", "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
-    note = "note: y has 40 different whole numbers of 40: the other task is regression"
-    assert note in err
     error = refused("fit", "data.npz", "--loss", "huber", cwd=tmp_path)
     assert error.endswith("got huber; leave it out, or --task regression takes integers for numbers\n")
     run("fit", "data.npz", "--task", "regression", "--loss", "huber", *QUICK, "--epochs", 1, cwd=tmp_path)
