@@ -21,7 +21,6 @@ __all__ = ["Columns", "ColumnsError", "as_text"]
 ROLES = ("id", "time", "label", "columns", "categories", "groups", "ignore")
 LONGEST = 1000  # characters of a name, a class or a group: an array of strings has for each the room of the longest
 EPOCHS = ("d", "h", "min", "s", "ms", "us", "ns")
-DURATION = r"((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?) *(w|d|h|min|s)?"
 
 
 class ColumnsError(ValueError):
@@ -147,14 +146,6 @@ def _lines(value: Any) -> str:
     return ",".join(each[0] for each in found)
 
 
-def _duration(value: Any) -> str:
-    """Check a duration above 0, such as 30d, or a number."""
-    found = re.fullmatch(DURATION, str(value).strip())
-    if isinstance(value, bool) or not found or not 0 < float(found[1]) < float("inf"):
-        raise ValueError("a gap above 0, a number or a time such as 30d, 6h or 10min")
-    return str(value).strip()
-
-
 def _windows(value: Any) -> tuple[int, int]:
     """Check the length and the hop of windows: both, a length, or a text of these."""
     numbers = value.split(",") if isinstance(value, str) else value if isinstance(value, Sequence) else [value]
@@ -216,8 +207,6 @@ class Columns:
         skip_lines: lines of a text file to leave out: "3" for the first three, "2-2" for the second, "3,9-9" for both.
         comment: the beginning of lines of a text file to leave out, such as "#".
         separator: the sign between the cells of a text file; None: the tab, semicolon, bar or comma that makes columns.
-        split_at: the gap in time at which a sequence is split; those of id a are called a/1, a/2, ... . A number, or
-            for dates "30d", "6h", "10min", "2w" or "5s".
         time_step: whether the time since the row before is a feature, time_step; in seconds for dates.
         windows: the length and the hop of windows that sequences are cut into, such as (100, 50). The last one ends
             with its sequence, and a shorter sequence is one window.
@@ -281,10 +270,6 @@ class Columns:
     )
     comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, metavar="SIGN")
     separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, metavar="SIGN")
-    split_at: str | None = _option(
-        "begin a new sequence after a longer gap, 30d, 6h, 10min, or a number (default: no split)",
-        _duration, metavar="GAP",
-    )  # fmt: skip
     time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, False)
     windows: tuple[int, int] | None = _option(
         "cut sequences into windows, one every HOP steps, with the label of the last step or --per-step (default: "

@@ -10,16 +10,7 @@ import numpy as np
 from cgru.core.row_blocks import select_rows
 from cgru.datasets.columns import Columns
 
-__all__ = [
-    "DENSEST",
-    "PADDED",
-    "Dataset",
-    "Split",
-    "StepSplit",
-    "check_padding",
-    "with_features",
-    "with_targets",
-]
+__all__ = ["DENSEST", "PADDED", "Dataset", "Split", "StepSplit", "check_padding", "with_features", "with_targets"]
 
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 

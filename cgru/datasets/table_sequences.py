@@ -16,7 +16,7 @@ from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.table import Table, factorize
-from cgru.datasets.time_columns import Times, parse_gap, read_times
+from cgru.datasets.time_columns import read_times
 
 __all__ = ["TIME_STEP", "pad_sequences", "read_sequences", "source_columns"]
 
@@ -69,10 +69,9 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     names = list(numbers)
     features = np.column_stack([*numbers.values(), np.zeros((len(order), 0))])[order]
     notes += [*missing_values.notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
-    apart, of = _apart(how, times, order), codes[order]
-    if how.split_at is not None:
-        ids, of = _split_at_gaps(ids, of, apart > parse_gap(how.split_at)[0])
-    starts = np.flatnonzero(np.diff(of, prepend=-1))
+    if lost := [name for name in ("time_step", "sort") if times is None and getattr(how, name)]:
+        raise ColumnsError(lost[0], "none", "a column of times, by time")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     if how.windows and len(starts) == 1 and not how.groups and not trained and how.parts != 1:
         length, n = how.windows[0], len(order)
         parts = how.parts or max(1, min(2, n // length), min(PARTS, n // (2 * length)))
@@ -89,7 +88,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     features, names = _expand(features, names, how)
     features, names = np.hstack([features, marks]), [*names, *map(indicator_name, indicated)]
     if how.time_step:
-        since = np.append(0.0, apart)
+        since = np.diff(times.seconds[order], prepend=0.0)
         since[starts] = 0
         features, names = np.column_stack([features, since]), [*names, TIME_STEP]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -154,32 +153,6 @@ def _short(values: np.ndarray, role: str) -> np.ndarray:
     if len(longest) > LONGEST:
         raise ColumnsError(role, f"one of {len(longest)}", f"at most {LONGEST} characters")
     return values.astype(str)
-
-
-def _apart(how: Columns, times: Times | None, order: np.ndarray) -> np.ndarray:
-    """Return the differences (n - 1,) of the times, of dates in seconds; refuse options that have no times."""
-    if times is None:
-        for name in ("split_at", "time_step", "sort"):
-            if getattr(how, name):
-                raise ColumnsError(name, "none", "a column of times, by time")
-        return np.zeros(max(0, len(order) - 1))
-    if how.split_at is not None and parse_gap(how.split_at)[1] != times.is_dated:
-        due = "a time such as 30d or 6h, as times are dates" if times.is_dated else "a number, as times are numbers"
-        raise ColumnsError("split_at", how.split_at, due)
-    return np.diff(times.seconds[order])
-
-
-def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split sequences (`codes` (n,), into ids) after rows marked `far` (n - 1,); return their ids and codes.
-
-    The parts of sequence a are called a/1, a/2, ...
-    """
-    begins = np.append(True, far | (np.diff(codes) != 0))
-    whole = codes[begins]
-    number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
-    cut = np.bincount(whole)[whole] > 1
-    texts = [f"{ids[i]}/{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
-    return (np.array(texts), np.cumsum(begins) - 1) if cut.any() else (ids, codes)
 
 
 def _windows(rows: _Rows, groups: np.ndarray | None, windows: tuple[int, int]) -> tuple[_Rows, np.ndarray, list[str]]:
@@ -310,7 +283,7 @@ def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray],
     Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
     Otherwise all columns are the steps of one, in their order. Empty cells at the end of a row end its sequence.
     """
-    for name in ("time", "categories", "per_step", "split_at", "time_step", "windows", "sort"):
+    for name in ("time", "categories", "per_step", "time_step", "windows", "sort"):
         if getattr(how, name):
             raise ColumnsError(name, "one for each sequence (wide=True)", "a row for each step", None)
     names, steps, notes = _steps_of_columns(how.columns)

@@ -12,20 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.columns import DURATION, Columns, ColumnsError
+from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.table import Table
 
 __all__ = [
-    "Step",
-    "Times",
-    "common_formats",
-    "compact_form",
-    "in_order_of_rows",
-    "infer_step",
-    "parse_gap",
-    "parse_iso",
+    "CLOCKS", "Step", "Times", "common_formats", "compact_form", "in_order_of_rows", "infer_step", "parse_iso",
     "read_times",
-]
+]  # fmt: skip
 
 ISO = r"^(\d{4}-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?)?)?)?)(?: ?(Z|UTC|[+-]\d\d:?\d\d))?$"
 DATES = (
@@ -186,12 +179,6 @@ def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str,
 
 
 # --- differences and steps ---
-
-
-def parse_gap(text: str) -> tuple[float, bool]:
-    """Return (the size of a gap such as 30d, in seconds or as a number, whether it is in seconds)."""
-    found = re.fullmatch(DURATION, text)
-    return float(found[1]) * SECONDS.get(found[2], 1.0), found[2] is not None
 
 
 class Step(NamedTuple):

@@ -84,7 +84,7 @@ REFUSED = {  # by argument, what it does not take
     "--learning-rate": ("0", "inf", "nan", "-1"), "--clip-norm": ("0", "inf"), "--weight-decay": ("-1", "nan"),
     "--checkpoint-seconds": ("-1", "nan"), "--budget": ("-1",), "--pool": ("sum", "mean+sum"), "--memory": ("high",),
     "--inputs": ("frames", "raw+normalize", ""), "--class-weight": ("none",), "--decimal": (";",), "--axes": ("sme",),
-    "--task": ("regresion",), "--windows": ("0", "a"), "--split-at": ("0", "x"), "--missing": ("guess",),
+    "--task": ("regresion",), "--windows": ("0", "a"), "--missing": ("guess",),
     "--loss": ("binary_cross_entropy", "cross_entropy(1)", "huber(0)", "huber(", "poisson(1)", "x", ""),
 }  # fmt: skip
 

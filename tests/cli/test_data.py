@@ -115,7 +115,7 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     rng.shuffle(lines)
     write(tmp_path / "wells.csv", ["well", "measured", "level", "trend"], lines)
     given = ["--id", "well", "--time", "measured", "--label", "trend", "--time-format", "%d.%m.%Y", "--sort"]
-    given += ["--missing", "forward", "--na", "-", "--split-at", "30d", "--time-step"]
+    given += ["--missing", "forward", "--na", "-", "--time-step"]
     run("fit", "wells.csv", *given, *QUICK, "-o", "m.npz", cwd=tmp_path)
     columns = columns_of(tmp_path / "m.npz")
     assert (columns.na, columns.time_format, columns.sort) == (("-",), "%d.%m.%Y", True)
@@ -126,7 +126,7 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     assert run("evaluate", "m.npz", "moved.csv", cwd=tmp_path)[0].partition(":")[2] == out.partition(":")[2]
     run("quantize", "m.npz", "wells.csv", "-o", "small.npz", cwd=tmp_path)
     assert columns_of(tmp_path / "small.npz") == columns
-    assert "--split-at 30d" in run("info", "m.npz", cwd=tmp_path)[0]
+    assert "--time-step" in run("info", "m.npz", cwd=tmp_path)[0]
 
 
 def test_a_model_of_wide_tables(tmp_path):

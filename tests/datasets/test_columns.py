@@ -12,7 +12,7 @@ SOME = {
     "categories": {"c": ("red", "blue")}, "groups": ("hospital",), "ignore": ("note",), "wide": True, "per_step": True,
     "sort": True, "time_format": "%d.%m.%Y", "time_unit": "ms", "decimal": ",", "thousands": ".", "na": ("-999", "-"),
     "missing": "forward,a=zero+indicator", "header": False, "skip_lines": "3,9-9", "comment": "#", "separator": ";",
-    "split_at": "30d", "time_step": True, "windows": (100, 50), "parts": 3, "task": "regression", "axes": "mes",
+    "time_step": True, "windows": (100, 50), "parts": 3, "task": "regression", "axes": "mes",
 }  # fmt: skip
 
 
@@ -44,7 +44,6 @@ def test_each_field_survives_json_and_the_text_of_an_option():
         ({"windows": "100"}, (100, 100)),
         ({"windows": 20}, (20, 20)),
         ({"skip_lines": 2}, "2"),
-        ({"split_at": 30}, "30"),
         ({"categories": "c"}, {"c": ()}),
     ],
 )
@@ -58,8 +57,8 @@ def test_values_are_kept_in_one_form(given, kept):
     [
         ("id", 3), ("id", ["a", "a"]), ("id", "x" * 1001), ("groups", ["a", "b"]), ("wide", "yes"), ("time_unit", "y"),
         ("decimal", ";"), ("missing", "mean"), ("missing", "refuse+indicator"), ("missing", 3), ("na", [True]),
-        ("na", [None]), ("skip_lines", "5-2"), ("skip_lines", "x"), ("split_at", "-3d"), ("split_at", "3 years"),
-        ("split_at", 0), ("windows", 0), ("windows", "1,2,3"), ("windows", True), ("parts", 0), ("task", "both"),
+        ("na", [None]), ("skip_lines", "5-2"), ("skip_lines", "x"),
+        ("windows", 0), ("windows", "1,2,3"), ("windows", True), ("parts", 0), ("task", "both"),
         ("axes", "sme"), ("comment", ""), ("columns", [1, 2]),
     ],
 )  # fmt: skip

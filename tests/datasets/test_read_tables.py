@@ -124,25 +124,21 @@ def test_values_that_decay_come_with_their_times(reads):
 
 
 @pytest.mark.parametrize(
-    ("times", "gap", "step"),
+    ("times", "steps"),
     [
-        (["0", "1", "9", "10"], 5, [1, 1]),
-        (["2024-01-01", "2024-01-02", "2024-03-01", "2024-03-02"], "30d", [86400, 86400]),
-        (["2024-01-01T00", "2024-01-01T01", "2024-01-02T00", "2024-01-02T01"], "6h", [3600, 3600]),
+        (["0", "1", "9", "10"], [0, 1, 8, 1]), (["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-05"],
+        [0, 86400, 86400, 172800]), (["2024-01-01T00", "2024-01-01T01", "2024-01-01T02", "2024-01-01T04"],
+        [0, 3600, 3600, 7200]),
     ],
-)
-def test_gaps_split_sequences_and_are_a_feature(reads, times, gap, step):
-    content = "id,time,a\n" + "".join(f"x,{time},{i}\n" for i, time in enumerate(times))
-    data = reads(content, split_at=gap, time_step=True)
-    assert data.train.ids.tolist() == ["x/1", "x/2"]
-    assert data.train.X[:, 0].tolist() == [[0, 0], [2, 0]]
-    assert data.train.X[:, 1, 1].tolist() == step
+)  # fmt: skip
+def test_the_time_since_the_row_before_is_a_feature(reads, times, steps):
+    content = "id,time,a\n" + "".join(f"{id},{time},{i}\n" for id in "xy" for i, time in enumerate(times))
+    data = reads(content, time_step=True)
+    assert data.train.X[:, :, 1].tolist() == [steps, steps]
     assert reads(content, how=data.columns).train.X.tolist() == data.train.X.tolist()
-    with refused("split_at"):
-        reads(content, split_at=3 if isinstance(gap, str) else "3d")
-    for option in ({"split_at": 3}, {"time_step": True}, {"sort": True}):
-        with refused(next(iter(option))):
-            reads(content, time="", ignore="time", **option)
+    for option in ("time_step", "sort"):
+        with refused(option):
+            reads(content, time="", ignore="time", **{option: True})
 
 
 def test_groups_are_a_column(reads):
