@@ -20,7 +20,7 @@ from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_v
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.dataset_summary import looks_swapped
 from cgru.datasets.missing_values import parse_filling
-from cgru.datasets.read_files import OF_OTHERS, test_beside
+from cgru.datasets.read_files import OF_OTHERS
 from cgru.datasets.table import kind_of
 from cgru.network import read_extra
 
@@ -53,20 +53,17 @@ def opened(path: str) -> Iterator[str]:
 def training_data(request: Request) -> tuple[Dataset, str, str | None]:
     """Read the data set to train on; return (data, its name for messages, the test file or None).
 
-    The test file is that of --test, else one of that name in the same folder. Without DATA the data are the embedded
-    ones.
+    The test file is that of --test. Without DATA the data are the embedded ones.
     """
-    options, notes, test = given(request), (), request.test
+    options, test = given(request), request.test
     if request.data is None:
         return _embedded(options | given(request, "test")), EMBEDDED, None
     if test == request.data == STDIN:
         raise RequestError("argument --test: expected a file, as DATA is standard input already, got -")
-    if test is None and (test := test_beside(request.data)) is not None:
-        notes = (f"{os.path.basename(test)}, which is in the same folder, is to test on",)
     with as_request_error(), contextlib.ExitStack() as files:
         path = files.enter_context(opened(request.data))
         data = read(path, test=None if test is None else files.enter_context(opened(test)), **options)
-        data = _with_axes(data._replace(notes=notes + data.notes), path, options)
+        data = _with_axes(data, path, options)
     return data, _name(request.data), None if test is None else _name(test)
 
 

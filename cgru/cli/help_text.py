@@ -10,8 +10,7 @@ A data file is, by its ending,
                     other columns are features, which have to be numbers. For
                     any other column an option says what it is; an error shows
                     the columns and a command to copy, and so does `cgru data`.
-.ts                 a data set of the UCR/UEA archive; fit tests on
-                    NAME_TEST.ts in the folder of NAME_TRAIN.ts
+.ts                 a data set of the UCR/UEA archive
 .npz                arrays: x (m sequences, s steps, e features), or the steps
                     of all sequences one after another (n, e) with lengths (m,)
                     that sum to n; y (m,), integers or strings for classes,

@@ -79,14 +79,11 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
             cure = {"ignore": (*how.ignore, *unnamed)}
             raise ColumnsError("ignore", f"none for {unnamed[0]}", "a name for each column", cure)
         how = how.changed(columns=columns)
-    known = {name: values or _known_values(table, name) for name, values in (how.categories or {}).items()}
+    known = dict(how.categories or {})
+    for name in [name for name, values in known.items() if not values]:
+        words, gone = table.values(name, plain=True)
+        known[name] = tuple(np.unique(words[~gone].astype(str)).tolist())
     return how.changed(categories=known or None)
-
-
-def _known_values(table: Table, name: str) -> tuple[str, ...]:
-    """Return the different values of a column of categories, sorted."""
-    words, gone = table.values(name, plain=True)
-    return tuple(np.unique(words[~gone].astype(str)).tolist())
 
 
 def _two_names(table: Table, how: Columns, role: str, found: tuple[str, ...], is_axis: bool) -> ColumnsError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from cgru.datasets.table import Table, kind_of, table_of
 from cgru.datasets.table_sequences import pad_sequences, read_sequences, source_columns
 from cgru.datasets.ts import read_ts
 
-__all__ = ["OF_OTHERS", "Overview", "from_frame", "overview", "read", "test_beside", "with_whole_cure"]
+__all__ = ["OF_OTHERS", "Overview", "from_frame", "overview", "read", "with_whole_cure"]
 
 Path = str | os.PathLike[str]
 MANY = 20  # at most so many different integers are surely classes
@@ -83,9 +82,7 @@ def read(
     how = (how or Columns()).changed(**options)
     data = _read(path, how, features, targets)
     if test is None:
-        beside = test_beside(path)
-        note = f"{os.path.basename(beside or '')} is in the same folder: test tests on it"
-        return data._replace(notes=(*data.notes, note)) if beside else data
+        return data
     return _with_test(data, _read(test, data.columns, features or data.feature_names, True), test)
 
 
@@ -217,13 +214,6 @@ def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[s
             left = [name for name in value if name not in named]
             found[role] = {name: value[name] for name in left} if isinstance(value, dict) else tuple(left)
     return found
-
-
-def test_beside(path: Path) -> str | None:
-    """Return the path NAME_TEST.ts if `path` is NAME_TRAIN.ts and the former exists, as in the archive; else None."""
-    found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
-    other = f"{found[1]}_TEST{found[2]}" if found else ""
-    return other if other and os.path.exists(other) else None
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:

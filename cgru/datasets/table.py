@@ -60,9 +60,7 @@ class Table(NamedTuple):
 
     def is_text(self, name: str) -> bool:
         """Return whether a column has text, which may be numbers."""
-        import polars as pl
-
-        return self.frame[name].dtype == pl.String
+        return str(self.frame[name].dtype) == "String"
 
     def is_time(self, name: str) -> bool:
         """Return whether a column of a typed table has dates, times or durations."""

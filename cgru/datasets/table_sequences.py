@@ -321,10 +321,6 @@ def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
         return ["value"], [(name,) for name in columns], ["steps are in the order of the columns, all of one feature"]
     ordered = [tuple(each[number] for each in stems.values()) for number in numbers]
     notes = [f"{len(stems)} features a step by the columns' names: {', '.join(stems)}"] if len(stems) > 1 else []
-    apart = np.diff(numbers)
-    if (apart != apart[:1]).any():
-        i = int(apart.argmax())
-        notes.append(f"a step may be missing: {ordered[i + 1][0]} is the next one after {ordered[i][0]}")
     if any([each[number] for number in numbers] != list(each.values()) for each in stems.values()):
         notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
     return list(stems) if len(stems) > 1 else ["value"], ordered, notes
