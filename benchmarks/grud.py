@@ -130,14 +130,14 @@ WAYS: dict[str, Callable[..., np.ndarray]] = {
 def score(way: str, train: tuple, test: tuple, seed: int) -> float:
     """Return the accuracy on the test split."""
     first = cgru.GRUD if way == "GRUD" else cgru.GRU
-    X, y, lengths, times = train
+    X, y, *_ = train
     size, epochs = recipe.budget(len(X))
     optimizer = cgru.Adam(recipe.LEARNING_RATE, clip_norm=1.0, schedule=recipe.SCHEDULE)
     head = cgru.Dense(len(np.unique(y)), "softmax")
     net = cgru.Network([first(UNITS), cgru.Dropout(0.3), head], optimizer=optimizer, seed=seed, dtype=np.float32)
-    given, of_test = ({"times": t} if way == "GRUD" else {} for t in (times, test[3]))
-    net.fit(X, y, lengths=lengths, epochs=epochs, batch_size=size, recover=True, **given)
-    return net.evaluate(*test[:3], **of_test)["accuracy"]
+    seen, held = (cgru.Sequences(X, n, times=t if way == "GRUD" else None) for X, _, n, t in (train, test))
+    net.fit(seen, y, epochs=epochs, batch_size=size, recover=True)
+    return net.evaluate(held, test[1])["accuracy"]
 
 
 def prepared(split: defaults.Split, share: float, rng: np.random.Generator, classes: np.ndarray) -> tuple:

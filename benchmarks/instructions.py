@@ -219,9 +219,11 @@ def epochs(
     u: int, ragged: bool = False, batches: bool = False, resets: bool = False, gaps: bool = False, **options: Any
 ) -> Run:
     """Epochs of one fit; with `batches` of a list of them, with `gaps` of a `GRUD`."""
+    import cgru
+
     net, X, y = classifier(u, gaps)
     if resets:
-        options["resets"] = np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4
+        X = cgru.Sequences(X, resets=np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4)
     if batches:
         given = [(X[start : start + 8], y[start : start + 8]) for start in range(0, len(X), 8)]
         return lambda n: net.fit(given, epochs=n)

@@ -33,7 +33,7 @@ from cgru.layers import (
     Pool,
     Scale,
 )
-from cgru.network import DivergenceError, Epoch, History, Network, load
+from cgru.network import DivergenceError, Epoch, History, Network, Sequences, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
@@ -92,6 +92,7 @@ __all__ = [
     "Report",
     "Result",
     "Scale",
+    "Sequences",
     "Stream",
     "__version__",
     "datasets",

@@ -88,7 +88,7 @@ def quantize(
         _check(layer, i)
     bounds = [0.0] * len(kinds)
     if calibration is not None:
-        calibration, lengths = check_inputs(net.data_spec, calibration, lengths, "calibration ")
+        calibration, lengths, _ = check_inputs(net.data_spec, calibration, lengths, "calibration ")
         for block in _layer_calls(net, calibration, lengths):
             bounds = [max(bound, _max_abs(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
     layers = [_quantize_layer(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
@@ -115,7 +115,7 @@ def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) ->
     `small_bytes`; and the `noise` of its outputs for the inputs that it gets in `net`.
     """
     sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
-    for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths))):
+    for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths)[:2])):
         said = {"layer": type(net.layers[i]).__name__, "weights": getattr(small.layers[i], "weights", None)}
         found.append(said | {"bytes": sizes[i], "small_bytes": small_sizes[i]} | apart)
     return found
@@ -123,7 +123,7 @@ def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) ->
 
 def output_noise(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
     """Return the `noise` of the outputs of `small` against those of `net`."""
-    X, lengths = check_inputs(net.data_spec, X, lengths)
+    X, lengths, _ = check_inputs(net.data_spec, X, lengths)
     found = _Noise()
     for rows in _row_blocks(X):
         steps = None if lengths is None else lengths[rows]

@@ -5,6 +5,7 @@ m samples, s steps, e features per step, k outputs. X is one of
     (m, s, e)           arrays of all samples
     (m, s)              one feature a step, the array that scikit-learn expects; DataFrames of numbers are this
     [(s_0, e), ...]     a list of arrays of different lengths
+    Sequences           a `cgru.Sequences`, with `resets`, `decay` or `times`
     (m, e, s)           with channels_first=True; a list then has (e, s_0), ...
     a long DataFrame    a row a step, a column a feature, and an index of (sample, time), as sktime's "pd-multiindex"
     a nested DataFrame  a row a sample, a column a feature, a Series or an array in each cell
@@ -53,7 +54,7 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
             same data and seed always make the same choice. 0: no folds.
         causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".
         missing: "decay": X may have NaN where nothing was measured; the first recurrent layer is a `cgru.GRUD`, which
-            reads what was measured and, by `times=` of `fit` and `predict`, when. It is of one direction, and stands
+            reads what was measured and, by the `times` of a `cgru.Sequences`, when. It is of one direction, and stands
             behind no other layer. "refuse": NaN is refused.
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: the dropout rate of the states from step to step.
@@ -108,8 +109,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         super().__init__(units, **others)
         self.class_weight = class_weight
 
-    score = SequenceEstimator.score  # ClassifierMixin has one without `resets`, `decay` and `times`
-
     @staticmethod
     def _takes(loss: Loss | type[Loss]) -> bool:
         """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
@@ -145,10 +144,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         y: Any,
         classes: Any = None,
         sample_weight: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
     ) -> GRUClassifier:
         """Train one epoch on X and y.
 
@@ -157,9 +152,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
             y: as for `fit`.
             classes: all classes that there will be; needed in the first call where y lacks some.
             sample_weight: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The estimator.
@@ -175,17 +167,13 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
             >>> model.classes_.tolist(), model.n_iter_
             (['a', 'b'], 2)
         """
-        given = {"epochs": 1, "classes": classes, "resets": resets, "decay": decay, "times": times}
-        return self._fit(X, y, sample_weight, True, **given)
+        return self._fit(X, y, sample_weight, True, epochs=1, classes=classes)
 
-    def predict_proba(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each of `classes_`.
 
         Args:
             X: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The probabilities (m, k).
@@ -194,17 +182,14 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
             NotFittedError: the estimator is not fitted.
             TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
-        A = self._outputs(X, resets=resets, decay=decay, times=times).astype(np.float64)
+        A = self._outputs(X).astype(np.float64)
         return A / A.sum(axis=1, keepdims=True)
 
-    def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class of each sample.
 
         Args:
             X: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The classes (m,).
@@ -213,7 +198,7 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
             NotFittedError: the estimator is not fitted.
             TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
-        A = self._outputs(X, resets=resets, decay=decay, times=times)
+        A = self._outputs(X)
         return self.classes_[A.argmax(axis=1)]
 
 
@@ -275,8 +260,6 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         ((40,), True)
     """
 
-    score = SequenceEstimator.score
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -310,25 +293,13 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         found.target_names = names
         return found
 
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> GRURegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """Train one epoch on X and y; targets are scaled as in the first call.
 
         Args:
             X: as for `fit`.
             y: as for `fit`.
             sample_weight: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The estimator.
@@ -342,16 +313,13 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
             >>> model.partial_fit(np.ones((8, 5)), np.zeros(8)).target_mean_.tolist()
             [3.5]
         """
-        return self._fit(X, y, sample_weight, True, epochs=1, resets=resets, decay=decay, times=times)
+        return self._fit(X, y, sample_weight, True, epochs=1)
 
-    def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Predict numbers in the units of y: the mean, the quantile nearest the median, or the rate, as `loss` says.
 
         Args:
             X: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The predictions (m,), or (m, n) where y was (m, n).
@@ -361,17 +329,14 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
             TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
         point = self._fitted_loss().point
-        Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
+        Y = self._outputs(X, lambda A: point(self._in_units(A)))
         return Y[:, 0] if self._flat else Y
 
-    def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
+    def predict_quantiles(self, X: Any) -> np.ndarray:
         """Predict quantiles in the units of y.
 
         Args:
             X: as for `fit`.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The quantiles (m, n, q) for n targets and q levels, in the order that `loss` has.
@@ -393,7 +358,7 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         if not loss.quantiles:
             due = 'a loss with quantiles, such as "quantile(0.1, 0.5, 0.9)"'
             raise AttributeError(f"predict_quantiles: expected {due}, got {loss.name!r}")
-        Y = self._outputs(X, self._in_units, resets=resets, decay=decay, times=times)
+        Y = self._outputs(X, self._in_units)
         return Y.reshape(-1, len(self.target_mean_), loss.outputs)
 
     def _fitted_loss(self) -> Loss:

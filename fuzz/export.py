@@ -73,7 +73,7 @@ def case(seed: int) -> str | None:
         except (ValueError, TypeError):
             return "refused"
         got = run(Path(folder), net, X, times)
-    due = net.predict(X, times=times)[0]
+    due = net.predict(cgru.Sequences(X, times=times))[0]
     half, rest = divmod(len(got), 2)
     assert rest == 0, len(got)
     first, second = got[:half], got[half:]

@@ -98,8 +98,9 @@ def test_arrays_of_the_steps(tmp_path, name):
     found = []
     for given in (steps, swapped(steps), np.load(tmp_path / "steps.npy", mmap_mode="r")):
         net = cgru.Network([cgru.GRUD(4) if name == "times" else cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
-        net.fit(X, y, epochs=1, **{name: given})
-        found.append(net.predict(X, **{name: given}))
+        samples = cgru.Sequences(X, **{name: given})
+        net.fit(samples, y, epochs=1)
+        found.append(net.predict(samples))
     np.testing.assert_array_equal(found[1:], [found[0]] * 2)
 
 

@@ -278,16 +278,16 @@ FITS = {
 def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, dtype, u, steps, how):
     X, lengths, times, resets = gaps(9, 10, 3, True)
     X, y, found = 3 * X + 5, np.arange(9) % 2, []
-    given = {"lengths": lengths, "times": times} if how != "plain" else {}
-    given |= {"resets": resets} if how in ("low", "pieces") else {}
     if how == "plain":
         X = np.where(np.isinf(X), np.nan, X)
+    else:
+        X = cgru.Sequences(X, lengths, times=times, resets=resets if how in ("low", "pieces") else None)
     for compiled in (True, False):
         net = network(dtype, steps, u)
         assert compiles(net)
         if not compiled:
             monkeypatch.setattr(fit, "compiles", lambda model: False)
-        history = net.fit(X, np.tile(y[:, None], (1, 10)) if steps else y, epochs=3, batch_size=4, **given, **FITS[how])
+        history = net.fit(X, np.tile(y[:, None], (1, 10)) if steps else y, epochs=3, batch_size=4, **FITS[how])
         found.append((history.loss, net.parameters(), net.mean, net.layers[0].unit))
     (losses, ours, *measured), (due, theirs, *too) = found
     rtol = 1e-11 if dtype == np.float64 else 1e-4
@@ -307,10 +307,10 @@ def test_stateful_batches_go_on(monkeypatch):
         net = cgru.Network([cgru.GRUD(6, stateful=True, unit=1.0), cgru.Dense(2, "softmax")], seed=1)
         if not compiled:
             monkeypatch.setattr(fit, "compiles", lambda model: False)
-        net.fit(parts[0], y, times=parts[1], epochs=2, batch_size=4, shuffle=False)
+        net.fit(cgru.Sequences(parts[0], times=parts[1]), y, epochs=2, batch_size=4, shuffle=False)
         found.append(net.parameters())
     anew = cgru.Network([cgru.GRUD(6, unit=1.0), cgru.Dense(2, "softmax")], seed=1)
-    anew.fit(parts[0], y, times=parts[1], epochs=2, batch_size=4, shuffle=False)
+    anew.fit(cgru.Sequences(parts[0], times=parts[1]), y, epochs=2, batch_size=4, shuffle=False)
     assert_all_close(found[1], found[0], rtol=1e-11, atol=1e-13)
     assert np.abs(found[0]["0.W"] - anew.parameters()["0.W"]).max() > 1e-6
 
@@ -323,11 +323,11 @@ def test_stateful_batches_whose_times_go_back_are_refused(engine):
     words = rf"times: expected times from {times[1, -1]} on, .*, got {times[3, 0]} in sample 3, step 0"
     options = {"epochs": 1, "batch_size": 2, "shuffle": False}
     with pytest.raises(ValueError, match=words):
-        net.fit(X, np.arange(4) % 2, times=times, **options)
+        net.fit(cgru.Sequences(X, times=times), np.arange(4) % 2, **options)
     assert net.mean is None
     assert len(net.history) == 0
     times[3] += 0.25
-    net.fit(X, np.arange(4) % 2, times=times, **options)
+    net.fit(cgru.Sequences(X, times=times), np.arange(4) % 2, **options)
 
 
 def test_means_ignore_what_is_missing():
@@ -339,7 +339,7 @@ def test_means_ignore_what_is_missing():
     for standardize in (False, True):
         net = network()
         with pytest.warns(UserWarning, match="X: .* got none of feature 2; what is measured of it later"):
-            net.fit(X, np.arange(6) % 2, times=times, epochs=1, standardize=standardize)
+            net.fit(cgru.Sequences(X, times=times), np.arange(6) % 2, epochs=1, standardize=standardize)
         np.testing.assert_allclose(net.mean, [5.5, 7.5, 0])
         np.testing.assert_allclose(net.scale, [np.arange(12).std() if standardize else 1, 1, 1])
         assert net.layers[0].unit == pytest.approx(12.5 / 3)
@@ -357,13 +357,13 @@ def test_the_unit_is_that_of_steps_that_go_on():
     resets[:, 4] = True
     apart = times + 1e6 * (np.arange(8) >= 4)  # the time between two episodes
     net = network()
-    net.fit(X, np.arange(6) % 2, times=apart, resets=resets, epochs=1)
+    net.fit(cgru.Sequences(X, times=apart, resets=resets), np.arange(6) % 2, epochs=1)
     steps = np.delete(np.diff(times, axis=1), 3, axis=1)
     assert net.layers[0].unit == pytest.approx(steps.mean(), rel=1e-6)
-    net.fit(X, np.arange(6) % 2, times=times * 2, epochs=1)  # it goes on with its unit
+    net.fit(cgru.Sequences(X, times=times * 2), np.arange(6) % 2, epochs=1)  # it goes on with its unit
     assert net.layers[0].unit == pytest.approx(steps.mean(), rel=1e-6)
     net.mean = net.scale = None
-    net.fit(X, np.arange(6) % 2, times=times * 2, epochs=1)
+    net.fit(cgru.Sequences(X, times=times * 2), np.arange(6) % 2, epochs=1)
     assert net.layers[0].unit == pytest.approx(2 * np.diff(times, axis=1).mean())
 
 
@@ -374,8 +374,8 @@ def test_what_was_trained_with_times_needs_them():
     net.fit(X, y, epochs=1)
     net.predict(X)
     with refuses(ValueError, "validation times"):
-        net.fit(X, y, times=times, epochs=1, validation=(X, y))
-    net.fit(X, y, times=times, epochs=1)
+        net.fit(cgru.Sequences(X, times=times), y, epochs=1, validation=(X, y))
+    net.fit(cgru.Sequences(X, times=times), y, epochs=1)
     calls = [
         net.predict,
         lambda X: net.fit(X, y, epochs=1),
@@ -386,7 +386,7 @@ def test_what_was_trained_with_times_needs_them():
         with refuses(ValueError, "times"):
             call(X)
     with refuses(ValueError, "validation times"):
-        net.fit(X, y, times=times, epochs=1, validation=(X, y))
+        net.fit(cgru.Sequences(X, times=times), y, epochs=1, validation=(X, y))
     with pytest.raises(ValueError, match="unit: "):
         net.layers[0].unit = -1
 
@@ -399,7 +399,7 @@ def test_a_fit_that_fails_at_once_has_measured_nothing():
 
         def __iter__(self):
             self.seen += 1
-            yield X, np.arange(6) % 2, {"times": times}
+            yield cgru.Sequences(X, times=times), np.arange(6) % 2
             if self.seen > 2:
                 raise OSError("a disk")
 
@@ -412,9 +412,10 @@ def test_a_fit_that_fails_at_once_has_measured_nothing():
 
 def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
     X, _, times, _ = gaps(6, 8, 2)
-    y, given = np.arange(6) % 2, {"times": times * 20, "checkpoint": tmp_path / "run.npz", "resume": True}
+    y, given = np.arange(6) % 2, {"checkpoint": tmp_path / "run.npz", "resume": True}
+    longer = cgru.Sequences(X, times=times * 20)
     net = network()
-    net.fit(X, y, times=times, epochs=1)
+    net.fit(cgru.Sequences(X, times=times), y, epochs=1)
 
     epochs = []
 
@@ -424,44 +425,44 @@ def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        net.fit(X, y, epochs=4, callback=stop, **given)
+        net.fit(longer, y, epochs=4, callback=stop, **given)
     other = network()
-    other.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
+    other.fit(longer, y, epochs=4, callback=lambda epoch: None, **given)
     assert other.layers[0].unit == net.layers[0].unit
-    net.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
+    net.fit(longer, y, epochs=4, callback=lambda epoch: None, **given)
     assert_all_same(other.parameters(), net.parameters())
 
 
 def test_files_gradients_scores_and_checkpoints(tmp_path):
     X, lengths, times, resets = gaps(9, 8, 3, True)
-    y, given = np.arange(9) % 2, {"times": times, "resets": resets}
+    X, y = cgru.Sequences(X, lengths, times=times, resets=resets), np.arange(9) % 2
     net = network(np.float32)
-    net.fit(X, y, lengths=lengths, epochs=2, standardize=True, checkpoint=tmp_path / "fit", **given)
-    due = net.predict(X, lengths, **given)
+    net.fit(X, y, epochs=2, standardize=True, checkpoint=tmp_path / "fit")
+    due = net.predict(X)
     net.save(tmp_path / "net.npz")
     for other in (cgru.load(tmp_path / "net.npz"), copy.deepcopy(net)):
         assert repr(other.layers[0]).replace(f", unit={net.layers[0].unit}", "") == repr(net.layers[0])
         assert other.layers[0].unit == net.layers[0].unit != 1
-        np.testing.assert_array_equal(other.predict(X, lengths, **given), due)
+        np.testing.assert_array_equal(other.predict(X), due)
     again = network(np.float32)
-    again.fit(X, y, lengths=lengths, epochs=2, standardize=True, checkpoint=tmp_path / "fit", resume=True, **given)
-    np.testing.assert_array_equal(again.predict(X, lengths, **given), due)
-    scored = net.evaluate(X, y, lengths, each=True, **given)
-    each = net.gradients(X, y, lengths, each=True, **given)
-    for key, value in net.gradients(X, y, lengths, **given).items():
+    again.fit(X, y, epochs=2, standardize=True, checkpoint=tmp_path / "fit", resume=True)
+    np.testing.assert_array_equal(again.predict(X), due)
+    scored = net.evaluate(X, y, each=True)
+    each = net.gradients(X, y, each=True)
+    for key, value in net.gradients(X, y).items():
         assert_close(each[key].mean(axis=0), value, 2e-5, key)
     assert scored["losses"].mean() == pytest.approx(scored["loss"])
     assert "GRUD" in str(net.summary())
     assert net.summary().parameters == sum(a.size for a in net.parameters().values())
-    results = cgru.fit_many([cgru.Job(network(np.float32), epochs=2, standardize=True)], X, y, lengths=lengths, **given)
-    np.testing.assert_array_equal(results[0].network.predict(X, lengths, **given), due)
+    results = cgru.fit_many([cgru.Job(network(np.float32), epochs=2, standardize=True)], X, y)
+    np.testing.assert_array_equal(results[0].network.predict(X), due)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_stream_is_predict(dtype):
     X, _, times, resets = gaps(3, 9, 2)
     net = network(dtype)
-    net.fit(X, np.arange(3) % 2, times=times, epochs=1, standardize=True)
+    net.fit(cgru.Sequences(X, times=times), np.arange(3) % 2, epochs=1, standardize=True)
     for given in ({}, {"resets": resets}):
         stream = cgru.Stream(net, 3)
         for t in range(9):
@@ -470,15 +471,15 @@ def test_a_stream_is_predict(dtype):
             if t == 4:
                 kept = stream.state
                 stream.refresh()
-        assert_close(y, net.predict(X, times=times, **given), TOLERANCE[np.dtype(dtype)])
+        assert_close(y, net.predict(cgru.Sequences(X, times=times, **given)), TOLERANCE[np.dtype(dtype)])
     stream.state = kept
     for t in range(5, 9):
         y = stream.step(X[:, t], times[:, t] - times[:, t - 1], resets=resets[:, t])
-    assert_close(y, net.predict(X, times=times, resets=resets), TOLERANCE[np.dtype(dtype)])
+    assert_close(y, net.predict(cgru.Sequences(X, times=times, resets=resets)), TOLERANCE[np.dtype(dtype)])
     stream.reset()
     for t in range(9):
         y = stream.step(X[:, t])
-    assert_close(y, net.predict(X, times=np.tile(np.arange(9), (3, 1))), TOLERANCE[np.dtype(dtype)])
+    assert_close(y, net.predict(cgru.Sequences(X, times=np.tile(np.arange(9), (3, 1)))), TOLERANCE[np.dtype(dtype)])
     layer = random_grud(2, 3)
     one = cgru.Stream(layer)
     assert [one.step(x).shape for x in X[0]] == [(3,)] * 9
@@ -501,16 +502,18 @@ def test_a_stream_is_predict(dtype):
 def test_in_c(tmp_path, dtype):
     X, _, times, _ = gaps(2, 9, 3, dtype=dtype)
     net = network(dtype, u=7)
-    net.fit(X, [0, 1], times=times, epochs=1, standardize=True)
+    net.fit(cgru.Sequences(X, times=times), [0, 1], epochs=1, standardize=True)
     model = exported(tmp_path, net, "-O1")
     for row, at in zip(X, times, strict=True):
         for t in range(9):
             if t:
                 model.wait(at[t] - at[t - 1])
             y = model.step(np.ascontiguousarray(row[t]))
-        assert_close(y, net.predict(row[None], times=at[None])[0], 1e-5 if dtype == np.float32 else 1e-12)
+        assert_close(
+            y, net.predict(cgru.Sequences(row[None], times=at[None]))[0], 1e-5 if dtype == np.float32 else 1e-12
+        )
         model.reset()
-        due = net.predict(row[None], times=np.arange(9)[None])[0]
+        due = net.predict(cgru.Sequences(row[None], times=np.arange(9)[None]))[0]
         assert_close(model.run(row), due, 1e-5 if dtype == np.float32 else 1e-12)
         model.reset()
 

@@ -89,7 +89,7 @@ CALLS = [
     (lambda: network(cgru.GRUD(3)).fit(X * np.inf, [0, 1, 0]), ValueError, "X"),
     (lambda: cgru.quantize(network(grud())), ValueError, "net"),
     (lambda: network(cgru.GRU(3)).fit(X * np.nan, [0, 1, 0]), ValueError, "X"),
-    (lambda: network(cgru.GRU(3)).fit(X, [0, 1, 0], times=TIMES), ValueError, "times"),
+    (lambda: network(cgru.GRU(3)).fit(cgru.Sequences(X, times=TIMES), [0, 1, 0]), ValueError, "times"),
 ]  # fmt: skip
 
 

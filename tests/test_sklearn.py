@@ -255,18 +255,20 @@ def test_missing_values_decay():
     X[np.random.default_rng(0).random(X.shape) < 0.4] = np.nan
     times = np.cumsum(np.random.default_rng(1).random(X.shape[:2]), axis=1)
     options = {"units": 3, "epochs": 2, "missing": "decay", "random_state": 0}
-    model = GRUClassifier(**options).fit(X, y, times=times, validation=(X, y, {"times": times}))
+    model = GRUClassifier(**options).fit(
+        cgru.Sequences(X, times=times), y, validation=(cgru.Sequences(X, times=times), y)
+    )
     first, *_ = model.network_.layers
     assert isinstance(first, cgru.GRUD)
     assert first.unit == pytest.approx((times[:, -1] - times[:, 0]).mean() / (X.shape[1] - 1))
     assert set(model.candidate_scores_) <= {text for text in model.candidate_scores_ if text.startswith("raw")}
-    assert model.predict_proba(X, times=times).shape == (len(X), len(np.unique(y)))
+    assert model.predict_proba(cgru.Sequences(X, times=times)).shape == (len(X), len(np.unique(y)))
     with refuses(ValueError, "times"):
         model.predict_proba(X)
-    again = GRUClassifier(**options, layers=2, budget=0, ensemble=2).fit(list(X), y, times=list(times))
+    again = GRUClassifier(**options, layers=2, budget=0, ensemble=2).fit(cgru.Sequences(list(X), times=list(times)), y)
     kinds = [type(layer).__name__ for layer in again.networks_[1].layers]
     assert kinds == ["GRUD", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
-    due = GRURegressor(**options, budget=0, pool="last").fit(X, np.arange(len(X)) * 1.0, times=times)
+    due = GRURegressor(**options, budget=0, pool="last").fit(cgru.Sequences(X, times=times), np.arange(len(X)) * 1.0)
     assert [type(layer).__name__ for layer in due.network_.layers] == ["GRUD", "Dropout", "Dense"]
     for wrong, why in (("zero", "missing: "), ("decay", "inputs: ")):
         with pytest.raises(ValueError, match=f"^{why}"):

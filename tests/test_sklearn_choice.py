@@ -57,8 +57,8 @@ def test_what_is_held_out_has_no_part_in_the_choice(monkeypatch):
     (used, of), *_ = chosen
     assert (len(chosen), len(used), len(set(of))) == (1, 48, 12)
     for trained, validated in fitted:  # each member of the ensemble
-        np.testing.assert_array_equal(trained, used)
-        np.testing.assert_array_equal(np.sort(np.r_[trained, validated], axis=None), np.sort(X, axis=None))
+        np.testing.assert_array_equal(trained.X, used.X)
+        np.testing.assert_array_equal(np.sort(np.r_[trained.X, validated.X], axis=None), np.sort(X, axis=None))
     assert len(fitted) == 2
 
 
@@ -75,7 +75,7 @@ def test_a_warm_start_holds_out_the_same_samples(monkeypatch, tmp_path):
     model.save(tmp_path / "model.npz")
     GRUClassifier.load(tmp_path / "model.npz").fit(X, y)
     for each in seen[1:]:
-        np.testing.assert_array_equal(each, seen[0])
+        np.testing.assert_array_equal(each.X, seen[0].X)
     assert len(seen) == 3
 
 
@@ -300,58 +300,59 @@ OPTIONS = {"units": 4, "random_state": 0, "bidirectional": False}
 def test_with_resets_no_layer_is_chosen_that_changes_the_steps_or_reads_all():
     X, y, resets = since_reset(s=50)
     options = OPTIONS | {"bidirectional": True, "epochs": 1}
-    texts = list(GRUClassifier(**options).fit(X, y, resets=resets).candidate_scores_)
+    texts = list(GRUClassifier(**options).fit(cgru.Sequences(X, resets=resets), y).candidate_scores_)
     assert {text.partition(",")[0] for text in texts} == {"raw"}
     assert len(texts) > 2  # with other pools and more layers
     assert any("frames" in text for text in GRUClassifier(**options).fit(X, y).candidate_scores_)
     with pytest.raises(ValueError, match=r"resets: .*behind Frames"):
-        GRUClassifier(**OPTIONS, inputs="frames(2)", epochs=1).fit(X, y, resets=resets)
+        GRUClassifier(**OPTIONS, inputs="frames(2)", epochs=1).fit(cgru.Sequences(X, resets=resets), y)
 
 
 @pytest.mark.parametrize("options", [{}, {"ensemble": 2}, {"early_stopping": True}], ids=["one", "two", "stopped"])
 def test_resets_go_with_their_samples(options):
     X, y, resets = since_reset()
     found = GRUClassifier(**OPTIONS, inputs="raw", pool="last", learning_rate=0.03, epochs=25, **options)
-    found.fit(X, y, resets=resets)
-    A = found.predict_proba(X, resets=resets)
-    assert_close(A, np.mean([net.predict(X, resets=resets) for net in found.networks_], axis=0), 1e-6)
+    found.fit(cgru.Sequences(X, resets=resets), y)
+    A = found.predict_proba(cgru.Sequences(X, resets=resets))
+    assert_close(A, np.mean([net.predict(cgru.Sequences(X, resets=resets)) for net in found.networks_], axis=0), 1e-6)
     assert np.abs(A - found.predict_proba(X)).max() > 0.1
-    assert_close(A, found.predict_proba(X, decay=1.0 - resets), 1e-12)
-    assert_close(A, found.predict_proba(list(X), resets=list(resets)), 1e-12)
-    right = found.predict(X, resets=resets) == y
-    assert found.score(X, y, resets=resets) == right.mean() > 0.75
-    assert found.score(X, y, right, resets=resets) == 1
-    assert found.score(X, y, decay=1.0 - resets) == right.mean()
+    assert_close(A, found.predict_proba(cgru.Sequences(X, decay=1.0 - resets)), 1e-12)
+    assert_close(A, found.predict_proba(cgru.Sequences(list(X), resets=list(resets))), 1e-12)
+    right = found.predict(cgru.Sequences(X, resets=resets)) == y
+    assert found.score(cgru.Sequences(X, resets=resets), y) == right.mean() > 0.75
+    assert found.score(cgru.Sequences(X, resets=resets), y, right) == 1
+    assert found.score(cgru.Sequences(X, decay=1.0 - resets), y) == right.mean()
     assert found.score(X, y) < 0.7
 
 
 def test_samples_to_validate_with_have_resets_of_their_own():
     X, y, resets = since_reset()
     losses = []
-    for held in ({"resets": resets[16:]}, {"decay": 1.0 - resets[16:]}, {}):
+    for own in ({"resets": resets[16:]}, {"decay": 1.0 - resets[16:]}, {}):
+        held = cgru.Sequences(X[16:], **own)
         found = GRUClassifier(**OPTIONS, inputs="raw", epochs=3)
-        found.fit(X[:16], y[:16], validation=(X[16:], y[16:], held), resets=resets[:16])
+        found.fit(cgru.Sequences(X[:16], resets=resets[:16]), y[:16], validation=(held, y[16:]))
         losses.append(found.validation_scores_)
     assert losses[0] == losses[1] != losses[2]
-    curve = [*found.loss_curve_, found.networks_[0].evaluate(X, y == "late", resets=resets)["loss"]]
-    found.partial_fit(X, y, resets=resets)
+    curve = [*found.loss_curve_, found.networks_[0].evaluate(cgru.Sequences(X, resets=resets), y == "late")["loss"]]
+    found.partial_fit(cgru.Sequences(X, resets=resets), y)
     assert len(found.loss_curve_) == len(curve)
     with pytest.raises(ValueError, match="resets: "):
-        found.fit(X[:16], y[:16], resets=resets)
+        found.fit(cgru.Sequences(X[:16], resets=resets), y[:16])
 
 
 def test_a_regressor_takes_them_everywhere():
     X, _, resets = since_reset()
     y = resets[:, -2] + X[:, -1, 0]
     options = {"inputs": "raw", "pool": "last", "epochs": 25, "learning_rate": 0.03}
-    found = GRURegressor(**OPTIONS, **options, loss="quantile(0.1, 0.5, 0.9)").fit(X, y, resets=resets)
-    A = found.predict(X, resets=resets)
-    assert_close(A, found.network_.predict(X, resets=resets)[:, 1], 1e-5)
-    assert_close(found.predict_quantiles(X, resets=resets)[:, 0, 1], A, 1e-6)
+    found = GRURegressor(**OPTIONS, **options, loss="quantile(0.1, 0.5, 0.9)").fit(cgru.Sequences(X, resets=resets), y)
+    A = found.predict(cgru.Sequences(X, resets=resets))
+    assert_close(A, found.network_.predict(cgru.Sequences(X, resets=resets))[:, 1], 1e-5)
+    assert_close(found.predict_quantiles(cgru.Sequences(X, resets=resets))[:, 0, 1], A, 1e-6)
     due = pytest.approx(1 - np.square(A - y).sum() / np.square(y - y.mean()).sum())
-    assert found.score(X, y, resets=resets) == due
-    assert found.score(X, y, decay=1.0 - resets) == due
-    assert found.score(X, y, resets=resets) > found.score(X, y) + 0.2
+    assert found.score(cgru.Sequences(X, resets=resets), y) == due
+    assert found.score(cgru.Sequences(X, decay=1.0 - resets), y) == due
+    assert found.score(cgru.Sequences(X, resets=resets), y) > found.score(X, y) + 0.2
     before = found.loss_curve_[:]
-    found.partial_fit(X, y, decay=1.0 - resets)
+    found.partial_fit(cgru.Sequences(X, decay=1.0 - resets), y)
     assert len(found.loss_curve_) == len(before) + 1

@@ -66,7 +66,7 @@ def fit(request: Request) -> int:
         progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
     net.feature_names, net.target_names = data.feature_names, data.target_names
     regression = task.names is None
-    options["validation"] = None if held is None else (held.X, held.y, held.lengths, *filter(None, [held.beside]))
+    options["validation"] = None if held is None else (held.sequences, held.y)
     options["standardize_targets"] = cgru.losses.named(net.loss).can_standardize
     options["shrink"] = regression and held is not None and made.loss == recipe.LOSS
     with progress:
@@ -96,7 +96,7 @@ def fit(request: Request) -> int:
     echo(f"model in {request.output}")
     if write:
         with as_request_error(f"{source}: "):
-            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
+            report = cgru.report(net, split.sequences, split.y)
         write(report, request.output, f"{which} data", source)
         echo(f"report in {request.html}")
     if not why:
@@ -198,7 +198,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     try:
         with as_request_error(f"{source}: "), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
-            history = net.fit(train.X, train.y, lengths=train.lengths, **train.beside, **options)
+            history = net.fit(train.sequences, train.y, **options)
     except KeyboardInterrupt:
         return None
     except RequestError as error:

@@ -29,9 +29,8 @@ def predict(request: Request) -> None:
         say(f"{which} of {source}")
     classifies = cgru.losses.classifies(net.loss)
     with as_request_error(f"{source}: "):
-        inputs = split.X, split.lengths
-        outputs = net.predict(*inputs, **split.beside) if request.output or not classifies else None
-        classes = net.predict_classes(*inputs, **split.beside) if classifies else None
+        outputs = net.predict(split.sequences) if request.output or not classifies else None
+        classes = net.predict_classes(split.sequences) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (" ".join(data.columns.time or ("time",)), data.times) if has_times else None
@@ -56,7 +55,7 @@ def evaluate(request: Request) -> None:
         echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
         report = None
         if request.report or write:
-            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
+            report = cgru.report(net, split.sequences, split.y)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             echo(f"\n{report}")

@@ -17,13 +17,13 @@ __all__ = ["overlap", "score_text"]
 
 def score_text(net: cgru.Network, split: Split) -> str:
     """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
-    X, y, lengths, judge = split.X, split.y, split.lengths, losses.named(net.loss)
+    X, y, judge = split.sequences, split.y, losses.named(net.loss)
     if not judge.classifies:
         rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y).mean())}
-        found = net.evaluate(X, y, lengths, metrics=rmse, **split.beside)
+        found = net.evaluate(X, y, metrics=rmse)
         return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
-    loss, accuracy = net.evaluate(X, y, lengths, **split.beside).values()
-    count = net.output_mask(X, lengths).sum() if net.per_step else len(y)
+    loss, accuracy = net.evaluate(X, y).values()
+    count = net.output_mask(X, X.lengths).sum() if net.per_step else len(y)
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 
 

@@ -120,7 +120,7 @@ def choose_network(
     rows: Any = slice(None)
     if y.ndim == 3:  # numbers at steps, which padding has none of
         rows = np.nonzero(np.ones(y.shape[:2]) if train.lengths is None else mask(train.lengths, y.shape[1])[:, :, 0])
-    start, weights = constant_start(loss, train.X, y[rows]), None
+    start, weights = constant_start(loss, train.sequences, y[rows]), None
 
     def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
         return task.network(found, inputs, seed=seed + more, start=start)
@@ -136,10 +136,10 @@ def choose_network(
         if (per_class := options.pop("class_weight", None)) is not None:  # which judge, too, as in an estimator
             spec = make(replace(recipe, inputs=RAW), []).data_spec
             weights = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)[y]
-        data = {"lengths": train.lengths, "groups": groups, "sample_weight": weights, "beside": train.beside}
-        choice = choose(make, recipe, train.X, y, budget=budget, progress=progress, **data, **options)
+        data = {"groups": groups, "sample_weight": weights}
+        choice = choose(make, recipe, train.sequences, y, budget=budget, progress=progress, **data, **options)
     found = choice.recipe
-    return make(found, build(found.inputs, train.X, train.lengths, found.dtype)), choice
+    return make(found, build(found.inputs, train.sequences, found.dtype)), choice
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cgru.core.row_blocks import select_rows
 from cgru.datasets.columns import Columns
+from cgru.network.data.sequences import Sequences
 
 __all__ = ["DENSEST", "PADDED", "Dataset", "Split", "StepSplit", "check_padding", "with_features", "with_targets"]
 
@@ -36,9 +37,9 @@ class Split(NamedTuple):
     ids: np.ndarray | None = None
 
     @property
-    def beside(self) -> dict[str, np.ndarray]:
-        """Return the arrays beside X by the names that `Network.fit` has: there are none."""
-        return {}
+    def sequences(self) -> Sequences:
+        """Return X with its lengths as `cgru.Sequences`."""
+        return Sequences(self.X, self.lengths)
 
     def samples(self, rows: np.ndarray) -> Split:
         """Return the samples of these indices; those of memory-mapped arrays are not read.
@@ -65,8 +66,8 @@ class StepSplit(NamedTuple):
         y: as for a `Split`.
         lengths: as for a `Split`.
         ids: as for a `Split`.
-        beside: the arrays (m, s) by the names that `Network.fit` has: "resets", "decay", "times". The times of a table
-            count from 0 on in each sample, in seconds or as the table has them; its padding has the last one.
+        beside: the arrays (m, s) by the names that `cgru.Sequences` has: "resets", "decay", "times". The times of a
+            table count from 0 on in each sample, in seconds or as the table has them; its padding has the last one.
 
     Examples:
         >>> import pathlib
@@ -82,6 +83,11 @@ class StepSplit(NamedTuple):
     lengths: np.ndarray | None
     ids: np.ndarray | None
     beside: dict[str, np.ndarray]
+
+    @property
+    def sequences(self) -> Sequences:
+        """Return X with all that belongs to it as `cgru.Sequences`."""
+        return Sequences(self.X, self.lengths, **self.beside)
 
     def samples(self, rows: np.ndarray) -> StepSplit:
         """Return the samples of these indices; those of memory-mapped arrays are not read.

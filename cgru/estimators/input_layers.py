@@ -21,6 +21,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.normalize import Normalize
 from cgru.layers.scale import Scale
 from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.data.sequences import Sequences
 
 __all__ = ["AUTO", "RAW", "build", "parse"]
 
@@ -63,16 +64,17 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
     return made
 
 
-def build(text: str, X: np.ndarray, lengths: np.ndarray | None, dtype: DTypeLike) -> list[Layer]:
+def build(text: str, samples: Sequences, dtype: DTypeLike) -> list[Layer]:
     """Return the layers that `text` names, with a fixed `Scale` behind those that make features of another size.
 
-    It gives each feature mean 0 and deviation 1 over X (m, s, e), which the network's own standardisation does before
+    It gives each feature mean 0 and deviation 1 over the samples, which the network's own standardisation does before
     these layers alone.
     """
     made = parse(text)
     end = max((i + 1 for i, layer in enumerate(made) if isinstance(layer, Normalize | Difference)), default=0)
     if not end:
         return made
+    X, lengths = samples.X, samples.lengths
     real = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
     mean, deviation = mean_and_deviation(X[real])
     A = np.where(real[:, :, None], (X - mean) / deviation, 0.0)

@@ -28,6 +28,7 @@ from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.data.sequences import Sequences
 from cgru.network.data.split import draw_folds
 from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage
@@ -108,13 +109,11 @@ class Choice:
 def choose(
     make: Make,
     recipe: Recipe,
-    X: np.ndarray,
+    X: Sequences,
     y: np.ndarray,
     *,
-    lengths: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-    beside: Mapping[str, np.ndarray] | None = None,
     budget: float = BUDGET,
     epochs: int,
     batch_size: int,
@@ -129,16 +128,15 @@ def choose(
 
     make: makes the network of a recipe, with these input layers and the seed.
     X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, n) in deviations from their mean where the loss
-        can standardise them.
-    beside: arrays (m, s) beside X by the names that `Network.fit` has. With them candidates that change the steps, or
-        need the whole series, are left out.
+        can standardise them. Where samples have arrays beside X, candidates that change the steps, or need the whole
+        series, are left out.
     budget: seconds on one core with AVX2, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes SHARE as many epochs.
     progress: called after each fit of a fold with the number of candidates that are compared, and of all so far.
     options: further options of `Network.fit`.
     """
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
-    trials = _Trials(make, loss, X, y, lengths, sample_weight, beside=beside or {})
+    trials = _Trials(make, loss, X, y, sample_weight)
     if groups is not None:
         trials.groups = np.unique(groups, return_inverse=True)[1]
     stages = _stages(recipe, trials)
@@ -146,7 +144,7 @@ def choose(
         return Choice(_decided(recipe, recipe.inputs))
     first, *others = next(stages)
     parts = len(X) if groups is None else len(np.unique(groups))
-    if parts < LEAST or is_mapped(X):
+    if parts < LEAST or is_mapped(X.X):
         what = "samples" if groups is None else "groups"
         return Choice(first, why="the samples are in a file" if parts >= LEAST else f"{parts} {what} are not enough")
     if budget <= 0:
@@ -155,7 +153,7 @@ def choose(
     trials.options |= short | options
     fold = draw_folds(len(X), FOLDS, [0], classes, groups)
     trials.folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(FOLDS)]
-    real = 1.0 if lengths is None else float(lengths.mean()) / X.shape[1]
+    real = 1.0 if X.lengths is None else float(X.lengths.mean()) / X.shape[1]
     seconds = partial(_seconds, shape=X.shape, real=real)
     spent = longest = 0.0
     for stage in itertools.chain([[first, *others]], stages):
@@ -230,9 +228,9 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     other pools and more layers, twice. Beside arrays with a number for each step, or below a layer that reads what is
     missing, series stay as they are.
     """
-    cut, *tails = [""] if trials.beside or recipe.decays else _tails(trials.X.shape[1])
-    whole = recipe.bidirectional and not trials.beside  # whether layers may read the whole series
-    heads = [""] if trials.beside or recipe.decays else ["", "difference", *["normalize"] * whole]
+    cut, *tails = [""] if trials.X.beside or recipe.decays else _tails(trials.X.shape[1])
+    whole = recipe.bidirectional and not trials.X.beside  # whether layers may read the whole series
+    heads = [""] if trials.X.beside or recipe.decays else ["", "difference", *["normalize"] * whole]
     heads = {_joined(head, cut): head for head in heads}
     yield [_decided(recipe, text) for text in heads]
     found = [heads[best.inputs] for best in trials.best(BEST)]
@@ -257,12 +255,10 @@ class _Trials:
 
     make: Make
     loss: losses.Loss
-    X: np.ndarray
+    X: Sequences
     y: np.ndarray
-    lengths: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
-    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     folds: Sequence[Any] = ()
     options: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -274,7 +270,7 @@ class _Trials:
     def network(self, recipe: Recipe, seed: int) -> Network:
         """Make the network of a candidate."""
         if recipe.inputs not in self.layers:
-            self.layers[recipe.inputs] = input_layers.build(recipe.inputs, self.X, self.lengths, recipe.dtype)
+            self.layers[recipe.inputs] = input_layers.build(recipe.inputs, self.X, recipe.dtype)
         return self.make(recipe, deepcopy(self.layers[recipe.inputs]), seed)
 
     def run(self, recipes: Mapping[str, Recipe], progress: Callable[[int, int], Any] | None = None) -> None:
@@ -286,14 +282,13 @@ class _Trials:
         ]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "fit_many: interrupted")  # it is raised here
-            own = {"lengths": self.lengths, "sample_weight": self.sample_weight, **self.beside}
             before, done = len(self.recipes), itertools.count(1)
 
             def told(_: Result) -> None:
                 """Report the candidates all of whose folds, or as many fits, are done."""
                 progress(before + next(done) // len(self.folds), before + len(recipes))
 
-            results = fit_many(jobs, self.X, self.y, callback=progress and told, **own)
+            results = fit_many(jobs, self.X, self.y, sample_weight=self.sample_weight, callback=progress and told)
         if any(isinstance(result.error, KeyboardInterrupt) for result in results):
             raise KeyboardInterrupt
         self.recipes |= recipes
@@ -344,11 +339,7 @@ class _Trials:
 
     def _held_out(self, nets: Sequence[Network]) -> np.ndarray:
         """Return the outputs (m, k) of the networks of all folds for the samples that each did not see."""
-        given = {"lengths": self.lengths, **self.beside}
-        parts = [
-            net.predict(self.X[rows], **{name: None if a is None else a[rows] for name, a in given.items()})
-            for net, (_, rows) in zip(nets, self.folds, strict=True)
-        ]
+        parts = [net.predict(self.X[rows]) for net, (_, rows) in zip(nets, self.folds, strict=True)]
         found = np.empty((len(self.X), parts[0].shape[1]))
         found[np.concatenate([rows for _, rows in self.folds])] = np.concatenate(parts)
         return found
@@ -366,7 +357,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
     loss, y = trials.loss, trials.y
     if not (loss.classifies or loss.can_shrink):  # the line fits a mean
         return None
-    A, Y = summary_numbers(trials.X, trials.lengths), np.eye(y.max() + 1)[y] if loss.classifies else y
+    A, Y = summary_numbers(trials.X.X, trials.X.lengths), np.eye(y.max() + 1)[y] if loss.classifies else y
     found = np.empty(Y.shape)
     if np.isnan(A).any():
         return None

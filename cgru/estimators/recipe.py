@@ -24,6 +24,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import HOW, Pool
 from cgru.losses import Loss
 from cgru.network import Network
+from cgru.network.data.sequences import Sequences
 from cgru.network.options import option, share
 from cgru.network.presentation import figures
 from cgru.network.sample_hashes import SampleHashes
@@ -182,7 +183,7 @@ class Recipe:
         seed: int | None,
         names: Sequence[str] | None = None,
         steps: bool = False,
-        start: tuple[np.ndarray, np.ndarray] | None = None,
+        start: tuple[Sequences, np.ndarray] | None = None,
     ) -> Network:
         """Build a network; what is left open is one layer and the default pooling.
 
@@ -230,8 +231,8 @@ class Recipe:
 
 
 def constant_start(
-    loss: Loss, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray] | None:
+    loss: Loss, X: Sequences, y: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[Sequences, np.ndarray] | None:
     """Return a sample and the constant that a network starts at, for numbers that the loss takes as they are.
 
     The constant fits the targets y (m, n) best. None where there is none: for classes and standardised targets.
@@ -271,30 +272,26 @@ def still_falls(losses: Sequence[float]) -> str:
 
 def nothing_learned(
     net: Network,
-    X: np.ndarray,
+    X: Sequences,
     y: np.ndarray,
-    lengths: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     scale: np.ndarray | float = 1.0,
-    beside: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a note if `net` is no better on its training data than the most frequent class or a constant, else "".
 
     The constant is the mean, by squared errors, or for a loss that does not learn the mean the best by that loss.
 
     net: a network with one output a sample, not at steps.
-    X, y, lengths, weights: its training data.
+    X, y, weights: its training data.
     scale: (k,) the factor from the units of y to those of the errors in the note.
-    beside: arrays beside X by the names that `Network.fit` has.
     """
-    beside = beside or {}
     if losses.classifies(net.loss):
-        right = net.evaluate(X, y, lengths, sample_weight=weights, **beside)["accuracy"]
+        right = net.evaluate(X, y, sample_weight=weights)["accuracy"]
         share = (counts := np.bincount(y, weights)).max() / counts.sum()
         if right > share:
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
-    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X, lengths, **beside).astype(np.float64)
+    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X).astype(np.float64)
     if np.ptp(y, axis=0).max() == 0:
         return ""
     if not loss.predicts_mean:

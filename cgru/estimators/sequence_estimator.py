@@ -10,7 +10,7 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -26,7 +25,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from cgru import losses
 from cgru.core.checks import flag, positive
 from cgru.core.lengths import padded
-from cgru.core.row_blocks import select_rows
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.estimators import input_layers, model_selection, recipe
 from cgru.estimators.model_selection import Choice
@@ -37,8 +35,8 @@ from cgru.losses import Loss
 from cgru.many import Job, fit_many
 from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
+from cgru.network.data.sequences import Sequences
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, given_step_arrays, rectangles
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts
 from cgru.network.options import OPTIONS, Settings
@@ -131,13 +129,18 @@ class SequenceEstimator(BaseEstimator):
 
     def _check_sequences(
         self, X: Any, y: Any = None, reset: bool = False, features: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None, Any]:
-        """Check X and y as scikit-learn does; return (X (m, s, e), real lengths (m,) or None for all, y).
+    ) -> tuple[Sequences, Any]:
+        """Check X and y as scikit-learn does; return (X as `Sequences` (m, s, e), y).
 
         reset: whether this is a first fit, which sets `n_features_in_`.
         features: e of the training data; None: that of the fitted networks.
         """
-        given, names, lengths, is_flat = X, None, None, False
+        given, names, lengths, is_flat, own = X, None, None, False, {}
+        if isinstance(X, Sequences):
+            if self.channels_first:
+                raise ValueError("channels_first: expected False beside Sequences, which are (m, s, e), got True")
+            self._check_names(X.feature_names, reset)
+            X, lengths, own = X.X, X.lengths, X.beside
         if self.missing not in (recipe.REFUSE, recipe.DECAY):
             raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
         unchecked: Any = {"ensure_all_finite": False}  # it is checked at the end, with advice
@@ -182,7 +185,15 @@ class SequenceEstimator(BaseEstimator):
             cure = '; missing="decay" learns from NaN, missing="forward" of cgru.datasets.read and from_frame fills it'
             got = f"NaN{cure}, or leave such samples out" if np.isnan(X[i, s, e]) else "infinity"
             raise ValueError(f"X: expected finite numbers, in sample {i}, step {s} got {got}")
-        return X, lengths, y
+        return Sequences(X, lengths, **own), y
+
+    def _check_names(self, names: tuple[str, ...] | None, reset: bool) -> None:
+        """Keep the feature names of `Sequences`, or compare them; ValueError where they differ, as scikit-learn's."""
+        due = getattr(self, "feature_names_in_", None)
+        if names is not None and reset:
+            self.feature_names_in_ = np.array(names, object)
+        elif names is not None and due is not None and names != tuple(due):
+            raise ValueError(f"X: expected the columns {', '.join(due)}, as in `fit`, got {', '.join(names)}")
 
     # --- training ---
 
@@ -193,31 +204,22 @@ class SequenceEstimator(BaseEstimator):
         sample_weight: Any = None,
         groups: Any = None,
         validation: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
     ) -> Any:
         """Train on sequences X and their classes or numbers y.
 
         In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
 
         Args:
-            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
-                forms that stand at the top of `cgru.sklearn`.
+            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), `cgru.Sequences`, or a
+                DataFrame, in the forms that stand at the top of `cgru.sklearn`. Where `Sequences` have `resets`,
+                `decay` or `times`, no input layers are chosen that change the steps, or need the whole series.
             y: the classes (m,); for a regressor numbers (m,), or (m, n) for n targets.
             sample_weight: (m,) factors of the loss of each sample.
             groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
                 groups.
             validation: (X, y) or (X, y, sample_weight), samples to validate with, instead of the share that
                 `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
-                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
-                `times` may follow them.
-            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. With it, `decay` or
-                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
-                too.
-            decay: likewise.
-            times: likewise.
+                stops after `n_iter_no_change` epochs without a lower one.
 
         Returns:
             The estimator.
@@ -233,62 +235,18 @@ class SequenceEstimator(BaseEstimator):
             >>> model.n_iter_, model.score(X.T, y)
             (20, 1.0)
         """
-        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
-        return self._fit(X, y, sample_weight, self.warm_start, **given)
+        return self._fit(X, y, sample_weight, self.warm_start, groups=groups, validation=validation)
 
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> float:
-        """Compute the accuracy of `predict`, or for a regressor the coefficient of determination R^2.
-
-        Args:
-            X: as for `fit`.
-            y: the true classes or numbers, as for `fit`.
-            sample_weight: (m,) the weight of each sample.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
-
-        Returns:
-            The share of right classes; or 1 - sum (y - predicted)^2 / sum (y - mean)^2, of several targets their mean.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
-        """
-        found = self.predict(X, resets=resets, decay=decay, times=times)
-        measure = accuracy_score if isinstance(self, ClassifierMixin) else r2_score
-        return float(measure(y, found, sample_weight=sample_weight))
-
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        goes_on: bool,
-        *,
-        resets: Any,
-        decay: Any,
-        times: Any,
-        **given: Any,
-    ) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, goes_on: bool, **given: Any) -> Any:
         """Train on X and y in place, and return the estimator; restore it after any exception.
 
         goes_on: whether to train the present networks further, if there are some; otherwise build new ones.
         given: `groups` and `validation`; for `partial_fit` `epochs` and `classes`.
         """
         reset = not (goes_on and hasattr(self, "networks_"))
-        beside = given_step_arrays(resets, decay, times)
         before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
         try:
-            notes = self._train(X, y, sample_weight, reset, beside, **given)
+            notes = self._train(X, y, sample_weight, reset, **given)
             self._set_networks(self._nets, _target_names_of(y) if reset else before["networks_"][0].target_names)
         except BaseException:
             vars(self).clear()
@@ -304,7 +262,6 @@ class SequenceEstimator(BaseEstimator):
         y: Any,
         sample_weight: Any,
         reset: bool,
-        beside: Mapping[str, Any],
         *,
         epochs: Any = None,
         classes: Any = None,
@@ -313,12 +270,12 @@ class SequenceEstimator(BaseEstimator):
     ) -> list[str]:
         """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
         loss = self._checked_loss(reset)
-        X, lengths, y = self._check_sequences(X, y, reset=reset)
+        X, y = self._check_sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
         weights = sample_weight if sample_weight is not None and sample_weight.any() else None  # for means
-        groups, beside = encode_groups(groups, len(X)), rectangles(beside, X.shape, lengths)
+        groups = encode_groups(groups, len(X))
         targets = self._targets(y, loss, reset, classes, weights)
         held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
@@ -328,8 +285,7 @@ class SequenceEstimator(BaseEstimator):
         Settings(**options)  # what is invalid is refused before any fit
         ensemble = positive(self.ensemble, "ensemble")
         positive(self.n_iter_no_change, "n_iter_no_change")
-        samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
-        own_beside = beside  # of the samples to train on
+        samples = {"X": X, "y": targets, "sample_weight": sample_weight}
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         if not reset and len(self._nets) > 1:
             raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
@@ -342,9 +298,9 @@ class SequenceEstimator(BaseEstimator):
             if weights is not None and not (weights[rows].any() and weights[~rows].any()):
                 raise ValueError(NO_WEIGHT)
             out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
-            held_out = *(select_rows(each, out) for each in samples.values()), _select_all(beside, out)
-            samples, own_beside = _select_all(samples, kept), _select_all(beside, kept)
-            groups = select_rows(groups, kept)
+            held_out = X[out], targets[out], None, None if sample_weight is None else sample_weight[out]
+            samples = {name: None if each is None else each[kept] for name, each in samples.items()}
+            groups = None if groups is None else groups[kept]
         if not reset:
             nets, choice = self._nets, None
         else:
@@ -356,14 +312,13 @@ class SequenceEstimator(BaseEstimator):
                 return found.network(outputs, inputs, seed=seed + more, start=start)
 
             with _threads(self.n_jobs):
-                data = samples | {"groups": groups, "beside": own_beside}
-                choice = self._choose(loss, make, epochs is None, **data, **options)
+                choice = self._choose(loss, make, epochs is None, **samples, groups=groups, **options)
             if self.verbose and self.inputs == input_layers.AUTO:
                 print(f"chosen: {choice}")
             found = choice.recipe
             self.inputs_, self.layers_, self.pool_ = found.inputs, found.layers, found.pool
             self.candidate_scores_ = choice.scores
-            layers = input_layers.build(found.inputs, samples["X"], samples["lengths"], found.dtype)
+            layers = input_layers.build(found.inputs, samples["X"], found.dtype)
             nets = [make(found, copy.deepcopy(layers), more) for more in range(ensemble)]
         held = held_out is not None
         if held:
@@ -372,7 +327,7 @@ class SequenceEstimator(BaseEstimator):
             options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
-            history = _fit_all(nets, callback=callback, **samples, **own_beside, **options)
+            history = _fit_all(nets, callback=callback, **samples, **options)
             history.nothing_learned = ""  # which is judged below, once outputs are shrunk
             notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
@@ -380,7 +335,7 @@ class SequenceEstimator(BaseEstimator):
                     array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale, beside)
+                note = recipe.nothing_learned(nets[0], X, targets, weights, scale)
                 notes.append(note and f"nothing was learned: {note}")
                 if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
                     falls = recipe.still_falls([epoch.loss for epoch in history])
@@ -393,26 +348,23 @@ class SequenceEstimator(BaseEstimator):
         return list(filter(None, notes))
 
     def _check_validation(self, validation: Any, features: int, y: Any, loss: Loss) -> tuple[Any, ...]:
-        """Check `validation` of `fit`; return (X, targets, lengths, sample_weight, arrays beside) for `Network.fit`.
+        """Check `validation` of `fit`; return (X, targets, None, sample_weight) for `Network.fit`.
 
         features, y: those of the training data.
         """
         if self.early_stopping:
             raise ValueError("validation: expected None beside early_stopping=True, which holds samples out, got some")
-        beside: Mapping[str, Any] = {}
-        if isinstance(validation, tuple | list) and validation and isinstance(validation[-1], Mapping):
-            *validation, beside = validation
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             due = "(X, y) or (X, y, sample_weight)"
             got = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
             raise ValueError(f"validation: expected {due}, got {got}")
         X, own_y, weights = (*validation, None)[:3]
         try:
-            X, lengths, _ = self._check_sequences(X, own_y, features=features)
+            X, _ = self._check_sequences(X, own_y, features=features)
             check_consistent_length(X, own_y, weights)
             weights = self._sample_weights(own_y, weights, y)
             weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
-            return X, self._targets(own_y, loss, False, None, None), lengths, weights, beside
+            return X, self._targets(own_y, loss, False, None, None), None, weights
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"validation: {error}") from None
@@ -446,12 +398,12 @@ class SequenceEstimator(BaseEstimator):
         check_consistent_length(y, sample_weight)
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
-    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any) -> np.ndarray:
+    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
         """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
         check_is_fitted(self, "networks_")
-        X, lengths, _ = self._check_sequences(X)
+        X, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
-            return sum(convert(net.predict(X, lengths, **beside)) for net in self._nets) / len(self._nets)
+            return sum(convert(net.predict(X)) for net in self._nets) / len(self._nets)
 
     # --- the fitted network, and files ---
 
@@ -487,14 +439,14 @@ class SequenceEstimator(BaseEstimator):
         except AttributeError as error:
             raise ValueError(str(error)) from None
 
-    def network_inputs(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def network_inputs(self, X: Any) -> Sequences:
         """Convert X to the inputs of the network.
 
         Args:
             X: the sequences, as for `fit`.
 
         Returns:
-            (X (m, s, e), the real lengths (m,) or None for all).
+            The `Sequences`, X (m, s, e).
 
         Raises:
             NotFittedError: the estimator is not fitted.
@@ -504,11 +456,11 @@ class SequenceEstimator(BaseEstimator):
             >>> from cgru.sklearn import GRURegressor
             >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
             >>> model = GRURegressor(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.network_inputs(X.T)[0].shape
+            >>> model.network_inputs(X.T).shape
             (40, 5, 1)
         """
         check_is_fitted(self, "networks_")
-        return self._check_sequences(X)[:2]
+        return self._check_sequences(X)[0]
 
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
         """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
@@ -640,22 +592,17 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _select_all(arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """Return these rows of each array."""
-    return {name: select_rows(array, rows) for name, array in arrays.items()}
-
-
 def _print_epoch(epoch: Epoch) -> None:
     """Print an epoch's losses, as a callback of a fit."""
     print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
 
 
-def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) -> History:
+def _fit_all(nets: list[Network], X: Sequences, y: np.ndarray, **options: Any) -> History:
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", *STEP_ARRAYS)}
-    results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
+    shared = options.pop("sample_weight", None)
+    results = fit_many([Job(net, **options) for net in nets], X, y, sample_weight=shared)
     for result in results:
         if result.error is not None:
             raise result.error

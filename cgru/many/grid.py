@@ -170,8 +170,7 @@ def grid(
         **options: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of
             `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`,
             `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
-            `lengths`, `sample_weight`, `groups`, `resets`, `decay` and `times` are arrays as for `fit_many`; samples of
-            one group are never split.
+            `lengths`, `sample_weight` and `groups` are arrays as for `fit_many`; samples of one group are never split.
 
     Returns:
         The records of all fits, with the choices and the nested score.
@@ -227,7 +226,7 @@ def grid(
             raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
         Settings(**fits[-1], validation=None if inner_folds is None else 0.5)
         costs.append(cost_of(Job(net, **fits[-1]), samples) / len(samples.X))
-    spec, (X_all, y_all, *rest) = first.data_spec, samples.select(None, first)
+    spec, (X_all, y_all, *rest) = first.data_spec, samples.select(None)
     spec.class_names = find_class_names(spec, X_all, y_all, rest[0])
     as_data(spec, X_all, y_all, *rest)  # its errors count all samples, as the user does
     split = _Splitter(samples, classes_to_split(first, samples.y), encode_groups(data["groups"], len(samples.X)))

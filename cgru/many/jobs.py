@@ -19,8 +19,8 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.files import map_array
+from cgru.network.data.sequences import Sequences
 from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS
 from cgru.network.history import SCORES, DivergenceError, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
@@ -30,7 +30,7 @@ from cgru.optimizers import check_number
 __all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
 
 OWN = OPTIONS.keys() - {"progress"}  # options of `Network.fit` that a job takes
-DATA = ("lengths", "sample_weight", "groups", *STEP_ARRAYS)  # the arrays that belong to X and y
+DATA = ("lengths", "sample_weight", "groups")  # the arrays that belong to X and y
 _SCORES = ("epoch", *SCORES)  # the scores of the epoch whose parameters were kept
 _TAKEN = {*_SCORES, "epochs", "start", "name", "seconds", "error"}  # names that no metric may have
 
@@ -44,9 +44,6 @@ class SharedData:
     lengths: Any = None
     sample_weight: Any = None
     groups: Any = None
-    resets: Any = None
-    decay: Any = None
-    times: Any = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for targets or other arrays without X, or X without targets."""
@@ -75,22 +72,10 @@ class SharedData:
         given = vars(self).items()
         return SharedData(*(os.path.abspath(each) if _is_path(each) else _load(each, name) for name, each in given))
 
-    def select(self, rows: Any, net: Network) -> tuple[Any, ...]:
-        """Return X, y, lengths, sample_weight and a dict of the arrays at steps of the samples `rows`; None: of all.
-
-        `self` has arrays (`opened`). Where X is a list of sequences, arrays at steps are as long as the longest of all
-        sequences; they are cut to the longest selected one.
-        """
-        own = {name: a if a is None or rows is None else a[rows] for name, a in vars(self).items()}
-        if own["X"].dtype == object:
-            all_steps, steps = (np.array(max(map(len, each)), np.intp) for each in (self.X, own["X"]))
-            outputs = [net.output_lengths(each, "X") for each in (all_steps, steps)] if net.per_step else [None] * 2
-            cuts = dict.fromkeys(STEP_ARRAYS, (all_steps, steps)) | dict.fromkeys(("y", "sample_weight"), outputs)
-            for name, (whole, cut) in cuts.items():
-                if whole is not None and own[name] is not None and own[name].shape[1:2] == (whole,):
-                    own[name] = own[name][:, :cut]
-        at_steps = {name: own[name] for name in STEP_ARRAYS if own[name] is not None}
-        return own["X"], own["y"], own["lengths"], own["sample_weight"], at_steps
+    def select(self, rows: Any) -> tuple[Any, ...]:
+        """Return X, y, lengths and sample_weight of the samples `rows`; None: of all. `self` has arrays (`opened`)."""
+        names = "X", "y", "lengths", "sample_weight"
+        return tuple(a if (a := getattr(self, name)) is None or rows is None else a[rows] for name in names)
 
 
 def _is_path(value: Any) -> bool:
@@ -99,16 +84,14 @@ def _is_path(value: Any) -> bool:
 
 
 def _load(value: Any, name: str) -> Any:
-    """Return the argument `name` as an array: map a file into memory, make a list of sequences an array of objects."""
+    """Return the argument `name` as an array: map a file into memory; a list of sequences as `Sequences`."""
     try:
-        if value is None or isinstance(value, np.ndarray):
+        if value is None or isinstance(value, np.ndarray | Sequences):
             return value
         if _is_path(value):
             return map_array(value)
-        if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # of different lengths
-            array = np.empty(len(value), object)
-            array[:] = [np.asarray(x) for x in value]
-            return array
+        if name == "X" and isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:
+            return Sequences(value)
         return np.asarray(value, object if name == "groups" else None)  # else NaN among strings became a string
     except ValueError as error:
         due = value if _is_path(value) else "expected an array, or arrays that differ in length alone"
@@ -130,9 +113,6 @@ class Job:
         lengths: the real steps of each sample, likewise.
         sample_weight: the weight of each sample, likewise.
         groups: the group of each sample, likewise. A group is never both among the rows that train and those held out.
-        resets: as for `Network.fit`, likewise.
-        decay: as for `Network.fit`, likewise.
-        times: as for `Network.fit`, likewise.
         rows: the samples to train on: integers, booleans (m,) or a slice. None, if none are held out: all.
         validation_rows: the samples to validate with, instead of `validation`.
         test_rows: the samples to score the fitted network on.
@@ -167,9 +147,6 @@ class Job:
         lengths: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
         rows: Any = None,
         validation_rows: Any = None,
         test_rows: Any = None,
@@ -203,7 +180,7 @@ class Job:
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
-        self.samples = SharedData(X, y, lengths, sample_weight, groups, resets, decay, times)
+        self.samples = SharedData(X, y, lengths, sample_weight, groups)
         self.rows = _as_row_index(rows, "rows")
         self.validation_rows = _as_row_index(validation_rows, "validation_rows")
         self.test_rows = _as_row_index(test_rows, "test_rows")
@@ -348,8 +325,8 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
     _check_rows(job, samples)
     net, history, scores = _fit_best_start(job, samples, state)
     if job.test_rows is not None:
-        X, y, lengths, weights, at_steps = samples.select(job.test_rows, net)
-        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"), **at_steps)
+        X, y, lengths, weights = samples.select(job.test_rows)
+        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
 
@@ -377,14 +354,14 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
         net = _make_network(job, start, state)
         if start == 0:
             rows, held_out = _training_and_validation_rows(job, samples, net)
-            X, y, lengths, weights, at_steps = samples.select(rows, net)
+            X, y, lengths, weights = samples.select(rows)
             if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
                 options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
-                options["validation"] = samples.select(held_out, net)
+                options["validation"] = samples.select(held_out)
         state.networks.add(net)
         try:
-            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **at_steps, **options)
+            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
             kept = history.kept()
             if kept is None:  # with `recover`
                 raise DivergenceError("the parameters at the start are the best", 0)

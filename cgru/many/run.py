@@ -34,9 +34,6 @@ def fit_many(
     lengths: Any = None,
     sample_weight: Any = None,
     groups: Any = None,
-    resets: Any = None,
-    decay: Any = None,
-    times: Any = None,
     threads: int | None = None,
     executor: Any = None,
     store: str | os.PathLike[str] | None = None,
@@ -72,9 +69,6 @@ def fit_many(
         lengths: the real steps of each sample, likewise.
         sample_weight: the weight of each sample, likewise.
         groups: the group of each sample, likewise.
-        resets: as for `Network.fit`, likewise.
-        decay: as for `Network.fit`, likewise.
-        times: as for `Network.fit`, likewise.
         threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
         executor: fit on its workers instead of threads: any object with `submit`, as of `concurrent.futures`
             (processes), loky, Dask (`client.get_executor()`) or mpi4py (`MPIPoolExecutor`), or a function without
@@ -114,7 +108,7 @@ def fit_many(
         raise TypeError(f"executor: expected {due}, got {type(executor).__name__}")
     most = get_num_threads() if getattr(THREAD, "state", None) is None else 1
     threads = most if threads is None else positive(threads, "threads")
-    shared = SharedData(X, y, lengths, sample_weight, groups, resets, decay, times)
+    shared = SharedData(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")

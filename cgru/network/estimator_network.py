@@ -14,8 +14,8 @@ class Estimator(Protocol):
     def sole_network(self) -> Any:
         """Return its network; ValueError for an ensemble and before the first fit."""
 
-    def network_inputs(self, X: Any) -> tuple[Any, Any]:
-        """Return (X, lengths) as the network takes them."""
+    def network_inputs(self, X: Any) -> Any:
+        """Return X as the network takes it."""
 
 
 def network_of(net: Any) -> Any:
@@ -33,4 +33,4 @@ def with_inputs(net: Any, X: Any, lengths: Any) -> tuple[Any, Any, Any]:
         return net, X, lengths
     if lengths is not None:
         raise ValueError("lengths: expected None beside an estimator, which takes a list of sequences, got some")
-    return network_of(net), *net.network_inputs(X)
+    return network_of(net), net.network_inputs(X), None

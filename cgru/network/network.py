@@ -22,7 +22,6 @@ from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.classes import checked_feature_names, checked_labels
-from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays
 from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
@@ -224,9 +223,6 @@ class Network(Model):
         *,
         batch_size: int | None = None,
         return_state: bool = False,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        times: ArrayLike | None = None,
     ) -> Any:
         """Predict the outputs for X.
 
@@ -234,7 +230,9 @@ class Network(Model):
         it is asked for.
 
         Args:
-            X: an array (m, s, e), tokens (m, s), a list of arrays, or batches, as for `fit`. NaN in X comes out as NaN.
+            X: an array (m, s, e), tokens (m, s), a list of arrays, `Sequences`, or batches, as for `fit`. NaN in X
+                comes out as NaN. Where `resets` or `decay` of `Sequences` say so, a given or carried state, too, begins
+                anew or fades.
             lengths: (m,) the real steps of each sample; None: all.
             h0: the initial states, (m, u) for each recurrent layer from the lowest on; for a `Bidirectional` first that
                 of its layer, then that of its twin. Pass an array (layers x directions, m, u), as in PyTorch, or a list
@@ -242,9 +240,6 @@ class Network(Model):
             batch_size: how many samples run at a time, which bounds the memory and, but for rounding, changes nothing.
                 None: 1,024, of long samples less. `stateful` layers run all samples together.
             return_state: whether to return the last states, too.
-            resets: (m, s) booleans as for `fit`, where states, a given or carried one among them, begin anew.
-            decay: (m, s) factors as for `fit`, by which states, a given or carried one among them, fade.
-            times: (m, s) the times of the steps, as for `fit`.
 
         Returns:
             The outputs (m, k), or (m, s, k) with zeros at padded steps. With `return_state` (outputs, last states), the
@@ -262,16 +257,13 @@ class Network(Model):
             True
         """
         if is_batches(X):
-            given = iterate_inputs(X, lengths, h0, return_state or None, resets, decay, times)
-            return (self.predict(X, lengths, batch_size=batch_size, **beside) for X, lengths, beside in given)
-        X, lengths = check_inputs(spec := self.data_spec, X, lengths)
-        beside = given_step_arrays(resets, decay, times)
-        if beside or spec.timed:
-            beside = check_step_arrays(spec, beside, X.shape, lengths)
+            given = iterate_inputs(X, lengths, h0, return_state or None)
+            return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
+        X, lengths, read = check_inputs(self.data_spec, X, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
-        A, states = self.outputs(X, lengths, size, starts, beside)
+        A, states = self.outputs(X, lengths, size, starts, read)
         if not return_state:
             return A
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
@@ -280,10 +272,6 @@ class Network(Model):
         self,
         X: Any,
         lengths: np.ndarray | None = None,
-        *,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        times: ArrayLike | None = None,
     ) -> Any:
         """Predict the class of each sample, or of each step for outputs at steps.
 
@@ -292,9 +280,6 @@ class Network(Model):
         Args:
             X: as for `predict`, batches among them.
             lengths: (m,) the real steps of each sample; None: all.
-            resets: as for `predict`.
-            decay: as for `predict`.
-            times: as for `predict`.
 
         Returns:
             The classes (m,), or (m, s) for outputs at steps: values of `classes`, else names, else integers. At padded
@@ -313,10 +298,8 @@ class Network(Model):
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         if is_batches(X):
-            given = iterate_inputs(X, lengths, resets, decay, times)
-            return (self.predict_classes(X, lengths, **beside) for X, lengths, beside in given)
-        X, lengths = check_inputs(self.data_spec, X, lengths)
-        A = self.predict(X, lengths, resets=resets, decay=decay, times=times)
+            return (self.predict_classes(X, lengths) for X, lengths in iterate_inputs(X, lengths))
+        A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
@@ -325,6 +308,7 @@ class Network(Model):
         named = classes.ndim < A.ndim and values is not None
         classes = np.array(values)[classes] if named else classes
         if A.ndim == 3:
+            X, lengths, _ = check_inputs(self.data_spec, X, lengths)
             classes[~self.output_mask(X, lengths)] = "" if named else -1
         return classes
 
@@ -337,9 +321,6 @@ class Network(Model):
         sample_weight: np.ndarray | None = None,
         metrics: Mapping[str, Metric] | None = None,
         each: bool = False,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        times: ArrayLike | None = None,
     ) -> dict[str, Any]:
         """Compute the loss and the accuracy for samples with known targets.
 
@@ -353,9 +334,6 @@ class Network(Model):
             sample_weight: as for `fit`.
             metrics: functions by name, as for `fit`; their values are in the result.
             each: whether to return the loss of each sample, too.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             `{"loss": ..., "accuracy": ...}`, and the metrics. With `each` also "losses", float64: the loss of each
@@ -379,11 +357,10 @@ class Network(Model):
 
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
-        beside = given_step_arrays(resets, decay, times)
-        check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
+        check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = as_data(self.data_spec, X, y, lengths, sample_weight, beside)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -399,9 +376,6 @@ class Network(Model):
         *,
         sample_weight: np.ndarray | None = None,
         each: bool = False,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        times: ArrayLike | None = None,
     ) -> dict[str, Any]:
         """Compute the gradient of the loss by each parameter.
 
@@ -417,9 +391,6 @@ class Network(Model):
             lengths: as for `fit`.
             sample_weight: as for `fit`.
             each: whether to return the gradients of each sample instead of the common ones.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
 
         Returns:
             The gradients, with the keys and shapes of `parameters()`. With `each` those of each sample, (m, ...): the
@@ -444,9 +415,8 @@ class Network(Model):
 
         each = flag(each, "each")
         chain.check_trains(self.layers)
-        beside = given_step_arrays(resets, decay, times)
-        check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
-        data = as_data(self.data_spec, X, y, lengths, sample_weight, beside)
+        check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         return gradients(self, data, each)
 
@@ -482,9 +452,6 @@ class Network(Model):
         y: np.ndarray | None = None,
         *,
         lengths: np.ndarray | None = None,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        times: ArrayLike | None = None,
         epochs: int = 50,
         batch_size: int | None = None,
         validation: Any = None,
@@ -530,13 +497,14 @@ class Network(Model):
         validation loss, without validation those of the last whole epoch, before the first those at the start.
 
         Args:
-            X: an array (m, s, e), or tokens (m, s), or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and
-                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits. The system ends
-                the process if the file becomes shorter meanwhile.
+            X: an array (m, s, e), or tokens (m, s), or a list of arrays whose lengths differ, (s_i, e) or (s_i,); or
+                `Sequences`, which also have `resets`, `decay` or `times`. X and y may be memory-mapped
+                (`numpy.memmap`): they stay in the file and give the same bits. The system ends the process if the file
+                becomes shorter meanwhile.
 
                 Without y, X is batches: any iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), of
-                any sizes, that starts again for each epoch. Each batch is an update; its weights are not rescaled. A
-                batch may end with a dict that has `resets`, `decay` or `times` of its samples. See docs/large.md.
+                any sizes, that starts again for each epoch. Each batch is an update; its weights are not rescaled. See
+                docs/large.md.
             y: the targets. Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step,
                 looked at where the step is real. Loss and accuracy are then means over all real steps of a batch.
 
@@ -546,20 +514,13 @@ class Network(Model):
                   sorted, become its names. With `classes` values of these (m,).
                 - others: reals (m, k), or (m, n) for n targets; (m,) does where k or n is 1.
             lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
-            resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. A
-                state begins anew at zero, or at the learned state of `learn_h0`. All recurrent layers read `resets`,
-                and must read the steps of X. As lists, where X is one.
-            decay: (m, s) reals from 0 to 1 in the place of `resets`, the factor of the state as it enters the step: 1
-                leaves it, 0 is a reset, between them it fades. The factor belongs to the time between a step and the
-                one before; a layer in `reverse` meets it there, too. No gradient passes to it.
-            times: (m, s) the times of the steps, which must not decrease, for a first layer that reads them.
             epochs: passes over the samples.
             batch_size: samples that make an update. None: 32.
             validation: the samples to validate with. With validation, the weights of the epoch with the lowest
                 validation loss are in place at the end. One of:
 
                 - (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights that are
-                  not there. A dict with its own `resets`, `decay` or `times` may stand at the end.
+                  not there.
                 - Batches of these.
                 - The share of the samples, in (0, 1), to set aside. They are drawn at random, the same ones in each fit
                   of as many samples. They are drawn evenly over the classes, each of which keeps a sample to train on
@@ -675,14 +636,13 @@ class Network(Model):
         from cgru.network.training.fit import Fit
 
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
-        beside = given_step_arrays(resets, decay, times)
-        check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups, **beside)
+        check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
             spec.class_names = find_class_names(spec, X, y, lengths)
-            data = as_data(spec, X, y, lengths, sample_weight, beside)
+            data = as_data(spec, X, y, lengths, sample_weight)
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed

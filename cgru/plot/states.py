@@ -19,7 +19,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network, chain
-from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays, rectangles
+from cgru.network.data.sequences import Sequences
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.plot.panels import panels_of
@@ -39,9 +39,6 @@ def gates(
     lengths: ArrayLike | None = None,
     *,
     layer: int | None = None,
-    resets: ArrayLike | None = None,
-    decay: ArrayLike | None = None,
-    times: ArrayLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the states h, update gates z, reset gates r and candidate states hh of a recurrent layer, each (m, s, u).
 
@@ -50,12 +47,9 @@ def gates(
 
     Args:
         net: a network, a recurrent layer alone, or a fitted estimator of `cgru.sklearn` that is no ensemble.
-        X: its input, (m, s, e) or tokens (m, s); of a network and an estimator as for `predict`.
+        X: its input, (m, s, e), tokens (m, s) or `Sequences`; of a network and an estimator as for `predict`.
         lengths: (m,) the real steps of each sample; None: all.
         layer: the index of the layer in the network, from 0; None: the first recurrent one.
-        resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
-        decay: (m, s) factors in their place, likewise.
-        times: (m, s) the times of the steps, likewise.
 
     Returns:
         The arrays by name: "h", "z", "r", "hh"; for a Bidirectional "forward.h", ..., "backward.hh".
@@ -77,8 +71,7 @@ def gates(
     """
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
-    X, lengths = check_inputs(net.data_spec, X, lengths)
-    beside = check_step_arrays(net.data_spec, given_step_arrays(resets, decay, times), X.shape, lengths)
+    X, lengths, beside = check_inputs(net.data_spec, X, lengths)
     *read, own = islice(chain.step_arrays(net.layers, beside, lengths), layer + 1)
     A = net.standardized(X)
     for below, given in zip(net.layers[:layer], read, strict=True):
@@ -100,9 +93,6 @@ def states(
     layer: int | None = None,
     what: Sequence[str] = ("h", "z", "r"),
     axes: Any = None,
-    resets: ArrayLike | None = None,
-    decay: ArrayLike | None = None,
-    times: ArrayLike | None = None,
 ) -> Figure:
     """Plot states and gates of one sample over its steps as heat maps, a row for each unit; see `gates`.
 
@@ -116,9 +106,6 @@ def states(
         layer: as for `gates`.
         what: the panels from top to bottom: some of "h", "z", "r" and "hh".
         axes: matplotlib's axes to draw into, one for each panel, row by row; None: a new figure, not managed by pyplot.
-        resets: as for `gates`.
-        decay: as for `gates`.
-        times: as for `gates`.
 
     Returns:
         The figure: `figure.savefig(path)` writes it, and a notebook shows it after `%matplotlib inline`.
@@ -141,12 +128,11 @@ def states(
         raise ValueError(f"what: expected some of {', '.join(LABELS)}, got {what!r}")
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
-    X, lengths = check_inputs(net.data_spec, X, lengths)
-    sample = _check_index(sample, "sample", range(len(X)))
-    s = X.shape[1] if lengths is None else lengths[sample]
-    beside = rectangles(given_step_arrays(resets, decay, times), X.shape, lengths)
-    own = {name: array[[sample], :s] for name, array in beside.items()}
-    arrays = gates(net, X[[sample], :s], layer=layer, **own)
+    samples = Sequences.of(X, lengths)
+    one = samples[_check_index(sample, "sample", range(len(samples)))]
+    s = one.shape[1] if one.lengths is None else one.lengths[0]
+    own = {name: array[:, :s] for name, array in one.beside.items()}
+    arrays = gates(net, Sequences(one.X[:, :s], **own), layer=layer)
     sides = [side for side in DIRECTIONS if side + names[0] in arrays]
     rows, columns = len(names), len(sides)
     size = (6 + 1 / columns, 1.7 + 0.6 / rows)

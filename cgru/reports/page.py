@@ -17,7 +17,7 @@ import numpy as np
 
 from cgru import losses, plot
 from cgru._version import __version__
-from cgru.network import Network
+from cgru.network import Network, Sequences
 from cgru.network.presentation import Table, table_as_html
 from cgru.quantized.layers import Quantized
 from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["document", "page", "picture_section", "provenance", "table_section"]
 
-Samples = tuple[np.ndarray, Any, Mapping[str, np.ndarray]]  # X, lengths, and arrays beside X by name
 Pair = tuple[np.ndarray, Any]  # targets and outputs
 
 MAX_TARGETS = 12  # targets in a plot
@@ -37,7 +36,7 @@ MAX_TARGETS = 12  # targets in a plot
 def page(
     report: Mapping[str, Any],
     net: Network,
-    samples: Samples,
+    samples: Sequences,
     rows: Pair,
     title: str,
     about: Mapping[str, str],
@@ -48,7 +47,7 @@ def page(
     Args:
         report: the numbers of the report.
         net: the network.
-        samples: X, lengths or None, and arrays beside X by name.
+        samples: the samples.
         rows: targets and outputs, from which the scores were computed.
         title: the title of the page.
         about: facts on model and data that `net` does not have, by name.
@@ -76,7 +75,7 @@ def document(title: str, lines: Iterable[tuple[str, str]], sections: Iterable[st
     return PAGE.substitute(title=html.escape(title), body="\n".join(body))
 
 
-def _sections(report: Mapping[str, Any], net: Network, samples: Samples, rows: Pair) -> Iterator[str]:
+def _sections(report: Mapping[str, Any], net: Network, samples: Sequences, rows: Pair) -> Iterator[str]:
     """Yield the sections of the page, tables and plots, from top to bottom; for the arguments see `page`."""
     first, *others = tables(report)
     yield table_section(first)
@@ -101,10 +100,7 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Samples, rows: P
     if net.history:
         yield picture_section(plot.curve(net), "Learning curve")
     if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates
-        X, lengths, beside = samples
-        first = slice(1), slice(None if lengths is None else lengths[0])
-        own = {name: array[first] for name, array in beside.items()}
-        yield picture_section(plot.states(net, X[first], **own), "States and gates over the steps of the first sample")
+        yield picture_section(plot.states(net, samples[:1]), "States and gates over the steps of the first sample")
 
 
 # --- pieces of HTML ---

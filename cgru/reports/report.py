@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import atomic_write
 from cgru.network import Network
-from cgru.network.data.step_arrays import given_step_arrays, rectangles
-from cgru.network.data.training_data import check_data, check_inputs
+from cgru.network.data.sequences import Sequences
+from cgru.network.data.training_data import check_data
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores
 from cgru.reports.comparison import outside, seen
@@ -55,7 +55,7 @@ class Report(dict[str, Any]):
     Args:
         found: the scores.
         net: the network, for the plots.
-        samples: X, lengths, and arrays beside X by name, for the plots.
+        samples: the samples, for the plots.
         y: the scored targets.
         A: the scored outputs.
 
@@ -66,7 +66,7 @@ class Report(dict[str, Any]):
         ('classes', 4, 0.5, 'cross_entropy')
     """
 
-    def __init__(self, found: dict[str, Any], net: Network, samples: tuple[Any, ...], y: Any, A: Any) -> None:
+    def __init__(self, found: dict[str, Any], net: Network, samples: Sequences, y: Any, A: Any) -> None:
         super().__init__(found)
         self._net, self._samples, self._rows = net, samples, (y, A)
 
@@ -117,10 +117,6 @@ def report(
     X: ArrayLike,
     y: ArrayLike,
     lengths: ArrayLike | None = None,
-    *,
-    resets: ArrayLike | None = None,
-    decay: ArrayLike | None = None,
-    times: ArrayLike | None = None,
 ) -> Report:
     """Evaluate the predictions of `net` for X against the targets y.
 
@@ -130,13 +126,11 @@ def report(
 
     Args:
         net: a network with a loss, or a fitted estimator of `cgru.sklearn` that is no ensemble.
-        X: (m, s, e), tokens (m, s) or a list of arrays, as for `Network.predict`; of an estimator as for its `predict`.
+        X: (m, s, e), tokens (m, s), a list of arrays or `Sequences`, as for `Network.predict`; of an estimator as for
+            its `predict`.
         y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
             counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
-        resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
-        decay: (m, s) factors in their place, likewise.
-        times: (m, s) the times of the steps, likewise.
 
     Returns:
         A dict of scores: `print` shows it as text, `save` writes it as an HTML page with plots.
@@ -156,22 +150,21 @@ def report(
     net, X, lengths = with_inputs(net, X, lengths)
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network or an estimator of cgru.sklearn, got {type(net).__name__}")
-    X, lengths = check_inputs(net.data_spec, X, lengths)
-    beside = rectangles(given_step_arrays(resets, decay, times), X.shape, lengths)
-    data = check_data(net.data_spec, X, y, lengths, beside=beside)
+    samples = Sequences.of(X, lengths)
+    data = check_data(net.data_spec, samples, y, None)
     net.reset_states()
-    A, Y = (data.rows(each) for each in (net.predict(X, lengths, **beside), data.y))  # without padding
+    A, Y = (data.rows(each) for each in (net.predict(samples), data.y))  # without padding
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
     loss = losses.named(net.loss)
     found = {
-        "samples": len(X),
+        "samples": len(samples),
         "count": len(A),
         "per_step": net.per_step,
-        "loss": net.evaluate(X, y, lengths, **beside)["loss"],  # resets states, too
+        "loss": net.evaluate(samples, y)["loss"],  # resets states, too
         "loss_name": loss.name,
-        "seen": seen(net, X, lengths),
-        "outside": outside(net, X, lengths),
+        "seen": seen(net, data.X, data.lengths),
+        "outside": outside(net, data.X, data.lengths),
     }
     if loss.classifies:
         Y = Y if Y.ndim == 1 else loss.classes(Y)
@@ -182,4 +175,4 @@ def report(
             raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
         numbers = scores.regression(Y, A, loss, names)
-    return Report(numbers | found, net, (X, lengths, beside), Y, A)
+    return Report(numbers | found, net, samples, Y, A)

@@ -156,10 +156,10 @@ def test_lists_files_and_factors(tmp_path):
     for found in (
         cgru.grid(make, ragged, LABELS.tolist(), **options),
         cgru.grid(make, names[0], names[1], lengths=names[2], **options),
-        cgru.grid(make, X, LABELS, lengths=LENGTHS, decay=np.ones_like(decay), **options),
+        cgru.grid(make, cgru.Sequences(X, LENGTHS, decay=np.ones_like(decay)), LABELS, **options),
     ):
         assert found.score() == due.score()
-    assert cgru.grid(make, X, LABELS, lengths=LENGTHS, decay=decay, **options).score() != due.score()
+    assert cgru.grid(make, cgru.Sequences(X, LENGTHS, decay=decay), LABELS, **options).score() != due.score()
 
 
 def test_splitters_of_scikit_learn_and_pairs(jobs):
@@ -303,7 +303,6 @@ def unlike(units, seed):
         ({"X": np.where(np.arange(M)[:, None, None] == 20, np.nan, X)}, ValueError, "X"),
         ({"lengths": LENGTHS - 1}, ValueError, "lengths"),
         ({"sample_weight": -np.ones(M)}, ValueError, "sample_weight"),
-        ({"decay": -np.ones((M, S))}, ValueError, "decay"),
     ],
 )
 def test_refused_before_any_fit(options, error, argument):

@@ -474,36 +474,24 @@ RESETS = np.random.default_rng(1).random(X.shape[:2]) < 0.3
 DECAY = np.random.default_rng(2).random(X.shape[:2])
 
 
-def test_jobs_hand_each_sample_its_resets(tmp_path):
-    def due(name, array):
-        net = made()
-        held = (X[HELD], LABELS[HELD], LENGTHS[HELD], None, {name: array[HELD]})
-        own = {"lengths": LENGTHS[TRAIN], name: array[TRAIN]}
-        history = net.fit(X[TRAIN], LABELS[TRAIN], **own, validation=held, **OPTIONS)
-        return told(history), net.evaluate(X[TEST], LABELS[TEST], LENGTHS[TEST], **{name: array[TEST]})["loss"]
-
+@pytest.mark.parametrize(("name", "array"), [("resets", RESETS), ("decay", DECAY)])
+def test_jobs_hand_each_sample_its_own(name, array):
+    samples = cgru.Sequences(X, LENGTHS, **{name: array})
+    net = made()
+    history = net.fit(samples[TRAIN], LABELS[TRAIN], validation=(samples[HELD], LABELS[HELD]), **OPTIONS)
+    due = told(history), net.evaluate(samples[TEST], LABELS[TEST])["loss"]
     rows = {"rows": TRAIN, "validation_rows": HELD, "test_rows": TEST}
-    np.save(tmp_path / "resets.npy", RESETS)
-    for name, array, given in (
-        ("resets", RESETS, RESETS),
-        ("decay", DECAY, DECAY.tolist()),
-        ("resets", RESETS, tmp_path / "resets.npy"),
-    ):
-        own = cgru.Job(made(), X=X, y=LABELS, lengths=LENGTHS, **{name: given}, **rows, **OPTIONS)
-        for job, shared in ((own, {}), (cgru.Job(made(), **rows, **OPTIONS), {"lengths": LENGTHS, name: given})):
-            (result,) = cgru.fit_many([job], *((X, LABELS) if shared else ()), **shared)
-            assert (told(result.history), result.scores["test_loss"]) == due(name, array)
+    own = cgru.Job(made(), X=samples, y=LABELS, **rows, **OPTIONS)
+    for job, shared in ((own, ()), (cgru.Job(made(), **rows, **OPTIONS), (samples, LABELS))):
+        (result,) = cgru.fit_many([job], *shared)
+        assert (told(result.history), result.scores["test_loss"]) == due
     assert told(result.history) != told(alone(TRAIN, HELD)[1])
-    (result,) = cgru.fit_many([cgru.Job(made(), **OPTIONS)], X, LABELS, resets=RESETS[:, :3])
-    assert str(result.error) == f"resets: expected shape {X.shape[:2]}, a number for each step of X, got ({M}, 3)"
 
 
-def test_resets_of_sequences_are_cut_with_them():
+def test_lists_of_sequences():
     sequences = [x[:n] for x, n in zip(X, LENGTHS, strict=True)]
     short = np.flatnonzero(LENGTHS.max() > LENGTHS)
     due = made()
-    n = LENGTHS[short].max()
-    history = due.fit(X[short, :n], LABELS[short], lengths=LENGTHS[short], resets=RESETS[short, :n], **OPTIONS)
-    for resets in (RESETS[:, : LENGTHS.max()], [r[:n] for r, n in zip(RESETS, LENGTHS, strict=True)]):
-        (result,) = cgru.fit_many([cgru.Job(made(), rows=short, **OPTIONS)], sequences, LABELS, resets=resets)
-        assert told(result.history) == told(history)
+    history = due.fit([sequences[i] for i in short], LABELS[short], **OPTIONS)
+    (result,) = cgru.fit_many([cgru.Job(made(), rows=short, **OPTIONS)], sequences, LABELS)
+    assert told(result.history) == told(history)

@@ -40,6 +40,6 @@ def test_times_are_due_once_a_network_was_trained_with_them():
     X, y = RNG.standard_normal((4, 5, 3)), np.array([0, 1, 0, 1])
     net = cgru.Network([cgru.GRUD(4), cgru.Dense(2, "softmax")], seed=1)
     assert not net.data_spec.timed
-    net.fit(X, y, epochs=1, times=np.arange(20.0).reshape(4, 5))
+    net.fit(cgru.Sequences(X, times=np.arange(20.0).reshape(4, 5)), y, epochs=1)
     assert net.data_spec.timed
     assert not spec(cgru.GRU(4)).timed

@@ -12,7 +12,7 @@ import cgru
 from cgru.estimators import recipe
 from cgru.network.options import OPTIONS, Settings, Trait
 
-SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight", "resets", "decay", "times"]
+SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight"]
 
 
 def test_fit_has_all_options_with_their_defaults():

@@ -58,7 +58,7 @@ def test_states_that_begin_anew_or_fade():
     layers = [cgru.Flip(), cgru.GRU(4, sequences=True), cgru.Flip(), cgru.GRU(3, learn_h0=True)]
     net, decay = network(*layers), np.round(RNG.random((M, S)) * 2) / 2
     for given in ({"decay": decay}, {"resets": decay == 0}):
-        got = plot.gates(net, X, LENGTHS, layer=3, **given)["h"]
+        got = plot.gates(net, cgru.Sequences(X, LENGTHS, **given), layer=3)["h"]
         for i, steps in enumerate(LENGTHS):
             own = {name: array[[i], :steps] for name, array in given.items()}
             A = net.standardized(X[[i], :steps])[:, ::-1]
@@ -69,11 +69,13 @@ def test_states_that_begin_anew_or_fade():
             due = net.layers[3].run(below, **own).fc["h"]
             np.testing.assert_allclose(got[i, :steps], due[0], atol=1e-15)
     with pytest.raises(ValueError, match=r"decay: .* got 2.0 in sample 0, step 0"):
-        plot.gates(net, X, decay=np.full((M, S), 2.0))
+        plot.gates(net, cgru.Sequences(X, decay=np.full((M, S), 2.0)))
     pytest.importorskip("matplotlib", reason="no matplotlib")
-    figure = plot.states(net, X, LENGTHS, sample=2, layer=3, what="h", resets=decay == 0)
+    figure = plot.states(net, cgru.Sequences(X, LENGTHS, resets=decay == 0), sample=2, layer=3, what="h")
     drawn = figure.axes[0].images[0].get_array()
-    np.testing.assert_allclose(drawn.T, plot.gates(net, X, LENGTHS, layer=3, resets=decay == 0)["h"][2, :4], atol=1e-15)
+    np.testing.assert_allclose(
+        drawn.T, plot.gates(net, cgru.Sequences(X, LENGTHS, resets=decay == 0), layer=3)["h"][2, :4], atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -31,9 +31,9 @@ RESETS = RNG.random((M, S)) < 0.5
 
 def test_states_that_begin_anew():
     net = network(cgru.Dense(3, "softmax"))
-    due = net.evaluate(X, CLASSES, LENGTHS, resets=RESETS)
+    due = net.evaluate(cgru.Sequences(X, LENGTHS, resets=RESETS), CLASSES)
     for given in ({"resets": RESETS.tolist()}, {"decay": 1.0 - RESETS}):
-        report = cgru.report(net, X, CLASSES, LENGTHS, **given)
+        report = cgru.report(net, cgru.Sequences(X, LENGTHS, **given), CLASSES)
         assert report["loss"] == due["loss"] != cgru.report(net, X, CLASSES, LENGTHS)["loss"]
         assert report["accuracy"] == pytest.approx(due["accuracy"])
 
@@ -45,8 +45,8 @@ def test_the_page_draws_states_that_begin_anew(tmp_path, monkeypatch):
 
     net, drawn, own = network(cgru.Dense(3, "softmax")), [], plot.states
     monkeypatch.setattr(plot, "states", lambda *given, **more: drawn.append(plot.gates(*given, **more)) or own(*given))
-    cgru.report(net, X, CLASSES, LENGTHS, resets=RESETS).save(tmp_path / "page.html")
-    first = plot.gates(net, X[:1], LENGTHS[:1], resets=RESETS[:1])["h"][:, : LENGTHS[0]]
+    cgru.report(net, cgru.Sequences(X, LENGTHS, resets=RESETS), CLASSES).save(tmp_path / "page.html")
+    first = plot.gates(net, cgru.Sequences(X[:1], LENGTHS[:1], resets=RESETS[:1]))["h"][:, : LENGTHS[0]]
     np.testing.assert_array_equal(drawn[0]["h"], first)
 
 

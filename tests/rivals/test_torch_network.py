@@ -193,10 +193,12 @@ def test_gradients_with_decay_are_those_of_stepping_by_hand(kind, learn_h0):
         real = torch.tensor(np.arange(S) < LENGTHS[:, None])
         return torch.nn.functional.mse_loss((states @ p["2.W"] + p["2.b"])[real], torch.tensor(y)[real])
 
-    got = net.gradients(X, y, LENGTHS, decay=DECAY)
+    got = net.gradients(cgru.Sequences(X, LENGTHS, decay=DECAY), y)
     value = loss()
     value.backward()
-    assert net.evaluate(X, y, LENGTHS, decay=DECAY)["loss"] == pytest.approx(float(value.detach()), rel=1e-12)
+    assert net.evaluate(cgru.Sequences(X, LENGTHS, decay=DECAY), y)["loss"] == pytest.approx(
+        float(value.detach()), rel=1e-12
+    )
     for key, tensor in p.items():
         np.testing.assert_allclose(got[key], tensor.grad.numpy(), rtol=0, atol=1e-12, err_msg=key)
     due = [float(value.detach())]
@@ -208,5 +210,5 @@ def test_gradients_with_decay_are_those_of_stepping_by_hand(kind, learn_h0):
         value = loss()
         value.backward()
         due.append(float(value.detach()))
-    history = net.fit(X, y, lengths=LENGTHS, decay=DECAY, epochs=3, batch_size=M)
+    history = net.fit(cgru.Sequences(X, LENGTHS, decay=DECAY), y, epochs=3, batch_size=M)
     np.testing.assert_allclose(history.loss, due, rtol=1e-11)

@@ -17,8 +17,8 @@ import numpy as np
 from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
+from cgru.network.data.sequences import Sequences
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, check_mapped_step_arrays, check_names
 from cgru.network.data.training_data import (
     Data,
     check_data,
@@ -33,7 +33,6 @@ from cgru.network.options import OPTIONS, Settings, Trait
 
 __all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
-PARTS = tuple, list  # types of a batch
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
 
@@ -86,8 +85,8 @@ class Batches:
 
     Args:
         spec: which data the network takes; a number of features that it does not fix is that of the first batch.
-        given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), each with or without a dict of
-            arrays beside X at its end.
+        given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), X an array, a list or
+            `Sequences`.
         name: a prefix for the names of batches in errors.
 
     Attributes:
@@ -113,10 +112,10 @@ class Batches:
     def _data(self, batch: Any, number: int) -> Data:
         """Check batch `number`, counted from 1, and return it as a `Data`."""
         name = f"{self.name}batch {number}: "
-        X, y, lengths, weights, beside = unpack_batch(batch, name)
+        X, y, lengths, weights = unpack_batch(batch, name)
         if not self.spec.class_names and self.spec.classes is None and as_strings(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
-        found = check_targets(self.spec, finite_inputs(self.spec, X, lengths, name), y, weights, beside, name)
+        found = check_targets(self.spec, finite_inputs(self.spec, X, lengths, name), y, weights, name)
         return _apply(found, self.changes)
 
     def __iter__(self) -> Iterator[Data]:
@@ -188,56 +187,38 @@ def _apply(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
 def is_batches(given: Any) -> bool:
     """Return whether `given` is an iterable of batches: a list of them, or an iterable that is no array."""
     if isinstance(given, list | tuple):
-        return len(given) > 0 and is_batch(given[0])
+        return len(given) > 0 and (isinstance(given[0], Sequences) or is_batch(given[0]))
     one = hasattr(given, "__array__") or isinstance(given, str | bytes | Mapping)
     return not one and isinstance(given, Iterable)
 
 
 def is_batch(given: Any) -> bool:
     """Return whether `given` is a batch: (X, ...) with X (m, s, e) or tokens (m, s), and not a list of samples."""
-    given = _parted(given)[0]
     if not isinstance(given, tuple | list) or not 0 < len(given) <= 4 or not hasattr(given[0], "shape"):
         return False
-    X = np.asarray(given[0])
+    X = given[0] if isinstance(given[0], Sequences) else np.asarray(given[0])
     return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
 
 
-def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
-    """Yield (X, lengths, arrays beside X by name) of batches to predict, which may be X alone.
+def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (X, lengths) of batches to predict, which may be X alone.
 
     ValueError where one of the arguments `apart` from the batches is not None.
     """
     if any(each is not None for each in apart):
-        names = f"lengths, h0, return_state, {', '.join(STEP_ARRAYS)}"
-        raise ValueError(f"{names}: expected none of them beside batches, got some")
-
-    def parts(given: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """Return the parts of a batch."""
-        batch, beside = _parted(given)
-        check_names(beside)
-        X, _, lengths, *_ = (*batch, None, None) if is_batch(batch) else (given, None, None)
-        return X, lengths, beside
-
-    return map(parts, batches)
+        raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
+    return ((*each, None, None)[:3:2] if is_batch(each) else (each, None) for each in batches)
 
 
-def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-    """Return (X, y, lengths, weights, arrays beside X by name) of a batch, None for what is missing.
+def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any]:
+    """Return (X, y, lengths, weights) of a batch, None for what is missing.
 
     ValueError with the prefix `name` for anything but a batch.
     """
-    batch, beside = _parted(batch)
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
         raise ValueError(f"{name}expected {SET}, got {got}")
-    return *(*batch, None, None)[:4], beside
-
-
-def _parted(batch: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a batch without the dict of arrays beside X at its end, and that dict, {} where there is none."""
-    if isinstance(batch, PARTS) and batch and type(batch[-1]) is not np.ndarray and isinstance(batch[-1], Mapping):
-        return batch[:-1], batch[-1]
-    return batch, {}
+    return (*batch, None, None)[:4]
 
 
 def _refuse_dataset(given: Any) -> None:
@@ -255,19 +236,18 @@ def as_data(
     y: Any,
     lengths: Any = None,
     sample_weight: Any = None,
-    beside: Mapping[str, Any] | None = None,
     name: str = "",
 ) -> AnyData:
     """Check training data and return them as `Data`, `Mapped` or `Batches`.
 
-    `beside` are `resets`, `decay` and `times`, by name. `Mapped` are for X or y that are memory-mapped; each of their
+    `Mapped` are for X or y that are memory-mapped; each of their
     samples is read and checked here once. Without `y`, X are `Batches`. `name` is a prefix for errors.
     """
     if y is None:
         return Batches(spec, X, name)
-    if not (is_mapped(X) or is_mapped(y)):
-        return check_data(spec, X, y, lengths, sample_weight, beside, name)
-    X, lengths = finite_inputs(spec, X, lengths, name)
+    if not (is_mapped(X.X if isinstance(X, Sequences) else X) or is_mapped(y)):
+        return check_data(spec, X, y, lengths, sample_weight, name)
+    X, lengths, read = finite_inputs(spec, X, lengths, name)
     m, s = X.shape[:2]
     n = chain.output_lengths(spec.layers, np.array([s]))[0]
     y = np.asarray(y)
@@ -280,10 +260,9 @@ def as_data(
 
     def checked(data: Data) -> Data:
         """Return a block of samples with its targets checked."""
-        return check_targets(spec, (data.X, data.lengths), data.y, data.weights, data.beside, name)
+        return check_targets(spec, (data.X, data.lengths, data.beside), data.y, data.weights, name)
 
-    given = check_mapped_step_arrays(spec, beside, X.shape, lengths, name)
-    data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, given, (checked,))
+    data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, read, (checked,))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
         pass  # reading a block checks it
     return scale_weights(data, name)
@@ -308,7 +287,7 @@ def split_validation(
     if validation is None:
         return data, None
     name = "validation "
-    is_tuple = isinstance(validation, tuple) and 2 <= len(_parted(validation)[0]) <= 4
+    is_tuple = isinstance(validation, tuple) and 2 <= len(validation) <= 4
     # A set (X, y, ...) with X a list of two to four sequences looks like a batch.
     batches = is_batches(validation) and not (is_tuple and not is_batch(validation[1]))
     if batches or isinstance(validation, tuple | list):
@@ -337,7 +316,7 @@ APART = {
     "lengths": "which have their own, (X, y, lengths)",
     "sample_weight": "which have their own, (X, y, lengths, sample_weight)",
     "groups": "of which no share is set aside",
-} | {name: f'which have their own, (X, y, {{"{name}": ...}})' for name in STEP_ARRAYS}
+}
 
 
 def check_batches(

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import lengths_of, real, sequences, within
-from cgru.core.lengths import mask, padded
+from cgru.core.decay import decay_of
+from cgru.core.lengths import mask
 from cgru.core.row_blocks import BLOCK, Rows, select_rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
 from cgru.network.classes import as_strings, encode_classes
-from cgru.network.data.dataframes import as_sequences, is_indexed
+from cgru.network.data.dataframes import is_indexed
 from cgru.network.data.mean_variance import RunningMeanVariance
-from cgru.network.data.step_arrays import check_step_arrays
+from cgru.network.data.sequences import STEP_ARRAYS, Sequences, opened
 from cgru.network.data_spec import DataSpec
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "warn_of_axes", "weigh_by_class",
 ]  # fmt: skip
 
+Inputs = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]  # X, lengths, what layers read of each step
 LONG = 16  # as many features in a single step make it likely that the axes are swapped
 
 
@@ -212,21 +214,20 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 # --- checks of a caller's arguments ---
 
 
-def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (X, lengths), checked against `spec`; TypeError or ValueError, with the prefix `name`.
+def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs:
+    """Return (X, lengths, what layers read of each step by its name), checked against `spec`.
 
-    A list of arrays whose lengths differ is padded. NaN is allowed.
+    X is an array, a list of arrays, a DataFrame or `Sequences`. "decay" (m, s) is of the network's dtype and 1 in the
+    padding, "times" (m, s) float64. NaN is allowed in X. TypeError or ValueError, with the prefix `name`.
     """
-    tokens = spec.layers[0].tokens_in
-    plain = type(X) is np.ndarray and X.dtype != object  # neither sequences in a container, nor of unlike lengths
-    if not plain and not (tokens and is_indexed(X) and X.shape[1:] > (1,)):  # DataFrames (m, s) of tokens have an index
-        X, names = as_sequences(X, f"{name}X") or (X, None)
-        if names is not None and spec.feature_names is not None and names != tuple(spec.feature_names):
-            raise ValueError(f"{name}X: expected the columns {', '.join(spec.feature_names)}, got {', '.join(names)}")
-    if not plain and _is_ragged(X, name):
-        if lengths is not None:
-            raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
-        X, lengths = padded(X, f"{name}X")
+    tokens, given, names = spec.layers[0].tokens_in, {}, None
+    if isinstance(X, Sequences):
+        samples = Sequences.of(X, lengths, name)
+        X, lengths, names, given = samples.X, samples.lengths, samples.feature_names, samples.beside
+    elif (type(X) is not np.ndarray or X.dtype == object) and not (tokens and is_indexed(X) and X.shape[1:] > (1,)):
+        X, lengths, names = opened(X, lengths, name)  # no DataFrame (m, s) of tokens, which has an index, too
+    if names is not None and spec.feature_names is not None and names != tuple(spec.feature_names):
+        raise ValueError(f"{name}X: expected the columns {', '.join(spec.feature_names)}, got {', '.join(names)}")
     if tokens:
         X = spec.layers[0].checked(X, lengths, f"{name}X")
     else:
@@ -242,25 +243,23 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[
     lengths = lengths_of(lengths, *X.shape[:2], f"{name}lengths")
     if spec.steppers:
         chain.output_lengths(spec.layers, np.array(X.shape[1:2]) if lengths is None else lengths, f"{name}X")
-    return X, lengths
+    return X, lengths, _read_by_layers(spec, given, X.shape, lengths, name) if given or spec.timed else {}
 
 
-def _is_ragged(X: Any, name: str) -> bool:
-    """Return whether X is a list of arrays with different lengths; ValueError where an entry is no array."""
-    if isinstance(X, np.ndarray):
-        return X.dtype == object and X.ndim == 1 and X.size > 0
-    if not isinstance(X, list | tuple):
-        return False
-    dims = []
-    for i, x in enumerate(X):
-        try:
-            dims.append(np.ndim(x))
-        except ValueError:
-            raise ValueError(
-                f"{name}X: expected an array (s, e) for each sample, got a {type(x).__name__} of unlike parts for "
-                f"sample {i}; batches, (X, y), go to fit and evaluate without y beside them"
-            ) from None
-    return all(dims) and len(set(map(len, X))) > 1
+def _read_by_layers(
+    spec: DataSpec, given: Mapping[str, np.ndarray], shape: tuple[int, ...], lengths: np.ndarray | None, name: str
+) -> dict[str, np.ndarray]:
+    """Return what layers read of the arrays `given` in `Sequences`; ValueError where some layer cannot."""
+    for each in given:
+        chain.check_reads(spec.layers, STEP_ARRAYS[each], name + each)
+    decay = decay_of(given.get("resets"), given.get("decay"), *shape[:2], None, lengths, spec.layers[-1].dtype)
+    read = {} if decay is None else {"decay": decay[:, :, 0]}
+    if "times" in given:
+        read["times"] = given["times"]
+    elif spec.timed:
+        due = f"as the network was trained with, whose unit is {spec.layers[0].unit:.6g}"
+        raise ValueError(f"{name}times: expected those of the steps, cgru.Sequences(X, times=...), {due}, got None")
+    return read
 
 
 def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
@@ -272,7 +271,7 @@ def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str,
     if strings is None or not spec.predicts_one_class:
         return spec.class_names
     if spec.per_step:
-        X, lengths = check_inputs(spec, X, lengths)
+        X, lengths, _ = check_inputs(spec, X, lengths)
         there = chain.output_mask(spec.layers, *X.shape[:2], lengths)
         if strings.shape == there.shape:  # else `check_data` refuses it
             strings = strings[there]
@@ -284,31 +283,20 @@ def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str,
     return tuple(found)
 
 
-def check_data(
-    spec: DataSpec,
-    X: Any,
-    y: Any,
-    lengths: Any,
-    sample_weight: Any = None,
-    beside: Mapping[str, Any] | None = None,
-    name: str = "",
-) -> Data:
-    """Check X, y, lengths, weights and arrays `beside` X against `spec` and return them as a `Data`.
-
-    X must be finite at real steps.
-    """
+def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
+    """Check X, y, lengths and weights against `spec` and return them as a `Data`; X must be finite at real steps."""
     given = finite_inputs(spec, X, lengths, name)
-    return scale_weights(check_targets(spec, given, y, sample_weight, beside, name), name)
+    return scale_weights(check_targets(spec, given, y, sample_weight, name), name)
 
 
-def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (X, lengths), checked as by `check_inputs` and, with a loss, that X is finite at real steps.
+def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs:
+    """Return what `check_inputs` returns, once there is a loss and X is finite at real steps.
 
     NaN may be there where the first layer `takes_missing`.
     """
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
-    X, lengths = check_inputs(spec, X, lengths, name)
+    X, lengths, read = check_inputs(spec, X, lengths, name)
     missing = spec.layers[0].takes_missing
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         if not within(X[rows]):
@@ -320,23 +308,15 @@ def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple
                 where = f"sample {rows.start + sample}, step {step}"
                 due = "finite numbers, or NaN, got" if missing else "finite numbers, got NaN or"
                 raise ValueError(f"{name}X: expected {due} infinity in {where}")
-    return X, lengths
+    return X, lengths, read
 
 
-def check_targets(
-    spec: DataSpec,
-    given: tuple[np.ndarray, np.ndarray | None],
-    y: Any,
-    sample_weight: Any = None,
-    beside: Mapping[str, Any] | None = None,
-    name: str = "",
-) -> Data:
-    """Check targets, weights and arrays `beside` checked inputs `given`, (X, lengths); return all as a `Data`.
+def check_targets(spec: DataSpec, given: Inputs, y: Any, sample_weight: Any = None, name: str = "") -> Data:
+    """Check targets and weights beside the checked inputs `given`; return all as a `Data`.
 
     Weights are not normalised yet: their sum may overflow.
     """
-    (X, lengths), per_step = given, spec.per_step
-    read = check_step_arrays(spec, beside or {}, X.shape, lengths, name) if beside or spec.timed else {}
+    (X, lengths, read), per_step = given, spec.per_step
     steps = chain.output_mask(spec.steppers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)

@@ -15,6 +15,7 @@ import cgru
 from cgru.network import files
 
 HELD = (X[:5], LABELS[:5], LENGTHS[:5])
+FADING = {"X": cgru.Sequences(X, LENGTHS, decay=np.full(X.shape[:2], 0.5)), "lengths": None}
 
 
 def changed(array, index=(3, 0), value=0):
@@ -43,8 +44,8 @@ def changed(array, index=(3, 0), value=0):
         ({"y": changed(LABELS, 4, 0)}, f"y: expected '{LABELS.dtype} (24,) "),
         ({"lengths": None}, "X: "),
         ({"sample_weight": changed(np.ones(M), 3, 2.0)}, "sample_weight, class_weight: "),
-        ({"decay": np.full(X.shape[:2], 0.5)}, "resets, decay: "),
-        ({"validation": (*HELD, None, {"resets": HELD[0][:, :, 0] > 0})}, "validation resets, decay: "),
+        (FADING, "resets, decay: "),
+        ({"validation": (FADING["X"][:5], HELD[1])}, "validation resets, decay: "),
         ({"class_weight": {1: 2.0}}, "sample_weight, class_weight: "),
         ({"net": {"seed": 7}}, "seed: "),
         ({"net": {"units": 6}}, "layer 0: "),

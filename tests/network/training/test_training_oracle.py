@@ -133,8 +133,8 @@ def test_a_fit_is_that_of_the_oracle(monkeypatch, kind, seed):
         if engine == "loop":
             monkeypatch.setattr(fit, "compiles", lambda net: False)
         history = net.fit(
-            X, y, lengths=lengths, sample_weight=weights, epochs=2, batch_size=batch_size, truncate=truncate,
-            shuffle=False, average=average, decay=decay,
+            cgru.Sequences(X, lengths, decay=decay), y, sample_weight=weights, epochs=2, batch_size=batch_size,
+            truncate=truncate, shuffle=False, average=average,
         )  # fmt: skip
         np.testing.assert_allclose(history.loss, losses, rtol=1e-9, err_msg=engine)
         for key, due in oracle.shown().items():

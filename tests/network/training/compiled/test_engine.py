@@ -50,8 +50,11 @@ def fitted(monkeypatch, engine, make, X, y, options, fit_options):
     return net, history
 
 
-def check(monkeypatch, make, X, y, *, dtype="float64", optimizer=None, loss=None, **fit_options):
+def check(
+    monkeypatch, make, X, y, *, dtype="float64", optimizer=None, loss=None, lengths=None, decay=None, **fit_options
+):
     """Both engines train alike, to rounding."""
+    X = X if y is None else cgru.Sequences(X, lengths, decay=decay)
     options = {"dtype": dtype, "optimizer": cgru.SGD(0.1) if optimizer is None else optimizer, "loss": loss}
     ours, history = fitted(monkeypatch, Engine, make, X, y, options, fit_options)
     due, told = fitted(monkeypatch, Loop, make, X, y, options, fit_options)
@@ -135,7 +138,7 @@ def test_factors_at_every_level(monkeypatch, level, m, e, u, kind):
     rng = np.random.default_rng(u)
     A, y, n = rng.standard_normal((m, 17, e)), rng.standard_normal((m, 17, 2)), rng.integers(1, 18, m)
     resets = rng.random((m, 17)) < 0.2
-    check(monkeypatch, make, A, y, lengths=n, resets=resets, epochs=1, memory="low" if kind else None)
+    check(monkeypatch, make, A, y, lengths=n, decay=1.0 - resets, epochs=1, memory="low" if kind else None)
 
 
 def test_batches_may_have_factors_or_none(monkeypatch):
@@ -144,16 +147,16 @@ def test_batches_may_have_factors_or_none(monkeypatch):
 
     sizes = slice(9), slice(9, 18), slice(14, 23)  # all the same, so that memory is made anew for the factors alone
     beside = {}, {"resets": RESETS[9:18]}, {"decay": DECAY[14:]}
-    batches = [(X[at], REALS[at], own) for at, own in zip(sizes, beside, strict=True)]
-    for some, held in ((batches, {}), (batches[:1], {"decay": DECAY}), (batches[1:], {})):
-        check(monkeypatch, make, some, None, batch_size=None, validation=(X, REALS, held))
+    batches = [(cgru.Sequences(X[at], **own), REALS[at]) for at, own in zip(sizes, beside, strict=True)]
+    for some, held in ((batches, X), (batches[:1], cgru.Sequences(X, decay=DECAY)), (batches[1:], X)):
+        check(monkeypatch, make, some, None, batch_size=None, validation=(held, REALS))
 
 
 def test_factors_of_one_change_no_bit_and_memory_changes_none():
     found = []
-    for options in ({}, {"decay": np.ones((M, S))}, {"decay": DECAY}, {"decay": DECAY, "memory": "low"}):
+    for decay, memory in ((None, None), (np.ones((M, S)), None), (DECAY, None), (DECAY, "low")):
         net = cgru.Network([both(states(17, learn_h0=True)), cgru.GRU(3), cgru.Dense(2, "identity")], seed=1)
-        net.fit(X, REALS, lengths=LENGTHS, epochs=2, batch_size=9, **options)
+        net.fit(cgru.Sequences(X, LENGTHS, decay=decay), REALS, epochs=2, batch_size=9, memory=memory)
         found.append(np.concatenate([array.ravel() for array in net.parameters().values()]))
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[2], found[3])
