@@ -419,17 +419,21 @@ def fit(
     }[what]()
     if stateful:
         options |= {"shuffle": False, "batch_size": 12}
-    if resets:
-        options["resets"] = np.arange(m * s).reshape(m, s) % 5 == 3
     if weighted:
         options["sample_weight"] = rng.random(rows)
     lengths = lengths_of(m, s) if ragged else None
+    beside = {"lengths": lengths}
+    if resets:
+        begins, older = np.arange(m * s).reshape(m, s) % 5 == 3, not hasattr(cgru, "Sequences")
+        trained, beside = (X, beside | {"resets": begins}) if older else (cgru.Sequences(X, lengths, resets=begins), {})
+    else:
+        trained = X
     cgru.set_num_threads(threads)
     kind, settings = optimizer
     net = cgru.Network(
         [built(*part) for part in parts], loss=loss, optimizer=getattr(cgru, kind)(**settings), seed=0, dtype=dtype
     )
-    history = net.fit(X, y, lengths=lengths, **{"epochs": 2, "batch_size": 8} | options)
+    history = net.fit(trained, y, **{"epochs": 2, "batch_size": 8} | beside | options)
     found = [[list(dict(layer.p).items()) for layer in net.layers], net.optimizer_state, net.mean, net.scale]
     found += [history.loss, history.accuracy, history.validation_loss, net.predict(X, lengths)]
     found.append(net.evaluate(X, y, lengths=lengths))

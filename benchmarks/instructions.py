@@ -223,7 +223,11 @@ def epochs(
 
     net, X, y = classifier(u, gaps)
     if resets:
-        X = cgru.Sequences(X, resets=np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4)
+        begins = np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4
+        if hasattr(cgru, "Sequences"):
+            X = cgru.Sequences(X, resets=begins)
+        else:  # an older build
+            options["resets"] = begins
     if batches:
         given = [(X[start : start + 8], y[start : start + 8]) for start in range(0, len(X), 8)]
         return lambda n: net.fit(given, epochs=n)

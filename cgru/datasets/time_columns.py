@@ -225,9 +225,10 @@ class Step(NamedTuple):
             return last + places * (int(self.count) if float(self.count).is_integer() else self.count)
         if self.unit == "seconds":
             return last + (places * round(self.count * 1e6)).astype("timedelta64[us]")
-        month = np.datetime64(last, "M") + places * int(self.count)
-        ends = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
-        days = month.astype("datetime64[D]") + (np.minimum(ends, self.day) - 1)
+        month = np.datetime64(last, "M") + (places * int(self.count)).astype("timedelta64[M]")
+        after = (month + np.timedelta64(1, "M")).astype("datetime64[D]")
+        ends = (after - month.astype("datetime64[D]")).astype(np.int64)
+        days = month.astype("datetime64[D]") + (np.minimum(ends, self.day) - 1).astype("timedelta64[D]")
         return days.astype("datetime64[us]") + (last - np.datetime64(last, "D"))
 
     def places(self, times: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def dates(start, step, unit, n=60):
         (dates("2000-02", 2, "M"), 6),
         (dates("2000-01", 1, "M"), 12),
         (dates("2001-02", 1, "M", 2), 13),  # February alone
-        (dates("2000-02", 1, "M", 12).astype("datetime64[D]") - 1, 12),  # ends of months
+        (dates("2000-02", 1, "M", 12).astype("datetime64[D]") - np.timedelta64(1, "D"), 12),  # ends of months
         (dates("2020-01-01", 7, "D"), 52),
         (dates("2020-01-01", 14, "D"), 26),
         (dates("2020-01-01", 1, "D"), 7),

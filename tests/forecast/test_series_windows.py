@@ -90,7 +90,7 @@ def test_dicts_are_matched_by_their_names():
         (TypeError, "times", Y, None, None, Y),
         (ValueError, "times", Y, None, None, TIMES[1:]),
         (ValueError, "times", Y, None, None, TIMES[::-1]),
-        (ValueError, "times", Y, None, None, np.r_[TIMES[:19], np.datetime64("NaT")]),
+        (ValueError, "times", Y, None, None, np.r_[TIMES[:19], np.datetime64("NaT", "D")]),
         (ValueError, "times", [Y, Y], None, None, [TIMES]),
     ],
 )

@@ -289,10 +289,10 @@ def test_refusals():
         with pytest.raises(ValueError, match=r"times: expected None, as no layer reads it, got some for \[GRU"):
             call()
     for call in (net.fit, net.evaluate, net.gradients):
-        with pytest.raises(TypeError, match="^y: expected targets"):
+        with pytest.raises(TypeError, match=r"^y: expected targets"):
             call(timed)
     for call in (lambda: net.predict(timed, LENGTHS), lambda: net.evaluate(timed, Y, LENGTHS)):
-        with pytest.raises(ValueError, match="^lengths: expected None beside Sequences"):
+        with pytest.raises(ValueError, match=r"^lengths: expected None beside Sequences"):
             call()
     assert not any(layer.p for layer in net.layers)
 
@@ -402,7 +402,7 @@ def test_they_are_joined():
     assert cgru.Sequences.concatenate([cgru.Sequences(X)] * 2).lengths is None
     with pytest.raises(ValueError, match=r"^parts\[1\]: expected what belongs to Sequences"):
         cgru.Sequences.concatenate([whole(), cgru.Sequences(X)])
-    with pytest.raises(ValueError, match="^parts: expected at least one"):
+    with pytest.raises(ValueError, match=r"^parts: expected at least one"):
         cgru.Sequences.concatenate([])
 
 
@@ -434,7 +434,7 @@ def test_scikit_learn_splits_them():
     np.testing.assert_array_equal(scores, due)
     search = selection.GridSearchCV(model, {"units": [1, 2]}, cv=2).fit(samples, y)
     assert search.predict(samples).shape == (M,)
-    with pytest.raises(ValueError, match="^channels_first: expected False beside Sequences"):
+    with pytest.raises(ValueError, match=r"^channels_first: expected False beside Sequences"):
         GRUClassifier(2, epochs=1, channels_first=True).fit(samples, y)
 
 
@@ -451,5 +451,5 @@ def test_columns_of_data_frames_are_compared():
     net = cgru.Network([gru()], feature_names=["a", "b"], seed=0)
     np.testing.assert_array_equal(net.predict(samples), net.predict(frames))
     for call in (net.predict, model.predict):
-        with pytest.raises(ValueError, match="^X: expected the columns a, b"):
+        with pytest.raises(ValueError, match=r"^X: expected the columns a, b"):
             call(turned)
