@@ -329,7 +329,6 @@ WRONG = [  # a documented name, whose first part may need a package; a call of i
         for state in ("", kind)
         for method, call in {
             "predict": lambda model: model.predict(WIDE),
-            "score": lambda model: model.score(WIDE, np.ones(3)),
             "network_inputs": lambda model: model.network_inputs(WIDE),
         }.items()
     ),

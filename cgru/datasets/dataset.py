@@ -37,6 +37,11 @@ class Split(NamedTuple):
     ids: np.ndarray | None = None
 
     @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Return the arrays beside X by the names that `cgru.Sequences` has: there are none."""
+        return {}
+
+    @property
     def sequences(self) -> Sequences:
         """Return X with its lengths as `cgru.Sequences`."""
         return Sequences(self.X, self.lengths)

@@ -113,8 +113,7 @@ def _dataset(arrays: _Arrays, swapped: bool, groups: str) -> Dataset:
     features, e = _names_in(arrays, "feature_names"), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"feature_names: expected {e} names, one for each feature of a step, got {len(features)}")
-    split = train or test
-    notes = (f"read beside x: {', '.join(split.beside)}",) if isinstance(split, StepSplit) else ()
+    notes = (f"read beside x: {', '.join((train or test).beside)}",) if (train or test).beside else ()
     found = _groups(arrays, len(train.X), groups) if groups and train else None
     return Dataset(train, test, _names_in(arrays, "class_names"), features, notes, groups=found)
 

@@ -139,7 +139,6 @@ class SequenceEstimator(BaseEstimator):
         if isinstance(X, Sequences):
             if self.channels_first:
                 raise ValueError("channels_first: expected False beside Sequences, which are (m, s, e), got True")
-            self._check_names(X.feature_names, reset)
             X, lengths, own = X.X, X.lengths, X.beside
         if self.missing not in (recipe.REFUSE, recipe.DECAY):
             raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
@@ -180,6 +179,8 @@ class SequenceEstimator(BaseEstimator):
         if names is not None:
             named = given[0] if isinstance(given, list | tuple) else given
             validate_data(self, named, reset=reset, skip_check_array=True)  # keeps or compares the names
+        if isinstance(given, Sequences):
+            self._check_names(given.feature_names, reset)
         wrong = np.isinf(X) if self.missing == recipe.DECAY else ~np.isfinite(X)
         for i, s, e in np.argwhere(wrong)[:1]:
             cure = '; missing="decay" learns from NaN, missing="forward" of cgru.datasets.read and from_frame fills it'

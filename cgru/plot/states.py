@@ -19,7 +19,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network, chain
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.sequences import Sequences, sequences_of
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.plot.panels import panels_of
@@ -128,7 +128,7 @@ def states(
         raise ValueError(f"what: expected some of {', '.join(LABELS)}, got {what!r}")
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
-    samples = Sequences.of(X, lengths)
+    samples = sequences_of(X, lengths)
     one = samples[_check_index(sample, "sample", range(len(samples)))]
     s = one.shape[1] if one.lengths is None else one.lengths[0]
     own = {name: array[:, :s] for name, array in one.beside.items()}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import atomic_write
 from cgru.network import Network
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.sequences import Sequences, sequences_of
 from cgru.network.data.training_data import check_data
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores
@@ -150,7 +150,7 @@ def report(
     net, X, lengths = with_inputs(net, X, lengths)
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network or an estimator of cgru.sklearn, got {type(net).__name__}")
-    samples = Sequences.of(X, lengths)
+    samples = sequences_of(X, lengths)
     data = check_data(net.data_spec, samples, y, None)
     net.reset_states()
     A, Y = (data.rows(each) for each in (net.predict(samples), data.y))  # without padding

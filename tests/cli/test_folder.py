@@ -50,7 +50,7 @@ def test_what_is_held_back_of_numbers_stays_in_its_file(tmp_path, monkeypatch):
     seen = []
 
     def fit(net, X, y, *, validation, **options):
-        seen.extend([X, validation[0]])
+        seen.extend([X.X, validation[0].X])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Network, "fit", fit)

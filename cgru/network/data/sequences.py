@@ -18,7 +18,7 @@ from cgru.core.row_blocks import Rows, select_rows
 from cgru.core.times import times_of
 from cgru.network.data.dataframes import as_sequences
 
-__all__ = ["STEP_ARRAYS", "Sequences", "opened"]
+__all__ = ["STEP_ARRAYS", "Sequences", "opened", "sequences_of"]
 
 STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arguments, and what layers read of each
 
@@ -88,18 +88,6 @@ class Sequences:
         if "times" in given:
             given["times"] = times_of(given["times"], m, s, lengths).copy()
         self._set(given | {"X": X if isinstance(X, Rows) else X.view(), "lengths": lengths, "feature_names": names})
-
-    @classmethod
-    def of(cls, X: Any, lengths: Any = None, name: str = "") -> Sequences:
-        """Return X itself if it is `Sequences`, else `Sequences(X, lengths)`.
-
-        ValueError, with the prefix `name`, for `lengths` beside `Sequences`.
-        """
-        if not isinstance(X, Sequences):
-            return cls(X, lengths)
-        if lengths is not None:
-            raise ValueError(f"{name}lengths: expected None beside Sequences, which have their own, got some")
-        return X
 
     def _set(self, values: dict[str, Any]) -> None:
         """Set attributes, once: arrays are read-only from then on."""
@@ -205,6 +193,18 @@ class Sequences:
         steps = f"{most}" if least == most else f"{least} to {most}"
         what = f"{self.shape[2]} features" if self.ndim == 3 else "a number a step"
         return f"Sequences({', '.join([f'{m} samples of {steps} steps', what, *self.beside])})"
+
+
+def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:
+    """Return X itself if it is `Sequences`, else `Sequences(X, lengths)`.
+
+    ValueError, with the prefix `name`, for `lengths` beside `Sequences`.
+    """
+    if not isinstance(X, Sequences):
+        return Sequences(X, lengths)
+    if lengths is not None:
+        raise ValueError(f"{name}lengths: expected None beside Sequences, which have their own, got some")
+    return X
 
 
 def opened(X: Any, lengths: Any, name: str = "") -> tuple[Any, Any, tuple[str, ...] | None]:

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import assert_all_close, refuses
+from helpers import assert_all_close
 
 import cgru
 from cgru.layers.layer import Layer, LayerPass
