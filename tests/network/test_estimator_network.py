@@ -38,7 +38,7 @@ def test_inputs_are_those_of_the_network():
     net, inputs, lengths = with_inputs(model, [x.T for x in RAGGED], None)
     assert net is model.network_ is network_of(model)
     np.testing.assert_array_equal(net.predict(inputs, lengths), model._nets[0].predict(X, LENGTHS))
-    np.testing.assert_array_equal(lengths, LENGTHS)
+    np.testing.assert_array_equal(inputs.lengths, LENGTHS)
 
 
 def test_a_report_of_a_classifier():
