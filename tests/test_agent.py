@@ -210,6 +210,7 @@ def test_the_bandits_bounds(agent):
     assert abs(env.step(1 - env.good)[1].mean() - (1 - pays)) < 0.03
 
 
+@pytest.mark.slow
 def test_a_small_maze_is_learned(agent, monkeypatch):
     monkeypatch.setattr(agent.Maze, "shortest", 2)
     monkeypatch.setattr(agent.Maze, "longest", 4)

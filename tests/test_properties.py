@@ -12,7 +12,7 @@ GATE = st.sampled_from([cgru.sigmoid, cgru.tanh])
 SIZE = st.integers(1, 40)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(
     m=SIZE,
     s=st.integers(1, 12),

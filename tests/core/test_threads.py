@@ -52,8 +52,6 @@ def test_refused(n, error, threads):
 
 
 def test_the_environment_decides():
-    assert run(CGRU_NUM_THREADS="1").stdout == "1\n"
-    assert run(CGRU_NUM_THREADS="3").stdout == "3\n"
     assert run(OMP_NUM_THREADS="5,2").stdout == "5\n"
     assert run(OMP_NUM_THREADS="5", CGRU_NUM_THREADS="3").stdout == "3\n"
     if hasattr(os, "sched_getaffinity"):

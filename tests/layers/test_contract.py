@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_all_close, assert_all_same, assert_close, check_slopes, refuses
+from helpers import assert_all_close, assert_all_same, assert_close, check_slopes, refuses, some
 from layer_cases import LAYERS, LENGTHS, MORE, RNG, M, given
 
 import cgru
@@ -14,6 +14,8 @@ from cgru.network.training.compiled.engine import compiles
 
 ALL = LAYERS | MORE
 OWN = [name for name in ALL if name.endswith("own")]  # which nobody can save, stream or export
+KEPT = [name for name in ALL if name not in OWN]
+TURNS = [(name, (np.float32, np.float64)[(i + turn) % 2]) for turn in (0, 1) for i, name in enumerate(KEPT)]
 WHOLE = ("bidirectional", "flip", "gru, reset after", "normalize")  # which need all steps, and so run in no stream
 RAGGED = pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 LONG = LENGTHS + 4  # 5 to 9 steps: of a single one a deviation is no smooth function
@@ -122,7 +124,7 @@ def fitted(net, name, **options):
 
 @RAGGED
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", [name for name in ALL if name not in OWN])
+@pytest.mark.parametrize("name", KEPT)
 @pytest.mark.pairwise
 def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, threads, name, dtype, lengths):
     """And has the same bits on any number of threads."""
@@ -141,8 +143,7 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, threads, name, dtype, l
     assert_all_close(theirs, ours, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", [name for name in ALL if name not in OWN])
+@pytest.mark.parametrize(("name", "dtype"), some(len(KEPT), TURNS))
 def test_files_copies_and_weights_of_fewer_bytes(tmp_path, name, dtype):
     net, A = network(name, dtype), inputs(name)
     fitted(net, name, epochs=1)
@@ -167,7 +168,7 @@ def test_files_copies_and_weights_of_fewer_bytes(tmp_path, name, dtype):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("name", [name for name in ALL if name not in OWN])
+@pytest.mark.parametrize("name", KEPT)
 def test_a_stream_computes_the_sequence(name, batch):
     net, A = network(name), inputs(name)[:batch]
     net.make(A)
@@ -186,7 +187,7 @@ def test_a_stream_computes_the_sequence(name, batch):
 NOT_IN_ONNX = ("gru, masks", "gru, all masks", "gru, layer norm", "gru, activations", "bidirectional, all")
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in OWN])
+@pytest.mark.parametrize("name", KEPT)
 def test_onnx(name):
     """ONNX's own evaluator, which knows no lengths of GRUs, computes the same; the network comes back whole."""
     onnx = pytest.importorskip("onnx", reason="no onnx")

@@ -30,6 +30,7 @@ def framed(x, length, hop, pad):
 @pytest.mark.parametrize("pad", PADS, ids=str)
 @pytest.mark.parametrize(("length", "hop"), [(1, 1), (2, None), (3, 1), (4, 3), (2, 5), (7, 2), (7, 17)])
 @pytest.mark.parametrize("s", [7, 17, 33])
+@pytest.mark.pairwise
 def test_frames_are_those_of_each_sample(s, length, hop, pad, dtype):
     layer = cgru.Frames(length, hop, pad)
     X = RNG.standard_normal((M, s, N)).astype(dtype)

@@ -254,7 +254,7 @@ class Failing(Executor):
 def test_a_job_is_tried_twice_the_second_time_alone(times):
     """As Dask has it: a future fails, and the executor goes on."""
     executor = Failing({17}, times, ValueError("killed"))
-    results = cgru.fit_many(small(300), **SHARED, executor=executor, keep=False)
+    results = cgru.fit_many(small(60), **SHARED, executor=executor, keep=False)
     errors = {result.name: type(result.error) for result in results if result.error is not None}
     assert errors == ({17: RuntimeError} if times == 2 else {})
     assert executor.sizes[1:] == [1] * (times - 1)

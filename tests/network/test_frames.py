@@ -74,6 +74,7 @@ def test_outputs_are_scored_at_their_own_steps():
 @pytest.mark.parametrize(
     ("frames", "truncate"), [((4,), None), ((4,), 8), ((3, None, False), 6), ((3, 1), None), ((2, 3, (1, 2)), None)]
 )
+@pytest.mark.pairwise
 def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, frames, truncate, per_step, dtype):
     """With masks, validation, weights, penalties, batches of like length, and a last one of a single sample."""
     found = []
