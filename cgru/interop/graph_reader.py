@@ -159,8 +159,9 @@ class Reader:
         kept = L.size // (self.m * top.n)
         if kept == 1 and self.lengths is not None and (step == self.lengths[sample] - 1).all():
             onward = all(len(layer.cells) == 1 and not layer.reverse for layer, _ in self.recurrent)
-            if not (onward or self.ragged) or any(layer.changes_steps for layer in self.layers):
-                raise Unproved("expected no convolution below it, and no GRU that goes back and reads padding")
+            if not (onward or self.ragged):
+                raise Unproved("expected no GRU below it that goes back and reads padding")
+            self.check_steps()
             ends = onward and self.states == len(self.stages) - 1
             if ends:
                 newest.sequences = False
@@ -388,9 +389,15 @@ class Reader:
 
     def begin_padding(self) -> None:
         """Note that samples have lengths from here on; refuse it above layers that would read padding."""
-        if (self.recurrent and not self.ragged) or any(layer.changes_steps for layer in self.layers):
-            raise Unproved("expected lengths of all GRUs, and no convolution below them, which would read padding")
+        if self.recurrent and not self.ragged:
+            raise Unproved("expected lengths of all GRUs")
+        self.check_steps()
         self.ragged = True
+
+    def check_steps(self) -> None:
+        """Refuse layers that would read padding."""
+        if any(layer.changes_steps for layer in self.layers):
+            raise Unproved("expected no convolution below it, which would read padding")
 
     def recurrent_input(self, value: Value, rows: bool, features: int) -> np.ndarray:
         """Return the places of the features of what a GRU takes, (m, s, n) for `rows`, else (s, m, n)."""

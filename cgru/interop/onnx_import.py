@@ -418,7 +418,6 @@ class OnnxReader(Reader):
         self.source, self.arrays, self.room = source, dict(source.arrays), source.room
         self.values: dict[str, Value] = {}
         self.foreign = dict(source.foreign)  # arrays of which nothing is known, and why
-        self.zeros: set[str] = set()  # those of unknown shape that are zeros all the same
         self.initial: list[tuple[str, Value | None]] = []  # node, and initial states (D, m, u), None for zeros
         self.sizes: dict[str, int] = {}  # numbers of initial states
         self.sequence_lens: list[Any] = []  # the input with the lengths of each layer, None for none
@@ -477,9 +476,6 @@ class OnnxReader(Reader):
             own = f"{self.place} ({why}{of})"
             behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), own)
             self.foreign |= dict.fromkeys(filter(None, node.outputs), behind)
-            data = node.inputs if node.kind == "Concat" else node.inputs[:1]
-            if node.kind in MOVERS and node.kind not in COMPUTED and data and all(map(self.is_zero, data)):
-                self.zeros |= {*node.outputs}
             return
         for name, value in zip(node.outputs, made, strict=False):
             if isinstance(value, Value):
@@ -488,10 +484,6 @@ class OnnxReader(Reader):
                 )
             else:
                 self.arrays[name] = value
-
-    def is_zero(self, name: str) -> bool:
-        """Return whether an array is known to be zeros."""
-        return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
 
     def compute(self, node: Node) -> list[Any]:
         """Return the outputs of a node, values or constants, adding a layer if it is one; Unproved if it is unknown."""
@@ -574,7 +566,7 @@ class OnnxReader(Reader):
 
     def initial_state(self, h0: str, layout: int, due: tuple[int, ...]) -> Value | None:
         """Return the input that a GRU node starts from, or layers of it (D, m, u); None for zeros."""
-        if not h0 or self.is_zero(h0):
+        if not h0 or (h0 in self.arrays and not np.any(self.arrays[h0])):
             return None
         value = self.values.get(h0)
         if value is not None and self.source.roles.get(value.of) == "h0" and value.labels.ndim == 3:

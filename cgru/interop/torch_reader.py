@@ -142,26 +142,26 @@ def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
         model = copy.deepcopy(source).eval()
     except RuntimeError as error:  # of tensors that are computed, such as pruned weights
         raise refuse(f"it cannot be copied: {error}") from None
-    tokens = any(isinstance(module, nn.Embedding) for module in model.modules())
-    letters = ["".join(order) for of in (("ms",) if tokens else ("mse", "ms")) for order in permutations(of)]
-    orders = list(product(letters, ROLES[count - 1]))
     dtype = str(next((p.dtype for p in model.parameters()), torch.float32)).removeprefix("torch.")
     if dtype not in ("float32", "float64"):
         raise refuse(f"expected float32 or float64, got {dtype}")
-    return read(lambda *sizes: TorchReader(model, dtype, tokens, *sizes), orders, lambda order, m, s: (m, s))
+    orders: list[Any] = []
+    for letters, kind in (("mse", dtype), ("ms", "int64"), ("ms", dtype)):
+        orders += product(map("".join, permutations(letters)), [kind], ROLES[count - 1])
+    return read(lambda *sizes: TorchReader(model, dtype, *sizes), orders, lambda order, m, s: (m, s))
 
 
 class TorchReader(Reader):
     """A reader of a module for an x with its axes in an order, of m samples and s steps.
 
-    `order` is these axes, and the roles of the other inputs.
+    `order` is these axes, the dtype of x, and the roles of the other inputs.
     """
 
     strict = False
 
-    def __init__(self, model: Any, dtype: Any, tokens: bool, order: Any, m: int, s: int, e: int) -> None:
-        """Take a copy of the module in `eval`, the dtype of its parameters, and whether x is tokens."""
-        letters, self.roles = order
+    def __init__(self, model: Any, dtype: str, order: Any, m: int, s: int, e: int) -> None:
+        """Take a copy of the module in `eval`, and the dtype of its parameters."""
+        letters, kind, self.roles = order
         super().__init__(m, s, e if "e" in letters else 1)
         self.model, self.dtype, self.lengths = model, np.dtype(dtype), None
         self.inside: list[Any] = []  # the modules that are called
@@ -169,7 +169,7 @@ class TorchReader(Reader):
         self.used: set[int] = set()  # parameters
         self.taken: list[str] = []  # roles of inputs that were read
         self.inputs.add("x")
-        self.given = [self.wrap(Value("x", self.input_labels(letters), "int64" if tokens else self.dtype.name))]
+        self.given = [self.wrap(Value("x", self.input_labels(letters), kind))]
         for role in self.roles:
             if role == "lengths":
                 self.lengths = s - np.arange(m) % s
