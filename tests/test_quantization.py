@@ -437,67 +437,63 @@ def spoiled(layer, name, value, *others):
     return net
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "argument"),
-    [
-        (lambda: quantize(3), TypeError, "net"),
-        (lambda: quantize(cgru.GRU(3)), TypeError, "net"),
-        (lambda: quantize(plain(), 3), TypeError, "weights"),
-        (lambda: quantize(plain(), "int4"), ValueError, "weights"),
-        (lambda: quantize(plain(), {0: "int4"}), ValueError, "weights"),
-        (lambda: quantize(plain(), {0: ["int8"]}), ValueError, "weights"),
-        (lambda: quantize(plain(), {3: "int8"}), ValueError, "weights"),
-        (lambda: quantize(plain(), {-1: "int8"}), ValueError, "weights"),
-        (lambda: quantize(plain(), {True: "int8"}), ValueError, "weights"),
-        (lambda: quantize(plain(), {"0": "int8"}), ValueError, "weights"),
-        (lambda: quantize(plain(), limit=30), ValueError, "limit"),
-        (lambda: quantize(plain(), calibration=FULL, limit="a"), TypeError, "limit"),
-        (lambda: quantize(plain(), calibration=FULL, limit=-1), ValueError, "limit"),
-        (lambda: quantize(plain(), calibration=FULL, limit=np.nan), ValueError, "limit"),
-        (
-            lambda: quantize(plain(), dict.fromkeys(range(3), "bfloat16"), calibration=FULL, limit=30),
-            ValueError,
-            "limit",
-        ),
-        (lambda: quantize(plain(), lengths=LENGTHS), ValueError, "lengths"),
-        (lambda: quantize(plain(), calibration=FULL[:, :, :3]), ValueError, "calibration X"),
-        (lambda: quantize(plain(), calibration="a"), (TypeError, ValueError), "calibration X"),
-        (lambda: quantize(plain(), calibration=FULL, lengths=[7] * 12), ValueError, "calibration lengths"),
-        (lambda: quantize(plain(), calibration=X), ValueError, "calibration"),
-        (lambda: quantize(plain(), calibration=FULL + np.inf), ValueError, "calibration"),
-        *(
-            (lambda A=A: quantize(plain(), calibration=A), ValueError, "calibration")
-            for A in (FULL * 1e39, FULL * 0 + np.finfo(np.float32).max)
-        ),
-        (lambda: quantize(plain(dtype=np.float32), calibration=FULL * 1e39), ValueError, "calibration"),
-        (lambda: quantize(quantize(plain())), ValueError, "net"),
-        (lambda: quantize(cgru.Network([cgru.GRU(3), cgru.Dense(1)])), RuntimeError, "net"),
-        (lambda: quantize(network(cgru.GRU(3, layer_norm=True))), ValueError, "net"),
-        (
-            lambda: quantize(network(cgru.Dropout(0.1), cgru.Bidirectional(cgru.GRU(3, layer_norm=True)))),
-            ValueError,
-            "net",
-        ),
-        (lambda: quantize(network(cgru.GRU(3, stateful=True))), ValueError, "net"),
-        (lambda: quantize(network(cgru.GRU(3, own))), ValueError, "net"),
-        (lambda: quantize(network(cgru.GRU(3), cgru.Dense(1, own))), ValueError, "net"),
-        (lambda: quantize(network(cgru.Bidirectional(cgru.GRU(3, activate_reset=own)))), ValueError, "net"),
-        (lambda: quantize(network(OwnGRU(3))), ValueError, "net"),
-        (lambda: quantize(network(cgru.GRU(3), OwnDense(1))), ValueError, "net"),
-        (lambda: quantize(network(OwnBidirectional(cgru.GRU(3)))), ValueError, "net"),
-        (lambda: quantize(network(cgru.Bidirectional(OwnGRU(3)))), ValueError, "net"),
-        (lambda: quantize(network(OwnEmbedding(11, 3), cgru.GRU(3), A=TOKENS)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", np.inf)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", -3.4e38)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "bz", np.nan)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", 1e39)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.Bidirectional(cgru.GRU(3)), "backward.Uz", 1e39)), ValueError, "net"),
-        (lambda: quantize(spoiled(cgru.Scale(np.ones(5), np.zeros(5)), "scale", 1e39, cgru.GRU(3))), ValueError, "net"),
-    ],
+REFUSED_LAYERS = (
+    lambda: [cgru.GRU(3, layer_norm=True)],
+    lambda: [cgru.Dropout(0.1), cgru.Bidirectional(cgru.GRU(3, layer_norm=True))],
+    lambda: [cgru.GRU(3, stateful=True)],
+    lambda: [cgru.GRU(3, own)],
+    lambda: [cgru.GRU(3), cgru.Dense(1, own)],
+    lambda: [cgru.Bidirectional(cgru.GRU(3, activate_reset=own))],
+    lambda: [OwnGRU(3)],
+    lambda: [cgru.GRU(3), OwnDense(1)],
+    lambda: [OwnBidirectional(cgru.GRU(3))],
+    lambda: [cgru.Bidirectional(OwnGRU(3))],
 )
-def test_refused(make, error, argument):
-    with refuses(error, argument):
-        make()
+
+
+@pytest.mark.parametrize("layers", REFUSED_LAYERS)
+def test_layers_that_are_refused(layers):
+    with refuses(ValueError, "net"):
+        quantize(network(*layers()))
+
+
+def test_refused_networks():
+    for error, net in (
+        (TypeError, 3), (TypeError, cgru.GRU(3)), (ValueError, quantize(plain())),
+        (RuntimeError, cgru.Network([cgru.GRU(3), cgru.Dense(1)])),
+        (ValueError, network(OwnEmbedding(11, 3), cgru.GRU(3), A=TOKENS)),
+        *((ValueError, spoiled(cgru.GRU(3), "Vz", value)) for value in (np.inf, -3.4e38, 1e39)),
+        (ValueError, spoiled(cgru.GRU(3), "bz", np.nan)),
+        (ValueError, spoiled(cgru.Bidirectional(cgru.GRU(3)), "backward.Uz", 1e39)),
+        (ValueError, spoiled(cgru.Scale(np.ones(5), np.zeros(5)), "scale", 1e39, cgru.GRU(3))),
+    ):  # fmt: skip
+        with refuses(error, "net"):
+            quantize(net)
+
+
+def test_refused():
+    for wrong in (3, "int4", {0: "int4"}, {0: ["int8"]}, {3: "int8"}, {-1: "int8"}, {True: "int8"}, {"0": "int8"}):
+        with refuses(TypeError if wrong == 3 else ValueError, "weights"):
+            quantize(plain(), wrong)
+    wide = dict.fromkeys(range(3), "bfloat16")
+    for options in ({}, {"calibration": FULL, "weights": wide}):
+        with refuses(ValueError, "limit"):
+            quantize(plain(), **options, limit=30)
+    for limit in ("a", -1, np.nan):
+        with refuses(TypeError if limit == "a" else ValueError, "limit"):
+            quantize(plain(), calibration=FULL, limit=limit)
+    for name, options in (
+        ("lengths", {"lengths": LENGTHS}), ("calibration X", {"calibration": FULL[:, :, :3]}),
+        ("calibration lengths", {"calibration": FULL, "lengths": [7] * 12}),
+        *(("calibration", {"calibration": A}) for A in (X, FULL + np.inf, FULL * 1e39)),
+        ("calibration", {"calibration": FULL * 0 + np.finfo(np.float32).max}),
+    ):  # fmt: skip
+        with refuses(ValueError, name):
+            quantize(plain(), **options)
+    with refuses(ValueError, "calibration"):
+        quantize(plain(dtype=np.float32), calibration=FULL * 1e39)
+    with refuses((TypeError, ValueError), "calibration X"):
+        quantize(plain(), calibration="a")
 
 
 def test_parameters_that_are_missing_or_do_not_fit():

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers import refuses
 from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, make
 
 import cgru
@@ -261,54 +262,36 @@ def unlike(units, seed):
     return make(units, seed) if units == 1 else regression(units, seed)
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "argument"),
-    [
-        ({"make": 3}, TypeError, "make"),
-        ({"make": lambda: 3}, TypeError, "make"),
-        ({"make": unlike, "units": [1, 2]}, ValueError, "make"),
-        ({"unitz": [1]}, TypeError, "unitz"),
-        ({"seed": 3}, TypeError, "seed"),
-        ({"checkpoint": "here"}, TypeError, "checkpoint"),
-        ({"validation": 0.2}, TypeError, "validation"),
-        ({"class_weight": ["balanced", None]}, ValueError, "class_weight"),
-        ({"standardize_targets": [True, False]}, ValueError, "standardize_targets"),
-        ({"metrics": [{"a": max}, {"b": max}]}, ValueError, "metrics"),
-        ({"metrics": {"validation_loss": max}}, ValueError, "metrics"),
-        ({"units": []}, ValueError, "units"),
-        ({"units": [1, 1]}, ValueError, "units"),
-        ({"epochs": [1, 0]}, ValueError, "epochs"),
-        ({"inner_folds": None, "patience": 3}, ValueError, "patience"),
-        ({"inner_folds": None, "units": [1, 2]}, ValueError, "inner_folds"),
-        ({"inner_folds": None, "seeds": 2}, ValueError, "inner_folds"),
-        ({"inner_folds": 17}, ValueError, "inner_folds"),
-        ({"inner_folds": "three"}, TypeError, "inner_folds"),
-        ({"folds": 1}, ValueError, "folds"),
-        ({"folds": 25}, ValueError, "folds"),
-        ({"folds": True}, TypeError, "folds"),
-        ({"folds": []}, TypeError, "folds"),
-        ({"folds": [([0, 1, 2, 3], [3])]}, ValueError, r"folds\[0\]"),
-        ({"folds": [(range(4), range(4, 9))], "groups": GROUPS}, ValueError, r"folds\[0\]"),
-        ({"folds": 9, "groups": GROUPS}, ValueError, "folds"),
-        ({"groups": GROUPS[1:]}, ValueError, "groups"),
-        ({"seeds": 0}, ValueError, "seeds"),
-        ({"seeds": [1, 1]}, ValueError, "seeds"),
-        ({"seeds": [0.5]}, TypeError, "seeds"),
-        ({"make": lambda: make(), "seeds": 2}, ValueError, "seeds"),
-        ({"X": None, "y": None}, ValueError, "X"),
-        ({"X": [], "y": []}, ValueError, "X"),
-        ({"y": LABELS[1:]}, ValueError, "y"),
-        ({"y": LABELS + 1}, ValueError, "y"),
-        ({"y": np.where(LABELS > 0, "b", "a")}, ValueError, "y"),
-        ({"X": np.where(np.arange(M)[:, None, None] == 20, np.nan, X)}, ValueError, "X"),
-        ({"lengths": LENGTHS - 1}, ValueError, "lengths"),
-        ({"sample_weight": -np.ones(M)}, ValueError, "sample_weight"),
-    ],
-)
-def test_refused_before_any_fit(options, error, argument):
-    given = {"make": make, "X": X, "y": LABELS, "folds": 3, "inner_folds": 2, "callback": pytest.fail} | options
-    with pytest.raises(error, match=f"^{argument}: expected "):
-        cgru.grid(**given)
+REFUSED = {  # the last of each is the argument that is named
+    TypeError: (
+        {"make": 3}, {"make": lambda: 3}, {"unitz": [1]}, {"seed": 3}, {"checkpoint": "here"}, {"validation": 0.2},
+        {"inner_folds": "three"}, {"folds": True}, {"folds": []}, {"seeds": [0.5]},
+    ),
+    ValueError: (
+        {"units": [1, 2], "make": unlike}, {"class_weight": ["balanced", None]}, {"standardize_targets": [True, False]},
+        {"metrics": [{"a": max}, {"b": max}]}, {"metrics": {"validation_loss": max}}, {"units": []}, {"units": [1, 1]},
+        {"epochs": [1, 0]}, {"inner_folds": None, "patience": 3}, {"units": [1, 2], "inner_folds": None},
+        {"seeds": 2, "inner_folds": None}, {"inner_folds": 17}, {"folds": 1}, {"folds": 25},
+        {"groups": GROUPS, "folds": 9}, {"groups": GROUPS[1:]}, {"seeds": 0}, {"seeds": [1, 1]},
+        {"make": lambda: make(), "seeds": 2}, {"y": None, "X": None}, {"y": [], "X": []}, {"y": LABELS[1:]},
+        {"y": LABELS + 1}, {"y": np.where(LABELS > 0, "b", "a")},
+        {"X": np.where(np.arange(M)[:, None, None] == 20, np.nan, X)}, {"lengths": LENGTHS - 1},
+        {"sample_weight": -np.ones(M)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "options"), [(error, options) for error in REFUSED for options in REFUSED[error]])
+def test_refused_before_any_fit(error, options):
+    given = {"make": make, "X": X, "y": LABELS, "folds": 3, "inner_folds": 2, "callback": pytest.fail}
+    with refuses(error, [*options][-1]):
+        cgru.grid(**given | options)
+
+
+def test_refused_folds():
+    for fold, more in ((([0, 1, 2, 3], [3]), {}), ((range(4), range(4, 9)), {"groups": GROUPS})):
+        with refuses(ValueError, "folds[0]"):
+            cgru.grid(make, X, LABELS, folds=[fold], inner_folds=2, **more)
 
 
 def test_an_axis_that_cannot_be_compared_may_have_one_value(jobs):

@@ -479,51 +479,47 @@ def test_without_parameters(make, A):
 def test_what_a_call_refuses():
     layer = made()
     A = np.nan_to_num(X)
-    for call, error, words in (
-        (lambda: layer.predict(A[:, :, :3]), ValueError, "^A: "),
-        (lambda: layer.predict(A[0]), ValueError, "^A: "),
-        (lambda: layer.predict(A.astype(complex)), TypeError, "^A: "),
-        (lambda: layer.predict(A, [6] * 6), ValueError, "^lengths: "),
-        (lambda: layer.predict(A, [0] * 6), ValueError, "^lengths: "),
-        (lambda: layer.predict(A, h0=np.zeros((5, 9))), ValueError, "^h0: "),
-        (lambda: layer.predict(A, h0=np.zeros((6, 9), complex)), TypeError, "^h0: "),
-    ):
-        with pytest.raises(error, match=words):
-            call()
+    for error, name, value in (
+        (ValueError, "A", A[:, :, :3]), (ValueError, "A", A[0]), (TypeError, "A", A.astype(complex)),
+        (ValueError, "lengths", [6] * 6), (ValueError, "lengths", [0] * 6), (ValueError, "h0", np.zeros((5, 9))),
+        (TypeError, "h0", np.zeros((6, 9), complex)),
+    ):  # fmt: skip
+        with refuses(error, name):
+            layer.predict(**{"A": A} | {name: value})
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "argument"),
-    [
-        (lambda: QuantizedGRU(0), ValueError, "units"),
-        (lambda: QuantizedGRU(3, weights="int4"), ValueError, "weights"),
-        (lambda: QuantizedDense(3, weights=["int8"]), ValueError, "weights"),
-        (lambda: QuantizedEmbedding(3, 2, weights=None), ValueError, "weights"),
-        (lambda: QuantizedGRU(3, x_bound=-1), ValueError, "x_bound"),
-        (lambda: QuantizedGRU(3, x_bound=np.nan), ValueError, "x_bound"),
-        (lambda: QuantizedDense(3, x_bound=1e39), ValueError, "x_bound"),
-        (lambda: QuantizedDense(3, x_bound="a"), TypeError, "x_bound"),
-        (lambda: QuantizedGRU(3, activate=np.tanh), ValueError, "activate"),
-        (lambda: QuantizedGRU(3, activate_update="softmax"), ValueError, "activate_update"),
-        (lambda: QuantizedGRU(3, activate_reset=abs), ValueError, "activate_reset"),
-        (lambda: QuantizedGRU(3, zoneout=1.0), ValueError, "zoneout"),
-        (lambda: QuantizedGRU(3, sequences=1), TypeError, "sequences"),
-        (lambda: QuantizedGRU(3, reset_after=1), TypeError, "reset_after"),
-        (lambda: QuantizedGRU(3, learn_h0=0), TypeError, "learn_h0"),
-        (lambda: QuantizedGRU(3, reverse=None), TypeError, "reverse"),
-        (lambda: QuantizedGRU(3, se_hPars=3), TypeError, "se_hPars"),
-        (lambda: QuantizedDense(3, abs), ValueError, "activate"),
-        (lambda: QuantizedEmbedding(0, 3), ValueError, "tokens"),
-        (lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True), "least"), ValueError, "merge"),
-        *(
-            (lambda twin=twin: QuantizedBidirectional(QuantizedGRU(3), twin), ValueError, "twin")
-            for twin in (QuantizedGRU(3), QuantizedGRU(4, reverse=True), QuantizedGRU(3, reverse=True, sequences=True))
-        ),
-    ],
-)
-def test_what_a_layer_refuses(make, error, argument):
-    with refuses(error, argument):
-        make()
+REFUSED = {
+    QuantizedGRU: {
+        ValueError: {
+            "units": (0,), "weights": ("int4",), "x_bound": (-1, np.nan), "activate": (np.tanh,), "zoneout": (1.0,),
+            "activate_update": ("softmax",), "activate_reset": (abs,),
+        },
+        TypeError: {"sequences": (1,), "reset_after": (1,), "learn_h0": (0,), "reverse": (None,), "se_hPars": (3,)},
+    },
+    QuantizedDense: {
+        ValueError: {"weights": (["int8"],), "x_bound": (1e39,), "activate": (abs,)}, TypeError: {"x_bound": ("a",)},
+    },
+    QuantizedEmbedding: {ValueError: {"weights": (None,), "tokens": (0,)}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "error"), [(kind, error) for kind in REFUSED for error in REFUSED[kind]])
+def test_what_a_layer_refuses(kind, error):
+    for name, values in REFUSED[kind][error].items():
+        for value in values:
+            with refuses(error, name):
+                kind(
+                    **{"tokens": 3, "units": 2, name: value}
+                    if kind is QuantizedEmbedding
+                    else {"units": 3, name: value}
+                )
+
+
+def test_what_a_pair_refuses():
+    twins = QuantizedGRU(3), QuantizedGRU(4, reverse=True), QuantizedGRU(3, reverse=True, sequences=True)
+    for name, given in (("merge", (QuantizedGRU(3, reverse=True), "least")), *(("twin", (twin,)) for twin in twins)):
+        with refuses(ValueError, name):
+            QuantizedBidirectional(QuantizedGRU(3), *given)
 
 
 def test_a_pair_has_no_packed_weights_of_its_own():
