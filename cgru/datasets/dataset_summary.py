@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -65,16 +64,12 @@ def details(data: Dataset) -> list[str]:
 
 def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, int]:
     """Return the number of samples of each class by its name; of steps if the split has a class for each step."""
-    y, found = split.y, Counter()
-    for rows in slices(y.shape):
-        block = y[rows]
-        if y.ndim == 2 and split.lengths is not None:
-            block = block[mask(split.lengths[rows], y.shape[1])[:, :, 0]]
-        values, counts = np.unique(block, return_counts=True)
-        found.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-    names = class_names if y.dtype.kind in "iu" and class_names else ()
-    called = {value: names[value] if names and 0 <= value < len(names) else str(value) for value in found}
-    return {called[value]: count for value, count in sorted(found.items())}
+    y, names = split.y, class_names if split.y.dtype.kind in "iu" and class_names else ()
+    if y.ndim == 2 and split.lengths is not None:
+        y = y[mask(split.lengths, y.shape[1])[:, :, 0]]
+    values, counts = (each.tolist() for each in np.unique(y, return_counts=True))
+    called = [names[value] if names and 0 <= value < len(names) else str(value) for value in values]
+    return dict(zip(called, counts, strict=True))
 
 
 def looks_swapped(split: Split) -> bool:

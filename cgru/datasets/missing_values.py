@@ -17,7 +17,7 @@ __all__ = [
 MISSING = ("refuse", "forward", "interpolate", "zero", "decay")
 LEFT = ("refuse", "decay")  # the methods that fill nothing
 INDICATOR = "+indicator"  # behind a method: with a feature that is 1 where a value was missing
-SENTINELS = (-9, -99, -99.9, -200, -999, -999.9, -9999, -99999, 99, 999, 9999, 99999)  # usual marks of a missing number
+SENTINELS = (-99999, -9999, -999.9, -999, -200, -99.9, -99, -9, 99, 999, 9999, 99999)  # usual marks of a missing number
 
 
 class Filling(NamedTuple):
@@ -117,12 +117,10 @@ def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
     """
     notes = []
     for name, column in zip(names, values.T, strict=True):
-        odd = np.isin(column, SENTINELS)
-        others = column[~(odd | np.isnan(column))] if odd.any() else odd[:0]
-        if not others.size:
-            continue
-        low, high = others.min(), others.max()
-        for word, count in zip(*np.unique(column[odd], return_counts=True), strict=True):
+        is_mark = np.isin(column, SENTINELS)
+        others = column[~(is_mark | np.isnan(column))] if is_mark.any() else column[:0]
+        for word in SENTINELS if others.size else ():
+            count, low, high = np.count_nonzero(column == word), others.min(), others.max()
             if count > 1 and max(low - word, word - high) > high - low:
                 where = "below" if word < low else "above"
                 notes.append(f"{name} has {word:g} {count} times, far {where} all others: na takes it for missing")
@@ -140,11 +138,8 @@ def cure_of_missing(
     counts, more, empty, lost = np.bincount(sequence), {}, [], np.zeros(len(gone), bool)
     for name, column, how in zip(names, gone.T, filling.methods(names), strict=True):
         without = (np.bincount(sequence[column], minlength=len(counts)) == counts).any()
-        wrong = (
-            how == MISSING[0]
-            or (how in MISSING[1:3] and without)
-            or (name in words and how in ("interpolate", "decay"))
-        )
+        wrong = how == MISSING[0] or (name in words and how in ("interpolate", "decay"))
+        wrong = wrong or (how in MISSING[1:3] and without)
         if not column.any() or not wrong:
             continue
         lost |= column

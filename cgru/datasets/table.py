@@ -358,6 +358,5 @@ def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, co
         numbers = [[float(row[i]) if re.fullmatch(NUMBER, row[i]) else 0.0 for i in places] for row in numbers]
         is_sorted = [len(row) > 2 and abs(np.sign(np.diff(row)).sum()) == len(row) - 1 for row in numbers]
         cure = {"header": is_sorted[0] and not any(is_sorted[1:])}
-        raise ColumnsError(
-            "header", f"{', '.join(first[i] for i in places[:3])} in it", "names in the first line", cure
-        )
+        got = ", ".join(first[i] for i in places[:3])
+        raise ColumnsError("header", f"{got} in it", "names in the first line", cure)

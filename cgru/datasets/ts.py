@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from cgru.datasets.columns import LONGEST
-from cgru.datasets.text_tables import decode
+from cgru.datasets.text_tables import NUMBER, decode
 
 __all__ = ["read_ts"]
 
@@ -75,12 +75,9 @@ def _sample(parts: list[str], number: int) -> np.ndarray:
 
 def _label(label: str, known: list[str], numbers: bool, number: int) -> str | float:
     """Parse the class, one of the `known`, or with `numbers` the target, at the end of line `number`."""
-    try:
-        value = float(label) if numbers else label
-    except ValueError:
-        value = np.nan
     if not numbers and (not 0 < len(label) <= LONGEST or (known and label not in known)):
         raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label[:40]!r}")
-    if numbers and not np.isfinite(value):
+    value = float(label) if re.fullmatch(NUMBER, label) else np.inf
+    if numbers and np.isinf(value):
         raise ValueError(f"line {number}: expected a number to learn at the end, got {label[:40]!r}")
-    return value
+    return value if numbers else label
