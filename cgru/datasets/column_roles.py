@@ -34,6 +34,7 @@ LIKELY = {
     r"died|event|response|grade|quality|y)",
 }
 SAMPLE = 200  # different cells by which a column is judged
+SHOWN = 20  # columns in an overview, and later ones that are the id, the time or the label
 FEW = 20  # at most so many different words may be classes or categories
 SIGNS = ((",", None), (",", "."), (None, ","), (",", " "), (None, " "), (None, "'"), (None, "\u00a0"))
 
@@ -68,7 +69,7 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
     if how.id is None and not (how.wide or how.windows or table.nested):
         due = 'the column that tells sequences apart (id="" if all rows are one)'
         cure = _cure_of_rows(table) or likely_roles(table, table.columns)
-        raise ColumnsError("id", f"none called id among {listed(table.names)}", due, cure)
+        raise ColumnsError("id", "none called id", due, cure)
     if how.id is None:
         how = how.changed(id=(table.nested,) if table.nested else ())
     how = how.changed(time=how.time or (), label=how.label or ())
@@ -355,17 +356,17 @@ def _repeats_values(table: Table, name: str) -> bool:
 
 
 def roles_and_values(table: Table, how: Columns) -> list[str]:
-    """Return a line for each column: its name, its role, and three values."""
-    roles = {name: role for role in (*ROLES, "na") for name in getattr(how, role) or ()}
+    """Return a line for each column: its name, its role, and three values; of many the first, and main roles."""
+    roles = {name: role for role in ROLES for name in getattr(how, role) or ()}
     known = {name: role for role, names in NAMES.items() if getattr(how, role) is None for name in names}
-    names = [name for name in table.names if name != table.nested]
-    width, lines = min(40, max(map(len, names[:60]))), []
-    for name in names[:60]:
+    roles = {name: roles.get(name) or known.get(name.casefold()) or "feature" for name in table.names}
+    shown = [name for i, name in enumerate(table.names) if i < SHOWN or roles[name] in NAMES]
+    width, lines = min(40, max(map(len, shown))), []
+    for name in [name for name in shown if name != table.nested]:
         values = list(dict.fromkeys(filter(None, table.texts(name)[:1000])))[:3]
-        shown = ", ".join(value[:30] for value in values) or "no values"
-        role = roles.get(name) or known.get(name.casefold()) or "feature"
-        lines.append(f"  {name[:40]:{width}}  {'column' if role == 'columns' else role:10}  {shown}")
-    return lines + ["  ..."] * (len(names) > 60)
+        words = ", ".join(value[:30] for value in values) or "no values"
+        lines.append(f"  {name[:40]:{width}}  {roles[name].replace('columns', 'column'):10}  {words}")
+    return lines + [f"  ... {len(roles) - len(shown)} more"] * (len(roles) > len(shown))
 
 
 def likely_roles(table: Table, how: Columns) -> dict[str, Any]:

@@ -318,6 +318,14 @@ def test_an_overview_shows_columns_and_options(name, tmp_path):
     assert found.data.train.X.shape == (M, S, 1)
 
 
+def test_an_overview_of_many_columns_is_short(tmp_path):
+    head = ("name", *(f"t{t}" for t in range(99)), "label")
+    write(tmp_path, "", rows(head, *[(f"n{i}", *range(99), label(i)) for i in range(M)]))
+    lines = cgru.datasets.overview(tmp_path / "t.csv").lines
+    assert [line.split()[0] for line in (lines[0], *lines[-2:])] == ["name", "label", "..."]
+    assert len(lines) == 22
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\n\n", ",,,\n", "a,b\n", "\0\1\2", 'id,x\na,"1\n', "x\n1\n2\n", "id,x\n" + "a" * 2000 + ",1\nb,2\nb,3\n",
