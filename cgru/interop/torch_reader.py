@@ -185,7 +185,9 @@ class TorchReader(Reader):
         with self.replaced_weights(), ExitStack() as stack:
             stack.callback(register_module_forward_pre_hook(self.enter).remove)
             stack.callback(register_module_forward_hook(lambda *_: self.inside.pop() and None).remove)
-            stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
+            enabled = torch.are_deterministic_algorithms_enabled()
+            warns = torch.is_deterministic_algorithms_warn_only_enabled()
+            stack.callback(torch.use_deterministic_algorithms, enabled, warn_only=warns)
             torch.use_deterministic_algorithms(True)  # so that what nobody has set is NaN
             before = attributes(self.model)
             try:
@@ -275,6 +277,8 @@ class TorchReader(Reader):
         kind = getattr(function, "__name__", str(function))
         name = function.__self__.__name__ if kind == "__get__" else kind.strip("_")
         self.place, self.progress = name, self.progress + 1
+        if torch.is_autocast_enabled("cpu"):
+            raise Unproved("it computes in another dtype than its weights have: expected no autocast")
         first = given[0] if given else next(iter(options.values()))
         if name in PLAIN or (name in KEPT and not isinstance(first, Traced)):
             made = function(*replaced(given, _stand_in), **replaced(options, _stand_in))
@@ -426,9 +430,7 @@ class TorchReader(Reader):
         made = self.linear(self.value(first), W.reshape(len(W), -1), None, trainable=self.trainable(second))
         return made if W.ndim == 2 else replace(made, labels=made.labels[..., 0])
 
-    def on_bmm(self, input: Any, mat2: Any) -> Value:
-        """Read the sum of states weighted by attention."""
-        return self.einsum("bij,bjk->bik", self.value(input), self.value(mat2))
+    on_bmm = on_matmul
 
     def on_einsum(self, equation: str, *operands: Any) -> Value:
         """Read the sum of states weighted by attention."""

@@ -414,6 +414,11 @@ def branched(self, x):
     return self.fc2(y) if z is y else self.fc2(torch.tanh(y))
 
 
+def autocast(self, x):
+    with torch.autocast("cpu"):
+        return self.gru(x)[0]
+
+
 def over_lengths(last):
     def forward(self, x, lengths):
         y = self.gru(rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[0]
@@ -532,6 +537,8 @@ REFUSED = {
     "another result for many numbers": (of(lambda self, x: self.gru(-x if x.numel() > 10**6 else x)[0])),
     "another result for long samples": (
         lambda: Second(lambda self, x, n: self.gru(-x if n.max() > 500 else x)[0], gru=gru())),
+    "a cut of long samples": (of(lambda self, x: self.gru(x[:, torch.arange(x.size(1)) < 1000])[0])),
+    "autocast": (of(autocast)),
     "a named input": (lambda: Named()),
     "max pooling": (of(lambda self, x: self.pool(self.gru(x)[0]), pool=nn.MaxPool1d(2))),
 }  # fmt: skip
