@@ -28,7 +28,7 @@ DATES = (
 )  # fmt: skip
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
-SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+SECONDS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 STEPS = {"months": {"year": 12, "month": 1},
          "seconds": {"week": 604800, "day": 86400, "hour": 3600, "minute": 60, "second": 1}}  # fmt: skip
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -247,9 +247,8 @@ class Step(NamedTuple):
         if self.unit == "months":
             months = times.astype("datetime64[M]").astype(np.int64)
             found = (months - months[0]) / self.count
-            whole = found % 1 == 0
-            exact = self.at(times[0], found.astype(np.int64)) == times
-            return np.where(whole & exact, found, found + 0.5)
+            is_exact = (found % 1 == 0) & (self.at(times[0], found.astype(np.int64)) == times)
+            return np.where(is_exact, found, found + 0.5)
         apart = times - times[0]
         size = self.count * 1e6 if self.unit == "seconds" else self.count
         return apart.astype(np.float64) / size
@@ -268,7 +267,7 @@ def infer_step(times: np.ndarray, where: str = "times") -> Step:
         months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
         apart = np.diff(months.astype(np.int64))
         if apart.min() > 0:
-            is_last = (days + 1).astype("datetime64[M]") > months
+            is_last = (days + np.timedelta64(1, "D")).astype("datetime64[M]") > months
             number = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
             steps.append(Step(int(apart.min()), "months", 31 if is_last.all() else int(number.max())))
     least = np.diff(times).min()
