@@ -278,15 +278,6 @@ def test_nothing_is_drawn_where_all_is_off():
     np.testing.assert_array_equal(layer.predict(X), due)
 
 
-def test_dropout_alone_predicts_what_the_plain_layer_does():
-    plain, dropping = random_layer(2, 4), random_layer(2, 4, dropout=0.4, recurrent_dropout=0.2)
-    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
-    np.testing.assert_array_equal(plain.predict(X, lengths, h0), dropping.predict(X, lengths, h0))
-    dropping.training = False
-    np.testing.assert_array_equal(plain.forward(X, lengths, h0), dropping.forward(X, lengths, h0))
-    assert np.abs(dropping.backward(np.ones((3, 4))) - plain.backward(np.ones((3, 4)))).max() == 0
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_masks_are_drawn_anew_at_their_rates(dtype):
     layer = random_layer(30, 30, dtype=dtype, **RATES)

@@ -7,14 +7,8 @@ from helpers import some
 import cgru
 from cgru import interop
 
-RIVALS = (
-    "EpyNN",
-    "PyTorch",
-    "JAX",
-    "ONNX Runtime",
-    "OpenVINO",
-    pytest.param("Keras", marks=pytest.mark.nightly),
-)  # 12 s
+SLOW = pytest.param("Keras", marks=pytest.mark.nightly)  # 12 s
+RIVALS = "EpyNN", "PyTorch", "JAX", "ONNX Runtime", "OpenVINO", SLOW
 
 
 @pytest.mark.parametrize(("work", "method"), [("inference", "predict"), ("training", "train"), ("step", "step")])

@@ -228,16 +228,8 @@ def test_sums_are_those_of_integers(inside):
             arguments = pointer(codes), rows, ctypes.c_float(1), pointer(W)
             inside.sums(pointer(y), columns, pointer(zeros), *arguments, pointer(ones))
             np.testing.assert_array_equal(y, W.astype(int) @ codes)
-            inside.sums(
-                pointer(y),
-                columns,
-                pointer(start),
-                pointer(codes),
-                rows,
-                ctypes.c_float(0.3),
-                pointer(W),
-                pointer(scales),
-            )
+            arguments = pointer(codes), rows, ctypes.c_float(0.3), pointer(W)
+            inside.sums(pointer(y), columns, pointer(start), *arguments, pointer(scales))
             due = start + np.float32(0.3).astype(float) * scales * (W.astype(int) @ codes)
             np.testing.assert_allclose(y, due, rtol=3e-7, atol=3e-7 * np.abs(due).max())
 
