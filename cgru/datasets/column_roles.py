@@ -19,7 +19,10 @@ from cgru.datasets.table import GROUPED, Table, factorize
 from cgru.datasets.text_tables import MARK
 from cgru.datasets.time_columns import CLOCKS, Times, common_formats, compact_form, in_order_of_rows, parse_iso
 
-__all__ = ["check_order", "compound_id", "likely_roles", "listed", "numbers_of", "resolve_roles", "roles_and_values"]
+__all__ = [
+    "check_order", "compound_id", "is_like", "likely_roles", "listed", "numbers_of", "resolve_roles",
+    "roles_and_values",
+]  # fmt: skip
 
 NAMES = {"id": ("id",), "time": ("date", "timestamp", "time"), "label": ("label", "target", "y", "class")}
 LIKELY = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets.column_roles import check_order, likely_roles, numbers_of, resolve_roles
+from cgru.datasets.column_roles import check_order, is_like, likely_roles, numbers_of, resolve_roles
 from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.missing_values import notes_on_sentinels
 from cgru.datasets.read_files import with_whole_cure
@@ -186,16 +186,21 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
         if lost := [name for name in names if name not in table.names]:
             raise ValueError(f"{role}: expected some of the columns {', '.join(table.names)}, got {lost[0]!r}")
     targets = how.label
+    taken, is_timeless = {*targets, *inputs, *known, *how.id, *how.ignore}, not how.time and table.columns.time is None
+    free = how.changed(id=how.id or None, time=None, columns=None)
+    likely = likely_roles(table, free) if is_timeless and len(table.names) > len(taken) else {}
+    time = likely.get("time") or [name for name in table.names if is_like(name, "time") and name not in taken][:1]
     if not targets:
         targets = tuple(name for name in how.columns if name not in (*inputs, *known, *how.time))
-        numeric = [name for name in targets if not table.parsed(name)[1].any()]
-        targets = tuple(numeric[:1]) if len(numeric) == 1 else targets
+        plain = [name for name in targets if name not in time]
+        numeric = [name for name in plain if not table.parsed(name)[1].any()]
+        targets = tuple(numeric) if len(numeric) == 1 else targets
         if len(targets) != 1:
-            got, cure = ", ".join(targets) or "none", {"label": tuple(numeric[:1])} if numeric else None
+            got, cure = ", ".join(targets) or "none", {"label": tuple((numeric or plain)[:1])} if plain else None
             raise ColumnsError("label", got, "the column to forecast, by label", cure)
-        if not how.time and table.columns.time is None and len(table.names) > 1 + len(inputs) + len(known):
-            likely = likely_roles(table, how.changed(time=None, columns=None, label=targets))
-            raise ColumnsError("time", "none", "a column of times", {"time": likely.get("time", ())})
+    if is_timeless and (time or not how.label) and {*table.names} - {*taken, *targets}:
+        id = {"id": likely["id"]} if likely.get("id") and table.columns.id is None else {}
+        raise ColumnsError("time", "none", "a column of times", id | {"time": tuple(time)})
     if how.id and len(targets) > 1:
         raise ColumnsError("label", ", ".join(targets), "one column where id tells the series apart")
     numbers = numbers_of(table, how, list(dict.fromkeys((*targets, *inputs, *known))), "label")

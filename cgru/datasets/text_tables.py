@@ -89,7 +89,7 @@ def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
     widths = cells.list.len().to_numpy()
     if widths.max() > WIDEST:
         raise ValueError(f"expected at most {WIDEST} columns, got {widths.max()}")
-    if len(widths) > 1 and (widths[1:] == widths[0] + 1).all():
+    if len(widths) > 1 < widths[0] and (widths[1:] == widths[0] + 1).all():
         if (cells[1:].list.get(-1) == "").all():  # a separator ends each row
             cells = cells.list.head(int(widths[0]))
         else:  # R writes names of rows without a name for their column

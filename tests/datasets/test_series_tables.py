@@ -111,6 +111,28 @@ def test_refusals_and_cures(columns, given, argument, cured):
         series_from_frame(pl.DataFrame(columns), **given | found.value.cure)
 
 
+@pytest.mark.parametrize(
+    ("text", "cured", "step"),
+    [
+        ("Monat;Absatz\n" + "".join(f"01.{m:02}.2023;{m},5\n" for m in range(1, 9)),
+         {"label", "time", "decimal", "time_format"}, "1 month"),
+        ("day,shop,sales\n" + "".join(f"2024-01-0{k},{s},{k}\n" for s in "ab" for k in range(1, 9)), {"id", "time"},
+         "1 day"),
+        ("Category: All\n\nWeek,jazz: (Worldwide)\n" + "".join(f"2024-01-{k:02},{k}\n" for k in (7, 14, 21)),
+         {"skip_lines", "time"}, "1 week"),
+        ("Month,Passengers\n" + "".join(f"1950-0{m},{m}\n" for m in range(1, 9)) + "Airline passengers,\n",
+         {"time", "skip_lines"}, "1 month"),
+        ("YEAR,SUNACTIVITY\n" + "".join(f"{y},{y % 11}.0\n" for y in range(1900, 1930)), {"time"}, "1"),
+    ],
+)  # fmt: skip
+def test_series_of_strangers(text, cured, step, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ColumnsError) as found:
+        read_series(tmp_path / "t.csv")
+    assert found.value.cure.keys() == cured
+    assert str(read_series(tmp_path / "t.csv", **found.value.cure)[0].step) == step
+
+
 def test_rows_are_steps_without_times(tmp_path):
     (tmp_path / "t.csv").write_text("a\n1\n2\n3\n")
     (tmp_path / "none.npz").write_bytes(b"PK")
