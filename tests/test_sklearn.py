@@ -3,7 +3,6 @@
 import importlib
 import os
 import pickle
-import re
 import sys
 import warnings
 
@@ -292,7 +291,7 @@ def test_the_defaults_are_the_recipe_s():
 def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((60, 5, 2)), rng.standard_normal(60) + 100
-    words = "^GRURegressor: nothing was learned: the mean alone has an RMSE of"
+    words = "^GRURegressor: nothing was learned: .* the mean alone"
     with pytest.warns(ConvergenceWarning, match=words) as caught:
         model = GRURegressor(units=4, random_state=0).fit(X, y)
     assert {warning.filename for warning in caught} == {__file__}  # and not a line of the package's
@@ -492,11 +491,10 @@ def test_few_samples_have_many_epochs(m, batch_size, epochs):
 
 
 def test_warm_start_with_as_many_epochs_as_fit(monkeypatch):
-    """What was chosen at first is not chosen, or judged, again."""
+    """What was chosen at first is not chosen again."""
     X, y = waves(12)
     model = GRUClassifier(1, bidirectional=False, pool="last", budget=0, warm_start=True)
     monkeypatch.setattr(recipe, "budget", lambda *_: (None, 2))
-    monkeypatch.setattr(recipe, "nothing_learned", lambda *_: "")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
         assert model.fit(X, y).fit(X, y).n_iter_ == 4
@@ -674,17 +672,11 @@ def test_names_of_targets(tmp_path):
 
 
 @pytest.mark.parametrize("unit", [5000.0, 1e200, np.array([2.0, 400.0])])
-def test_nothing_was_learned_is_said_in_the_units_of_y(unit):
+def test_nothing_was_learned_is_said_in_any_unit_of_y(unit):
     X = np.random.default_rng(0).standard_normal((60, 5, 1))
     y = np.random.default_rng(1).standard_normal((60, np.size(unit)))
-    with pytest.warns(ConvergenceWarning, match="the mean alone has an RMSE of ") as caught:
+    with pytest.warns(ConvergenceWarning, match=r"^GRURegressor: nothing was learned: a constant alone .* loss of 1 "):
         GRURegressor(units=2, epochs=1, random_state=0).fit(X, unit * y)
-    (said,) = (str(each.message) for each in caught if "RMSE" in str(each.message))
-    numbers = [float(found) for found in re.findall(r"\d[\d.]*(?:e\+\d+)?", said)]
-    largest = np.max(unit)
-    due = largest * np.sqrt(np.square(unit / largest * y.std(axis=0)).mean())
-    assert numbers[0] == pytest.approx(due, rel=1e-3)
-    assert numbers[1] > 0.9 * numbers[0]
 
 
 def test_what_cannot_be_saved_or_loaded(tmp_path):

@@ -33,7 +33,7 @@ from cgru.optimizers import check_number
 __all__ = [
     "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT",
     "REFUSE", "SCHEDULE", "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start",
-    "nothing_learned", "still_falls",
+    "still_falls",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
@@ -268,44 +268,3 @@ def still_falls(losses: Sequence[float]) -> str:
         return ""
     first, last = figures([before, last])
     return f"the training loss still falls at the end, in the last fifth of the epochs from {first} to {last}"
-
-
-def nothing_learned(
-    net: Network,
-    X: Sequences,
-    y: np.ndarray,
-    weights: np.ndarray | None = None,
-    scale: np.ndarray | float = 1.0,
-) -> str:
-    """Return a note if `net` is no better on its training data than the most frequent class or a constant, else "".
-
-    The constant is the mean, by squared errors, or for a loss that does not learn the mean the best by that loss.
-
-    net: a network with one output a sample, not at steps.
-    X, y, weights: its training data.
-    scale: (k,) the factor from the units of y to those of the errors in the note.
-    """
-    if losses.classifies(net.loss):
-        right = net.evaluate(X, y, sample_weight=weights)["accuracy"]
-        share = (counts := np.bincount(y, weights)).max() / counts.sum()
-        if right > share:
-            return ""
-        return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
-    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X).astype(np.float64)
-    if np.ptp(y, axis=0).max() == 0:
-        return ""
-    if not loss.predicts_mean:
-        constant = np.tile(loss.constant(y, weights), (len(y), 1))
-        alone, model = (loss(each, y, weights)[0] for each in (constant, A))
-        if model < 0.98 * alone:  # 2 % better may be chance
-            return ""
-        alone, model = figures([alone, model])
-        return f"a constant alone has a {loss} loss of {alone} on the training data, the model {model}"
-    squares = np.square(loss.point(A) - y)
-    errors = np.average(squares, axis=0, weights=weights)
-    spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
-    if errors.mean() < 0.98**2 * spreads.mean():
-        return ""
-    both = (np.hypot.reduce(np.sqrt(each) * scale) for each in (spreads, errors))  # hypot: the squares would overflow
-    mean, model = figures([norm / np.sqrt(y.shape[1]) for norm in both])
-    return f"the mean alone has an RMSE of {mean} on the training data, the model {model}"

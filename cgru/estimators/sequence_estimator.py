@@ -41,6 +41,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts
 from cgru.network.options import OPTIONS, Settings
 from cgru.network.progress import epoch_text
+from cgru.network.training.target_scaling import all_shrunk
 from cgru.optimizers import Adam, check_number
 
 __all__ = ["SequenceEstimator", "with_parameter"]
@@ -329,18 +330,17 @@ class SequenceEstimator(BaseEstimator):
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, callback=callback, **samples, **options)
-            history.nothing_learned = ""  # which is judged below, once outputs are shrunk
-            notes = [choice.failures if choice else "", history.problems()]
-            for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
-                for array in net.head.p.values():
+            if choice is not None and choice.shrinkage is not None and not held:
+                history.nothing_learned = history.nothing_learned or all_shrunk(choice.shrinkage)
+                for array in (array for net in nets for array in net.head.p.values()):
                     array *= choice.shrinkage
-            if epochs is None:
-                scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(nets[0], X, targets, weights, scale)
-                notes.append(note and f"nothing was learned: {note}")
-                if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
-                    falls = recipe.still_falls([epoch.loss for epoch in history])
-                    notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
+            if epochs is not None:  # the first epochs of a `partial_fit` need not be better than a constant
+                history.nothing_learned = ""
+            notes = [choice.failures if choice else "", history.problems()]
+            # Otherwise their number is the user's, or early.
+            if epochs is self.epochs is None and not history.nothing_learned and not held:
+                falls = recipe.still_falls([epoch.loss for epoch in history])
+                notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
         self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)

@@ -99,8 +99,9 @@ class History(list[Epoch]):
     Attributes:
         returns: with `recover` in `Network.fit`, a pair for each divergence: the number of the epoch that diverged, and
             the number of the epoch whose parameters were restored, 0 for the start of the fit.
-        nothing_learned: why the network is no better than constant outputs, such as the most frequent class; "" where
-            it is, or where that was not compared: with batches, data in files, stateful layers or your own loss.
+        nothing_learned: why the network is no better than constant outputs, such as the most frequent class, or why
+            `shrink` made its outputs constant; "" where it is better, or where that was not compared: with batches,
+            data in files, stateful layers or your own loss.
 
     Examples:
         >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)

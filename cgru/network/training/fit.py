@@ -30,7 +30,7 @@ from cgru.network.training.compiled.engine import Engine, compiles
 from cgru.network.training.loop import Loop, Snapshot
 from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import Penalties
-from cgru.network.training.target_scaling import TargetScaling, shrinkage
+from cgru.network.training.target_scaling import TargetScaling, all_shrunk, shrinkage
 from cgru.network.training.updater import OF_FIT
 
 __all__ = ["Fit", "scores"]
@@ -133,6 +133,7 @@ class Fit:
             self.history.nothing_learned = self._compare_with_constant()
             if settings.shrink:  # scaled outputs move towards their mean, 0
                 k = shrinkage(*outputs_and_targets(model, self.held_out))
+                self.history.nothing_learned = self.history.nothing_learned or all_shrunk(k)
                 for name in ("W", "b"):
                     model.head.p[name] *= k
         return self.history
@@ -141,7 +142,8 @@ class Fit:
         """Return why the network is no better than the best constant outputs, in words; "" where it is.
 
         They are compared by the accuracy, or the loss where there is none, of the validation data, without such of the
-        training data. Those in files or batches are not read again.
+        training data. An epoch's scores of the training data are from before its updates, and with dropout: if they are
+        no better than a constant's the network is scored once more. Data in files or batches are not read again.
         """
         model, data, judged, epoch = self.model, self.data, self.held_out or self.data, self.history.kept()
         loss = losses.named(model.loss).scored
@@ -151,6 +153,8 @@ class Fit:
         scored = getattr(epoch, f"{of}loss"), getattr(epoch, f"{of}accuracy")
         constant = constant_scores(loss, data, judged)
         if constant is None or not is_constant(scored, constant):
+            return ""
+        if self.held_out is None and not is_constant(scored := scores(model, data)[:2], constant):
             return ""
         if scored[1] is None:
             alone, own = figures([constant[0], scored[0]])

@@ -18,7 +18,7 @@ from cgru.layers.dense import Dense
 from cgru.losses import Loss
 from cgru.network.data.training_data import Data, scale_targets, target_mean_variance
 
-__all__ = ["TargetScaling", "shrinkage"]
+__all__ = ["TargetScaling", "all_shrunk", "shrinkage"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,8 @@ def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -
         slope = (w * A * Y).sum(axis=0) / squares
         error = np.sqrt((w * np.square(Y - slope * A)).sum(axis=0) / (n - 1) / squares)
     return np.where(slope > 3 * error, np.minimum(slope - error, 1), 0)
+
+
+def all_shrunk(factor: np.ndarray) -> str:
+    """Return in words why nothing was learned if the shrinkage `factor` (k,) makes all outputs the mean; else ""."""
+    return "" if factor.any() else "held-out targets do not follow the outputs, which are shrunk to the mean alone"

@@ -423,6 +423,22 @@ def test_a_fit_that_learned_nothing_says_so(head, y, options, words):
     assert re.search(f"^nothing was learned: .*{words}", history.problems())
 
 
+def test_a_fit_whose_outputs_are_shrunk_to_the_mean_learned_nothing():
+    net = cgru.Network([cgru.GRU(8), cgru.Dense(1, "identity")], optimizer=cgru.Adam(0.02), seed=0)
+    history = net.fit(INPUTS, NOISE, epochs=9, validation=0.3, standardize_targets=True, shrink=True)
+    assert np.ptp(net.predict(INPUTS)) == 0
+    assert history.problems().startswith("nothing was learned: ")
+
+
+def test_a_network_that_learned_in_its_last_epoch_says_nothing():
+    """An epoch's own scores are from before its updates, and with dropout."""
+    net = cgru.Network([cgru.GRU(8), cgru.Dense(2, "softmax")], optimizer=cgru.Adam(0.1), seed=1)
+    y = (INPUTS[:, -1, 0] > 0).astype(int)
+    history = net.fit(INPUTS, y, epochs=1, batch_size=60)
+    assert history.accuracy[-1] < np.bincount(y).max() / 60 < net.evaluate(INPUTS, y)["accuracy"]
+    assert history.problems() == ""
+
+
 @pytest.mark.parametrize("options", [{}, {"validation": 0.3}])
 @pytest.mark.parametrize("head", [(2, "softmax"), (1, "sigmoid"), (1, "identity")])
 def test_a_fit_that_learned_something_says_nothing(head, options):
