@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import cgru
@@ -25,7 +26,7 @@ from cgru.datasets.columns import Columns, ColumnsError, as_text
 from cgru.estimators import model_selection, recipe
 from cgru.estimators.recipe import Recipe
 from cgru.network.files import FileError
-from cgru.network.options import Settings, described, share
+from cgru.network.options import Settings, share
 from cgru.optimizers import check_number
 
 __all__ = ["SERIES", "Request", "RequestError", "as_options", "as_request_error", "given", "parser"]
@@ -106,11 +107,6 @@ class Argument(NamedTuple):
     check: Callable[[Any, str], Any] | None = None
     more: Mapping[str, Any] = {}
 
-    @property
-    def is_positional(self) -> bool:
-        """Return whether it has no name on the command line."""
-        return self.more.get("nargs", "+") != "+"
-
     def converted(self, text: str) -> Any:
         """Return the checked value of a text; RequestError for a wrong one."""
         name = f"argument {_spelled(self.name)}"
@@ -124,30 +120,27 @@ class Argument(NamedTuple):
         return value if checked is None else checked
 
 
-def _of_table(*names: str) -> list[Argument]:
-    """Return fields of `Columns` as arguments, by default all; `Columns` checks their values."""
-    found = []
-    for each in fields(Columns):
-        known = each.metadata
-        is_flag = known["metavar"] is None and not known["choices"]
-        parse = bool if is_flag else known["parse"]
-        more = {"choices": known["choices"]} if known["choices"] else {}
-        found.append(Argument(each.name, known["help"], parse, known["metavar"], None, None, more))
-    return [each for each in found if not names or each.name in names]
+class Positional(Argument):
+    """An argument whose name is not typed."""
 
 
-def _of_library(kind: type, *names: str) -> list[Argument]:
-    """Return options that `Settings` or `Recipe` declares as arguments, by default all that the command has."""
-    words = vars(recipe)
+def _declared(kind: type, *names: str) -> list[Argument]:
+    """Return options that `Columns`, `Recipe` or `Settings` declares as arguments, by default all that the command has.
+
+    `Columns` checks its values itself.
+    """
     found = []
-    for name, each in described(kind).items():
-        if each.parse is not None and (not names or name in names):
-            text, default = each.help.format(**words), getattr(kind, name)
-            if default is not None and "default: " not in text:
-                text += f" (default: {default if each.parse is not bool else 'yes' if default else 'no'})"
-            check = None if each.choices else each.check or (share if each.metavar == "SHARE" else None)
-            more = {"choices": each.choices} if each.choices else {}
-            found.append(Argument(name, text, each.parse, each.metavar, None, check, more))
+    for each in fields(kind):
+        known = each.metadata.get("option") or SimpleNamespace(**{**each.metadata, "check": None})
+        if getattr(known, "parse", None) is None or (names and each.name not in names):
+            continue
+        is_flag = known.parse is bool or not (known.metavar or known.choices)
+        text, default = known.help.format(**vars(recipe)), each.default
+        if kind is not Columns and default is not None and "default: " not in text:
+            text += f" (default: {default if not is_flag else 'yes' if default else 'no'})"
+        check = None if known.choices else known.check or (share if known.metavar == "SHARE" else None)
+        more = {"choices": known.choices} if known.choices else {}
+        found.append(Argument(each.name, text, bool if is_flag else known.parse, known.metavar, None, check, more))
     return found
 
 
@@ -169,10 +162,10 @@ def given(request: Request, *names: str) -> dict[str, Any]:
 
 VOWELS = "(default: the embedded Japanese Vowels)"
 PAGE = "PAGE.html"
-MODEL = Argument("model", "a file that `cgru fit` or Network.save wrote", metavar="MODEL", more={"nargs": None})
-DATA = Argument("data", f"the data set, - for standard input {VOWELS}", metavar="DATA", more={"nargs": "?"})
+MODEL = Positional("model", "a file that `cgru fit` or Network.save wrote", metavar="MODEL")
+DATA = Positional("data", f"the data set, - for standard input {VOWELS}", metavar="DATA", more={"nargs": "?"})
 SCORED = DATA._replace(help=f"the data set, - for standard input; of a file with a split, the test split {VOWELS}")
-NEEDED = DATA._replace(help="the data set, - for standard input", more={"nargs": None})
+NEEDED = DATA._replace(help="the data set, - for standard input", more={})
 TEST = _own("test", "the test data, read with the same options (default: the test split of DATA)", metavar="FILE")
 QUIET = _own("quiet", "print results only, no progress", bool, short="-q")
 THREADS = _own("threads", f"threads to run on (default: {cgru.get_num_threads()} here)", int, "N")
@@ -180,7 +173,7 @@ SEED = _own("seed", "seed of all that is drawn", int, "N", 0, check=check_number
 NAMES = Columns.__dataclass_fields__["label"].metadata["parse"]
 SERIES = ("id", "time", "label", "ignore", "sort", "time_format", "time_unit", "decimal", "thousands", "na", "header",
           "skip_lines", "comment", "separator")  # fmt: skip
-READING = {"reading the data": _of_table()}
+READING = {"reading the data": _declared(Columns)}
 
 FIT = {
     "": [
@@ -192,13 +185,13 @@ FIT = {
     ],
     **READING,
     "input layers": [
-        *_of_library(Recipe, "inputs"),
+        *_declared(Recipe, "inputs"),
         _own("budget", "seconds on one core to choose and train, by a count of the work; 0 chooses without folds",
              float, "S", model_selection.BUDGET, check=check_number),
         _own("causal", "only layers that run step by step, as in a stream or C: one direction, no normalize", bool),
     ],
-    "the network": [*(each for each in _of_library(Recipe) if each.name != "inputs"), SEED],
-    "training": _of_library(Settings),
+    "the network": [*(each for each in _declared(Recipe) if each.name != "inputs"), SEED],
+    "training": _declared(Settings),
 }  # fmt: skip
 PREDICT = {
     "": [
@@ -218,7 +211,7 @@ EVALUATE = {
 }  # fmt: skip
 FORECAST = {
     "": [
-        Argument("series", "the table; - for standard input", metavar="SERIES.csv", more={"nargs": None}),
+        Positional("series", "the table; - for standard input", metavar="SERIES.csv"),
         _own("horizon", "number of values to forecast", int, "N", required=True),
         _own("season", "steps of a season, 1 for none (default: by the step of the times)", int, "N"),
         _own("origins", "number of tests in the past, 0 for none", int, "N", 10, check=check_number),
@@ -240,7 +233,7 @@ FORECAST = {
         _own("save", "save the model, for cgru.forecast.load (default: no)", metavar="MODEL"),
         QUIET,
     ],
-    "reading the data": _of_table(*SERIES),
+    "reading the data": _declared(Columns, *SERIES),
 }  # fmt: skip
 EXPORT = {
     "": [
@@ -260,8 +253,7 @@ QUANTIZE = {
     ],
     **READING,
 }  # fmt: skip
-SHELL = Argument("shell", "the shell: bash, zsh or tcsh", metavar="SHELL",
-                 more={"nargs": None, "choices": ("bash", "zsh", "tcsh")})  # fmt: skip
+SHELL = Positional("shell", "the shell: bash, zsh or tcsh", metavar="SHELL", more={"choices": ("bash", "zsh", "tcsh")})
 
 # For each subcommand what it does, its arguments by their group in the help, and what the help says of files.
 COMMANDS: dict[str, tuple[str, Mapping[str, Sequence[Argument]], str]] = {
@@ -322,7 +314,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (summary, groups, files) in COMMANDS.items():
-        examples = "\n".join(f"  # {what}\n  {command}" for what, command in EXAMPLES[name])
+        examples = "\n".join(f"  cgru {name} {each}" for each in EXAMPLES[name])
         texts = {"description": textwrap.fill(summary, 80), "epilog": f"{files}\nexamples:\n{examples}"}
         form = argparse.RawDescriptionHelpFormatter
         added = commands.add_parser(name, help=summary, **texts, formatter_class=form, allow_abbrev=False)
@@ -344,9 +336,7 @@ def _add(group: Any, argument: Argument) -> None:
         known["action"] = argparse.BooleanOptionalAction if argument.default is None else "store_true"
     else:
         known |= {"type": argument.converted, "metavar": argument.metavar}
-    names = [known.pop("short", None), argument.name if argument.is_positional else _spelled(argument.name)]
-    if known.get("nargs", ...) is None:
-        del known["nargs"]
+    names = [known.pop("short", None), argument.name if isinstance(argument, Positional) else _spelled(argument.name)]
     added = group.add_argument(*filter(None, names), **known)
     added.help = known["help"]  # up to Python 3.12 argparse adds the default of some actions again
     if argument.metavar in _FILES:

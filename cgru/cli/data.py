@@ -13,7 +13,6 @@ import numpy as np
 
 import cgru
 from cgru.cli.arguments import Request, RequestError, as_options, as_request_error, given
-from cgru.cli.terminal import echo
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_vowels, read
@@ -63,7 +62,10 @@ def training_data(request: Request) -> tuple[Dataset, str, str | None]:
     with as_request_error(), contextlib.ExitStack() as files:
         path = files.enter_context(opened(request.data))
         data = read(path, test=None if test is None else files.enter_context(opened(test)), **options)
-        data = _with_axes(data, path, options)
+        if "axes" not in options and (split := data.train or data.test).ids is None and looks_swapped(split):
+            doubt = f"x {split.X.shape} has more features than steps, and looks like (m, e, s)"
+            cure = "--axes mes takes it so, --axes mse says that it is right"
+            data = data._replace(notes=(*data.notes, f"{doubt}; {cure}"))
     return data, _name(request.data), None if test is None else _name(test)
 
 
@@ -159,18 +161,3 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
     if ours is not None and theirs is None and len(ours) > 1:
         return (f"the file has no names of features: they are taken for the model's, {', '.join(ours)}",)
     return ()
-
-
-def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
-    """Return `data`; where its axes look swapped, ask the user in a terminal, else add a note."""
-    split = data.train or data.test
-    if "axes" in options or split.ids is not None or not looks_swapped(split):
-        return data
-    m, s, e = split.X.shape
-    doubt = f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
-        echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            return read(path, **{**options, "axes": "mes"})
-        return data
-    return data._replace(notes=(*data.notes, f"{doubt}; --axes mes takes it so, --axes mse says that it is right"))

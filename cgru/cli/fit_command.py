@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 import warnings
@@ -11,20 +12,19 @@ from typing import Any
 import numpy as np
 
 import cgru
+from cgru import plot
 from cgru.cli.arguments import Request, RequestError, as_request_error, given
 from cgru.cli.data import check_finite, decays, training_data
-from cgru.cli.fit_progress import Progress, say
-from cgru.cli.output import check_output, name_of, page_writer, plotter
-from cgru.cli.score import overlap, score_text
+from cgru.cli.fit_progress import Progress
+from cgru.cli.model_commands import overlap, score_text
+from cgru.cli.output import check_output, check_page, check_plot, echo, name_of, save_figure, save_report, say
 from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
-from cgru.cli.terminal import echo
 from cgru.core.row_blocks import select_rows
-from cgru.datasets import Dataset, Split
-from cgru.datasets.dataset_summary import details
+from cgru.datasets import Dataset, Split, described
 from cgru.estimators import input_layers, recipe
 from cgru.estimators.input_layers import AUTO, RAW
 from cgru.estimators.recipe import Recipe
-from cgru.network.data.split import check_share, count_held_out, draw_held_out, encode_groups
+from cgru.network.data.split import check_share, draw_held_out, encode_groups
 from cgru.network.options import OPTIONS
 
 __all__ = ["fit"]
@@ -39,10 +39,9 @@ def fit(request: Request) -> int:
         with as_request_error():
             input_layers.parse(request.inputs, "argument --inputs", request.causal)
     check_output(request.output, *files)
-    if request.checkpoint is not None:
-        check_output(request.checkpoint, *files, request.output, request.plot)
-    draw = None if request.plot is None else plotter(request.plot, *files, request.output)
-    write = None if request.html is None else page_writer(request.html, *files, request.output, request.checkpoint)
+    check_output(request.checkpoint, *files, request.output, request.plot)
+    check_plot(request.plot, *files, request.output)
+    check_page(request.html, *files, request.output, request.checkpoint)
     if request.threads:
         with as_request_error():
             cgru.set_num_threads(request.threads)
@@ -55,10 +54,13 @@ def fit(request: Request) -> int:
     size, epochs = recipe.budget(len(train.y), options["batch_size"], options["epochs"])
     options |= {"batch_size": size, "epochs": epochs}
     progress = Progress(epochs, request.quiet)
-    progress.say(*_summary(data, task, source, held), *notes, *details(data))
+    first, *others = described(data)
+    if task.names is None and len(values := np.unique(task.train)) <= 20 and not (values % 1).any():
+        notes.append(f"note: the targets have {len(values)} whole values; if these are classes, use integers or words")
+    progress.say(f"{source}: {first}", *others, *notes)
 
     began = time.perf_counter()
-    with progress:
+    with contextlib.closing(progress):
         told = {"seed": request.seed, "budget": request.budget, "progress": progress.compare}
         net, choice = choose_network(task, made, train, groups, options, **told)
     compared = time.perf_counter() - began
@@ -69,21 +71,23 @@ def fit(request: Request) -> int:
     options["validation"] = None if held is None else (held.sequences, held.y)
     options["standardize_targets"] = cgru.losses.named(net.loss).can_standardize
     options["shrink"] = regression and held is not None and made.loss == recipe.LOSS
-    with progress:
+    with contextlib.closing(progress):
         history = _train(net, train, options | {"callback": progress}, source)
     interrupted = history is None
     on = f"; --resume goes on from {request.checkpoint}" if request.checkpoint else ""
     if interrupted and not net.history:
         return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     _save(net, request, data)
-    split, which = _choose_scored_split(data, held, task)
+    split, which = (train, "training") if held is None else (held, "validation")
+    if task.test is not None:
+        split, which = data.test._replace(y=task.test), "test"
     if interrupted:
         result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     else:
         result = f"{which} {score_text(net, split)}{overlap(net, split, always=request.remember_samples)}"
-    if draw and net.history:
-        draw(net.history, f"{name_of(source)}: {result}")
-    elif draw:
+    if request.plot and net.history:
+        save_figure(request.plot, plot.curve(net.history), f"{name_of(source)}: {result}")
+    elif request.plot:
         say(f"note: {request.plot} is not written: training diverged in the first epoch")
     if interrupted:
         return say(f"cgru: {result}, is in {request.output}{on}", 130)
@@ -94,11 +98,10 @@ def fit(request: Request) -> int:
     comparing = f", {compared:.1f} s of them to compare {len(choice.scores)} networks" if choice.scores else ""
     echo(f"trained {len(net.history)} epochs in {compared + sum(net.history.seconds):.1f} s{comparing}")
     echo(f"model in {request.output}")
-    if write:
+    if request.html:
         with as_request_error(f"{source}: "):
             report = cgru.report(net, split.sequences, split.y)
-        write(report, request.output, f"{which} data", source)
-        echo(f"report in {request.html}")
+        save_report(request.html, report, request.output, f"{which} data", source)
     if not why:
         model = shlex.quote(request.output)
         progress.say(f"next: cgru predict {model} DATA, cgru evaluate {model} DATA --html PAGE.html, cgru info {model}")
@@ -150,47 +153,18 @@ def _hold_out(
     if not share or m < 2:
         return train, data.groups, None, []
     classes = None if task.names is None or at_steps(task.train) else task.train
-    if task.names is None and data.groups is None:
-        held = np.zeros(m, bool)
-        held[np.random.default_rng(seed).permutation(m)[: count_held_out(m, share)]] = True
-    else:
-        with as_request_error(f"{source}: "):
-            groups = encode_groups(data.groups, m)
-            held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
+    with as_request_error(f"{source}: "):
+        held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, encode_groups(data.groups, m))
     kept, out = (train.samples(np.flatnonzero(rows)) for rows in (~held, held))
-    notes = []
+    of = ""
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
-        of = ", ".join(request.groups or ("series",))
-        notes.append(f"held back {found} of {of_all} groups ({of}), {len(out.y)} of {m} sequences")
+        of = f"{found} of {of_all} groups ({', '.join(request.groups or ('series',))}), "
+    notes = [f"held back: {of}{len(out.y)} of {m} samples"]
     for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
         where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
-        notes.append(f"note: class {task.names[i]} has one sequence, which is {where}")
+        notes.append(f"note: class {task.names[i]} has one sample, which is {where}")
     return kept, select_rows(data.groups, np.flatnonzero(~held)), out, notes
-
-
-def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
-    """Choose the split to score on: test, else the held-out one, else training data; return (split, its name)."""
-    if task.test is not None:
-        return data.test._replace(y=task.test), "test"
-    if held is not None:
-        return held, "validation"
-    return data.train._replace(y=task.train), "training"
-
-
-def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
-    """Describe the task and the sizes of the data in lines, before the training."""
-    m, s, e = data.train.X.shape
-    lengths = data.train.lengths
-    low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
-    steps = f"{low}" if low == high else f"{low} to {high}"
-    goal = "regression" if task.names is None else f"{len(task.names)} classes"
-    if at_steps(task.train):
-        goal += ", one a step"
-    held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
-    counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
-    sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} features", sizes, task.note]))
 
 
 def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: str) -> cgru.History | None:

@@ -8,19 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cgru.cli.terminal import echo
-from cgru.network.history import SCORES, Epoch, score_text
-from cgru.network.progress import Bar, create_bar
+from cgru.cli.output import echo
+from cgru.network.history import Epoch
+from cgru.network.progress import Bar, create_bar, epoch_text
 
-__all__ = ["Progress", "say"]
+__all__ = ["Progress"]
 
 COMPARING = "comparing networks: {n} of {total}"
-
-
-def say(message: str, code: int = 0) -> int:
-    """Print a message to stderr as one line; return `code`, an exit code."""
-    echo(" ".join(message.split()), file=sys.stderr)
-    return code
 
 
 class Progress:
@@ -57,7 +51,7 @@ class Progress:
         if bar is not None:
             bar(epoch)
         elif epoch.epoch in (1, self.total) or epoch.epoch % math.ceil(self.total / 10) == 0:
-            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_in_words(epoch)}")
+            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_text(epoch)}")
 
     def _drawn(self, draw: Callable[[], Any]) -> Any:
         """Return the bar, at first made by `draw`; None where there is none."""
@@ -71,18 +65,3 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def epoch_in_words(epoch: Epoch) -> str:
-    """Return the losses and scores of an epoch as the text of a line."""
-    before = ("loss ", ", accuracy ", ", validation ", ", ")
-    state = "".join(score_text(epoch, *each) for each in zip(SCORES, before, strict=True))
-    if epoch.skipped:
-        state += ", an update left out" if epoch.skipped == 1 else f", {epoch.skipped} updates left out"
-    return state

@@ -6,27 +6,50 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgru import plot
 from cgru.cli.arguments import SERIES, Request, RequestError, as_request_error, given
 from cgru.cli.data import opened
-from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
-from cgru.cli.output import STDOUT, check_output, check_page, plotter, table_writer
-from cgru.cli.terminal import echo
+from cgru.cli.output import STDOUT, check_output, check_page, check_plot, echo, save_figure, table_writer
 from cgru.datasets import Series, read_series
+from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster, backtest, calendar, season_of
 from cgru.forecast.backtest import AUTO, usable_season
 from cgru.forecast.calendar_features import cycles_of
 from cgru.forecast.forecaster import ETS, GRU, MODELS
 from cgru.forecast.rivals import why_no_ets
 from cgru.forecast.series_windows import History
+from cgru.network.presentation import Table
+from cgru.reports.page import document, picture_section, provenance, table_section
 
-__all__ = ["forecast"]
+__all__ = ["Shown", "draw", "forecast", "write_page"]
 
+PANELS = 6  # series in a plot, at most
+ON_PAGE = 20  # series on a page, at most
 NAMES = {name.split()[0].lower(): name for name in MODELS}  # of models, as options
+
+
+class Shown(NamedTuple):
+    """What the command delivers.
+
+    Attributes:
+        series: the series.
+        values: the forecast of each (h, 1 + q): h values and their quantiles.
+        model: the fitted forecaster.
+        made_by: the name, in the backtest, of the model whose forecast this is.
+        tests: the backtest, or None.
+    """
+
+    series: list[Series]
+    values: list[np.ndarray]
+    model: Forecaster
+    made_by: str
+    tests: Backtest | None
 
 
 def forecast(request: Request) -> int:
@@ -43,9 +66,8 @@ def _forecast(request: Request) -> Shown:
     for i, output in enumerate(outputs):
         if output not in (None, STDOUT):
             check_output(output, request.series, *outputs[:i])
-    plotted = None if request.plot is None else plotter(request.plot, request.series, draw=draw)
-    if request.html is not None:
-        check_page(request.html, "matplotlib")
+    check_plot(request.plot)
+    check_page(request.html, packages=["matplotlib"])
     name = NAMES.get(request.model, AUTO)
     if name not in (AUTO, GRU) and request.quantiles and not request.origins:
         why = f"--origins 0 leaves no errors of {request.model} to make them of"
@@ -90,8 +112,9 @@ def _forecast(request: Request) -> Shown:
         model.save(request.save)
         echo(f"model in {request.save}")
     title = f"{os.path.basename(source)}: {request.horizon} steps by {made_by}"
-    if plotted:
-        plotted(shown, title)
+    if request.plot is not None:
+        left_out = f", {PANELS} of {len(series)} series" if len(series) > PANELS else ""
+        save_figure(request.plot, draw(shown), title + left_out)
     if request.html is not None:
         write_page(request.html, shown, title, [*lines[:PANELS], told[0]], notes)
         echo(f"report in {request.html}")
@@ -149,17 +172,14 @@ def _problems(series: list[Series], request: Request) -> Iterator[str]:
             yield f"argument --known: expected {due}, got {ahead}; {cure}"
         if request.calendar and not cycles_of(each.times):
             yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.step}"
-    steps = {str(each.step): each.name for each in series}
-    if len(steps) > 1:
-        (first, name), (other, different), *_ = steps.items()
-        due = "series of one step, as one model has one season"
-        yield f"expected {due}, got {name}, {first}, and {different}, {other}"
-    ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
-    if request.origins and len(ends) > 1:
-        (first, name), (other, late), *_ = ends.items()
-        due = "series that end at one time, so that none is tested on what another was trained on"
-        cure = "--origins 0 forecasts without tests"
-        yield f"expected {due}, got {name} until {first} and {late} until {other}; {cure}"
+    ends = {each.written([len(each.y) - 1])[0]: each.name for each in series if request.origins}
+    for due, found in (
+        ("of one step, as one model has one season", {str(each.step): each.name for each in series}),
+        ("that end at one time, so that none is tested on what another learned (--origins 0 tests none)", ends),
+    ):
+        if len(found) > 1:
+            (first, name), (other, different), *_ = found.items()
+            yield f"expected series {due}, got {name} ({first}) and {different} ({other})"
 
 
 # --- lines ---
@@ -178,10 +198,10 @@ def _summary(each: Series) -> str:
 def _season_line(season: int, request: Request, times: list[np.ndarray] | None) -> str:
     """Return a line on the season and where it comes from."""
     by_times = 1 if times is None or request.season else season_of(times[0])
-    if season > 1:
-        return f"season: {season} steps" + (", by the step of the times; --season sets another" if by_times > 1 else "")
-    why = f", since two of {by_times} steps need more values before the first test" if by_times > 1 else ""
-    return f"season: none{why}{'' if request.season else '; --season sets one'}"
+    found = f"{season} steps" + (", by the step of the times" if by_times > 1 else "") if season > 1 else "none"
+    if by_times > 1 and season == 1:
+        found += f", since two of {by_times} steps need more values before the first test"
+    return f"season: {found}" + ("" if request.season else f"; --season sets {'another' if season > 1 else 'one'}")
 
 
 def _backtest_lines(found: Backtest, request: Request, series: list[Series]) -> Iterator[str]:
@@ -211,3 +231,56 @@ def _write_forecast(request: Request, shown: Shown) -> None:
             write(row)
     if request.output not in (None, STDOUT):
         echo(f"forecast in {request.output}")
+
+
+# --- the picture and the page ---
+
+
+def draw(shown: Shown) -> Any:
+    """Return a figure of the first series: of each the last values, the forecast (dashed) and its quantiles."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots(min(PANELS, len(shown.series)), squeeze=False, sharex=True)[:, 0]
+    for i, axis in enumerate(axes):
+        _plot(shown, i, axes=axis)
+        axis.set_ylabel(shown.series[i].name, parse_math=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def _plot(shown: Shown, i: int, **options: Any) -> Any:
+    """Plot the last values of series i and its forecast; `options` are those of `plot.forecast`."""
+    each, values, model = shown.series[i], shown.values[i], shown.model
+    options["times"] = each.times_at(np.arange(len(each.y) + len(values)))
+    options["shown"] = max(5 * model.season, 4 * len(values), 24)
+    if model.quantiles:
+        options |= {"intervals": values[:, 1:], "band": f"quantiles {model.quantiles[0]} to {model.quantiles[-1]}"}
+    return plot.forecast(each.y, values[:, 0], **options)
+
+
+def write_page(path: str, shown: Shown, title: str, lines: Sequence[str], notes: Sequence[str]) -> None:
+    """Write the verdict, lines on the data, notes, errors, pictures and forecasts as one HTML page to `path`."""
+    if len(shown.series) > ON_PAGE:
+        notes = [*notes, f"{ON_PAGE} of {len(shown.series)} series are on this page"]
+    told = [("score", shown.tests.verdict() if shown.tests else "not tested"), *(("small", line) for line in lines)]
+    told += [("note", note) for note in notes]
+    written = document(title, told, _sections(shown), {"model": repr(shown.model), **provenance()})
+    with atomic_write(path) as file:
+        file.write(written.encode(errors="replace"))
+
+
+def _sections(shown: Shown) -> Iterator[str]:
+    """Yield the sections of the page: errors of the tests, then of each series its picture and its forecast."""
+    found, many, past = shown.tests, len(shown.series), None
+    if found:
+        yield table_section(found.as_table())
+    for i, (each, values) in enumerate(zip(shown.series[:ON_PAGE], shown.values, strict=False)):
+        if found:
+            past = found.origins[i::many], found.forecasts[shown.made_by][i::many]
+        yield picture_section(_plot(shown, i, past=past), each.name)
+        times = each.written(len(each.y) + np.arange(len(values)))
+        rows = [(time, *(f"{value:.6g}" for value in row)) for time, row in zip(times, values, strict=True)]
+        header = (each.time, "forecast", *(f"quantile {level}" for level in shown.model.quantiles))
+        yield table_section(Table(f"Forecast of {each.name}", header, rows))

@@ -5,24 +5,21 @@ __all__ = ["DATA_HELP", "EXAMPLES", "SERIES_HELP"]
 DATA_HELP = """
 A data file is, by its ending,
 
-.csv .tsv .parquet  a table with a row for each step. Only exact names count:
-.xlsx .jsonl        id; time, timestamp or date; label, target, y or class. All
-                    other columns are features, which have to be numbers. For
-                    any other column an option says what it is; an error shows
-                    the columns and a command to copy, and so does `cgru data`.
+.csv .tsv .parquet  a table with a row for each step. Columns called id; time,
+.xlsx .jsonl        timestamp or date; label, target, y or class need no option,
+                    and all others are features, which have to be numbers.
+                    `cgru data FILE` shows the columns and the options to add.
 .ts                 a data set of the UCR/UEA archive
-.npz                arrays: x (m sequences, s steps, e features), or the steps
-                    of all sequences one after another (n, e) with lengths (m,)
-                    that sum to n; y (m,), integers or strings for classes,
-                    reals for a regression, (m, s) a class for each step,
-                    (m, s, k) numbers; and lengths, class_names of 0, 1, ...,
-                    feature_names, groups
-FOLDER              x.npy (m, s, e), y.npy, ...: mapped, so larger than memory
+.npz                x (m sequences, s steps, e features), or (n, e) with the
+                    lengths (m,) of sequences one after another; y (m,), or for
+                    each step (m, s), of classes as integers or strings, or of
+                    reals; and lengths, class_names, feature_names, groups.
+                    train_x, test_x and so on are two splits: fit trains on one,
+                    the other commands read the other
+FOLDER              x.npy, y.npy, ...: mapped, so they may be larger than memory
 
-A file with both splits has train_x, test_x and so on: fit trains on one, the
-other commands read the other. A model keeps how its data were read, and reads
-later tables in the same way, columns and classes by name. The RMSE and the
-losses of evaluate are in the units of y, training losses in its deviations.
+A model reads later tables as it read its own, columns and classes by name. The
+losses of evaluate are in the units of y, those of a fit in its deviations.
 """
 
 
@@ -41,25 +38,14 @@ alone. MASE is the mean absolute error over that of the seasonal naive forecast
 of the next value; below 1 is better than that.
 """
 
-# At the end of the help of each subcommand: what is done, and the command that does it.
 EXAMPLES = {
-    "fit": (
-        ("train on a table, and save cgru-model.npz", "cgru fit machines.csv --id machine"),
-        ("hold a fifth back, and write a report on it", "cgru fit data.npz --validation 0.2 --html fit.html"),
-        ("read the table of another program", "zcat sessions.csv.gz | cgru fit -"),
-    ),
-    "predict": (
-        ("print a line for each sequence", "cgru predict cgru-model.npz new.csv"),
-        ("write all outputs as a table", "cgru predict cgru-model.npz new.csv -o predictions.csv"),
-    ),
-    "evaluate": (("write a page with pictures", "cgru evaluate cgru-model.npz test.csv --html report.html"),),
-    "forecast": (
-        ("with intervals, as a page", "cgru forecast sales.csv --horizon 24 --quantiles 0.1 0.9 --html forecast.html"),
-        ("write the table alone", "cgru forecast sales.csv --horizon 24 -o - > next.csv"),
-    ),
-    "export": (("write gesture.c and gesture.h", "cgru export cgru-model.npz -o gesture.c"),),
-    "quantize": (("write int8 weights, compare on test.csv", "cgru quantize cgru-model.npz test.csv -o small.npz"),),
-    "data": (("see the columns, and the options that they need", "cgru data sessions.csv"),),
-    "info": (("describe a model", "cgru info cgru-model.npz"),),
-    "completion": (("complete in this shell, until it ends", 'eval "$(cgru completion bash)"'),),
+    "fit": ["machines.csv --id machine", "data.npz --validation 0.2 --html fit.html", "- < sessions.csv"],
+    "predict": ["cgru-model.npz new.csv", "cgru-model.npz new.csv -o predictions.csv"],
+    "evaluate": ["cgru-model.npz test.csv --html report.html"],
+    "forecast": ["sales.csv --horizon 24 --quantiles 0.1 0.9 --html page.html", "sales.csv --horizon 24 -o next.csv"],
+    "export": ["cgru-model.npz -o gesture.c"],
+    "quantize": ["cgru-model.npz test.csv -o small.npz"],
+    "data": ["sessions.csv"],
+    "info": ["cgru-model.npz"],
+    "completion": ["bash > ~/.local/share/bash-completion/completions/cgru"],
 }

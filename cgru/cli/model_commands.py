@@ -2,73 +2,72 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 import cgru
+from cgru import losses
+from cgru.cli import output
 from cgru.cli.arguments import Request, RequestError, as_request_error
 from cgru.cli.data import model_data
-from cgru.cli.fit_progress import say
-from cgru.cli.output import Predictions, check_output, name_of, page_writer, predictions_writer, require
-from cgru.cli.score import overlap, score_text
+from cgru.cli.output import Predictions, echo, name_of, say
 from cgru.cli.task import targets
-from cgru.cli.terminal import echo
 from cgru.datasets import Dataset, Split
 from cgru.network import read_extra
+from cgru.network.presentation import figure
 from cgru.quantization import compare_layers, output_noise
-from cgru.reports.comparison import outside, outside_in_words
+from cgru.reports.comparison import is_held_out, outside, outside_in_words, seen, seen_in_words
 
-__all__ = ["evaluate", "export", "load_model", "predict", "quantize"]
+__all__ = ["evaluate", "export", "load_model", "overlap", "predict", "quantize", "score_text"]
 
 
 def predict(request: Request) -> None:
     """Run `cgru predict`: print the predictions of a model, or write them to a file."""
-    write = predictions_writer(request.output, request.data, request.model)
+    output.check_predictions(request.output, request.data, request.model)
     net, data, source, split, which = _read_model_and_data(request, scores=False)
     if data.test is not None:
         say(f"{which} of {source}")
-    classifies = cgru.losses.classifies(net.loss)
+    classifies = losses.classifies(net.loss)
     with as_request_error(f"{source}: "):
-        outputs = net.predict(split.sequences) if request.output or not classifies else None
+        A = net.predict(split.sequences) if request.output or not classifies else None
         classes = net.predict_classes(split.sequences) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (" ".join(data.columns.time or ("time",)), data.times) if has_times else None
     with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
-        write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
+        output.write_predictions(request.output, Predictions(A, classes, _output_names(net), real, split.ids, times))
 
 
 def _output_names(net: cgru.Network) -> Sequence[str]:
     """Return the names of the outputs: classes, or targets with the quantity predicted of each; () where unknown."""
-    if cgru.losses.classifies(net.loss):
+    if losses.classifies(net.loss):
         return net.data_spec.labels
-    return cgru.losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
+    return losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
 
 
 def evaluate(request: Request) -> None:
     """Run `cgru evaluate`: print the scores of a model on data, and write a report."""
-    if request.report:
-        require("--report", "scikit-learn")
-    write = None if request.html is None else page_writer(request.html, request.data, request.model)
+    output.check_page(request.html, request.data, request.model)
     net, _, source, split, which = _read_model_and_data(request)
     with as_request_error(f"{source}: "):
         echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
-        report = None
-        if request.report or write:
+        if request.report or request.html:
             report = cgru.report(net, split.sequences, split.y)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             echo(f"\n{report}")
-    if write:
-        write(report, request.model, which, source)
-        echo(f"report in {request.html}")
+    if request.html:
+        output.save_report(request.html, report, request.model, which, source)
 
 
 def export(request: Request) -> None:
     """Run `cgru export`: write a model as a C file and a header."""
     header = os.path.splitext(request.output)[0] + ".h"
     for path in (request.output, header):
-        check_output(path, request.model)
+        output.check_output(path, request.model)
     net = load_model(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
         due = "a model that runs a step at a time, as `cgru fit --causal` makes it"
@@ -80,7 +79,7 @@ def export(request: Request) -> None:
 
 def quantize(request: Request) -> None:
     """Run `cgru quantize`: write a model with int8 or bfloat16 weights, and print how its scores change."""
-    check_output(request.output, request.data, request.model)
+    output.check_output(request.output, request.data, request.model)
     net, data, source, split, which = _read_model_and_data(request)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
     if request.limit is not None and not request.calibrate:
@@ -135,3 +134,24 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
     if scores:
         split = split._replace(y=targets(net, split, data, source))
     return net, data, source, split, which
+
+
+def score_text(net: cgru.Network, split: Split) -> str:
+    """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
+    X, y, judge = split.sequences, split.y, losses.named(net.loss)
+    if not judge.classifies:
+        rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y).mean())}
+        found = net.evaluate(X, y, metrics=rmse)
+        return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
+    loss, accuracy = net.evaluate(X, y).values()
+    count = net.output_mask(X, X.lengths).sum() if net.per_step else len(y)
+    return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
+
+
+def overlap(net: cgru.Network, split: Split, always: bool = True) -> str:
+    """Return how many samples of the split `net` was trained on, after a semicolon; "" if it does not remember.
+
+    always: also that it was trained on none.
+    """
+    found = seen(net, split.X, split.lengths)
+    return f"; {seen_in_words(found)}" if found and (always or not is_held_out(found)) else ""

@@ -1,4 +1,7 @@
-"""Write the output files of the `cgru` command: predictions, plots and reports, each whole or not at all."""
+"""Print for the `cgru` command, and write its files, each whole or not at all.
+
+Names from a stranger's file cannot steer the terminal or a spreadsheet.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,71 @@ import contextlib
 import csv
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.cli.terminal import echo, echo_row, spreadsheet_safe
 from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = [
-    "STDOUT", "Predictions", "check_output", "check_page", "name_of", "page_writer", "plotter", "predictions_writer",
-    "require", "table_writer",
+    "STDOUT", "Predictions", "check_output", "check_page", "check_plot", "check_predictions", "echo", "name_of",
+    "require", "save_figure", "save_report", "say", "table_writer", "write_predictions",
 ]  # fmt: skip
 
 STDOUT = "-"
 MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn", "shtab": "shtab"}  # to see what is there
+# All but tabs and line ends; marks and embeddings that reorder text; separators of lines; lone surrogates; tags.
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+FORMULA = re.compile("[=+@\t\r'\uff1d\uff0b\uff20\uff0d-]")  # what a cell begins with that a spreadsheet runs
+REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def check_output(path: str, *others: str | None) -> None:
-    """Check, before the work, that a file can be written at `path`, and that it is none of the `others`, in use.
+def echo(*lines: Any, **how: Any) -> None:
+    r"""Print as `print` does, with control characters, also of the direction of text, as escapes such as `\x1b`."""
+    texts = (CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(line)) for line in lines)
+    print(*texts, **how)
+
+
+def say(message: str, code: int = 0) -> int:
+    """Print a message to stderr as one line; return `code`, an exit code."""
+    echo(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """Return a cell for a CSV file: a text that a spreadsheet would run as a formula gets a ' in front.
+
+    A text that begins with a ' gets another one, so that the text is what is behind the first ' of such a cell. Numbers
+    stay unchanged.
+    """
+    if isinstance(value, str) and FORMULA.match(value) and not REAL.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+# --- checks before the work ---
+
+
+def check_output(path: str | None, *others: str | None) -> None:
+    """Check that a file can be written at `path`, and that it is none of the `others`, in use; None is no file.
 
     A folder in use forbids the arrays in it. RequestError for a path in use; OSError, with the path, where the disk
     refuses it.
     """
+    if path is None:
+        return
     with as_request_error():
         check_writable(path)
     own = os.path.realpath(path)
@@ -45,11 +84,6 @@ def check_output(path: str, *others: str | None) -> None:
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
 
 
-def name_of(source: str) -> str:
-    """Return the base name of a file or folder."""
-    return os.path.basename(os.path.normpath(source))
-
-
 def require(option: str, *packages: str) -> None:
     """Check that the packages that an option needs are installed; RequestError with the cure otherwise."""
     for package in packages:
@@ -57,6 +91,58 @@ def require(option: str, *packages: str) -> None:
             importlib.import_module(MODULES[package])
         except ImportError:
             raise RequestError(f"argument {option}: {package} is not installed; pip install {package}") from None
+
+
+def check_plot(path: str | None, *others: str | None) -> None:
+    """Check the file of --plot, if there is one, and that matplotlib is installed."""
+    if path is not None:
+        require("--plot", "matplotlib")
+        from matplotlib.figure import Figure
+
+        kinds = [f".{kind}" for kind in sorted(Figure().canvas.get_supported_filetypes())]
+        _check_ending("--plot", path, kinds, *others)
+
+
+def check_page(path: str | None, *others: str | None, packages: Iterable[str] = ("matplotlib", "scikit-learn")) -> None:
+    """Check the file of --html, if there is one, and that the packages that it needs are installed."""
+    if path is not None:
+        require("--html", *packages)
+        _check_ending("--html", path, [".html", ".htm"], *others)
+
+
+def check_predictions(path: str | None, *others: str | None) -> None:
+    """Check the file of predictions, if there is one."""
+    if path not in (None, STDOUT):
+        _check_ending("-o", path, [".npz", ".csv"], *others)
+
+
+def _check_ending(option: str, path: str, endings: Sequence[str], *others: str | None) -> None:
+    """Check a file as `check_output` does; RequestError for a path that ends in none of the `endings`, too."""
+    check_output(path, *others)
+    if os.path.splitext(path)[1].lower() not in endings:
+        raise RequestError(f"argument {option}: expected a name ending in {', '.join(endings)}, got {path!r}")
+
+
+# --- files ---
+
+
+def name_of(source: str) -> str:
+    """Return the base name of a file or folder."""
+    return os.path.basename(os.path.normpath(source))
+
+
+def save_figure(path: str, figure: Figure, title: str) -> None:
+    """Write a figure under a title to the file of --plot."""
+    figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
+    with atomic_write(path) as file:
+        figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
+
+
+def save_report(path: str, report: Report, model: str, which: str, source: str) -> None:
+    """Write a report on a model and the split `which` of a data set as the HTML page of --html."""
+    title = f"{name_of(model)}: {which} of {name_of(source)}"
+    report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"})
+    echo(f"report in {path}")
 
 
 @contextlib.contextmanager
@@ -75,14 +161,11 @@ def table_writer(path: str) -> Iterator[Any]:
             yield lambda row: table.writerow(map(spreadsheet_safe, row))
 
 
-# --- predictions ---
-
-
 class Predictions(NamedTuple):
     """The predictions of a model for m samples, or for each of their s steps, to be written.
 
     Attributes:
-        outputs: (m, k) or (m, s, k).
+        outputs: (m, k) or (m, s, k); None where classes alone are printed.
         classes: (m,) or (m, s); None for a regression.
         names: those of the outputs; () where unknown.
         real: (m, s) booleans, the steps that are not padding; None where outputs are not at steps.
@@ -98,127 +181,40 @@ class Predictions(NamedTuple):
     times: tuple[str, np.ndarray] | None = None
 
 
-def _write_npz(path: str, found: Predictions) -> None:
-    """Write outputs, classes, ids and times as arrays of an .npz."""
-    arrays = {} if found.classes is None else {"classes": np.asarray(found.classes).astype(str)}
-    if found.ids is not None:
-        arrays["ids"] = found.ids if found.ids.dtype.kind in "iuf" else found.ids.astype(str)
-    if found.times is not None:
-        arrays["times"] = found.times[1].astype(str)
-    with atomic_write(path) as file:
-        np.savez(file, outputs=found.outputs, **arrays)
+def write_predictions(path: str | None, found: Predictions) -> None:
+    """Write predictions to an .npz or .csv, or to stdout as CSV for -; None: print them, with a tab between cells.
 
-
-def _write_csv(path: str, found: Predictions) -> None:
-    """Write a row for each sample, or for each real step, as CSV."""
-    outputs, classes, names, real, ids, times = found
-    k = outputs.shape[-1]
-    header, columns = ([], []) if ids is None else (["id"], [ids])
-    if real is not None:
-        sequences, steps = np.nonzero(real)
-        named = {"step": steps} | ({} if times is None else {times[0]: times[1][real]})  # times may be called step, too
-        header = ["sequence" if ids is None else "id", *named]
-        columns = [sequences if ids is None else ids[sequences], *named.values()]
-        outputs, classes = outputs[real], classes if classes is None else classes[real]
-    if classes is not None:
-        header.append("class")
-        columns.append(classes)
-    names = names if len(names) == k else [f"output_{i}" for i in range(k)]
-    header += [f"predicted_{name}" if name in header else name for name in names]
-    with table_writer(path) as write:
-        write(header)
-        for *first, row in zip(*columns, outputs, strict=True):
-            write([*first, *row])
-
-
-def _print(found: Predictions) -> None:
-    """Print a line for each sample: the id, if any, and a tab; then the class, or the outputs of a regression.
-
-    With outputs at steps print a line for each real step, with id and time, and an empty line after each sequence.
+    A row is a sample, or a real step: the id, the step, its time, the class, and all outputs but where None prints
+    classes.
     """
-    values = found.outputs if found.classes is None else found.classes
-    values = values.reshape(*values.shape[: 1 if found.real is None else 2], -1)
-    for i, row in enumerate(values):
-        first = [] if found.ids is None else [found.ids[i]]
-        if found.real is None:
-            echo_row(*first, " ".join(map(str, row)))
-            continue
-        for step in np.flatnonzero(found.real[i]):
-            time = [] if found.times is None else [found.times[1][i, step]]
-            echo_row(*first, *time, " ".join(map(str, row[step])))
-        echo()
-
-
-def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
-    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: one that prints them.
-
-    `-` is standard output, as CSV.
-    """
-    if path is None:
-        return _print
-    if path == STDOUT:
-        return partial(_write_csv, path)
-    writers = {".npz": _write_npz, ".csv": _write_csv}
-    write = writers.get(os.path.splitext(path)[1].lower())
-    if write is None:
-        raise RequestError(f"argument -o: expected a name ending in .npz or .csv, or -, got {path!r}")
-    check_output(path, *others)
-    return partial(write, path)
-
-
-# --- plots and reports ---
-
-
-def plotter(
-    path: str, *others: str | None, draw: Callable[[Any, Any, str], None] | None = None
-) -> Callable[[Any, str], None]:
-    """Return a function (shown, title) that draws a plot and writes it to `path`.
-
-    matplotlib and the path are checked now, not after the training.
-
-    draw: a function (figure, shown, title); None: draw the learning curve of a history.
-    """
-    require("--plot", "matplotlib")
-    from matplotlib.figure import Figure
-
-    check_output(path, *others)
-    kinds = Figure().canvas.get_supported_filetypes()
-    kind = os.path.splitext(path)[1].lower().lstrip(".")
-    if kind not in kinds:
-        raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
-
-    def drawn(shown: Any, title: str) -> None:
-        """Draw `shown` under a title, and write the figure to the plotter's path."""
-        if draw is None:
-            figure = plot.curve(shown)
-            figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
-        else:
-            figure = Figure(figsize=(7, 4.5), layout="constrained")
-            draw(figure, shown, title)
+    if path is not None and path.lower().endswith(".npz"):
+        arrays = {} if found.classes is None else {"classes": np.asarray(found.classes).astype(str)}
+        if found.ids is not None:
+            arrays["ids"] = found.ids if found.ids.dtype.kind in "iuf" else found.ids.astype(str)
+        if found.times is not None:
+            arrays["times"] = found.times[1].astype(str)
         with atomic_write(path) as file:
-            figure.savefig(file, format=kind, dpi=150)
-
-    return drawn
-
-
-def check_page(path: str, *packages: str) -> None:
-    """Check the name of the HTML page of --html, and that the packages that it needs are installed."""
-    require("--html", *packages)
-    if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
-        raise RequestError(f"argument --html: expected a name ending in .html, got {path!r}")
-
-
-def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
-    """Return a function (report, model, split's name, data's name) that writes a report as an HTML page to `path`.
-
-    RequestError where a package that it needs is not installed.
-    """
-    check_page(path, "matplotlib", "scikit-learn")
-    check_output(path, *others)
-
-    def write(report: Report, model: str, which: str, source: str) -> None:
-        """Write a report as an HTML page, its title and notes made of the names of the model, split and data."""
-        title = f"{name_of(model)}: {which} of {name_of(source)}"
-        report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"})
-
-    return write
+            np.savez(file, outputs=found.outputs, **arrays)
+        return
+    rows, columns = slice(None), [] if found.ids is None else [("id", found.ids)]
+    if found.real is not None:
+        rows, (sequences, steps) = found.real, np.nonzero(found.real)
+        columns = [("sequence", sequences) if found.ids is None else ("id", found.ids[sequences])]
+        times = [] if found.times is None else [(found.times[0], found.times[1][rows])]
+        columns += times if times and times[0][0] == "step" else [("step", steps), *times]
+    if found.classes is not None:
+        classes = found.classes[rows]  # of several labels (n, k)
+        columns.append(("class", classes if classes.ndim == 1 else [" ".join(map(str, row)) for row in classes]))
+    outputs = np.empty((len(columns[-1][1]), 0)) if found.outputs is None else found.outputs[rows]
+    outputs = outputs.reshape(len(outputs), -1)
+    cells = ([*first, *row] for *first, row in zip(*(column for _, column in columns), outputs, strict=True))
+    if path is None:
+        for row in cells:
+            echo("\t".join(str(cell).replace("\t", r"\t").replace("\n", r"\n") for cell in row))
+        return
+    k, taken = outputs.shape[1], [name for name, _ in columns]
+    names = found.names if len(found.names) == k else [f"output_{i}" for i in range(k)]
+    with table_writer(path) as write:
+        write([*taken, *(f"predicted_{name}" if name in taken else name for name in names)])
+        for row in cells:
+            write(row)

@@ -37,13 +37,11 @@ class Task(NamedTuple):
         names: those of the classes.
         train, test: the targets of the two splits. Classes are indices into `names`, (m,), or (m, s) for classes at
             steps; numbers are (m,), (m, k), or (m, s, k) at steps. `test` is None where there is no test split.
-        note: a note for the user, or "".
     """
 
     names: tuple[str, ...] | None
     train: np.ndarray
     test: np.ndarray | None
-    note: str = ""
 
     @property
     def numbers(self) -> int:
@@ -83,11 +81,9 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
         wide = y.astype(np.float64)
         for rows, real in real_steps(data.train) if at_steps(y) else ():
             wide[rows][~real] = 0  # what lies past the lengths is ignored
-        if not np.isfinite(wide).all():
-            raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
-        if np.abs(wide).max() > 1e30:  # larger ones, or their squares, overflow in float32
-            raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
-        return Task(None, wide, test, _regression_note(y, f"{prefix}y"))
+        for wrong in wide[~(np.abs(wide) <= 1e30)]:  # larger ones, or their squares, overflow in float32
+            raise RequestError(f"{source}: {prefix}y: expected finite numbers up to 1e30, got {wrong:.3g}")
+        return Task(None, wide, test)
 
     values = _distinct_classes(data.train)
     names = data.class_names or tuple(map(str, values.tolist()))
@@ -163,14 +159,6 @@ def _distinct_classes(split: Split) -> np.ndarray:
     """Return the distinct classes in a split, sorted."""
     y, blocks = split.y, real_steps(split, at_steps(split.y))
     return np.unique(np.concatenate([np.unique(y[rows][real]) for rows, real in blocks]))
-
-
-def _regression_note(y: np.ndarray, name: str) -> str:
-    """Return a note where real targets look like classes, since they are a few whole numbers; "" otherwise."""
-    values = np.unique(y)
-    if len(values) > 20 or (values % 1).any():
-        return ""
-    return f"note: {name} is {y.dtype}, so this is a regression; if its {len(values)} values are classes, use integers"
 
 
 # --- the targets of a model ---

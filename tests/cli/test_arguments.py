@@ -153,10 +153,9 @@ def test_the_help(tmp_path, threads):
             assert len(each.help) > 15
             assert each.help.count("default: ") <= 1
             assert "{" not in each.help
-        for what, command in EXAMPLES[name]:  # which can be run
-            assert f"  # {what}\n  {command}\n" in text
-            words = re.search(r"\bcgru (.*?)(?:[|>)\"]|$)", command)[1]
-            assert asked(*words.split()).command == name
+        for example in EXAMPLES[name]:  # which can be run
+            assert f"\n  cgru {name} {example}\n" in text
+            assert asked(name, *re.split("[<>]", example)[0].split()).command == name
     assert f"{recipe.UPDATES} updates" in " ".join(run("fit", "--help", cwd=tmp_path)[0].split())
 
 

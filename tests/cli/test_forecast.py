@@ -238,7 +238,7 @@ def test_a_pipe(folder, monkeypatch):
         ("one", ("--horizon", 3, "--label", "z"), "label: expected"),
         ("gap", ("--horizon", 3), r"gap.csv: sales: expected .* none at 2000-08.* \(in all at 2\); --missing interpol"),
         ("steps", ("--horizon", 3, "--id", "id", "--origins", 0), "steps.csv: expected series of one step"),
-        ("uneven", ("--horizon", 3, "--id", "id"), "--origins 0 forecasts without tests"),
+        ("uneven", ("--horizon", 3, "--id", "id"), "--origins 0"),
         ("few", ("--horizon", 3, "--id", "id", "--origins", 1), "few.csv: new: expected at least"),
         ("few", ("--horizon", 3, "--id", "id", "--origins", 0, "--season", 12), "new: expected at least 24 values"),
         ("one", ("--horizon", 3, "--calendar", "--time", ""), "argument --calendar: expected dates"),

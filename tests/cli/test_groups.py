@@ -55,8 +55,7 @@ def test_whole_groups_are_held_back(folder, monkeypatch, source, options):
     given = ("--groups", "subject", "--validation", 0.25, *options)
     err, (samples, _) = held(folder, source, *given, monkeypatch=monkeypatch)
     x = samples.X
-    assert "held back 2 of 8 groups (subject), 10 of 40 sequences\n" in err
-    assert "30 sequences to train on, 10 held back\n" in err
+    assert "held back: 2 of 8 groups (subject), 10 of 40 samples\n" in err
     assert "as groups, subject" not in err
     found = [i for i in range(40) if np.isclose(x[:, 0, 0], X[i, 0, 0], atol=6e-4).any()]
     assert sorted(np.unique(SUBJECTS[found], return_counts=True)[1]) == [5, 5]
@@ -111,14 +110,14 @@ def test_a_class_of_one_sequence_is_trained_on(folder, monkeypatch):
     for seed in range(3):
         given = ("data.npz", "--validation", 0.4, "--seed", seed)
         err, (_, labels) = held(folder, *given, monkeypatch=monkeypatch)
-        assert "note: class z has one sequence, which is trained on\n" in err
+        assert "note: class z has one sample, which is trained on\n" in err
         assert 2 not in labels
-    assert "has one sequence" not in run("fit", "data.npz", *SHORT, cwd=folder)[1]
+    assert "has one sample" not in run("fit", "data.npz", *SHORT, cwd=folder)[1]
 
 
 def test_a_class_of_one_sequence_that_must_be_held_back(folder, monkeypatch):
     np.savez(folder / "data.npz", x=X[:3], y=["x", "y", "z"])
     err, (_, labels) = held(folder, "data.npz", "--validation", 0.4, monkeypatch=monkeypatch)
-    found = re.findall("note: class (.) has one sequence, which is held back, so that nothing is learned of it\n", err)
+    found = re.findall("note: class (.) has one sample, which is held back, so that nothing is learned of it\n", err)
     assert found == ["xyz"[label] for label in labels]
     assert len(found) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import overlap, score_text
+from cgru.cli.model_commands import overlap, score_text
 from cgru.datasets import Split
 from cgru.network.presentation import figure
 

@@ -44,7 +44,7 @@ def test_interrupt_before_there_is_a_model(tmp_path):
     model.write_text("an older model, better than nothing")
     np.savez(tmp_path / "data.npz", x=np.tile(X, (2000, 1, 1)), y=np.tile(Y, 2000))
     process = start("fit", "data.npz", "--inputs", "raw", "--units", 200, "--batch-size", 1, cwd=tmp_path)
-    _, err = interrupted(process, "to train on", pause=1)  # an epoch takes longer
+    _, err = interrupted(process, "classes: ", pause=1)  # an epoch takes longer
     assert re.search("interrupted$|nothing is saved", err, re.MULTILINE)  # as it had not begun, or had
     assert model.read_text().startswith("an older model")
 

@@ -1,4 +1,4 @@
-"""What the command prints: names from a file steer no terminal."""
+"""What the command prints: names from a file steer no output."""
 
 import re
 from pathlib import Path
@@ -8,21 +8,21 @@ import pytest
 from cli_cases import run
 
 import cgru
-from cgru.cli import terminal
+from cgru.cli import output
 
 
 def test_controls_are_printed_as_escapes(capsys):
-    terminal.echo("a\x1b[31m\x9b2J\rb\0", "\ud800\x7f", 3, sep="|")
-    terminal.echo("tab\tline\né 中 \U0001f600", end="")
+    output.echo("a\x1b[31m\x9b2J\rb\0", "\ud800\x7f", 3, sep="|")
+    output.echo("tab\tline\né 中 \U0001f600", end="")
     assert capsys.readouterr().out == "a\\x1b[31m\\x9b2J\\rb\\x00|\\ud800\\x7f|3\ntab\tline\né 中 \U0001f600"
 
 
 @pytest.mark.parametrize("control", [0x202E, 0x2066, 0x200F, 0x061C, 0x2028, 0xFEFF, 0xE0041, 0x1B, 0x85])
 def test_no_control_reaches_the_terminal(capsys, control):
-    terminal.echo(f"a{chr(control)}b")
-    terminal.echo_row(f"a{chr(control)}b", "c\td\n")
+    output.echo(f"a{chr(control)}b")
+    output.write_predictions(None, output.Predictions(None, np.array([f"c{chr(control)}\td\n"]), ids=np.array(["a"])))
     escaped = chr(control).encode("unicode_escape").decode()
-    assert capsys.readouterr().out == f"a{escaped}b\na{escaped}b\tc\\td\\n\n"
+    assert capsys.readouterr().out == f"a{escaped}b\na\tc{escaped}\\td\\n\n"
 
 
 CELLS = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "''", "\uff1d1", "-inf", "-"]
@@ -30,8 +30,8 @@ PLAIN = ["-1", "+1.5e-3", "-.5", "1=1", "a'b", "", 3, -2.5]
 
 
 def test_cells_of_a_spreadsheet():
-    assert [terminal.spreadsheet_safe(cell) for cell in CELLS] == [f"'{cell}" for cell in CELLS]
-    assert [terminal.spreadsheet_safe(cell) for cell in PLAIN] == PLAIN
+    assert [output.spreadsheet_safe(cell) for cell in CELLS] == [f"'{cell}" for cell in CELLS]
+    assert [output.spreadsheet_safe(cell) for cell in PLAIN] == PLAIN
 
 
 def test_no_name_is_a_formula_in_predictions(tmp_path):
@@ -48,7 +48,7 @@ def test_no_name_is_a_formula_in_predictions(tmp_path):
 
 def test_the_command_prints_in_no_other_way():
     """But for a shell's script, which is no text from a file."""
-    sources = [path for path in Path(terminal.__file__).parent.glob("*.py") if path.name != "terminal.py"]
+    sources = [path for path in Path(output.__file__).parent.glob("*.py") if path.name != "output.py"]
     found = [text for path in sources for text in re.findall(r"(?<!\w)print\(.*", path.read_text(encoding="utf-8"))]
     assert found == ["print(shtab.complete(parser(), request.shell))"]
 

@@ -99,13 +99,11 @@ def test_ten_in_a_row_are_a_divergence(engine):
 
 
 def test_what_is_left_out_is_shown(engine, capsys):
-    from cgru.cli.fit_progress import epoch_in_words
     from cgru.network.progress import epoch_text
 
     wild, y, _ = broken(1)
     epoch = below(cgru.SGD(0.01)).fit(wild, y, epochs=1, batch_size=SIZE, shuffle=False)[0]
     assert epoch_text(epoch).endswith(" 1 left out")
-    assert epoch_in_words(epoch).endswith(", an update left out")
 
 
 # --- back to the best parameters ---
