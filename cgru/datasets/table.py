@@ -303,7 +303,7 @@ def _other_cells(columns: Columns, name: str, got: str) -> ColumnsError:
 def _checked(table: Table) -> Table:
     """Return a table; refuse one without rows, and names that are too long to be any."""
     if longest := [name for name in table.names if len(name) > LONGEST]:
-        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got {longest[0][:40]!r}...")
+        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got one of {len(longest[0])}")
     if not len(table.frame):
         raise ValueError("expected rows, got none")
     return table
