@@ -15,7 +15,7 @@ from cgru.core.row_blocks import slices
 from cgru.network import Network
 from cgru.network.presentation import figures
 
-__all__ = ["feature_names", "is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
+__all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
 
 SHARE = 0.25  # a feature is reported if this share of its values lies far outside
 MARGIN = 0.1  # of the training range: held-out data often exceed it a little
@@ -68,11 +68,6 @@ def _all(m: int) -> str:
 # --- features ---
 
 
-def feature_names(net: Network, e: int) -> list[str]:
-    """Return the names of the e features, or where the network has none "feature 0" and so on."""
-    return [name or f"feature {j}" for j, name in enumerate(net.feature_names or [""] * e)]
-
-
 def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Find the features with a quarter of their values or more far outside the range in the training data of `net`.
 
@@ -90,7 +85,8 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
         values = block.reshape(-1, len(low)) if lengths is None else block[mask(lengths[rows], X.shape[1])[:, :, 0]]
         steps += len(values)
         counts += [((values < low - room) | (values > high + room)).sum(axis=0) for room in (far, 0)]
-    names, (most, shares) = feature_names(net, len(low)), counts / steps
+    names = [name or f"feature {j}" for j, name in enumerate(net.feature_names or [""] * len(low))]
+    most, shares = counts / steps
     return [
         {"name": names[j], "low": float(low[j]), "high": float(high[j]), "share": float(shares[j])}
         for j in np.flatnonzero(most >= SHARE)
