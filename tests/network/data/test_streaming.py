@@ -157,6 +157,8 @@ def test_what_is_wrong_with_files_touches_nothing(in_file, error, options):
         net.fit(**{"X": in_file(X), "y": CLASSES} | options)
     with refuses(ValueError, "validation y"):
         net.fit(in_file(X), CLASSES, validation=(X, CLASSES[:3]))
+    with pytest.raises(ValueError, match=f"^y: expected {M} of them"):  # before any is read
+        net.fit(in_file(X), CLASSES[:3])
     assert not net.layers[0].p
 
 
