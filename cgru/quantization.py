@@ -99,7 +99,6 @@ def quantize(
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
-    small.remembered = net.remembered
     return small
 
 

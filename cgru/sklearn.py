@@ -71,8 +71,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         validation_fraction: the share of the samples that `early_stopping` holds out.
         n_iter_no_change: the number of epochs without a lower loss after which `early_stopping` ends the fit.
         warm_start: whether `fit` continues from the fitted network.
-        remember_samples: whether the network keeps hashes of its samples and the range of each feature, as in
-            `cgru.Network.fit`; whoever has the model can then test whether a sample was in the training data.
         channels_first: whether X is (m, e, s).
         random_state: the seed of all that is drawn, as in scikit-learn.
         n_jobs: the number of threads; None: `cgru.get_num_threads()`.
@@ -237,7 +235,6 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         validation_fraction: as for `GRUClassifier`.
         n_iter_no_change: as for `GRUClassifier`.
         warm_start: as for `GRUClassifier`.
-        remember_samples: as for `GRUClassifier`.
         channels_first: as for `GRUClassifier`.
         random_state: as for `GRUClassifier`.
         n_jobs: as for `GRUClassifier`.

@@ -28,7 +28,7 @@ from fuzz.networks import Dice, Problem, problem
 PACKAGE = os.path.dirname(cgru.__file__)
 TURNS = 32  # cases in which each allocation of a call fails once
 REPEATS = 20  # times that the same failure leaves more blocks alive, which is noise once and a leak always
-HELD = ("p", "g", "state", "layers", "history", "carried", "mean", "scale", "class_names", "remembered")
+HELD = ("p", "g", "state", "layers", "history", "carried", "mean", "scale", "class_names")
 
 
 @dataclass

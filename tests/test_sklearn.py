@@ -281,7 +281,7 @@ def test_the_defaults_are_the_recipe_s():
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
         "n_iter_no_change": 20, "inputs": "auto", "budget": 14.0, "causal": False, "ensemble": 1, "missing": "refuse",
-        "warm_start": False, "remember_samples": False, "channels_first": False, "random_state": None, "n_jobs": None,
+        "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
     assert GRUClassifier().get_params() == {**due, "class_weight": None, "loss": None}
@@ -347,14 +347,12 @@ def test_a_classifier_validates_with_given_samples():
     (X, y), (V, v) = waves(), waves(30, s=9, seed=1)
     v = np.random.default_rng(1).permutation(v)  # which gets worse the more is learned
     options = {**FEW, "epochs": 200, "n_iter_no_change": 3}
-    model = GRUClassifier(**options, remember_samples=True).fit(X, y, validation=(V, v))
+    model = GRUClassifier(**options).fit(X, y, validation=(V, v))
     assert model.n_iter_ == len(model.validation_scores_) < 200
     assert np.argmin(model.validation_scores_) == model.n_iter_ - 4
     assert_close(*kept_loss(model, V, v), tolerance=1e-5)
     again = GRUClassifier(**options).fit(X, y, validation=[list(V), v.tolist()])
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    assert model.network_.remembered.validated.values.size == 30
-    assert again.network_.remembered is None
 
 
 def test_weights_of_samples_to_validate_with():
@@ -581,7 +579,7 @@ def test_a_saved_classifier_has_the_classes_of_y(tmp_path, classes):
     X, _ = waves()
     y = classes[np.arange(60) % len(classes)]
     weights = dict.fromkeys(classes.tolist(), 2.0)
-    options = {"class_weight": weights, "early_stopping": True, "remember_samples": True}
+    options = {"class_weight": weights, "early_stopping": True}
     model = GRUClassifier(units=3, epochs=2, random_state=0, **options).fit(X, y)
     model.network_.save(tmp_path / "net.npz")
     net = cgru.load(tmp_path / "net.npz")
@@ -596,7 +594,6 @@ def test_a_saved_classifier_has_the_classes_of_y(tmp_path, classes):
     for name in ("classes_", "n_features_in_", "loss_curve_", "n_iter_", "validation_scores_"):
         np.testing.assert_array_equal(getattr(twin, name), getattr(model, name))
     assert twin.get_params() == model.get_params()
-    assert twin.network_.remembered.compared(X) == model.network_.remembered.compared(X)
     for path in ("net.npz", "model.npz"):
         with np.load(tmp_path / path, allow_pickle=False) as npz:
             assert all(npz[name].dtype.kind != "O" for name in npz.files)
@@ -628,17 +625,6 @@ def test_what_goes_on_after_loading_learns_at_its_own_rate(tmp_path):
     twin = GRUClassifier.load(tmp_path / "model.npz").partial_fit(X[:20], y[:20])
     assert twin.network_.optimizer == model.network_.optimizer
     assert twin.n_iter_ == 2
-
-
-def test_what_an_estimator_has_seen_in_several_calls():
-    X, y = waves()
-    options = {"units": 3, "random_state": 0, "remember_samples": True}
-    model = GRUClassifier(**options).partial_fit(X[:20], y[:20]).partial_fit(X[20:35], y[20:35])
-    found = model.network_.remembered.compared(X)
-    assert (found["trained"], found["validated"], found["whole"]) == (35, 0, True)
-    model = GRUClassifier(epochs=1, early_stopping=True, validation_fraction=0.25, **options).fit(X, y)
-    found = model.network_.remembered.compared(X)
-    assert (found["trained"], found["validated"]) == (45, 15)
 
 
 def test_a_fit_in_many_parts_copies_no_epoch(monkeypatch):

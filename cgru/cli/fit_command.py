@@ -16,7 +16,7 @@ from cgru import plot
 from cgru.cli.arguments import Request, RequestError, as_request_error, given
 from cgru.cli.data import check_finite, decays, training_data
 from cgru.cli.fit_progress import Progress
-from cgru.cli.model_commands import overlap, score_text
+from cgru.cli.model_commands import score_text
 from cgru.cli.output import check_output, check_page, check_plot, echo, name_of, save_figure, save_report, say
 from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
 from cgru.core.row_blocks import select_rows
@@ -78,13 +78,16 @@ def fit(request: Request) -> int:
     if interrupted and not net.history:
         return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     _save(net, request, data)
-    split, which = (train, "training") if held is None else (held, "validation")
+    split, which, caveat = train, "training", "no held-out data: the model was trained on these {} samples"
     if task.test is not None:
-        split, which = data.test._replace(y=task.test), "test"
+        split, which, caveat = data.test._replace(y=task.test), "test", ""
+    elif held is not None:
+        split, which, caveat = held, "validation", "these {} samples chose the epoch: expect less of new data"
+    caveat = caveat.format(len(split.y))
     if interrupted:
         result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     else:
-        result = f"{which} {score_text(net, split)}{overlap(net, split, always=request.remember_samples)}"
+        result = "; ".join(filter(None, [f"{which} {score_text(net, split)}", caveat]))
     if request.plot and net.history:
         save_figure(request.plot, plot.curve(net.history), f"{name_of(source)}: {result}")
     elif request.plot:
@@ -101,7 +104,7 @@ def fit(request: Request) -> int:
     if request.html:
         with as_request_error(f"{source}: "):
             report = cgru.report(net, split.sequences, split.y)
-        save_report(request.html, report, request.output, f"{which} data", source)
+        save_report(request.html, report, request.output, f"{which} data", source, caveat)
     if not why:
         model = shlex.quote(request.output)
         progress.say(f"next: cgru predict {model} DATA, cgru evaluate {model} DATA --html PAGE.html, cgru info {model}")
@@ -132,7 +135,6 @@ def _recipe(request: Request, task: Task, data: Dataset, source: str) -> Recipe:
     cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
     made = given(request, *Recipe.__dataclass_fields__)
     made["loss"] = loss_of(task.names, request.loss, f"argument --loss: {source}", cure)
-    made["remember_samples"] = True  # to compare them with those of the score
     if request.causal:
         made["bidirectional"] = False
     if decays(data):
@@ -185,11 +187,6 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
 
 
 def _save(net: cgru.Network, request: Request, data: Dataset) -> None:
-    """Save a fitted model with the `Columns` of its data; what it knows of its samples is saved on request alone."""
-    remembered = net.remembered
-    net.remembered = remembered if request.remember_samples else None
-    try:
-        with as_request_error():
-            net.save(request.output, {"columns": data.columns.to_dict()})
-    finally:
-        net.remembered = remembered
+    """Save a fitted model with the `Columns` of its data."""
+    with as_request_error():
+        net.save(request.output, {"columns": data.columns.to_dict()})

@@ -19,9 +19,8 @@ from cgru.datasets import Dataset, Split
 from cgru.network import read_extra
 from cgru.network.presentation import figure
 from cgru.quantization import compare_layers, output_noise
-from cgru.reports.comparison import is_held_out, outside, outside_in_words, seen, seen_in_words
 
-__all__ = ["evaluate", "export", "load_model", "overlap", "predict", "quantize", "score_text"]
+__all__ = ["evaluate", "export", "load_model", "predict", "quantize", "score_text"]
 
 
 def predict(request: Request) -> None:
@@ -53,7 +52,7 @@ def evaluate(request: Request) -> None:
     output.check_page(request.html, request.data, request.model)
     net, _, source, split, which = _read_model_and_data(request)
     with as_request_error(f"{source}: "):
-        echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
+        echo(f"{which} of {name_of(source)}: {score_text(net, split)}")
         if request.report or request.html:
             report = cgru.report(net, split.sequences, split.y)
     if request.report:
@@ -89,7 +88,7 @@ def quantize(request: Request) -> None:
     with as_request_error(f"{source}: "):
         layers = compare_layers(net, small, split.X, split.lengths)
         change = output_noise(net, small, split.X, split.lengths)
-        before, after = score_text(net, split) + overlap(net, split), score_text(small, split)
+        before, after = score_text(net, split), score_text(small, split)
     with as_request_error():
         small.save(request.output, read_extra(request.model))
     echo(f"{which} of {name_of(source)}: {before}")
@@ -114,7 +113,7 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
     """Load a model and read data for it; return (model, data, their name, split, its name); `scores`: with targets.
 
     The split is the test split if there is one, else all data. For `scores` its targets are those of the model: class
-    indices or numbers. Print notes on the data, and which features are outside the model's training range.
+    indices or numbers. Print notes on the data.
     RequestError where the model takes sequences with another number of features.
     """
     model, net = request.model, load_model(request.model)
@@ -129,8 +128,6 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
         advice = "" if request.data else "; name the DATA that it is for"
         advice += "; --axes mes takes (m, e, s)" if due == split.X.shape[1] else ""
         raise RequestError(f"{source}: expected {due} features a step, as {model} takes, got {got}{advice}")
-    for line in outside_in_words(outside(net, split.X, split.lengths)):
-        say(f"note: {line}")
     if scores:
         split = split._replace(y=targets(net, split, data, source))
     return net, data, source, split, which
@@ -146,12 +143,3 @@ def score_text(net: cgru.Network, split: Split) -> str:
     loss, accuracy = net.evaluate(X, y).values()
     count = net.output_mask(X, X.lengths).sum() if net.per_step else len(y)
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
-
-
-def overlap(net: cgru.Network, split: Split, always: bool = True) -> str:
-    """Return how many samples of the split `net` was trained on, after a semicolon; "" if it does not remember.
-
-    always: also that it was trained on none.
-    """
-    found = seen(net, split.X, split.lengths)
-    return f"; {seen_in_words(found)}" if found and (always or not is_held_out(found)) else ""

@@ -138,10 +138,10 @@ def save_figure(path: str, figure: Figure, title: str) -> None:
         figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=150)
 
 
-def save_report(path: str, report: Report, model: str, which: str, source: str) -> None:
+def save_report(path: str, report: Report, model: str, which: str, source: str, note: str = "") -> None:
     """Write a report on a model and the split `which` of a data set as the HTML page of --html."""
     title = f"{name_of(model)}: {which} of {name_of(source)}"
-    report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"})
+    report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"}, note=note)
     echo(f"report in {path}")
 
 

@@ -27,7 +27,6 @@ from cgru.network import Network
 from cgru.network.data.sequences import Sequences
 from cgru.network.options import option, share
 from cgru.network.presentation import figures
-from cgru.network.sample_hashes import SampleHashes
 from cgru.optimizers import check_number
 
 __all__ = [
@@ -87,7 +86,6 @@ class Recipe:
         float64: whether the network is of double precision.
         missing: "decay": the first recurrent layer is a `GRUD`, of one direction and without recurrent dropout, which
             reads what was measured and when.
-        remember_samples: whether the network keeps hashes of its samples, as in `Network.fit`.
         cell: further arguments of each `GRU`.
     """
 
@@ -144,7 +142,6 @@ class Recipe:
     )  # fmt: skip
     float64: bool = option(False, flag, "train in double precision (default: single)", parse=bool)
     missing: str = REFUSE
-    remember_samples: bool = False
     cell: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -209,8 +206,6 @@ class Recipe:
             X, constant = start
             net.predict(X)  # makes the parameters
             net.head.p["b"][...] = constant
-        if self.remember_samples:  # parameters, of input layers or of the start, do not mean an earlier fit
-            net.remembered = SampleHashes()
         return net
 
     def _recurrent(self, steps: bool) -> Iterator[Layer]:

@@ -96,7 +96,6 @@ class SequenceEstimator(BaseEstimator):
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,
         warm_start: bool = False,
-        remember_samples: bool = False,
         channels_first: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,

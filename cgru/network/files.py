@@ -1,8 +1,7 @@
 """Write and read model files: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
-parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
-`remembered.validated`, hashes of the training and validation samples, where the model has some; `extra`, a JSON text of
+parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `extra`, a JSON text of
 tools, which is not read with the model.
 """
 
@@ -25,7 +24,7 @@ from cgru.gru import GRU
 from cgru.grud import GRUD
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
-from cgru.network import chain, sample_hashes
+from cgru.network import chain
 from cgru.optimizers import is_matrix
 from cgru.variant import named as variant_named
 
@@ -44,7 +43,7 @@ Arrays = dict[str, np.ndarray]
 Headers = dict[str, Header]
 
 
-_OPTIONAL = dict.fromkeys(("feature_names", "classes", "target_names", "remembered"))  # left out where they are None
+_OPTIONAL = dict.fromkeys(("feature_names", "classes", "target_names"))  # left out where they are None
 SETTINGS = ("loss", "class_names", "seed", *_OPTIONAL)
 _READERS = {
     "estimator": "load of its class in cgru.sklearn",
@@ -52,7 +51,6 @@ _READERS = {
     "forecaster": "cgru.forecast.load",
     "checkpoint": "Network.fit(resume=True)",
 }
-_HASHES = "remembered."
 
 
 class FileError(ValueError):
@@ -119,16 +117,13 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
     kept = {name: value for name, value in settings.items() if name not in _OPTIONAL or value is not None}
-    hashes = {}
-    if "remembered" in kept:
-        kept["remembered"], hashes = sample_hashes.pack(kept["remembered"])
     if "classes" in kept:
         kept["classes"] = array_to_json(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
         due = f"a description of at most {LONGEST} characters"
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
-    arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
+    arrays = {"model": np.array(model)}
     lowest, name = _first_matrix(layers)
     e = chain.input_features(layers[:lowest], len(layers[lowest].p[name]))
     shape = _step_shape(layers, e)
@@ -328,21 +323,12 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
         if headers[name] != header:
             got = headers[name]
             raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {got.dtype} {got.shape}")
-    names = () if settings["remembered"] is None else ("trained", "validated")
-    hashes = dict.fromkeys(_HASHES + name for name in names)
-    for name in hashes:
-        shape, dtype = headers[name]
-        if len(shape) != 1 or shape[0] > sample_hashes.MOST or dtype != np.uint64:
-            raise ValueError(f"{name}: expected up to {sample_hashes.MOST} numbers of uint64, got {dtype} {shape}")
-    for name in headers.keys() - due.keys() - hashes.keys() - {"model", "extra"}:
+    for name in headers.keys() - due.keys() - {"model", "extra"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
         if layer.trains:
             layer.compute_shapes(np.zeros(inputs[i], np.intp))
         layer.p.update((name, read(f"{i}.{name}")) for name in _parameter_headers(layer, 1))
-    if hashes:
-        arrays = {name.removeprefix(_HASHES): read(name) for name in hashes}
-        settings["remembered"] = sample_hashes.unpack(settings["remembered"], arrays)
     if settings["classes"] is not None:
         settings["classes"] = array_from_json(settings["classes"])
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}

@@ -28,7 +28,6 @@ from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
-from cgru.network.sample_hashes import SampleHasher, SampleHashes
 from cgru.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:  # what trains and describes is imported at its first use, which shortens `import cgru`
@@ -87,7 +86,6 @@ class Network(Model):
         mean: the mean of each feature (e,) as `fit` measured it, else None.
         scale: the deviation of each feature (e,) as `fit` measured it, else None.
             It is kept with the model.
-        remembered: hashes of the training samples after `fit(remember_samples=True)`, else None.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or layers do not fit each other.
@@ -124,7 +122,6 @@ class Network(Model):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
         self.feature_names = checked_feature_names(feature_names, self.features)
-        self.remembered: SampleHashes | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -478,7 +475,6 @@ class Network(Model):
         checkpoint_seconds: float = 10.0,
         resume: bool = False,
         memory: str | None = None,
-        remember_samples: bool = False,
     ) -> History:
         """Train on X and y; a second call trains further.
 
@@ -600,10 +596,6 @@ class Network(Model):
                 instead of keeping them. For long batches that takes about two fifths to a half of the memory, and about
                 the time of another prediction; the bits are the same. None keeps them. A fit that is a loop in Python
                 always does.
-            remember_samples: whether to keep a hash of each sample, and of each to validate with, up to 100,000 of
-                both, and the range of each feature. They stand in `remembered` and in the model's file. `cgru.report`
-                and `cgru evaluate` then say how many of their samples the network has seen. A network that remembers
-                some goes on to, whatever this says.
 
         Returns:
             The epochs of this fit; `history` of the network goes over all fits.
@@ -650,11 +642,6 @@ class Network(Model):
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
             data, held_out = split_validation(spec, data, validation, seed, per_class, groups)
-            watch = None
-            if remember_samples or self.remembered is not None:
-                watch = SampleHasher(self.remembered or SampleHashes(whole=not self.parameters()), shrink)
-                data = watch.over(data, "trained")
-                held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
                 file.check_fit(self, data, held_out, settings.for_resume() | vars(run.penalties) | {"seed": self.seed})
@@ -664,14 +651,11 @@ class Network(Model):
             self._split_seed, self.class_names = seed, spec.class_names
             self.make(data.first.X)
             self.carried, outer = self.optimizer_state, self._run  # `outer`: the fit whose callback calls this
-            before = len(self.history)
             try:
                 self._run = run
                 return run(fresh, file)
             finally:
                 self._run = outer
-                if watch is not None and run.history:  # a checkpoint may have brought epochs of earlier fits
-                    self.remembered = watch.result(len(self.history) - len(run.history) > before)
         finally:
             self._lock.release()
 
@@ -757,7 +741,6 @@ def from_parts(layers: Sequence[Layer], settings: Mapping[str, Any], standardisa
 
     TypeError or ValueError where they do not fit each other.
     """
-    net = Network(layers, **{name: value for name, value in settings.items() if name != "remembered"})
+    net = Network(layers, **settings)
     net.mean, net.scale = standardisation.get("mean"), standardisation.get("scale")
-    net.remembered = settings["remembered"]
     return net

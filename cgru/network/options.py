@@ -227,12 +227,6 @@ class Settings:
         "recompute the gates in the backward pass: less memory for long batches, more time (default: keep all)",
         IN_FOLDS, str, choices=("low",),
     )  # fmt: skip
-    remember_samples: bool = option(
-        False, flag,
-        "keep hashes of the samples and the range of each feature in the model: later reports then count the samples "
-        "that it was trained on, and so can whoever has the file",
-        NONE, bool,
-    )  # fmt: skip
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:

@@ -20,7 +20,6 @@ from cgru._version import __version__
 from cgru.network import Network, Sequences
 from cgru.network.presentation import Table, table_as_html
 from cgru.quantized.layers import Quantized
-from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
 from cgru.reports.report_text import baseline, headline, tables
 
 if TYPE_CHECKING:
@@ -53,10 +52,7 @@ def page(
         about: facts on model and data that `net` does not have, by name.
         note: a note beside the scores, or "".
     """
-    words, held_out = seen_in_words(report["seen"]), is_held_out(report["seen"])
-    notes = [note, "" if held_out else words, *outside_in_words(report["outside"])]
-    lines = [("score", headline(report)), ("small", baseline(report)), ("small", words if held_out else "")]
-    lines += [("note", each) for each in notes]
+    lines = [("score", headline(report)), ("small", baseline(report)), ("note", note)]
     return document(title, lines, _sections(report, net, samples, rows), {**about, **_facts(net, report)})
 
 

@@ -16,7 +16,6 @@ from cgru.network.data.sequences import Sequences, sequences_of
 from cgru.network.data.training_data import check_data
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores
-from cgru.reports.comparison import outside, seen
 from cgru.reports.report_text import as_html, text
 
 __all__ = ["Report", "report"]
@@ -30,9 +29,6 @@ class Report(dict[str, Any]):
     - `task`: "classes", "labels" for independent yes-or-no outputs, or "regression"
     - `samples`, `count` (the samples, or the real steps of all with outputs at steps) and `per_step`
     - `loss` and `loss_name`
-    - `seen`: how many of the samples the network was trained on, as `cgru.reports.comparison.seen`; None where it does
-      not remember
-    - `outside`: the features far outside their range in the training data
 
     For classes and labels:
 
@@ -163,8 +159,6 @@ def report(
         "per_step": net.per_step,
         "loss": net.evaluate(samples, y)["loss"],  # resets states, too
         "loss_name": loss.name,
-        "seen": seen(net, data.X, data.lengths),
-        "outside": outside(net, data.X, data.lengths),
     }
     if loss.classifies:
         Y = Y if Y.ndim == 1 else loss.classes(Y)

@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 
 from cgru.network.presentation import COLUMNS, Table, figure, figures, shorten, table_as_html, table_as_text
-from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["as_html", "baseline", "headline", "tables", "text"]
 
@@ -151,7 +150,7 @@ def _count(count: int, what: str) -> str:
 
 def _lines(report: Numbers) -> list[str]:
     """Return the lines above the tables."""
-    lines = [headline(report), baseline(report), seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
+    lines = [headline(report), baseline(report)]
     return [line for line in lines if line]
 
 

@@ -12,7 +12,7 @@ def toy(tmp_path_factory):
     names = np.array(["no", "yes"])[Y]
     np.savez(folder / "data.npz", train_x=X[:30], train_y=names[:30], test_x=X[30:], test_y=names[30:])
     np.savez(folder / "numbers.npz", x=X, y=1000 + 50 * X.sum(axis=(1, 2)))
-    run("fit", "data.npz", *QUICK, "--remember-samples", "-o", "model.npz", cwd=folder)
+    run("fit", "data.npz", *QUICK, "-o", "model.npz", cwd=folder)
     return folder
 
 

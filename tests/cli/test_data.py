@@ -245,22 +245,6 @@ def test_errors_about_a_test_file_name_it(folder, tmp_path):
     assert error.startswith(f"cgru: error: new.csv: y: expected the kind of y in {folder / 'train.csv'}, <U4 (m,), got")
 
 
-@pytest.mark.parametrize("options", [(), ("--validation", "0.2")])
-@pytest.mark.slow
-def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
-    lines = (folder / "train.csv").read_text().splitlines(True)
-    (tmp_path / "same.csv").write_text("".join([lines[0], *lines[:0:-1]]))  # in another order
-    quick = (*GIVEN, "--sort", "--epochs", 1, "--html", "page.html", *options)
-    out, _ = run("fit", folder / "train.csv", "--test", "same.csv", *quick, cwd=tmp_path)
-    note = "no held-out data: the model was trained on these 20 samples"
-    if options:
-        note = "16 of 20 samples were among the training data; 4 of 20 samples chose the epoch: expect less of new data"
-    assert out.splitlines()[0].endswith(f"; {note}")
-    assert f'<p class="note">{note}</p>' in (tmp_path / "page.html").read_text()
-    out, _ = run("fit", folder / "train.csv", "--test", folder / "test.csv", *quick, cwd=tmp_path)
-    assert out.splitlines()[0].endswith(" of 4)")
-
-
 # --- standard input ---
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.model_commands import overlap, score_text
+from cgru.cli.model_commands import score_text
 from cgru.datasets import Split
 from cgru.network.presentation import figure
 
@@ -69,13 +69,3 @@ def test_what_outputs_say_of_numbers(loss, k, middle):
     y = rng.random((10, 2))
     due = np.sqrt(np.square(middle(net.predict(X)) - y).mean())
     assert score_text(net, Split(X, y, None)) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
-
-
-def test_a_score_says_what_the_model_has_seen():
-    net, split = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0), Split(X, Y, LENGTHS)
-    assert overlap(net, split) == ""
-    net.fit(X, Y, lengths=LENGTHS, epochs=1, remember_samples=True)
-    assert overlap(net, split, always=False) == "; no held-out data: the model was trained on these 10 samples"
-    other = Split(X + 1e-6, Y, LENGTHS)
-    assert overlap(net, other) == "; none of 10 samples was among the training data"
-    assert overlap(net, other, always=False) == ""

@@ -68,7 +68,7 @@ def test_causal_layers_run_step_by_step():
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("text", ["normalize+frames(4)", "difference", "normalize+difference", "difference+normalize"])
 def test_what_layers_add_is_scaled(text, lengths):
-    layers = input_layers.build(text, X, lengths, np.float32)
+    layers = input_layers.build(text, cgru.Sequences(X, lengths), np.float32)
     i = [type(layer).__name__ for layer in layers].index("Scale")
     assert not layers[i].trainable
     assert layers[i].dtype == np.float32
@@ -84,4 +84,6 @@ def test_what_layers_add_is_scaled(text, lengths):
 
 
 def test_frames_alone_need_no_scale():
-    assert [repr(layer) for layer in input_layers.build("frames(4)", X, None, np.float32)] == [repr(cgru.Frames(4))]
+    assert [repr(layer) for layer in input_layers.build("frames(4)", cgru.Sequences(X), np.float32)] == [
+        repr(cgru.Frames(4))
+    ]

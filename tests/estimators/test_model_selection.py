@@ -24,7 +24,8 @@ def choose(X, y, recipe=CLASSES, outputs=2, **options):
         return recipe.network(outputs, layers, seed=seed)
 
     given = {"make": make, "epochs": 20, "batch_size": 16, "budget": 60.0, "standardize": True} | options
-    return model_selection.choose(given.pop("make"), recipe, X, y, **given)
+    samples = cgru.Sequences(X, given.pop("lengths", None))
+    return model_selection.choose(given.pop("make"), recipe, samples, y, **given)
 
 
 # The candidates of the first stage, of series of twelve steps, and the tails of the second.
@@ -63,7 +64,9 @@ def test_tails_by_their_text():
 
 def trials(errors, recipe, s=12):
     """Yield the texts of each stage, after trials whose candidates have the errors of each stage before."""
-    found = model_selection._Trials(None, cgru.losses.named("cross_entropy"), X=np.zeros((4, s, 1)), y=None)
+    found = model_selection._Trials(
+        None, cgru.losses.named("cross_entropy"), X=cgru.Sequences(np.zeros((4, s, 1))), y=None
+    )
     stages = model_selection._stages(recipe, found)
     yield [str(each) for each in next(stages)]
     for stage in errors:

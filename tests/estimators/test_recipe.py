@@ -89,8 +89,7 @@ def test_counts_start_at_their_mean():
     weights = np.arange(10) < 4
     start = recipe.constant_start(losses.named("poisson"), X, y, weights)
     assert start[0].shape == (1, 4, 2)
-    net = Recipe("poisson", dropout=0.0, remember_samples=True).network(1, seed=0, start=start)
-    assert net.remembered.whole
+    net = Recipe("poisson", dropout=0.0).network(1, seed=0, start=start)
     np.testing.assert_allclose(np.exp(net.head.p["b"]), [[4.0]], rtol=1e-6)
     assert recipe.constant_start(losses.named("poisson"), X, y)[1] == pytest.approx(np.log(2.2))
     for loss in ("mse", "gaussian", "cross_entropy"):

@@ -171,16 +171,16 @@ def test_what_json_does_not_have():
 
 
 @pytest.fixture
-def remembering(tmp_path):
+def labelled(tmp_path):
     """A network with all that a file may hold, and its file."""
     net = cgru.Network([cgru.GRU(2), cgru.Dense(3, "softmax")], classes=[1, 2, 4], seed=0)
-    net.fit(X, np.array([1, 2, 4])[LABELS], epochs=1, validation=0.2, remember_samples=True)
+    net.fit(X, np.array([1, 2, 4])[LABELS], epochs=1, validation=0.2)
     net.save(tmp_path / "model.npz")
     return net, tmp_path / "model.npz"
 
 
-def test_damaged_hashes_and_classes(remembering):
-    _, path = remembering
+def test_damaged_classes(labelled):
+    _, path = labelled
     whole = path.read_bytes()
     for wrong in (
         {"dtype": "M8[D]"}, {"dtype": "M8"}, {"shape": [4]}, {"shape": [-1]}, {"shape": [3] + [1] * 99},
@@ -196,22 +196,11 @@ def test_damaged_hashes_and_classes(remembering):
     for change in (
         lambda model: model["classes"].pop("values"),
         lambda model: model.update(classes=3),
-        lambda model: model["remembered"].pop("whole"),
-        lambda model: model["remembered"].update(low=["a"]),
-        lambda model: model.pop("remembered"),
         lambda model: model.update(target_names=["y"]),
     ):
         path.write_bytes(whole)
         edited(path, change)
         refused(path)
-    for array in (None, np.zeros(3), np.zeros((1, 3), np.uint64), np.zeros(100_001, np.uint64)):
-        path.write_bytes(whole)
-        rewritten(path, **{"remembered.trained": array})
-        refused(path)
-    path.write_bytes(whole)
-    rewritten(path, **{"remembered.trained": np.zeros(0, np.uint64)})
-    edited(path, lambda model: model["remembered"]["complete"].update(trained=False))
-    refused(path)
 
 
 def test_what_is_wrong_is_told_in_short(model):

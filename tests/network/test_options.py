@@ -41,7 +41,7 @@ def test_estimators_have_the_defaults_of_the_recipe():
         assert parameters["validation_fraction"].default == recipe.VALIDATION
         assert parameters["n_iter_no_change"].default == recipe.PATIENCE
         shared = OPTIONS.keys() & parameters.keys()
-        assert shared - {"class_weight"} == {"epochs", "batch_size", "standardize", "average", "remember_samples"}
+        assert shared - {"class_weight"} == {"epochs", "batch_size", "standardize", "average"}
         for name in shared:
             option = OPTIONS[name]
             assert parameters[name].default == (getattr(Settings, name) if option.recipe is ... else option.recipe)

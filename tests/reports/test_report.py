@@ -155,23 +155,8 @@ def test_tokens_and_small_weights():
     net = cgru.Network([cgru.Embedding(7, 3), cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0, dtype=np.float32)
     net.make(tokens)
     report = cgru.report(net, tokens, CLASSES, LENGTHS)
-    assert (report["count"], report["seen"]) == (M, None)
+    assert report["count"] == M
     assert cgru.report(cgru.quantize(net), tokens, CLASSES, LENGTHS)["count"] == M
-
-
-def test_seen():
-    net = network(cgru.Dense(3, "softmax"))
-    assert cgru.report(net, X, CLASSES, LENGTHS)["seen"] is None
-    net = cgru.Network([cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
-    net.fit(X[:30], CLASSES[:30], lengths=LENGTHS[:30], epochs=1, remember_samples=True)
-    report = cgru.report(net, X, CLASSES, LENGTHS)
-    assert report["seen"] == net.remembered.compared(X, LENGTHS)
-    assert "\n30 of 40 samples were among the training data\n" in str(report)
-    assert report["outside"] == []
-    far = cgru.report(net, X * [1, 1, 100], CLASSES, LENGTHS)
-    assert [each["name"] for each in far["outside"]] == ["feature 2"]
-    assert "outside the training range" in str(far)
-    json.dumps(far, allow_nan=False)
 
 
 def test_names_of_targets():
