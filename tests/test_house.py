@@ -249,6 +249,32 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
     assert (sum(map(len, found.values())) <= most, len(found) <= files) == (True, True), found
 
 
+# The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
+# with the commit that can lower it, and rises only with a reason in the same commit.
+PARTS = {
+    ("core/",): 7722,
+    ("",): 4275,  # the layer, and what is as near to it
+    ("layers/",): 1560,
+    ("network/",): 6220,
+    ("quantized/", "export/", "quantization.py"): 1480,
+    ("torch/", "interop/", "keras.py"): 3774,
+    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1116,
+    ("many/", "files/"): 1109,
+    ("datasets/",): 2192,
+    ("cli/", "__main__.py"): 1328,
+    ("forecast/", "reports/", "plot/"): 1455,
+}
+SLACK = 30
+
+
+def test_no_part_grows(sources):
+    starts, counts = {start: part for part in PARTS for start in part}, dict.fromkeys(PARTS, 0)
+    for path, lines in sources.items():
+        name = path.relative_to(HOUSE).as_posix()
+        counts[starts[max(filter(name.startswith, starts), key=len)]] += sum(1 for line in lines if line.strip())
+    assert {part: count for part, count in counts.items() if not PARTS[part] - SLACK <= count <= PARTS[part]} == {}
+
+
 def test_adjacent_lines_are_one_place_and_comments_none():
     text = '"""huber"""\nx = "huber"\ny = "huber"  # why\n\n# "huber"\nz = f("huber")\n'
     assert places('"huber"', lines_of_code(text, ".py")) == [2, 6]

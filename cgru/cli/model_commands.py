@@ -31,8 +31,8 @@ def predict(request: Request) -> None:
         say(f"{which} of {source}")
     classifies = losses.classifies(net.loss)
     with as_request_error(f"{source}: "):
-        A = net.predict(split.sequences) if request.output or not classifies else None
-        classes = net.predict_classes(split.sequences) if classifies else None
+        A = net.predict(split.inputs) if request.output or not classifies else None
+        classes = net.predict_classes(split.inputs) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (" ".join(data.columns.time or ("time",)), data.times) if has_times else None
@@ -54,7 +54,7 @@ def evaluate(request: Request) -> None:
     with as_request_error(f"{source}: "):
         echo(f"{which} of {name_of(source)}: {score_text(net, split)}")
         if request.report or request.html:
-            report = cgru.report(net, split.sequences, split.y)
+            report = cgru.report(net, split.inputs, split.y)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             echo(f"\n{report}")
@@ -135,7 +135,7 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
 
 def score_text(net: cgru.Network, split: Split) -> str:
     """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
-    X, y, judge = split.sequences, split.y, losses.named(net.loss)
+    X, y, judge = split.inputs, split.y, losses.named(net.loss)
     if not judge.classifies:
         rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y).mean())}
         found = net.evaluate(X, y, metrics=rmse)

@@ -23,8 +23,6 @@ def decay_of(
     u: int | None,
     lengths: np.ndarray | None,
     dtype: np.dtype,
-    name: str = "",
-    first: int = 0,
 ) -> np.ndarray | None:
     """Return a new array of the factors of `resets` or `decay`, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
 
@@ -36,8 +34,6 @@ def decay_of(
         u: its units; None: a factor for each unit is refused.
         lengths: (m,) the real steps of each sample, or None; nothing in the padding is looked at.
         dtype: of the result.
-        name: a prefix for the names in errors.
-        first: the number of the first sample there.
 
     Raises:
         TypeError, ValueError: both are given; another dtype or shape; a factor that is NaN or outside [0, 1].
@@ -45,19 +41,19 @@ def decay_of(
     if resets is None and decay is None:
         return None
     if resets is not None and decay is not None:
-        raise ValueError(f"{name}decay: expected None beside {name}resets, got both; a reset is a decay of 0")
+        raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
     if resets is not None:
-        resets = _checked(resets, f"{name}resets", (m, s), None)
+        resets = _checked(resets, "resets", (m, s), None)
         if resets.dtype != bool:
-            raise TypeError(f"{name}resets: expected booleans, got {resets.dtype}; factors are the argument decay")
+            raise TypeError(f"resets: expected booleans, got {resets.dtype}; factors are the argument decay")
         factors = np.logical_not(resets.T, out=np.empty((s, m), dtype)).T[:, :, None]  # time-major, as kernels read it
     else:
-        factors = _checked(decay, f"{name}decay", (m, s), u)
+        factors = _checked(decay, "decay", (m, s), u)
         if factors.dtype == bool:
-            raise TypeError(f"{name}decay: expected factors from 0 to 1, got booleans; those are the argument resets")
+            raise TypeError("decay: expected factors from 0 to 1, got booleans; those are the argument resets")
         factors = factors if factors.ndim == 3 else factors[:, :, None]
         if not (factors.min() >= 0 and factors.max() <= 1):
-            _refuse_outside(factors, f"{name}decay", lengths, first)
+            _refuse_outside(factors, lengths)
         factors = cast_factors(factors, dtype)
     return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
 
@@ -73,15 +69,15 @@ def cast_factors(factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return cast
 
 
-def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None, first: int) -> None:
-    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]; samples count from `first`."""
+def _refuse_outside(factors: np.ndarray, lengths: np.ndarray | None) -> None:
+    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
     wrong = ~((factors >= 0) & (factors <= 1))
     if lengths is not None:
         wrong &= mask(lengths, factors.shape[1])
     if wrong.any():
         sample, step, unit = np.argwhere(wrong)[0]
-        where = f"sample {first + sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
-        raise ValueError(f"{name}: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
+        where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
+        raise ValueError(f"decay: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
 
 
 def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np.ndarray:

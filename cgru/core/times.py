@@ -11,17 +11,14 @@ from cgru.core.checks import real
 __all__ = ["times_of"]
 
 
-def times_of(
-    value: Any, m: int, s: int, lengths: np.ndarray | None, name: str = "times", first: int = 0
-) -> np.ndarray | None:
+def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None) -> np.ndarray | None:
     """Return times (m, s) in float64, the last real time in the padding; None for None.
 
-    TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before;
-    `first` is the number of the first sample there.
+    TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before.
     """
     if value is None:
         return None
-    times = np.ascontiguousarray(real(value, name, (m, s)), np.float64)
+    times = np.ascontiguousarray(real(value, "times", (m, s)), np.float64)
     if lengths is not None:
         times = np.take_along_axis(times, np.minimum(np.arange(s), lengths[:, None] - 1), axis=1)
     for wrong, due in (
@@ -30,5 +27,5 @@ def times_of(
     ):
         if wrong.any():
             i, t = np.argwhere(wrong)[0]
-            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {first + i}, step {t}")
+            raise ValueError(f"times: expected {due}, got {times[i, t]} in sample {i}, step {t}")
     return times

@@ -9,7 +9,7 @@ import numpy as np
 
 from cgru.core.row_blocks import select_rows
 from cgru.datasets.columns import Columns
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 
 __all__ = ["DENSEST", "PADDED", "Dataset", "Split", "StepSplit", "check_padding", "with_features", "with_targets"]
 
@@ -42,7 +42,7 @@ class Split(NamedTuple):
         return {}
 
     @property
-    def sequences(self) -> Sequences:
+    def inputs(self) -> Sequences:
         """Return X with its lengths as `cgru.Sequences`."""
         return Sequences(self.X, self.lengths)
 
@@ -90,7 +90,7 @@ class StepSplit(NamedTuple):
     beside: dict[str, np.ndarray]
 
     @property
-    def sequences(self) -> Sequences:
+    def inputs(self) -> Sequences:
         """Return X with all that belongs to it as `cgru.Sequences`."""
         return Sequences(self.X, self.lengths, **self.beside)
 

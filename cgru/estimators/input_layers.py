@@ -21,7 +21,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.normalize import Normalize
 from cgru.layers.scale import Scale
 from cgru.network.data.mean_variance import mean_and_deviation
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 
 __all__ = ["AUTO", "RAW", "build", "parse"]
 

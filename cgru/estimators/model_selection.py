@@ -28,7 +28,7 @@ from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.data.split import draw_folds
 from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage

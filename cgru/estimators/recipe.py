@@ -24,7 +24,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import HOW, Pool
 from cgru.losses import Loss
 from cgru.network import Network
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.options import option, share
 from cgru.network.presentation import figures
 from cgru.optimizers import check_number

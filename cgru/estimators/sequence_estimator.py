@@ -35,7 +35,7 @@ from cgru.losses import Loss
 from cgru.many import Job, fit_many
 from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts

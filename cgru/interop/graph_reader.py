@@ -299,7 +299,7 @@ class Reader:
         layer.trainable = trainable
         return self.elementwise(value, layer)
 
-    def layer_norm(
+    def normalization(
         self, value: Value, scale: np.ndarray, shift: np.ndarray | None, eps: float, trainable: bool = True
     ) -> Value:
         """Add a LayerNorm over the last axis, the features."""

@@ -748,12 +748,12 @@ def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
     return reader.softmax(value, axis)
 
 
-def _layer_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
+def _normalization(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a LayerNormalization node over the last axis."""
     scale, shift = node.constant(1), node.constant(2, True)
     if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1):
         raise Unproved("it is not over the features of a step")
-    return reader.layer_norm(value, scale, shift, node.attributes.get("epsilon", 1e-5))
+    return reader.normalization(value, scale, shift, node.attributes.get("epsilon", 1e-5))
 
 
 def _batch_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
@@ -791,7 +791,7 @@ READERS: dict[str, Any] = {
     "Gemm": _gemm,
     "Clip": _clip,
     "Softmax": _softmax,
-    "LayerNormalization": _layer_norm,
+    "LayerNormalization": _normalization,
     "BatchNormalization": _batch_norm,
     "Conv": _convolution,
     "Einsum": lambda reader, node, *values: reader.einsum(node.attributes["equation"].decode(), *values),

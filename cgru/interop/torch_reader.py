@@ -444,7 +444,7 @@ class TorchReader(Reader):
         """Add a LayerNorm over the features."""
         scale = np.ones(tuple(normalized_shape), self.dtype) if weight is None else self.numbers(weight)
         shift = None if bias is None else self.numbers(bias)
-        return self.layer_norm(self.value(input), scale, shift, eps, self.trainable(weight, bias))
+        return self.normalization(self.value(input), scale, shift, eps, self.trainable(weight, bias))
 
     def on_batch_norm(
         self, input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,

@@ -19,7 +19,7 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.files import map_array
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
 from cgru.network.history import SCORES, DivergenceError, History
 from cgru.network.network import Network

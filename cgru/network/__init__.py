@@ -1,6 +1,6 @@
 """Networks: layers in a chain, how they are fitted, the history of a fit, and model files."""
 
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.files import read_extra
 from cgru.network.history import DivergenceError, Epoch, History
 from cgru.network.network import Network, load

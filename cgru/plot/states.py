@@ -19,7 +19,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network, chain
-from cgru.network.data.sequences import Sequences, sequences_of
+from cgru.network.data.samples import Sequences, sequences_of
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.plot.panels import panels_of

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import atomic_write
 from cgru.network import Network
-from cgru.network.data.sequences import Sequences, sequences_of
+from cgru.network.data.samples import Sequences, sequences_of
 from cgru.network.data.training_data import check_data
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.reports import scores

@@ -354,8 +354,8 @@ def test_what_is_refused_by_name_and_index():
         with pytest.raises(ValueError, match=f"decay: expected factors from 0 to 1, got {wrong} in sample 1, step 1$"):
             random_layer(3, 4).predict(np.zeros((2, 3, 3)), decay=decay)
     assert decay_of(None, None, 2, 3, 4, None, np.dtype(float)) is None
-    with pytest.raises(ValueError, match="some decay: "):
-        decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float), "some ")
+    with pytest.raises(ValueError, match="^decay: "):
+        decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float))
 
 
 @pytest.mark.parametrize("lie", [lambda h: np.repeat(h, 2, axis=1)[:, ::2], lambda h: h[:, ::-1].copy()[:, ::-1]])
@@ -390,7 +390,7 @@ def test_a_factor_that_the_cast_would_make_0_is_no_reset(dtype, given):
     for factor in (np.nextafter(given(0), given(1)), given(0.5), given(0)):
         decay[:, 1] = factor
         net = cgru.Network([cgru.GRUD(2), cgru.Dense(2, "softmax")], seed=0, dtype=dtype)
-        net.fit(X, y, decay=decay, times=times**2, epochs=1)
+        net.fit(cgru.Sequences(X, decay=decay, times=times**2), y, epochs=1)
         layer = cgru.GRUD(2, sequences=True, dtype=dtype, rng=0)
         stream = cgru.Stream((layer.make(X), layer)[1], 2)
         steps = [stream.step(X[:, t], decay=decay[:, t]).copy() for t in range(3)]

@@ -17,7 +17,7 @@ import numpy as np
 from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
-from cgru.network.data.sequences import Sequences
+from cgru.network.data.samples import Sequences
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.data.training_data import (
     Data,

@@ -23,7 +23,7 @@ from cgru.network import chain
 from cgru.network.classes import as_strings, encode_classes
 from cgru.network.data.dataframes import is_indexed
 from cgru.network.data.mean_variance import RunningMeanVariance
-from cgru.network.data.sequences import STEP_ARRAYS, Sequences, opened, sequences_of
+from cgru.network.data.samples import STEP_ARRAYS, Sequences, opened, sequences_of
 from cgru.network.data_spec import DataSpec
 
 __all__ = [

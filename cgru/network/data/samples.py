@@ -79,7 +79,7 @@ class Sequences:
         lengths = lengths_of(lengths, m, s)
         given = {name: value for name in STEP_ARRAYS if (value := getattr(self, name)) is not None}
         given = {name: _rectangle(value, m, s, lengths, name) for name, value in given.items()}
-        dtype = np.dtype(np.float32 if "decay" in given and given["decay"].dtype == np.float32 else np.float64)
+        dtype = np.result_type(given.get("decay", np.float32(0)), np.float32)
         factors = decay_of(given.get("resets"), given.get("decay"), m, s, None, lengths, dtype)
         if "decay" in given:
             given["decay"] = factors[:, :, 0]
