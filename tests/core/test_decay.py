@@ -354,7 +354,7 @@ def test_what_is_refused_by_name_and_index():
         with pytest.raises(ValueError, match=f"decay: expected factors from 0 to 1, got {wrong} in sample 1, step 1$"):
             random_layer(3, 4).predict(np.zeros((2, 3, 3)), decay=decay)
     assert decay_of(None, None, 2, 3, 4, None, np.dtype(float)) is None
-    with pytest.raises(ValueError, match="^decay: "):
+    with pytest.raises(ValueError, match=r"^decay: "):
         decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float))
 
 
