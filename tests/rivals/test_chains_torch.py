@@ -9,6 +9,8 @@ import cgru
 from cgru import interop
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+from torch_cases import Model  # noqa: E402
+
 nn = torch.nn
 F = nn.functional
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -27,22 +29,6 @@ def check(module, X, same, turned=False):
     due = due.transpose(0, 1) if turned and A.ndim == 3 else due
     same(A, due.reshape(A.shape).numpy(), TOLERANCE[next(module.parameters()).dtype])
     return net
-
-
-class Model(nn.Module):
-    """Made of parts by name, whose forward is a function of it and x."""
-
-    def __init__(self, forward, **parts):
-        super().__init__()
-        self.run = [forward]
-        for name, part in parts.items():
-            if type(part) is torch.Tensor:
-                self.register_buffer(name, part)
-            else:
-                setattr(self, name, part)
-
-    def forward(self, x):
-        return self.run[0](self, x)
 
 
 def gru(e=5, u=6, **options):
@@ -249,10 +235,6 @@ def test_attention_elsewhere(same):
     module.score.requires_grad_(False)
     net = check(module, torch.randn(3, 4, 5), same, turned=True)
     assert [layer.trainable for layer in net.layers] == [True, False, True]
-
-
-def two_scores(self, y):
-    return torch.softmax(self.score(y), 1), torch.softmax(self.vb(self.W(y)), 1)
 
 
 NO_ATTENTION = {

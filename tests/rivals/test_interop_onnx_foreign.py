@@ -450,12 +450,6 @@ def twice_made(wired):
     wired.add(helper.make_node("Identity", ["X"], [wired.grus[0].input[1]], name="again"))
 
 
-def impossible(wired):
-    wired.graph.initializer.append(numpy_helper.from_array(np.array([7, 7]), "sizes"))
-    W = wired.grus[0].input[1]
-    wired.add(helper.make_node("Reshape", [W, "sizes"], ["V"], name="cannot"))
-
-
 def looped(wired):
     body = helper.make_graph(
         [wired.grus[0]], "body", [], [helper.make_tensor_value_info(wired.grus[0].output[0], 1, None)]

@@ -42,13 +42,3 @@ def test_predictions_are_ours(cls, ours, kind):
         assert model.score(panel, y) == due.score(X, y)
     if kind != "numpy3D":
         assert model.estimator_.feature_names_in_.tolist() == ["feature_0", "feature_1"]
-
-
-def test_a_subclass_is_the_same():
-    class Mine(KINDS[0][0]):
-        pass
-
-    assert list(Mine(7).get_params()) == list(KINDS[0][0](7).get_params())
-    assert Mine(7).clone().units == 7
-    assert "self" not in vars(Mine(7))
-    assert all(each["units"] == each["epochs"] == 2 for each in Mine.get_test_params())

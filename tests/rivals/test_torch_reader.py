@@ -9,25 +9,11 @@ import cgru
 from cgru import interop
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+from torch_cases import Model  # noqa: E402
+
 nn = torch.nn
 F = nn.functional
 rnn = nn.utils.rnn
-
-
-class Model(nn.Module):
-    """Made of parts by name, whose forward is a function of it and x."""
-
-    def __init__(self, forward, **parts):
-        super().__init__()
-        self.run = [forward]
-        for name, part in parts.items():
-            if type(part) is torch.Tensor:
-                self.register_buffer(name, part)
-            else:
-                setattr(self, name, part)
-
-    def forward(self, x):
-        return self.run[0](self, x)
 
 
 class Second(Model):
@@ -435,7 +421,6 @@ def of(last, **parts):
     return lambda: Model(lambda self, x: last(self, x), **{"gru": gru()} | parts)
 
 
-BRANCH = "without branches|no branches"
 PADDING = r"padding would count, .*: take the last state, h\[-1\]"
 REFUSED = {
     "two pools": (of(lambda self, x: torch.cat([(y := self.gru(x)[0]).mean(1), y.max(1)[0]], 1))),
