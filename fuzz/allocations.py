@@ -275,7 +275,7 @@ def owned(given: Problem, folder: str) -> Any:
     return (
         {} if given.net.stateful else given.net,
         given.net.parameters(),
-        given.X,
+        vars(given.X),
         given.y,
         given.beside,
         contents(folder),
@@ -303,7 +303,7 @@ def fitting(dice: Dice, folder: str) -> Call:
     seen: list[Any] = []
 
     def owned() -> Any:
-        return given.net.parameters(), given.X, given.y, given.beside
+        return given.net.parameters(), vars(given.X), given.y, given.beside
 
     def run() -> Any:
         return given.net.fit(given.X, given.y, **given.beside, **given.options).loss
@@ -311,13 +311,13 @@ def fitting(dice: Dice, folder: str) -> Call:
     twin = copy.deepcopy(given)
     twin.net.fit(
         twin.X, twin.y, **twin.beside, **twin.options,
-        callback=lambda epoch: seen.append(frozen((twin.net.parameters(), given.X, given.y, given.beside))),
+        callback=lambda epoch: seen.append(frozen((twin.net.parameters(), vars(given.X), given.y, given.beside))),
     )  # fmt: skip
     return Call(run, owned, lambda: tuple(seen), again=False, counts=False)
 
 
 CALLS |= {
-    "Network.predict": of_network(lambda given, folder: given.net.predict(given.X, **given.arrays)),
+    "Network.predict": of_network(lambda given, folder: given.net.predict(given.X)),
     "Network.evaluate": of_network(lambda given, folder: given.net.evaluate(given.X, given.y, **given.beside)),
     "Network.gradients": of_network(lambda given, folder: given.net.gradients(given.X, given.y, **given.beside)),
     "Network.save": of_network(lambda given, folder: given.net.save(os.path.join(folder, "model.npz"))),

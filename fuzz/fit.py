@@ -75,20 +75,21 @@ def altered(seed: int) -> Problem:
 
 def batch(whole: Problem, rows: np.ndarray) -> tuple[Any, ...]:
     """Return some samples as a batch."""
-    beside = {name: None if array is None else array[rows] for name, array in whole.beside.items()}
-    own = beside.pop("lengths"), beside.pop("sample_weight", None)
-    return (whole.X[rows], whole.y[rows], *own, *([beside] if beside else []))
+    weights = whole.beside.get("sample_weight")
+    return whole.X[rows], whole.y[rows], None, None if weights is None else weights[rows]
 
 
 def from_files(seed: int) -> Any:
     """Return what a fit leaves whose samples stay in files."""
     with tempfile.TemporaryDirectory() as folder:
         mapped = problem(seed)
-        for name in ("X", "y"):
-            np.save(path := os.path.join(folder, f"{name}.npy"), getattr(mapped, name))
-            setattr(mapped, name, np.load(path, mmap_mode="r"))
+        files = []
+        for name, array in (("X", mapped.X.X), ("y", mapped.y)):
+            np.save(path := os.path.join(folder, f"{name}.npy"), array)
+            files.append(np.load(path, mmap_mode="r"))
+        mapped.X, mapped.y = cgru.Sequences(files[0], mapped.X.lengths, **mapped.X.beside), files[1]
         found = fitted(mapped)
-        del mapped
+        del mapped, files
         return found
 
 

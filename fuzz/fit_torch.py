@@ -57,8 +57,7 @@ def case(seed: int) -> str:
         return "diverged"
     if "validation" in options:
         HX, Hy, own = options["validation"]
-        own = dict(own)
-        options["validation"] = (HX, Hy, own.pop("lengths"), own.pop("sample_weight", None), own)
+        options["validation"] = (HX, Hy, None, own.get("sample_weight"))
     history = net.fit(X, y, **beside, **options)
     close(np.array(history.loss), np.array(losses), TOLERANCE, "loss")
     if held:
@@ -284,13 +283,13 @@ def is_matrix(key: str) -> bool:
 def prepared(net: cgru.Network, X: Any, y: Any, beside: dict[str, Any]) -> tuple[Any, ...]:
     """Return X, y, lengths, weights and factors, as arrays where there are none."""
     m, s = X.shape[:2]
-    lengths = np.full(m, s) if beside.get("lengths") is None else beside["lengths"]
+    lengths = np.full(m, s) if X.lengths is None else X.lengths
     weights = beside.get("sample_weight")
     weights = np.ones(m) if weights is None else weights
     if net.per_step and weights.ndim == 1:
         weights = np.repeat(weights[:, None], s, axis=1)
-    decay = beside.get("decay", ~beside["resets"] + 0.0 if "resets" in beside else None)
-    return X, y, lengths, weights, decay
+    decay = X.decay if X.resets is None else ~X.resets + 0.0
+    return X.X, y, lengths, weights, decay
 
 
 def joined(state: Any, live: np.ndarray, last: Any, m: int) -> Any:

@@ -47,15 +47,10 @@ class Problem:
     """A network that has parameters, and the arguments of `fit`."""
 
     net: cgru.Network
-    X: np.ndarray
+    X: cgru.Sequences
     y: np.ndarray
-    beside: dict[str, Any] = field(default_factory=dict)  # lengths, sample_weight, resets, decay, times
+    beside: dict[str, Any] = field(default_factory=dict)  # sample_weight, or nothing
     options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        """Return what stands beside X for `predict`."""
-        return {name: value for name, value in self.beside.items() if name != "sample_weight"}
 
 
 def rate(dice: Dice) -> float:
@@ -198,8 +193,8 @@ def least_steps(net: cgru.Network) -> int:
 
 def samples(
     dice: Dice, net: cgru.Network, m: int, s: int, e: int, size: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return X, y and what may stand beside them; padded steps are huge, which nobody may see.
+) -> tuple[cgru.Sequences, np.ndarray, dict[str, Any]]:
+    """Return samples, y and a dict that may have weights; padded steps are huge, which nobody may see.
 
     Times go on from each batch of `size` samples to the next, as `stateful` layers need them.
     """
@@ -207,26 +202,27 @@ def samples(
     tokens = first.d["v"] if isinstance(first, cgru.Embedding) else 0
     X = dice.rng.integers(0, tokens, (m, s)) if tokens else dice.normal(m, s, e).astype(net.dtype)
     lengths = dice.lengths(m, s, least_steps(net))
-    beside: dict[str, Any] = {"lengths": lengths}
+    own: dict[str, Any] = {}
     if lengths is not None and not tokens:
         X[np.arange(s) >= lengths[:, None]] = 1e30
     if first.takes_missing:
         X[dice.rng.random(X.shape) < 0.3] = np.nan
         X[:, 0] = dice.normal(m, e)  # something of each feature is measured
         if dice.chance():
-            beside["times"] = np.cumsum(dice.rng.random((m, s)), axis=1) + s * (np.arange(m)[:, None] // size)
+            own["times"] = np.cumsum(dice.rng.random((m, s)), axis=1) + s * (np.arange(m)[:, None] // size)
     if not any(isinstance(layer, cgru.Frames) for layer in net.layers):
         which = dice.rng.random((m, s))
         if dice.chance(0.2):
-            beside["resets"] = which < 0.3
+            own["resets"] = which < 0.3
         elif dice.chance(0.2):
-            beside["decay"] = np.where(which < 0.3, 0, np.where(which < 0.6, 1, dice.rng.random((m, s))))
+            own["decay"] = np.where(which < 0.3, 0, np.where(which < 0.6, 1, dice.rng.random((m, s))))
     shape = (m, int(net.output_lengths(np.array(s)))) if net.per_step else (m,)
     y = targets(dice, net.loss, shape, k)
+    weights = {}
     if dice.chance(0.3):
-        beside["sample_weight"] = dice.rng.integers(0, 3, m if dice.chance() else shape) + 0.0
-        beside["sample_weight"].flat[0] = 1
-    return X, y, beside
+        weights["sample_weight"] = dice.rng.integers(0, 3, m if dice.chance() else shape) + 0.0
+        weights["sample_weight"].flat[0] = 1
+    return cgru.Sequences(X, lengths, **own), y, weights
 
 
 def problem(seed: int) -> Problem:
@@ -240,7 +236,7 @@ def problem(seed: int) -> Problem:
     if mode != "stateful":  # which needs batches of one size
         m = max(3, m + dice.number(0, 2))
     s = max(s, least_steps(net))
-    X, y, beside = samples(dice, net, m, s, e, size)
+    X, y, weights = samples(dice, net, m, s, e, size)
     net.make(X)
     randomise(net, dice)
     for layer in net.layers:
@@ -248,7 +244,7 @@ def problem(seed: int) -> Problem:
             layer.trainable = False
         if hasattr(layer, "training") and dice.chance(0.1):
             layer.training = False
-    return Problem(net, X, y, beside, options(dice, net, mode, size, s, e))
+    return Problem(net, X, y, weights, options(dice, net, mode, size, s, e))
 
 
 def options(dice: Dice, net: cgru.Network, mode: str, size: int, s: int, e: int) -> dict[str, Any]:
@@ -266,9 +262,8 @@ def options(dice: Dice, net: cgru.Network, mode: str, size: int, s: int, e: int)
         if mode != "stateful" and dice.chance():
             found["validation"] = 0.3
         else:
-            X, y, beside = samples(dice, net, (n := dice.number(1, 9)), s, e, n)
-            own = beside.pop("lengths"), beside.pop("sample_weight", None)
-            found["validation"] = (X, y, *own, *([beside] if beside else []))
+            X, y, weights = samples(dice, net, (n := dice.number(1, 9)), s, e, n)
+            found["validation"] = (X, y, None, weights.get("sample_weight"))
         found["patience"] = dice.among(None, 1)
     if regression and net.loss != "poisson" and net.head.activation["activate"] == "identity" and dice.chance(0.3):
         found["standardize_targets"] = True

@@ -55,10 +55,10 @@ def follow(dice: Dice, net: cgru.Network, stream: cgru.Stream, m: int, e: int, g
             found.append(y.copy())
             if not frames and not net.per_step:
                 part = {name: array[:, : t + 1] for name, array in beside.items()}
-                close(net, y, net.predict(X[:, : t + 1], **part))
+                close(net, y, net.predict(cgru.Sequences(X[:, : t + 1], **part)))
     if frames:
         found += [y.copy() for y in stream.finish().swapaxes(0, 1)]
-    due = net.predict(X, **beside)
+    due = net.predict(cgru.Sequences(X, **beside))
     close(net, np.stack(found, axis=1) if net.per_step else found[-1], due)
 
 
