@@ -305,8 +305,9 @@ def _counter(table: Table, how: Columns, name: str) -> np.ndarray | None:
     if name in (*how.id, *how.label, *how.groups, *(how.categories or ())) or table.is_time(name):
         return None
     values, odd = table.parsed(name)
-    is_counter = len(values) > 3 and not (odd | (values % 1 != 0)).any() and (np.diff(values) == 1).mean() >= 0.5
-    return values.astype(np.int64) if is_counter else None
+    if len(values) < 4 or odd.any() or not np.isfinite(values).all() or (values % 1 != 0).any():
+        return None
+    return values.astype(np.int64) if (np.diff(values) == 1).mean() >= 0.5 else None
 
 
 def _unordered_time(table: Table, how: Columns, codes: np.ndarray) -> str | None:
