@@ -45,5 +45,5 @@ TARGETS = {
         16,
         bound=300,
     ),
-    "files": Target("damaged models, checkpoints and data: right, or refused by name", 100, bound=20),
+    "files": Target("damaged models, checkpoints and data: right, or refused by name", 100, ("polars",), bound=20),
 }

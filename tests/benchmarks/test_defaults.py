@@ -68,8 +68,8 @@ def test_all_that_is_shipped(run, tmp_path):
     assert found["pyts Table"][0] == "5, 4, 1"  # the others are the test split
     assert all(0 <= float(found[name][3]) <= 1 for name in ("aeon Even", "pyts Table", "tslearn Made"))
     assert float(found["aeon Numbers"][3]) > 1
-    assert "\naeon Holes: not read: " in told
-    assert 'missing="forward" fills it' in told
+    assert "\naeon Holes: refused: " in told
+    assert 'missing="forward" of ' in told
     assert "\ntslearn Gaps: refused: " in told
     assert "@timestamps: expected false" in told.lower()
     assert "\ntslearn One: ValueError: y: expected at least two classes" in told
