@@ -669,13 +669,15 @@ def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
         (node.opset < 7 and not node.attributes.get("is_test")) or (node.input(2) and np.any(node.constant(2)))
     ):
         raise Unproved("it drops out")
-    if node.kind == "Slice":
-        starts, ends, axes = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes")))
-        for start, end, axis in zip(starts, ends, range(len(starts)) if axes is None else axes, strict=True):
-            if any(given[0].shape[axis] < abs(int(bound)) < ENDLESS for bound in (start, end)):
-                raise Unproved("its starts or ends are past the end of an axis")  # and would cut a longer one
     try:
+        if node.kind == "Slice":
+            starts, ends, axes = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes")))
+            for start, end, axis in zip(starts, ends, range(len(starts)) if axes is None else axes, strict=True):
+                if any(given[0].shape[axis] < abs(int(bound)) < ENDLESS for bound in (start, end)):
+                    raise Unproved("its starts or ends are past the end of an axis")  # and would cut a longer one
         return node.run(arrays)
+    except Unproved:
+        raise
     except Exception as error:  # what the reference raises is not documented
         raise Unproved(f"it cannot be computed: {str(error)[:LONGEST]}") from None
 
