@@ -34,7 +34,7 @@ __all__ = ["BRANCHES", "ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved"
 
 BRANCHES = "it joins two arrays, and a network is one chain of layers, without branches and residuals"
 ENDS = "last states"  # of all recurrent layers; their labels go on from layer to layer
-TRIALS = ((3, 97), (2, 1031), (1, 89))  # samples and steps of the runs
+TRIALS = ((3, 97), (2, 1032), (1, 89))  # samples and steps of the runs; no k > 1 divides each number of steps less 1
 MOST_FEATURES = 1 << 16  # of a run
 LONGEST = 1 << 16  # steps of a run, where frames are longer than those of TRIALS
 

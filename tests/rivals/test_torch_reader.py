@@ -523,6 +523,8 @@ REFUSED = {
     "another result for long samples": (
         lambda: Second(lambda self, x, n: self.gru(-x if n.max() > 500 else x)[0], gru=gru())),
     "a cut of long samples": (of(lambda self, x: self.gru(x[:, torch.arange(x.size(1)) < 1000])[0])),
+    "the last of every other step": (of(lambda self, x: self.gru(x)[0][:, ::2][:, -1])),
+    "the last of every eleventh step": (of(lambda self, x: self.gru(x)[0][:, ::11][:, -1])),
     "autocast": (of(autocast)),
     "a named input": (lambda: Named()),
     "max pooling": (of(lambda self, x: self.pool(self.gru(x)[0]), pool=nn.MaxPool1d(2))),
