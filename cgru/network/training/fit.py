@@ -36,6 +36,7 @@ from cgru.network.training.updater import OF_FIT
 __all__ = ["Fit", "scores"]
 
 SORTED = 64  # with `bucket`, the samples of so many batches at a time are sorted by their lengths
+FEW = 5  # epochs: a fit of fewer would take noticeably longer by a score more
 SUSPECT = 1e10  # larger parameters may make outputs overflow, smaller ones do not
 SHARED = "which an update would change twice; a copy trains by itself"  # for errors
 
@@ -143,7 +144,8 @@ class Fit:
 
         They are compared by the accuracy, or the loss where there is none, of the validation data, without such of the
         training data. An epoch's scores of the training data are from before its updates, and with dropout: if they are
-        no better than a constant's the network is scored once more. Data in files or batches are not read again.
+        no better than a constant's, after FEW epochs or more, the network is scored once more. Data in files or batches
+        are not read again.
         """
         model, data, judged, epoch = self.model, self.data, self.held_out or self.data, self.history.kept()
         loss = losses.named(model.loss).scored
@@ -154,7 +156,8 @@ class Fit:
         constant = constant_scores(loss, data, judged)
         if constant is None or not is_constant(scored, constant):
             return ""
-        if self.held_out is None and not is_constant(scored := scores(model, data)[:2], constant):
+        again = self.held_out is None and len(self.history) >= FEW
+        if again and not is_constant(scored := scores(model, data)[:2], constant):
             return ""
         if scored[1] is None:
             alone, own = figures([constant[0], scored[0]])
