@@ -175,15 +175,6 @@ def test_files_give_the_bits_of_arrays(tmp_path, monkeypatch, validation, engine
         found.append((history.loss, net.predict(cgru.Sequences(x, resets=resets)).tolist()))
     assert found[0] == found[1] == found[2]
     net.fit(*files[:2], epochs=1)  # without
-    resets = RESETS.astype(float)
-    resets[9, 1] = 2
-    with pytest.raises(ValueError, match=r"^decay: .*got 2.0 in sample 9, step 1"):
-        net.fit(cgru.Sequences(files[0], decay=resets), Y)
-    resets[9, 1] = resets[np.arange(S) >= LENGTHS[:, None]] = np.nan
-    with pytest.raises(ValueError, match=r"^decay: .*got nan in sample 9, step 1"):
-        net.fit(cgru.Sequences(files[0], LENGTHS, decay=resets), Y)
-    resets[9, 1] = 0
-    net.fit(cgru.Sequences(files[0], LENGTHS, decay=resets), Y, epochs=1)
 
 
 # --- what it means: episodes are samples ---
@@ -261,22 +252,27 @@ def test_stateful_layers_carry_states_over_the_boundary():
 # --- what is refused ---
 
 
-def refused(words, error=ValueError, **given):
-    with pytest.raises(error, match=words):
-        cgru.Sequences(X, LENGTHS, **given)
-
-
 def test_refusals():
-    refused("resets", TypeError, resets=RESETS * 1.0)
     i = np.flatnonzero(LENGTHS != 4)[0]
-    refused(rf"resets\[{i}\]: expected {LENGTHS[i]} steps, as X\[{i}\] has, got 4", resets=[r[:4] for r in RESETS])
-    refused(rf"resets: expected shape .* got \({M},\)", resets=[True] * M)
+    lost = np.where(np.arange(S) < LENGTHS[:, None], at(DECAY, np.nan), np.nan)
+    for argument, given in (
+        ("resets: expected booleans", {"resets": RESETS * 1.0}),
+        ("decay: expected None beside resets", {"resets": RESETS, "decay": DECAY}),
+        (f"resets: expected shape ({M}, {S})", {"resets": RESETS[:, :5]}),
+        (f"resets: expected shape ({M}, {S})", {"resets": [True] * M}),
+        (f"resets: expected shape ({M}, {S})", {"resets": [[True] * 3] * 2}),
+        (f"resets[{i}]: expected {LENGTHS[i]} steps", {"resets": [r[:4] for r in RESETS]}),
+        (f"decay: expected shape ({M}, {S})", {"decay": np.ones((M, S, 5))}),
+        ("decay: expected a rectangular array", {"decay": [[1.0], [1.0, 2.0]]}),
+        ("decay: expected factors from 0 to 1, got nan in sample 3, step 2", {"decay": lost}),
+        ("decay: expected factors from 0 to 1, got 1.5 in sample 3, step 2", {"decay": at(DECAY, 1.5)}),
+        ("times: expected times that do not decrease, got -1.0 in sample 3, step 2", {"times": at(TIMES, -1.0)}),
+        ("times: expected finite numbers, got inf in sample 3, step 2", {"times": at(TIMES, np.inf)}),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{re.escape(argument)}"):
+            cgru.Sequences(X, LENGTHS, **given)
     with pytest.raises(ValueError, match=rf"^resets\[0\]: expected {S} steps, as X\[0\] has, got 4"):
         cgru.Sequences(X, resets=[r[:4] for r in RESETS])
-    refused(r"resets: expected shape .* got \(2, 3\)", resets=[[True] * 3] * 2)
-    refused(r"decay: expected a rectangular array, got list", decay=[[1.0], [1.0, 2.0]])
-    for wrong, due in ((-1.0, "times that do not decrease"), (np.inf, "finite numbers")):
-        refused(f"times: expected {due}, got {wrong} in sample 3, step 2", times=at(TIMES, wrong))
     net, timed = cgru.Network([gru(), cgru.Dense(1, "identity")], seed=1), cgru.Sequences(X, LENGTHS, times=TIMES)
     for call in (
         lambda: net.predict(timed),
