@@ -189,10 +189,11 @@ class Sequences:
 
     def __repr__(self) -> str:
         m, s = self.shape[:2]
-        least, most = (s, s) if self.lengths is None else (self.lengths.min(), self.lengths.max())
+        least, most = (s, s) if self.lengths is None or not m else (self.lengths.min(), self.lengths.max())
         steps = f"{most}" if least == most else f"{least} to {most}"
+        samples = f"{m} sample{'s' * (m != 1)} of {steps} steps"
         what = f"{self.shape[2]} features" if self.ndim == 3 else "a number a step"
-        return f"Sequences({', '.join([f'{m} samples of {steps} steps', what, *self.beside])})"
+        return f"Sequences({', '.join([samples, what, *self.beside])})"
 
 
 def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:

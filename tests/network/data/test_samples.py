@@ -407,6 +407,8 @@ def test_it_says_what_it_has():
     tokens = cgru.Sequences(np.zeros((2, 3), int), [3, 1])
     assert repr(tokens) == "Sequences(2 samples of 1 to 3 steps, a number a step)"
     assert "features, decay, times)" in repr(whole())
+    assert repr(whole()[[]]) == f"Sequences(0 samples of {S} steps, {E} features, decay, times)"
+    assert repr(cgru.Sequences(X)[:1]) == f"Sequences(1 sample of {S} steps, {E} features)"
 
 
 NOT_LEARNED = pytest.mark.filterwarnings("ignore:GRU.* nothing was learned:sklearn.exceptions.ConvergenceWarning")
