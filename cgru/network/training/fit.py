@@ -36,7 +36,7 @@ from cgru.network.training.updater import OF_FIT
 __all__ = ["Fit", "scores"]
 
 SORTED = 64  # with `bucket`, the samples of so many batches at a time are sorted by their lengths
-FEW = 5  # epochs: a fit of fewer would take noticeably longer by a score more
+FEW = 3  # epochs: a fit of fewer would take noticeably longer by a score more
 SUSPECT = 1e10  # larger parameters may make outputs overflow, smaller ones do not
 SHARED = "which an update would change twice; a copy trains by itself"  # for errors
 
