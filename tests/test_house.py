@@ -259,7 +259,7 @@ PARTS = {
     ("quantized/", "export/", "quantization.py"): 1480,
     ("torch/", "interop/", "keras.py"): 3776,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1116,
-    ("many/", "files/"): 1109,
+    ("many/", "files/"): 1068,
     ("datasets/",): 2193,
     ("cli/", "__main__.py"): 1328,
     ("forecast/", "reports/", "plot/"): 1455,

@@ -11,40 +11,37 @@ the pool's own pipe were rejected: a worker that is killed while it sends one le
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import queue
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from cgru._version import __version__
 from cgru.core.threads import single_threaded
 from cgru.many.jobs import Job, Result, SharedData, WorkerState, run
-from cgru.many.store import package, read_result, write_result
+from cgru.many.store import read_result, write_result
 from cgru.network.history import History
 
-__all__ = ["Dispatcher", "OtherVersionError", "fit_batch", "wait_for_next"]
+__all__ = ["Dispatcher", "fit_batch", "wait_for_next"]
 
 Task = tuple[int, Any, Job]  # index among the jobs of the call, name, job
 
 BATCH_SHARE = 64  # a batch costs 1 / 64 of what is left: the last batches are small, and no worker waits for long
 MAX_JOBS = 100  # of a batch
 MAX_UNDER_WAY = 128  # batches
-MAX_BYTES_UNDER_WAY = 1 << 28  # summed over the batches
+MAX_BYTES_UNDER_WAY = 1 << 28  # of the shared data of all batches, but each core has two batches
 MAX_IDLE = 3  # executors in a row that break before they begin a job
 WORKER_STATE = WorkerState()  # of this worker process: networks that its batches fitted or made
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 1.0  # after a Ctrl-C, for workers that got it, too, to return what they have done
 PICKLES = "a function of a module, or functools.partial of one, instead of a lambda or local function"
-
-
-class OtherVersionError(RuntimeError):
-    """A worker has another version of cgru than the process that sends it jobs."""
 
 
 def wait_for_next(done: queue.SimpleQueue[Any]) -> Any:
@@ -58,7 +55,7 @@ def wait_for_next(done: queue.SimpleQueue[Any]) -> Any:
 
 
 class Dispatcher:
-    """Sends jobs to the workers of an executor; an iterator over their results as they come.
+    """Sends jobs to the workers of an executor, and stores their results.
 
     tasks: the jobs, in the order in which they are sent.
     costs: the cost of each job.
@@ -66,7 +63,7 @@ class Dispatcher:
     keep: whether results have their networks and histories.
     executor: an object with `submit`, or a function that makes one.
     folder, paths: the folder of results, and for each job the file for its result in it.
-    results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
+    results: a dict for the results, by index. Each is stored before `tell` is called with it.
     """
 
     def __init__(
@@ -78,85 +75,76 @@ class Dispatcher:
         executor: Any,
         folder: str,
         paths: Sequence[str],
+        results: dict[int, Result],
+        tell: Callable[[Result], None],
     ) -> None:
         """Cut the jobs into batches; nothing is sent yet."""
         self.make, self.pool = (None, executor) if hasattr(executor, "submit") else (executor, None)
-        self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
+        self.shared, self.keep, self.paths = pickle.dumps(shared), keep, paths
+        self.results, self.tell = results, tell
         self.batches, self.lost = deque(_batches(tasks, costs)), deque[Task]()
-        self.pending: dict[Future[Any], tuple[list[Task], int]] = {}  # the jobs of each future, and their bytes
+        self.most = max(2 * (os.cpu_count() or 1), min(MAX_UNDER_WAY, MAX_BYTES_UNDER_WAY // len(self.shared)))
+        self.pending: dict[Future[Any], list[Task]] = {}
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self.results: dict[int, Result] = {}
-        self.ready = deque[Result]()  # still to be yielded
         self.retried: set[int] = set()
         self.idle = 0  # executors in a row that broke before they began a job
         self.broken: BaseException | None = None  # the error after which nothing more is sent
         self.mark = Path(folder, f"{os.urandom(8).hex()}.running")
+
+    def run(self) -> None:
+        """Run all jobs. After an exception send no more, and store the results of those that are done."""
         self.mark.touch()
-
-    def __iter__(self) -> Iterator[Result]:
-        while True:
-            while tasks := self._next():
-                self._send(tasks)
-            if not self.ready and not self.pending:
-                return
-            if not self.ready:
-                self._receive(wait_for_next(self.done))
-            while self.ready:
-                yield self.ready.popleft()
-
-    def close(self) -> None:
-        """Stop sending, cancel the batches that have not begun, and receive the results of those that are done."""
         try:
+            while self.batches or self.lost or self.pending:
+                if self.batches and len(self.pending) < self.most:
+                    self._send(self.batches.popleft())
+                elif self.pending:
+                    self._receive(wait_for_next(self.done))
+                else:
+                    self._send([self.lost.popleft()])  # while nothing else is under way
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Cancel the batches that have not begun, and store the results of those that are done."""
+        try:
+            self.tell = lambda result: None
             self.mark.unlink(missing_ok=True)  # workers begin no other job
             running = [future for future in self.pending if not _cancel(future)]
-            wait(running, GRACE_SECONDS)
-            for future in running:
-                if future.done():
-                    self._receive(future)
+            for future in wait(running, GRACE_SECONDS).done:
+                self._receive(future)
         finally:  # after a second Ctrl-C, too
             if self.make is not None and self.pool is not None:
                 self.pool.shutdown(wait=not self.pending)
             for path in self.mark.parent.glob(f"{self.mark.name}*"):
                 path.unlink(missing_ok=True)
 
-    def _next(self) -> list[Task]:
-        """Return the jobs to send now: a batch, or one lost job while nothing else is under way; [] for none."""
-        n_bytes = sum(n_bytes for _, n_bytes in self.pending.values())
-        if self.batches and (not self.pending or (len(self.pending) < MAX_UNDER_WAY and n_bytes < MAX_BYTES_UNDER_WAY)):
-            return self.batches.popleft()
-        return [self.lost.popleft()] if self.lost and not self.pending else []
-
     def _send(self, tasks: list[Task]) -> None:
         """Pickle jobs and submit them to the executor; those that cannot be pickled, or sent, fail."""
         pickled = []
-        for i, name, job in tasks:
+        for task in tasks:
             if self.broken is not None:
                 cure = "give a function that makes an executor, or call again with the same store="
-                self._fail(i, name, RuntimeError(f"job {name!r}: the executor broke; {cure}: {self.broken}"))
+                self._fail(task, RuntimeError, f"the executor broke; {cure}: {self.broken}")
                 continue
             try:
-                pickled.append((i, self.paths[i], pickle.dumps(_portable(job))))
+                pickled.append((task[0], self.paths[task[0]], pickle.dumps(task[2])))
             except Exception as error:
-                self._fail(i, name, TypeError(f"job {name!r}: expected what can be pickled, {PICKLES}, got: {error}"))
+                self._fail(task, TypeError, f"expected what can be pickled, {PICKLES}, got: {error}")
         if not pickled:
             return
         if self.pool is None:
-            pool = self.make()
-            if not hasattr(pool, "submit"):
-                due = "a function that makes an object with submit"
-                raise TypeError(f"executor: expected {due}, got {type(pool).__name__} of it")
-            self.pool = pool
+            self.pool = self.make()
+            if not hasattr(self.pool, "submit"):
+                pool, self.pool = type(self.pool).__name__, None
+                raise TypeError(f"executor: expected a function that makes an object with submit, got {pool} of it")
         try:
             future = self.pool.submit(fit_batch, Message(self.shared, pickled, self.keep, str(self.mark)))
         except BrokenExecutor as error:
             self._drop_executor(error, tasks)
-            return
-        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
-
-        # A pool of the standard library pickles a batch only when a worker takes it.
-        travels = not isinstance(self.pool, ProcessPoolExecutor | ThreadPoolExecutor)
-        self.pending[future] = tasks, len(self.shared) * travels + sum(len(data) for *_, data in pickled)
-        future.add_done_callback(self.done.put)
+        else:
+            self.pending[future] = tasks
+            future.add_done_callback(self.done.put)
 
     def _receive(self, future: Future[Any]) -> None:
         """Store the results of a batch that ended, and send its other jobs again."""
@@ -166,22 +154,24 @@ class Dispatcher:
         if isinstance(error, BrokenExecutor):
             self._drop_executor(error, [])
             return
-        self._store(self.pending[future][0], dict(future.result()) if error is None else {}, error)
-        del self.pending[future]  # after a Ctrl-C before this line it is received once more
+        self._store(self.pending[future], dict(future.result()) if error is None else {})
+        if error is not None and not isinstance(error, KeyboardInterrupt):
+            self._send_again(self.pending[future], error)
+        self.pending.pop(future, None)  # after a Ctrl-C before this line it is received once more
 
     def _drop_executor(self, error: BaseException, tasks: list[Task]) -> None:
         """Drop an executor that broke, with all that is under way, and `tasks` that it did not take.
 
         Nothing more is sent where there is no function that makes another, or MAX_IDLE in a row did nothing at all.
         """
-        waiting = tasks + [task for tasks, _ in self.pending.values() for task in tasks]
-        done = self._store(waiting, {}, None)
+        count, waiting = len(self.results), sum(self.pending.values(), tasks)
+        self.pending.clear()
+        self._store(waiting, {})
         waiting = [task for task in waiting if task[0] not in self.results]
         begun = [task for task in waiting if Path(f"{self.mark}.{task[0]}").exists()]
-        self.idle = 0 if done or begun else self.idle + 1
-        self.pending.clear()
-        self._store(begun, {}, error)
         again = [task for task in waiting if task not in begun]
+        self.idle = 0 if begun or len(self.results) > count else self.idle + 1
+        self._send_again(begun, error)
         self.batches.extendleft([again] if again else [])
         if self.make is None or self.idle == MAX_IDLE:
             self.broken = error
@@ -189,36 +179,36 @@ class Dispatcher:
             self.pool.shutdown(wait=False)
             self.pool = None
 
-    def _store(self, tasks: list[Task], found: dict[int, bytes | None], error: BaseException | None) -> int:
-        """Store the results of jobs, `found` or in their files; after an `error` lose the others. Return how many."""
-        count = len(self.results)
-        for i, name, job in tasks:
+    def _store(self, tasks: list[Task], found: dict[int, bytes | None]) -> None:
+        """Store the results of jobs, `found` or in their files, and tell of them."""
+        results = {}
+        for i, name, _ in tasks:
             data = found.get(i)
-            result = (
-                read_result(self.paths[i]) if data is None else _unpickle(i, data, "a result of classes known here")
-            )
+            result = _unpickle(i, data, "a result of classes known here") if data else read_result(self.paths[i])
             if result is not None:
-                self._add(i, replace(result, name=name))
-            elif isinstance(error, OtherVersionError):
-                self._fail(i, name, error)
-            elif i in self.retried and error is not None:
-                text = f"job {name!r}: its worker died twice, at last while it ran alone (out of memory?): {error}"
-                self._fail(i, name, RuntimeError(text), error)
-            elif error is not None and not isinstance(error, KeyboardInterrupt):
-                self.retried.add(i)
-                self.lost.append((i, name, job))
-                Path(f"{self.mark}.{i}").unlink(missing_ok=True)
-        return len(self.results) - count
+                results[i] = replace(result, name=name)
+        self.results |= results
+        for result in results.values():
+            self.tell(result)
 
-    def _add(self, i: int, result: Result) -> None:
-        """Store the result of job i, then queue it to be yielded."""
-        self.results[i] = result
-        self.ready.append(result)
+    def _send_again(self, tasks: list[Task], error: BaseException) -> None:
+        """Send jobs without a result once more, alone; they fail where that has been done."""
+        for task in (task for task in tasks if task[0] not in self.results):
+            if task[0] in self.retried:
+                text = f"its worker died twice, at last while it ran alone (out of memory?): {error}"
+                self._fail(task, RuntimeError, text, error)
+            else:
+                self.retried.add(task[0])
+                self.lost.append(task)
+                Path(f"{self.mark}.{task[0]}").unlink(missing_ok=True)
 
-    def _fail(self, i: int, name: Any, error: BaseException, cause: BaseException | None = None) -> None:
-        """Store the error of job i."""
+    def _fail(self, task: Task, kind: type[Exception], text: str, cause: BaseException | None = None) -> None:
+        """Store the error of a job, and tell of it."""
+        i, name, _ = task
+        error = kind(f"job {name!r}: {text}")
         error.__cause__ = cause
-        self._add(i, Result(name, error=error))
+        self.results[i] = Result(name, error=error)
+        self.tell(self.results[i])
 
 
 @dataclass(frozen=True)
@@ -230,14 +220,14 @@ class Message:
         fails alone.
     keep: whether results have their networks and histories.
     mark: a file that is there while somebody waits for results; a worker that sees it writes them to their files.
-    package: the version of cgru that sends.
+    version: that of cgru where it is sent.
     """
 
     shared: bytes
     jobs: list[tuple[int, str, bytes]]
     keep: bool
     mark: str
-    package: str = field(default_factory=package)
+    version: str = __version__
 
     def __dask_tokenize__(self) -> str:
         """Return a key for Dask, which would else hash every byte, and runs calls with equal keys once."""
@@ -248,18 +238,17 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
     """Fit the jobs of a message in this worker, each on one thread; return the index and the pickled result of each.
 
     None in the place of a result that was written to its file. A KeyboardInterrupt ends it with the results so far.
-    OtherVersionError where this worker has another cgru than the sender.
     """
-    if package() != message.package:
-        due = f"workers with cgru {message.package}, as here, got one with {package()}"
-        raise OtherVersionError(f"executor: expected {due}; install the same on all machines")
     results: list[tuple[int, bytes | None]] = []
     sees_mark = os.path.exists(message.mark)
     with suppress(KeyboardInterrupt), single_threaded():
         try:
+            if message.version != __version__:
+                due = f"workers with cgru {message.version}, as here, got one with {__version__}"
+                raise RuntimeError(f"executor: expected {due}; install the same on all machines")
             samples = pickle.loads(message.shared).opened()
         except Exception as error:
-            return [(i, _pickled(Result(i, error=error))[1]) for i, *_ in message.jobs]
+            return [(i, _pickled(Result(i, error=error))[0]) for i, *_ in message.jobs]
         for i, path, data in message.jobs:
             if sees_mark and not os.path.exists(message.mark):
                 break
@@ -268,9 +257,9 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
                 own.touch()
             job = _unpickle(i, data, "functions and classes of modules that the worker can import")
             result = job if isinstance(job, Result) else run(job, i, samples, message.keep, WORKER_STATE)
-            result, packed = _pickled(result)
+            packed, has_error = _pickled(result)
             written = False
-            if sees_mark and result.error is None:  # others are tried again by the next call
+            if sees_mark and not has_error:  # others are tried again by the next call
                 with suppress(OSError):
                     write_result(path, packed)
                     written = True
@@ -279,20 +268,18 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
     return results
 
 
-def _pickled(result: Result) -> tuple[Result, bytes]:
-    """Return (result, pickled); where its network or error cannot be pickled, one with an error instead of it."""
+def _pickled(result: Result) -> tuple[bytes, bool]:
+    """Pickle a result, with an error instead where its network or error cannot be; return whether it has one, too."""
     error = result.error
     try:
         data = pickle.dumps(result)
         if error is not None:
             pickle.loads(data)  # unpickling calls the exception's class with `args`, which it may refuse
-        return result, data
+        return data, error is not None
     except Exception as why:
-        replacement: Exception = RuntimeError(f"{type(error).__name__}: {error}")
-        if error is None:
-            replacement = TypeError(f"network: expected what can be pickled, {PICKLES}, or keep=False, got: {why}")
-        result = replace(result, network=None, history=History(), error=replacement)
-        return result, pickle.dumps(result)
+        due = f"network: expected what can be pickled, {PICKLES}, or keep=False, got: {why}"
+        new = TypeError(due) if error is None else RuntimeError(f"{type(error).__name__}: {error}")
+        return pickle.dumps(replace(result, network=None, history=History(), error=new)), True
 
 
 def _unpickle(i: int, data: bytes, expected: str) -> Any:
@@ -303,26 +290,15 @@ def _unpickle(i: int, data: bytes, expected: str) -> Any:
         return Result(i, error=RuntimeError(f"expected {expected}, got {type(error).__name__}: {error}"))
 
 
-def _portable(job: Job) -> Job:
-    """Return a copy of the job whose file names are absolute paths, for a process with another working directory."""
-    job = copy.copy(job)
-    job.samples = job.samples.portable()
-    checkpoint = job.options.get("checkpoint")
-    if isinstance(checkpoint, str | os.PathLike):
-        job.options = job.options | {"checkpoint": os.path.abspath(checkpoint)}
-    return job
-
-
 def _batches(tasks: list[Task], costs: list[float]) -> Iterator[list[Task]]:
     """Cut the jobs into batches, in order; each costs at most 1 / BATCH_SHARE of all that is left, or is one job."""
     left, at = sum(costs), 0
     while at < len(tasks):
-        start, share, cost = at, left / BATCH_SHARE, 0.0
-        while at < len(tasks) and at - start < MAX_JOBS and (at == start or cost + costs[at] <= share):
-            cost += costs[at]
-            at += 1
-        left -= cost
-        yield tasks[start:at]
+        sums = list(accumulate(costs[at : at + MAX_JOBS]))
+        n = max(1, sum(cost <= left / BATCH_SHARE for cost in sums))
+        left -= sums[n - 1]
+        yield tasks[at : at + n]
+        at += n
 
 
 def _cancel(future: Future[Any]) -> bool:

@@ -37,7 +37,10 @@ _TAKEN = {*_SCORES, "epochs", "start", "name", "seconds", "error"}  # names that
 
 @dataclass(frozen=True)
 class SharedData:
-    """The training data of jobs, as `Network.fit` takes them: arrays, or paths of `.npy` files, or None."""
+    """The training data of jobs, as `Network.fit` takes them: arrays, or paths of `.npy` files, or None.
+
+    Paths become absolute, for processes with another working directory.
+    """
 
     X: Any = None
     y: Any = None
@@ -46,12 +49,14 @@ class SharedData:
     groups: Any = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for targets or other arrays without X, or X without targets."""
+        """Make paths absolute; ValueError for targets or other arrays without X, or X without targets."""
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets to go with X, got None")
         for name, value in vars(self).items():
             if self.X is None and value is not None:
                 raise ValueError(f"X: expected samples to go with {name}, got None")
+            if _is_path(value):
+                vars(self)[name] = os.path.abspath(value)
 
     def opened(self) -> SharedData:
         """Return the data as arrays: map files into memory, convert lists.
@@ -66,11 +71,6 @@ class SharedData:
             if value is not None and len(value) != len(found.X):
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
-
-    def portable(self) -> SharedData:
-        """Return the data for another process: absolute paths of files, and lists as arrays."""
-        given = vars(self).items()
-        return SharedData(*(os.path.abspath(each) if _is_path(each) else _load(each, name) for name, each in given))
 
     def select(self, rows: Any) -> tuple[Any, ...]:
         """Return X, y, lengths and sample_weight of the samples `rows`; None: of all. `self` has arrays (`opened`)."""
@@ -179,6 +179,8 @@ class Job:
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
+        if isinstance(options.get("checkpoint"), str | os.PathLike):  # for workers with another working directory
+            options["checkpoint"] = os.path.abspath(options["checkpoint"])
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
         self.samples = SharedData(X, y, lengths, sample_weight, groups)
         self.rows = _as_row_index(rows, "rows")
@@ -322,8 +324,9 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
     samples = shared if job.samples.X is None else job.samples.opened()
     if samples.X is None:
         raise ValueError("X: expected samples, the job's own or those that all share, got None")
-    _check_rows(job, samples)
-    net, history, scores = _fit_best_start(job, samples, state)
+    groups = encode_groups(samples.groups, len(samples.X))
+    _check_rows(job, samples, groups)
+    net, history, scores = _fit_best_start(job, samples, groups, state)
     if job.test_rows is not None:
         X, y, lengths, weights = samples.select(job.test_rows)
         found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
@@ -331,9 +334,9 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
     return net, history, scores
 
 
-def _check_rows(job: Job, samples: SharedData) -> None:
+def _check_rows(job: Job, samples: SharedData, groups: np.ndarray | None) -> None:
     """Check that the job's rows fit its samples, and that no group is on both sides of a split; ValueError if not."""
-    m, groups = len(samples.X), encode_groups(samples.groups, len(samples.X))
+    m = len(samples.X)
     for name in ("rows", "validation_rows", "test_rows"):
         rows = getattr(job, name)
         if isinstance(rows, np.ndarray) and (len(rows) != m if rows.dtype == bool else rows.max() >= m):
@@ -345,18 +348,30 @@ def _check_rows(job: Job, samples: SharedData) -> None:
                 raise ValueError(f"{name}: expected groups that are not among rows, got {which} in both")
 
 
-def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[Network, History, dict[str, float]]:
-    """Fit from each start; return (network, history, scores) of the start with the lowest validation loss."""
-    options, best, starts = dict(job.options), None, job.starts or 1
+def _fit_best_start(
+    job: Job, samples: SharedData, groups: np.ndarray | None, state: WorkerState
+) -> tuple[Network, History, dict[str, float]]:
+    """Fit from each start; return (network, history, scores) of the start with the lowest validation loss.
+
+    A share to validate with is drawn by `fit`. For several starts it is drawn here: `fit` would draw it by the seed of
+    each start, and validation losses of different samples cannot be compared.
+    """
+    options, best, starts, share = dict(job.options), None, job.starts or 1, job.options.get("validation")
     for start in range(starts):
         if state.over.is_set():
             raise KeyboardInterrupt
         net = _make_network(job, start, state)
         if start == 0:
-            rows, held_out = _training_and_validation_rows(job, samples, net)
+            rows, held_out = job.rows, job.validation_rows
+            if isinstance(share, float | np.floating) and 0 < share < 1:
+                own = np.arange(len(samples.X))[slice(None) if rows is None else rows]
+                if job.starts is not None:
+                    by = (None if a is None else a[own] for a in (classes_to_split(net, samples.y), groups))
+                    is_held = draw_held_out(len(own), share, [0], *by)
+                    rows, held_out = own[~is_held], own[is_held]
+                elif groups is not None:
+                    options["groups"] = groups[own]
             X, y, lengths, weights = samples.select(rows)
-            if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
-                options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
                 options["validation"] = samples.select(held_out)
         state.networks.add(net)
@@ -376,26 +391,6 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
     return best
-
-
-def _training_and_validation_rows(job: Job, samples: SharedData, net: Network) -> tuple[Any, Any]:
-    """Return the rows to train on and the rows to validate with; None for the latter leaves the split to `fit`.
-
-    For several starts the split is drawn here: `fit` would draw it by the seed of each start, and validation losses of
-    different samples cannot be compared.
-    """
-    share = job.options.get("validation")
-    if job.starts is None or not _is_share(share):
-        return job.rows, job.validation_rows
-    rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
-    per_sample = classes_to_split(net, samples.y), encode_groups(samples.groups, len(samples.X))
-    held_out = draw_held_out(len(rows), share, [0], *(None if each is None else each[rows] for each in per_sample))
-    return rows[~held_out], rows[held_out]
-
-
-def _is_share(validation: Any) -> bool:
-    """Return whether `validation` is a share of the samples."""
-    return isinstance(validation, float | np.floating) and 0 < validation < 1
 
 
 def _make_network(job: Job, start: int, state: WorkerState) -> Network:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,8 +53,7 @@ def fit_many(
     Jobs are sent in batches, each with the data that all share. Give large data as paths of files that the workers see.
     A job that cannot be pickled fails alone. A job whose worker died is run once more, while no other runs; the second
     time it has a RuntimeError. A pool of processes breaks at the first death: give a function that makes it, so that
-    another one takes over. A worker with another version or other code of cgru fits nothing, and its jobs have a
-    RuntimeError.
+    another one takes over. A worker with another version of cgru fits nothing, and its jobs have a RuntimeError.
 
     Ctrl-C stops running fits after their current epoch, and begins no other batch. The results so far are returned
     under a RuntimeWarning that says how many they are. All others have a KeyboardInterrupt as their error.
@@ -74,8 +73,9 @@ def fit_many(
             (processes), loky, Dask (`client.get_executor()`) or mpi4py (`MPIPoolExecutor`), or a function without
             arguments that makes one. An executor that this function made is shut down in the end, a given one is not.
         store: a folder for the results, made where there is none. A result is written there when it comes. The next
-            call with the same folder reads it instead of running the job, unless the job, its data, or the code of cgru
-            or of the job's functions have changed. Errors are not stored. The files are pickles: use your own only.
+            call with the same folder reads it instead of running the job, unless the job, its data, the code of its
+            functions, or the version of cgru have changed. Errors are not stored. The files are pickles: use your own
+            only.
         keep: whether results have the networks and histories. False: scores alone, so that memory use stays constant
             where jobs make their networks.
         progress: whether to show a bar over the jobs, by tqdm.
@@ -114,10 +114,13 @@ def fit_many(
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
     jobs = list(jobs)
     names, costs = _names(jobs), [cost_of(job, opened) for job in jobs]
-    bar = tqdm_class()(total=len(jobs), unit="fit") if progress else None
+    known = None if store is None else Store(store, opened, keep)
+    paths = [] if known is None else [known.path(job) for job in jobs]
+    found = {i: replace(result, name=names[i]) for i, path in enumerate(paths) if (result := read_result(path))}
+    order = sorted((i for i in range(len(jobs)) if i not in found), key=lambda i: -costs[i])
+    tasks = [(i, names[i], jobs[i]) for i in order]
     with ExitStack() as stack:
-        if bar is not None:
-            stack.enter_context(bar)
+        bar = stack.enter_context(tqdm_class()(total=len(jobs), unit="fit")) if progress else None
 
         def tell(result: Result) -> None:
             """Advance the bar, and tell the caller of a result."""
@@ -126,26 +129,17 @@ def fit_many(
             if callback is not None:
                 callback(result)
 
-        known = None if store is None else Store(store, opened, keep)
-        paths = [] if known is None else [known.path(job) for job in jobs]
-        found = {i: replace(result, name=names[i]) for i, path in enumerate(paths) if (result := read_result(path))}
-        order = sorted((i for i in range(len(jobs)) if i not in found), key=lambda i: -costs[i])
-        tasks = [(i, names[i], jobs[i]) for i in order]
-        workers: Threads | Dispatcher
-        if executor is None:
-            told = progress or callback is not None
-            workers = Threads(tasks, opened, keep, threads, told, paths)
-        else:
-            folder = stack.enter_context(TemporaryDirectory("", "cgru-", ignore_cleanup_errors=True))
-            paths = paths or [os.path.join(folder, str(i)) for i in range(len(jobs))]
-            parts = shared, keep, executor, os.path.dirname(paths[0]) if paths else folder
-            workers = Dispatcher(tasks, [costs[i] for i in order], *parts, paths)
-        with closing(workers), suppress(KeyboardInterrupt):  # then some results are missing
-            for result in found.values():
+        with suppress(KeyboardInterrupt):  # then some results are missing
+            for result in list(found.values()):
                 tell(result)
-            for result in workers:
-                tell(result)
-    found |= workers.results
+            if executor is None:
+                is_told = progress or callback is not None
+                run_on_threads(tasks, opened, keep, threads, paths, found, tell if is_told else None)
+            elif tasks:
+                folder = stack.enter_context(TemporaryDirectory("", "cgru-", ignore_cleanup_errors=True))
+                paths = paths or [os.path.join(folder, str(i)) for i in range(len(jobs))]
+                where = executor, os.path.dirname(paths[0]), paths
+                Dispatcher(tasks, [costs[i] for i in order], shared, keep, *where, found, tell).run()
     if len(found) < len(jobs):
         done = f"{len(found)} of {len(jobs)} jobs are done"
         warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
@@ -180,71 +174,51 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
             yield f"{name}.np_rng", id(part.np_rng)
 
 
-class Threads:
-    """Runs jobs on threads of this process, each on one thread; an iterator over their results as they come.
+def run_on_threads(
+    tasks: list[Task],
+    shared: SharedData,
+    keep: bool,
+    threads: int,
+    paths: list[str],
+    results: dict[int, Result],
+    tell: Callable[[Result], None] | None,
+) -> None:
+    """Run jobs on threads of this process, each on one thread, and store their results, by index, in `results`.
 
-    tasks: index, name and job of each, in the order in which they begin.
-    told: whether the iterator yields results; else it ends with the last one, and no job pays for waking its thread.
+    tasks: the jobs, in the order in which they begin.
     paths: for each job the file of the store for its result; [] without a store.
-    results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
+    tell: a function called with each stored result, in this thread. None: no job pays for waking this thread.
     """
+    waiting, done, state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
 
-    def __init__(
-        self, tasks: list[Task], shared: SharedData, keep: bool, threads: int, told: bool, paths: list[str]
-    ) -> None:
-        """Create the threads, `threads` of them or one for each job; iterating starts them."""
-        self.shared, self.keep, self.told, self.paths = shared, keep, told, paths
-        self.results: dict[int, Result] = {}
-        self.failed: list[BaseException] = []  # of what is no job's: a full disk
-        self.tasks, self.done, self.state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
-        self.outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
-        self.outer.inner.add(self.state)
-        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
-
-    def __iter__(self) -> Iterator[Result]:
-        for thread in self.threads:
-            thread.start()
-        running = len(self.threads)
-        while running:
-            result = wait_for_next(self.done)
-            if result is None:
-                running -= 1
-            else:
-                yield result
-        for error in self.failed:
-            raise error
-
-    def close(self) -> None:
-        """Begin no other job, stop those that run, and wait for the threads."""
-        for thread in self.threads:
-            while thread.ident is not None and thread.is_alive():
-                self.state.stop()
-                thread.join(0.01)
-        self.outer.inner.discard(self.state)
-
-    def _waiting(self) -> Iterator[Task]:
-        """Yield tasks that no thread has taken, from a deque: threads may share that, but no iterator without a GIL."""
-        with suppress(IndexError):
-            while True:
-                yield self.tasks.popleft()
-
-    def _work(self) -> None:
-        """Run jobs in one thread until none is left, or the call is over; queue None then."""
-        try:
-            with single_threaded():
-                for i, name, job in self._waiting():
-                    result = None
-                    with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
-                        result = run(job, name, self.shared, self.keep, self.state)
-                    if self.state.over.is_set():  # the fit may have been cut short
+    def work() -> None:
+        """Run jobs until none is left, or the call is over."""
+        with single_threaded(), suppress(IndexError):
+            while not state.over.is_set():
+                i, name, job = waiting.popleft()
+                with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
+                    result = run(job, name, shared, keep, state)
+                    if state.over.is_set():  # the fit may have been cut short
                         return
-                    if result is not None:
-                        if self.paths and result.error is None:
-                            write_result(self.paths[i], pickle.dumps(result))
-                        self.results[i] = result
-                        if self.told:
-                            self.done.put(result)
-        except Exception as error:
-            self.failed.append(error)
+                    if paths and result.error is None:
+                        write_result(paths[i], pickle.dumps(result))
+                    results[i] = result
+                    if tell is not None:
+                        done.put(result)
+
+    outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
+    outer.inner.add(state)
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(work) for _ in range(min(threads, len(tasks)))]
+        try:
+            for future in futures:
+                future.add_done_callback(lambda _: done.put(None))
+            for _ in futures:
+                while (result := wait_for_next(done)) is not None:
+                    tell(result)
         finally:
-            self.done.put(None)
+            while wait(futures, 0.01).not_done:
+                state.stop()
+            outer.inner.discard(state)
+    for future in futures:
+        future.result()  # raises what is no job's: a full disk

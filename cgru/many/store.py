@@ -3,10 +3,10 @@
 Goal: a job that is done is not run again, and a changed job is never answered by an old result.
 
 A result is a pickle in a file of its own, written under another name and renamed. The file is named after a digest of
-all that the result depends on: the code of cgru, the data, and the job. `pickle` reduces the job to bytes, with three
-changes: an array is its digest; a function is its code, defaults, closure and the global values that it names; a class
-of the user likewise. Pickle alone would write the name of a function, and an edited `make` would be answered by old
-results. A digest of whole source files was rejected: a script with one more seed would run everything again.
+all that the result depends on: the version of cgru, the data, and the job. `pickle` reduces the job to bytes, with
+three changes: an array is its digest; a function is its code, defaults, closure and the global values that it names; a
+class of the user likewise. Pickle alone would write the name of a function, and an edited `make` would be answered by
+old results. A digest of whole source files was rejected: a script with one more seed would run everything again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import io
 import os
 import pickle
 import sys
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -28,16 +26,7 @@ import numpy as np
 from cgru._version import __version__
 from cgru.many.jobs import Job, Result, SharedData
 
-__all__ = ["Store", "package", "read_result", "write_result"]
-
-
-@functools.cache
-def package() -> str:
-    """Return the version of cgru with a checksum of its Python code, which tells builds of the same version apart."""
-    code, root = 0, Path(__file__).parent.parent
-    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-        code = zlib.crc32(path.read_bytes().replace(b"\r\n", b"\n"), code)
-    return f"{__version__} (code {code:08x})"
+__all__ = ["Store", "read_result", "write_result"]
 
 
 def write_result(path: str, data: bytes) -> None:
@@ -65,7 +54,7 @@ class Store:
         os.makedirs(folder, exist_ok=True)
         self.folder = os.path.abspath(folder)
         self.digests: dict[int, tuple[Any, bytes]] = {}  # by id, arrays that jobs share and their digests
-        self.common = self._digest((package(), sys.version_info[:2], np.__version__, keep, vars(data)))
+        self.common = self._digest((__version__, sys.version_info[:2], np.__version__, keep, vars(data)))
 
     def path(self, job: Job) -> str:
         """Return the path of the file for a job's result."""
