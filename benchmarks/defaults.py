@@ -77,8 +77,8 @@ def both_splits(path: Path) -> tuple[Split, Split]:
             splits.append((as_series(rows[:, 1:]), rows[:, 0].astype(int)))
         else:
             split = cgru.datasets.read(part).train
-            lengths = split.lengths
-            X = as_series(split.X) if lengths is None else [x[:n] for x, n in zip(split.X, lengths, strict=True)]
+            X, lengths = split.X.X, split.X.lengths
+            X = as_series(X) if lengths is None else [x[:n] for x, n in zip(X, lengths, strict=True)]
             splits.append((X, split.y))
     if len(splits) == 1:
         (X, y), test = splits[0], np.arange(len(splits[0][0])) % 3 == 0

@@ -93,7 +93,7 @@ def sets(wanted: list[str]) -> Iterator[tuple[str, tuple[defaults.Split, default
             continue
         if name == "JapaneseVowels":
             data = cgru.datasets.load_japanese_vowels()
-            splits = [([x[:n] for x, n in zip(s.X, s.lengths, strict=True)], s.y) for s in (data.train, data.test)]
+            splits = [([x[:n] for x, n in zip(s.X.X, s.X.lengths, strict=True)], s.y) for s in (data.train, data.test)]
             yield name, (splits[0], splits[1])
         elif name in found:
             yield name, found[name]()

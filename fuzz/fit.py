@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import cgru
+from cgru.network.data.samples import step_arrays
 from cgru.network.training import fit
 from fuzz.networks import Dice, Problem, problem
 
@@ -87,7 +88,7 @@ def from_files(seed: int) -> Any:
         for name, array in (("X", mapped.X.X), ("y", mapped.y)):
             np.save(path := os.path.join(folder, f"{name}.npy"), array)
             files.append(np.load(path, mmap_mode="r"))
-        mapped.X, mapped.y = cgru.Sequences(files[0], mapped.X.lengths, **mapped.X.beside), files[1]
+        mapped.X, mapped.y = cgru.Sequences(files[0], mapped.X.lengths, **step_arrays(mapped.X)), files[1]
         found = fitted(mapped)
         del mapped, files
         return found

@@ -85,7 +85,7 @@ def test_data(tmp_path, form):
         write(path, {key: change(array) for key, array in arrays.items()})
         data = cgru.datasets.read(path, groups="subject")
         net = network()
-        net.fit(data.train.X, data.train.y, lengths=data.train.lengths, epochs=2, standardize=True)
+        net.fit(data.train.X, data.train.y, epochs=2, standardize=True)
         found.append([data.class_names, data.feature_names, list(data.groups), net.predict(X), net.mean, net.scale])
     np.testing.assert_equal(*found)
 

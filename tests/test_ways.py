@@ -4,6 +4,7 @@ A call climbs where it leads into a file that stands higher in CONTRIBUTING's pi
 got an object from above, and asks it. Compiled functions are not seen.
 """
 
+import ast
 import sys
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from pathlib import Path
@@ -42,11 +43,11 @@ def function(frame):
 
 
 def followed(call, wanted):
-    """Return the functions that get what is wanted among their arguments, and the calls that these make in the package.
+    """Return the functions that get what is wanted, what each gets besides, and the calls that these make.
 
     Calls through functions of other packages, and from a comprehension, are those of the function around them.
     """
-    way, calls, frames = [], [], {}
+    way, calls, frames = {}, [], {}
 
     def look(frame, event, _):
         if event != "call" or id(frame) in frames or (here := function(frame)) is None:
@@ -58,7 +59,8 @@ def followed(call, wanted):
             calls.append((function(caller), here))
         if any(map(wanted, arguments(frame))):
             frames[id(frame)] = frame  # kept, so that no other one gets its number
-            way.append(here)
+            code = frame.f_code
+            way.setdefault(here, {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]} - {"self", "cls"})
 
     before = sys.getprofile()
     sys.setprofile(look)
@@ -66,7 +68,7 @@ def followed(call, wanted):
         call()
     finally:
         sys.setprofile(before)
-    return list(dict.fromkeys(way)), list(dict.fromkeys(calls))
+    return way, list(dict.fromkeys(calls))
 
 
 def climbs(calls, heights):
@@ -91,19 +93,35 @@ def test_X_through_forward(samples):
     layer = cgru.GRU(4, rng=0)
     layer.forward(X)  # which makes the parameters
     way, calls = followed(lambda: layer.forward(X), lambda value: value is X)
-    assert way[:2] == [("cgru.gru", "GRU.forward"), ("cgru.gru", "GRU._check_inputs")] or sys.version_info < (3, 11)
+    assert [*way][:2] == [("cgru.gru", "GRU.forward"), ("cgru.gru", "GRU._check_inputs")] or sys.version_info < (3, 11)
     assert climbs(calls, picture()) == []
 
 
-IN_A_FIT = 1  # at most
+CLIMBS, FUNCTIONS, CA22IED = 1, 11, 10  # in a fit, at most
+STEP_A22AYS = {"resets": 22, "decay": 38}  # signatures that have such a parameter, at most
 
 
 def test_X_through_a_fit(samples):
-    X, y = samples
+    """The functions that get X itself or `Sequences` of it, no `Data`, and the names of all that they get besides."""
+    X, y = cgru.Sequences(samples[0]), samples[1]
     net = network()
-    way, calls = followed(lambda: net.fit(X, y, epochs=2, validation=0.25), lambda value: value is X)
-    assert len(way) > 5, way
-    assert len(found := climbs(calls, picture())) <= IN_A_FIT, found
+    way, calls = followed(lambda: net.fit(X, y, epochs=2, validation=0.25), lambda value: value is X or value is X.X)
+    assert len(found := climbs(calls, picture())) <= CLIMBS, found
+    del way["cgru.network.network", "Network.fit"], way["cgru.network.options", "Settings.of"]  # which have all options
+    assert 5 < len(way) <= FUNCTIONS, len(way)
+    carried = set().union(*way.values()) - {"X", "name"}
+    assert len(carried) <= CA22IED, sorted(carried)
+
+
+@pytest.mark.parametrize(("name", "most"), STEP_A22AYS.items())
+def test_what_belongs_to_X_is_in_sequences(name, most):
+    trees = {path: ast.walk(ast.parse(path.read_text())) for path in HOUSE.rglob("*.py")}
+    found = []
+    for path, tree in trees.items():
+        calls = [node for node in tree if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+        names = [[each.arg for each in (*node.args.args, *node.args.kwonlyargs)] for node in calls]
+        found += [(path.name, node.lineno) for node, own in zip(calls, names, strict=True) if name in own]
+    assert 10 < len(found) <= most, found
 
 
 def test_a_request_through_the_command(samples, tmp_path, capsys):
@@ -149,5 +167,5 @@ def test_what_gets_the_object_may_not_climb():
     exec(compile(HIGH, str(PACKAGE / "high.py"), "exec"), high)
     exec(compile(LOW, str(PACKAGE / "low.py"), "exec"), low)
     way, calls = followed(lambda: high["start"](high["Owner"](), x, low), lambda value: value is x)
-    assert way == [("cgru.high", "start"), ("cgru.low", "pass_on"), ("cgru.low", "keep")]
+    assert [*way] == [("cgru.high", "start"), ("cgru.low", "pass_on"), ("cgru.low", "keep")]
     assert [each.rpartition(".")[2] for each in climbs(calls, heights)] == ["asked"]

@@ -137,8 +137,8 @@ def decays(data: Dataset) -> bool:
 def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
     """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
     for rows in slices(split.X.shape):
-        m, s = split.X[rows].shape[:2]
-        lengths = np.full(m, s) if split.lengths is None else split.lengths[rows]
+        m, s = split.X.X[rows].shape[:2]
+        lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths[rows]
         yield rows, mask(lengths, s)[:, :, 0] if steps else slice(None)
 
 
@@ -147,7 +147,7 @@ def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
     for split, where in ((data.train, source), (data.test, tested or source)):
         if split is None or decays(data):
             continue
-        if not all(np.isfinite(split.X[rows][real]).all() for rows, real in real_steps(split)):
+        if not all(np.isfinite(split.X.X[rows][real]).all() for rows, real in real_steps(split)):
             cure = "--missing forward fills NaN"
             x = "x" if split is data.train or tested else "test_x"
             raise RequestError(f"{where}: {x}: expected finite numbers, got NaN or infinity; {cure}")

@@ -68,7 +68,7 @@ def fit(request: Request) -> int:
         progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
     net.feature_names, net.target_names = data.feature_names, data.target_names
     regression = task.names is None
-    options["validation"] = None if held is None else (held.inputs, held.y)
+    options["validation"] = None if held is None else (held.X, held.y)
     options["standardize_targets"] = cgru.losses.named(net.loss).can_standardize
     options["shrink"] = regression and held is not None and made.loss == recipe.LOSS
     with contextlib.closing(progress):
@@ -103,7 +103,7 @@ def fit(request: Request) -> int:
     echo(f"model in {request.output}")
     if request.html:
         with as_request_error(f"{source}: "):
-            report = cgru.report(net, split.inputs, split.y)
+            report = cgru.report(net, split.X, split.y)
         save_report(request.html, report, request.output, f"{which} data", source, caveat)
     if not why:
         model = shlex.quote(request.output)
@@ -174,7 +174,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     try:
         with as_request_error(f"{source}: "), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
-            history = net.fit(train.inputs, train.y, **options)
+            history = net.fit(train.X, train.y, **options)
     except KeyboardInterrupt:
         return None
     except RequestError as error:

@@ -31,9 +31,9 @@ def predict(request: Request) -> None:
         say(f"{which} of {source}")
     classifies = losses.classifies(net.loss)
     with as_request_error(f"{source}: "):
-        A = net.predict(split.inputs) if request.output or not classifies else None
-        classes = net.predict_classes(split.inputs) if classifies else None
-    real = net.output_mask(split.X, split.lengths) if net.per_step else None
+        A = net.predict(split.X) if request.output or not classifies else None
+        classes = net.predict_classes(split.X) if classifies else None
+    real = net.output_mask(split.X, split.X.lengths) if net.per_step else None
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (" ".join(data.columns.time or ("time",)), data.times) if has_times else None
     with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
@@ -54,7 +54,7 @@ def evaluate(request: Request) -> None:
     with as_request_error(f"{source}: "):
         echo(f"{which} of {name_of(source)}: {score_text(net, split)}")
         if request.report or request.html:
-            report = cgru.report(net, split.inputs, split.y)
+            report = cgru.report(net, split.X, split.y)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             echo(f"\n{report}")
@@ -80,14 +80,14 @@ def quantize(request: Request) -> None:
     """Run `cgru quantize`: write a model with int8 or bfloat16 weights, and print how its scores change."""
     output.check_output(request.output, request.data, request.model)
     net, data, source, split, which = _read_model_and_data(request)
-    seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
+    seen = {"calibration": data.train.X} if request.calibrate else {}
     if request.limit is not None and not request.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
         small = cgru.quantize(net, request.weights, limit=request.limit, **seen)
     with as_request_error(f"{source}: "):
-        layers = compare_layers(net, small, split.X, split.lengths)
-        change = output_noise(net, small, split.X, split.lengths)
+        layers = compare_layers(net, small, split.X)
+        change = output_noise(net, small, split.X)
         before, after = score_text(net, split), score_text(small, split)
     with as_request_error():
         small.save(request.output, read_extra(request.model))
@@ -135,7 +135,7 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
 
 def score_text(net: cgru.Network, split: Split) -> str:
     """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
-    X, y, judge = split.inputs, split.y, losses.named(net.loss)
+    X, y, judge = split.X, split.y, losses.named(net.loss)
     if not judge.classifies:
         rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y).mean())}
         found = net.evaluate(X, y, metrics=rmse)

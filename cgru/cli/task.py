@@ -115,8 +115,9 @@ def choose_network(
     loss, y = losses.named(recipe.loss), train.y
     rows: Any = slice(None)
     if y.ndim == 3:  # numbers at steps, which padding has none of
-        rows = np.nonzero(np.ones(y.shape[:2]) if train.lengths is None else mask(train.lengths, y.shape[1])[:, :, 0])
-    start, weights = constant_start(loss, train.inputs, y[rows]), None
+        lengths = np.full(len(y), y.shape[1]) if train.X.lengths is None else train.X.lengths
+        rows = np.nonzero(mask(lengths, y.shape[1])[:, :, 0])
+    start, weights = constant_start(loss, train.X, y[rows]), None
 
     def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
         return task.network(found, inputs, seed=seed + more, start=start)
@@ -131,11 +132,11 @@ def choose_network(
                 y = (y - mean) / deviation
         if (per_class := options.pop("class_weight", None)) is not None:  # which judge, too, as in an estimator
             spec = make(replace(recipe, inputs=RAW), []).data_spec
-            weights = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)[y]
+            weights = class_weights(spec, check_data(spec, train.X, y, None), per_class)[y]
         data = {"groups": groups, "sample_weight": weights}
-        choice = choose(make, recipe, train.inputs, y, budget=budget, progress=progress, **data, **options)
+        choice = choose(make, recipe, train.X, y, budget=budget, progress=progress, **data, **options)
     found = choice.recipe
-    return make(found, build(found.inputs, train.inputs, found.dtype)), choice
+    return make(found, build(found.inputs, train.X, found.dtype)), choice
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:

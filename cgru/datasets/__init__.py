@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from cgru.datasets.columns import Columns, ColumnsError, as_text
-from cgru.datasets.dataset import Dataset, Split, StepSplit
+from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.dataset_summary import described
 from cgru.datasets.read_files import Overview, from_frame, overview, read
 from cgru.datasets.series_tables import Series, read_series, series_from_frame
 from cgru.datasets.time_columns import Step
 
 __all__ = [
-    "Columns", "ColumnsError", "Dataset", "Overview", "Series", "Split", "Step", "StepSplit", "as_text", "described",
+    "Columns", "ColumnsError", "Dataset", "Overview", "Series", "Split", "Step", "as_text", "described",
     "from_frame", "load_japanese_vowels", "overview", "read", "read_series", "series_from_frame",
 ]  # fmt: skip
 
@@ -20,8 +20,8 @@ __all__ = [
 def load_japanese_vowels() -> Dataset:
     """Load the UCI data set "Japanese Vowels", utterances of /ae/ by nine speakers, in its standard split.
 
-    The task is to tell the speaker. `train` has 270 utterances, `test` 370. `X` is (m, s, 12) float32, zero past each
-    utterance's `lengths` (7 to 29 steps), `y` the speaker, 0 to 8. Use the test split for the final score alone.
+    The task is to tell the speaker. `train` has 270 utterances, `test` 370. `X` is (m, s, 12) float32 with the
+    `lengths` of utterances, 7 to 29 steps; `y` is the speaker, 0 to 8. Use the test split for the final score alone.
     `README.md` beside this module states source (Kudo, Toyama and Shimbo, 1999) and licence (CC BY 4.0).
 
     Returns:

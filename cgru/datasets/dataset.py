@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from cgru.core.row_blocks import select_rows
 from cgru.datasets.columns import Columns
 from cgru.network.data.samples import Sequences
 
-__all__ = ["DENSEST", "PADDED", "Dataset", "Split", "StepSplit", "check_padding", "with_features", "with_targets"]
+__all__ = [
+    "DENSEST", "PADDED", "Dataset", "Split", "check_padding", "with_features", "with_targets", "with_values",
+]  # fmt: skip
 
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 
@@ -20,31 +23,21 @@ class Split(NamedTuple):
     """The training or test samples of a data set.
 
     Attributes:
-        X: the inputs (m, s, e), zero past each sample's length.
+        X: the inputs as `cgru.Sequences`: (m, s, e), zero past each sample's length. With `missing="decay"` they are
+            NaN where nothing was measured, and have the times of a table's steps: these count from 0 on in each sample,
+            in seconds or as the table has them, and the padding has the last one.
         y: the targets: (m,), or numbers (m, k), or for each step a class (m, s) or numbers (m, s, k), or None.
-        lengths: the number of steps of each sample (m,), None if all have s.
         ids: the id in the table of each sample (m,); None if the file is no table with ids.
 
     Examples:
-        >>> X, y, lengths, ids = cgru.datasets.load_japanese_vowels().train
-        >>> X.shape, y.shape, lengths[:3].tolist(), ids
-        ((270, 26, 12), (270,), [20, 26, 22], None)
+        >>> X, y, ids = cgru.datasets.load_japanese_vowels().train
+        >>> X, y.shape, X.lengths[:3].tolist(), ids
+        (Sequences(270 samples of 7 to 26 steps, 12 features), (270,), [20, 26, 22], None)
     """
 
-    X: np.ndarray
+    X: Sequences
     y: np.ndarray | None
-    lengths: np.ndarray | None
     ids: np.ndarray | None = None
-
-    @property
-    def beside(self) -> dict[str, np.ndarray]:
-        """Return the arrays beside X by the names that `cgru.Sequences` has: there are none."""
-        return {}
-
-    @property
-    def inputs(self) -> Sequences:
-        """Return X with its lengths as `cgru.Sequences`."""
-        return Sequences(self.X, self.lengths)
 
     def samples(self, rows: np.ndarray) -> Split:
         """Return the samples of these indices; those of memory-mapped arrays are not read.
@@ -60,56 +53,7 @@ class Split(NamedTuple):
             >>> split.samples(np.array([0, 100])).y.tolist()
             [0, 3]
         """
-        return Split(*(select_rows(array, rows) for array in self))
-
-
-class StepSplit(NamedTuple):
-    r"""The samples of a data set that has arrays with a number for each step of X.
-
-    Attributes:
-        X: as for a `Split`; NaN where nothing was measured, with `missing="decay"`.
-        y: as for a `Split`.
-        lengths: as for a `Split`.
-        ids: as for a `Split`.
-        beside: the arrays (m, s) by the names that `cgru.Sequences` has: "resets", "decay", "times". The times of a
-            table count from 0 on in each sample, in seconds or as the table has them; its padding has the last one.
-
-    Examples:
-        >>> import pathlib
-        >>> rows = ["id,time,a,label", "x,3,1.5,yes", "x,7,,yes", "y,2,0.5,no", "y,4,1,no"]
-        >>> _ = pathlib.Path("gaps.csv").write_text("\n".join(rows))
-        >>> split = cgru.datasets.read("gaps.csv", id="id", time="time", label="label", missing="decay").train
-        >>> split.X[0].ravel().tolist(), split.beside["times"].tolist()
-        ([1.5, nan], [[0.0, 4.0], [0.0, 2.0]])
-    """
-
-    X: np.ndarray
-    y: np.ndarray | None
-    lengths: np.ndarray | None
-    ids: np.ndarray | None
-    beside: dict[str, np.ndarray]
-
-    @property
-    def inputs(self) -> Sequences:
-        """Return X with all that belongs to it as `cgru.Sequences`."""
-        return Sequences(self.X, self.lengths, **self.beside)
-
-    def samples(self, rows: np.ndarray) -> StepSplit:
-        """Return the samples of these indices; those of memory-mapped arrays are not read.
-
-        Args:
-            rows: integers (n,).
-
-        Returns:
-            The split of these samples.
-
-        Examples:
-            >>> split = cgru.datasets.StepSplit(np.zeros((3, 2, 1)), None, None, None, {"times": np.zeros((3, 2))})
-            >>> split.samples(np.array([0, 2])).beside["times"].shape
-            (2, 2)
-        """
-        beside = {name: select_rows(array, rows) for name, array in self.beside.items()}
-        return StepSplit(*(select_rows(array, rows) for array in self[:-1]), beside)
+        return Split(self.X[rows], select_rows(self.y, rows), select_rows(self.ids, rows))
 
 
 class Dataset(NamedTuple):
@@ -134,8 +78,8 @@ class Dataset(NamedTuple):
         (270, 370, None)
     """
 
-    train: Split | StepSplit | None
-    test: Split | StepSplit | None
+    train: Split | None
+    test: Split | None
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -143,6 +87,11 @@ class Dataset(NamedTuple):
     target_names: tuple[str, ...] | None = None
     times: np.ndarray | None = None
     groups: np.ndarray | None = None
+
+
+def with_values(split: Split, X: np.ndarray) -> Split:
+    """Return a split with other values X (m, s, e) of the steps."""
+    return split._replace(X=replace(split.X, X=X))
 
 
 def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
@@ -165,7 +114,7 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
     if lost := [name for name in names or () if there is not None and name not in there]:
         got = f"{', '.join(there)}, none called {', '.join(lost)}"
         raise ValueError(f"expected the features {', '.join(names)}, got {got}")
-    return _ordered(data, "feature_names", names, lambda split, order: split._replace(X=split.X[:, :, order]))
+    return _ordered(data, "feature_names", names, lambda split, order: with_values(split, split.X.X[:, :, order]))
 
 
 def _ordered(

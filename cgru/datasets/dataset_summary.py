@@ -49,7 +49,7 @@ def details(data: Dataset) -> list[str]:
     for name, part in (("x", data.train), ("x to test on", data.test)):
         if part is None:
             continue
-        lost, first, still = 0, part.X[0, 0], np.ones(part.X.shape[2], bool)
+        lost, first, still = 0, part.X.X[0, 0], np.ones(part.X.shape[2], bool)
         for values in _blocks(part):
             lost += np.count_nonzero(~np.isfinite(values))
             still &= (values == first).all(axis=0)
@@ -65,8 +65,8 @@ def details(data: Dataset) -> list[str]:
 def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, int]:
     """Return the number of samples of each class by its name; of steps if the split has a class for each step."""
     y, names = split.y, class_names if split.y.dtype.kind in "iu" and class_names else ()
-    if y.ndim == 2 and split.lengths is not None:
-        y = y[mask(split.lengths, y.shape[1])[:, :, 0]]
+    if y.ndim == 2 and split.X.lengths is not None:
+        y = y[mask(split.X.lengths, y.shape[1])[:, :, 0]]
     values, counts = (each.tolist() for each in np.unique(y, return_counts=True))
     called = [names[value] if names and 0 <= value < len(names) else str(value) for value in values]
     return dict(zip(called, counts, strict=True))
@@ -77,8 +77,8 @@ def looks_swapped(split: Split) -> bool:
 
     It is if it has many "features" that change less from one to the next than steps do, or a single "step".
     """
-    X, (_, s, e) = split.X, split.X.shape
-    if split.lengths is not None or e < LONG or e <= s:
+    X, (_, s, e) = split.X.X, split.X.shape
+    if split.X.lengths is not None or e < LONG or e <= s:
         return False
     if s == 1:
         return True
@@ -90,7 +90,7 @@ def looks_swapped(split: Split) -> bool:
 def _size(split: Split, what: str) -> str:
     """Return a line with the numbers of samples, steps and features of a split."""
     m, s, e = split.X.shape
-    low, high = (s, s) if split.lengths is None else (split.lengths.min(), split.lengths.max())
+    low, high = (s, s) if split.X.lengths is None else (split.X.lengths.min(), split.X.lengths.max())
     steps = f"{low}" if low == high else f"{low} to {high}"
     return f"{m} {what} of {steps} steps of {e} features"
 
@@ -101,8 +101,8 @@ def _targets(split: Split, data: Dataset) -> list[str]:
     if y is None:
         return ["no targets"]
     if y.dtype.kind == "f":
-        if y.ndim == 3 and split.lengths is not None:
-            y = y[mask(split.lengths, y.shape[1])[:, :, 0]]
+        if y.ndim == 3 and split.X.lengths is not None:
+            y = y[mask(split.X.lengths, y.shape[1])[:, :, 0]]
         if not np.isfinite(y).all():
             return ["targets: some are no finite numbers"]
         columns = y.reshape(-1, *y.shape[1:][-1:] or [1]).T
@@ -127,9 +127,9 @@ def _targets(split: Split, data: Dataset) -> list[str]:
 def _blocks(split: Split) -> Iterator[np.ndarray]:
     """Yield the steps (n, e) that are not padding in blocks of samples, as X may be memory-mapped."""
     m, s, _ = split.X.shape
-    lengths = np.full(m, s) if split.lengths is None else split.lengths
+    lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths
     for rows in slices(split.X.shape):
-        yield split.X[rows][mask(lengths[rows], s)[:, :, 0]]
+        yield split.X.X[rows][mask(lengths[rows], s)[:, :, 0]]
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

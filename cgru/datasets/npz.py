@@ -15,14 +15,14 @@ import numpy as np
 from cgru.core import checks
 from cgru.core.row_blocks import is_mapped
 from cgru.datasets.columns import LONGEST
-from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
+from cgru.datasets.dataset import Dataset, Split, check_padding
 from cgru.files import Archive, Header, map_array
+from cgru.network.data.samples import STEP_ARRAYS, Sequences, step_arrays
 
 __all__ = ["read_npz"]
 
 _SPLITS = ("train_", "test_")
-BESIDE = ("resets", "decay", "times")  # a number for each step of x
-FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)} | {name: (name,) for name in BESIDE}
+FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)} | {name: (name,) for name in STEP_ARRAYS}
 _MOST_NAMES = 1 << 24  # bytes of all names: a very long one takes almost no bytes in a compressed file
 
 
@@ -113,12 +113,13 @@ def _dataset(arrays: _Arrays, swapped: bool, groups: str) -> Dataset:
     features, e = _names_in(arrays, "feature_names"), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"feature_names: expected {e} names, one for each feature of a step, got {len(features)}")
-    notes = (f"read beside x: {', '.join((train or test).beside)}",) if (train or test).beside else ()
+    given = step_arrays((train or test).X)
+    notes = (f"read beside x: {', '.join(given)}",) if given else ()
     found = _groups(arrays, len(train.X), groups) if groups and train else None
     return Dataset(train, test, _names_in(arrays, "class_names"), features, notes, groups=found)
 
 
-def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | StepSplit | None:
+def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | None:
     """Read the split whose arrays begin with `prefix` (`swapped`: x is (m, e, s)); None if it has no x.
 
     Shapes and dtypes are checked by the headers before x and y are read.
@@ -137,11 +138,11 @@ def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | StepSplit | N
     spread = frames and y is not None and y.shape == steps != (m,) and y.dtype.kind != "f"  # a class of each frame
     if y is not None:
         _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
-    beside = {name: _array(arrays, prefix + name) for name in BESIDE if prefix + name in arrays.headers}
-    for name, array in beside.items():
+    beside = {name: _array(arrays, prefix + name) for name in STEP_ARRAYS if prefix + name in arrays.headers}
+    for name, array in beside.items() if frames else ():
         if array.shape != steps:
             raise ValueError(f"{prefix}{name}: expected shape {steps}, a number for each step, got {array.shape}")
-        beside[name] = _padded(array, lengths) if frames else array
+        beside[name] = _padded(array, lengths)
     X = arrays.read(prefix + "x")
     if swapped:
         X = X.swapaxes(1, 2) if is_mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
@@ -149,7 +150,7 @@ def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | StepSplit | N
     if y is not None:
         y = _array(arrays, prefix + "y")
         y = _padded(y, lengths) if spread else y if y.dtype.kind == "f" or y.shape == (m, s) != (m, 1) else y.reshape(m)
-    return StepSplit(X, y, lengths, None, beside) if beside else Split(X, y, lengths)
+    return Split(Sequences(X, lengths, **beside), y)
 
 
 def _groups(arrays: _Arrays, m: int, groups: str) -> np.ndarray:

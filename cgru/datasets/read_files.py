@@ -17,12 +17,13 @@ import numpy as np
 from cgru.datasets import missing_values
 from cgru.datasets.column_roles import resolve_roles, roles_and_values
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
-from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
+from cgru.datasets.dataset import Dataset, Split, with_features, with_targets, with_values
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, kind_of, table_of
 from cgru.datasets.table_sequences import pad_sequences, read_sequences, source_columns
 from cgru.datasets.ts import read_ts
+from cgru.network.data.samples import Sequences
 
 __all__ = ["OF_OTHERS", "Overview", "from_frame", "overview", "read", "with_whole_cure"]
 
@@ -75,7 +76,7 @@ def read(
         >>> rows = ["machine,time,heat,label", "A,0,1.5,fine", "A,1,2,fine", "B,0,3,failed", "B,1,4,failed"]
         >>> _ = pathlib.Path("machines.csv").write_text("\n".join(rows))
         >>> data = cgru.datasets.read("machines.csv", id="machine")
-        >>> data.train.X.tolist(), data.train.y.tolist(), data.feature_names
+        >>> data.train.X.X.tolist(), data.train.y.tolist(), data.feature_names
         ([[[1.5], [2.0]], [[3.0], [4.0]]], ['fine', 'failed'], ('heat',))
         >>> later = cgru.datasets.read("machines.csv", data.columns, targets=False)
     """
@@ -109,7 +110,7 @@ def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = Tru
         >>> days = ["2024-05-01", "2024-05-02", "2024-05-01"]
         >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "date": days, "a": [1, 2, 3]})
         >>> data = cgru.datasets.from_frame(frame)
-        >>> data.train.X.tolist(), data.train.lengths.tolist(), data.train.ids.tolist()
+        >>> data.train.X.X.tolist(), data.train.X.lengths.tolist(), data.train.ids.tolist()
         ([[[1.0], [2.0]], [[3.0], [0.0]]], [2, 1], ['x', 'y'])
     """
     how = (how or Columns()).changed(**options)
@@ -258,7 +259,7 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
     else:
         X, y, notes = read_ts(path, targets)
         X, lengths = pad_sequences(X)
-        data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
+        data = Dataset(Split(Sequences(X, lengths), y), None, None, None, tuple(notes))
     data = _fill(data, parse_filling(how.missing))
     if how.columns is not None and data.feature_names is None:
         raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
@@ -324,10 +325,10 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
     methods, counts, splits, gone = filling.methods(names), np.zeros(e, int), {}, {}
     for name in ("train", "test"):
         if (split := getattr(data, name)) is not None and split.X.dtype.kind == "f":
-            X = np.array(split.X, order="C")  # it may be mapped
+            X = np.array(split.X.X, order="C")  # it may be mapped
             gone[name] = np.isnan(X) if filling.marks else None
-            counts += missing_values.fill_samples(X, split.lengths, methods)
-            splits[name] = split._replace(X=X)
+            counts += missing_values.fill_samples(X, split.X.lengths, methods)
+            splits[name] = with_values(split, X)
     notes = (*data.notes, *missing_values.notes_on_filled(counts, filling, names))
     by = next(iter(gone.values()), None)  # the training data, if there are any
     indicated = filling.indicated(names, by.any(axis=(0, 1))) if by is not None else []
@@ -335,13 +336,13 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
         raise ValueError("missing: expected no indicators of a file without feature_names, got some")
     at = [names.index(name) for name in indicated]
     for name, split in splits.items() if indicated else ():
-        splits[name] = split._replace(X=np.concatenate([split.X, gone[name][..., at]], axis=-1))
+        splits[name] = with_values(split, np.concatenate([split.X.X, gone[name][..., at]], axis=-1))
     called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
     columns = Columns(missing=str(filling.settled(indicated)))
     return data._replace(**splits, notes=notes, feature_names=called, columns=columns)
 
 
-def _as_task(split: Split | StepSplit | None, task: str | None, is_table: bool) -> Split | StepSplit | None:
+def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | None:
     """Return the split with targets of the dtype of `task`; refuse those that cannot be, or are doubtful in a table.
 
     Many different integers, or few different whole reals, may be classes or numbers. None stays None.

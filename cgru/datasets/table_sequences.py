@@ -13,10 +13,11 @@ from cgru.core.lengths import padded
 from cgru.datasets import missing_values
 from cgru.datasets.column_roles import check_order, compound_id, numbers_of
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
-from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
+from cgru.datasets.dataset import Dataset, Split, check_padding
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.table import Table, factorize
 from cgru.datasets.time_columns import read_times
+from cgru.network.data.samples import Sequences
 
 __all__ = ["TIME_STEP", "pad_sequences", "read_sequences", "source_columns"]
 
@@ -105,11 +106,11 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     if times is not None and not targets:
         written = _padded_texts(whole.cut(times.texts[order]))
     X, lengths = pad_sequences(rows.cut(features))
-    samples = X, y, lengths, rows.ids if how.id or how.windows or table.nested else None
-    split: Any = Split(*samples)
+    clock = None
     if filling.decays and times is not None:
-        clock = [each - each[0] for each in rows.cut(times.seconds[order])]
-        split = StepSplit(*samples, {"times": np.maximum.accumulate(padded(clock)[0], axis=1)})
+        clock = padded([each - each[0] for each in rows.cut(times.seconds[order])])[0]
+        clock = np.maximum.accumulate(clock, axis=1)
+    split = Split(Sequences(X, lengths, times=clock), y, rows.ids if how.id or how.windows or table.nested else None)
     if not trained and not how.windows:
         notes += _notes_on_still(whole.cut(features), names, how)
     settled = how.changed(missing=str(filling.settled(indicated)), parts=1, columns=None if how.wide else how.columns)

@@ -28,7 +28,7 @@ from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
-from cgru.network.data.samples import Sequences
+from cgru.network.data.samples import Sequences, step_arrays
 from cgru.network.data.split import draw_folds
 from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage
@@ -228,9 +228,9 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     other pools and more layers, twice. Beside arrays with a number for each step, or below a layer that reads what is
     missing, series stay as they are.
     """
-    cut, *tails = [""] if trials.X.beside or recipe.decays else _tails(trials.X.shape[1])
-    whole = recipe.bidirectional and not trials.X.beside  # whether layers may read the whole series
-    heads = [""] if trials.X.beside or recipe.decays else ["", "difference", *["normalize"] * whole]
+    cut, *tails = [""] if step_arrays(trials.X) or recipe.decays else _tails(trials.X.shape[1])
+    whole = recipe.bidirectional and not step_arrays(trials.X)  # whether layers may read the whole series
+    heads = [""] if step_arrays(trials.X) or recipe.decays else ["", "difference", *["normalize"] * whole]
     heads = {_joined(head, cut): head for head in heads}
     yield [_decided(recipe, text) for text in heads]
     found = [heads[best.inputs] for best in trials.best(BEST)]

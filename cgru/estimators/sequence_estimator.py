@@ -35,7 +35,7 @@ from cgru.losses import Loss
 from cgru.many import Job, fit_many
 from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
-from cgru.network.data.samples import Sequences
+from cgru.network.data.samples import Sequences, step_arrays
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts
@@ -139,7 +139,7 @@ class SequenceEstimator(BaseEstimator):
         if isinstance(X, Sequences):
             if self.channels_first:
                 raise ValueError("channels_first: expected False beside Sequences, which are (m, s, e), got True")
-            X, lengths, own = X.X, X.lengths, X.beside
+            X, lengths, own = X.X, X.lengths, step_arrays(X)
         if self.missing not in (recipe.REFUSE, recipe.DECAY):
             raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
         unchecked: Any = {"ensure_all_finite": False}  # it is checked at the end, with advice

@@ -93,8 +93,8 @@ class Network(Model):
     Examples:
         >>> data = cgru.datasets.load_japanese_vowels()
         >>> net = cgru.Network([cgru.GRU(8), cgru.Dense(9, "softmax")], seed=0)
-        >>> history = net.fit(data.train.X, data.train.y, lengths=data.train.lengths, epochs=2, standardize=True)
-        >>> net.predict(data.test.X, data.test.lengths).shape
+        >>> history = net.fit(data.train.X, data.train.y, epochs=2, standardize=True)
+        >>> net.predict(data.test.X).shape
         (370, 9)
     """
 

@@ -19,7 +19,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network, chain
-from cgru.network.data.samples import Sequences, sequences_of
+from cgru.network.data.samples import Sequences, sequences_of, step_arrays
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimator_network import Estimator, with_inputs
 from cgru.plot.panels import panels_of
@@ -131,7 +131,7 @@ def states(
     samples = sequences_of(X, lengths)
     one = samples[_check_index(sample, "sample", range(len(samples)))]
     s = one.shape[1] if one.lengths is None else one.lengths[0]
-    own = {name: array[:, :s] for name, array in one.beside.items()}
+    own = {name: array[:, :s] for name, array in step_arrays(one).items()}
     arrays = gates(net, Sequences(one.X[:, :s], **own), layer=layer)
     sides = [side for side in DIRECTIONS if side + names[0] in arrays]
     rows, columns = len(names), len(sides)

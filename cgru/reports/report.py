@@ -137,9 +137,9 @@ def report(
 
     Examples:
         >>> data = cgru.datasets.load_japanese_vowels()
-        >>> X, y, lengths, _ = data.test
+        >>> X, y, _ = data.test
         >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(9, "softmax")], seed=0)
-        >>> found = cgru.report(net, X, y, lengths)
+        >>> found = cgru.report(net, X, y)
         >>> found["samples"], found["classes"][0]["support"]
         (370, 31)
     """

@@ -19,7 +19,7 @@ def fit_all(epochs=5, **where):
     options = {"epochs": epochs, "validation": 0.2, "standardize": True}
     grid = itertools.product((4, 8, 12), range(4))
     jobs = [cgru.Job(functools.partial(network, *point), point, **options) for point in grid]
-    return cgru.fit_many(jobs, DATA.X, DATA.y, lengths=DATA.lengths, **where)
+    return cgru.fit_many(jobs, DATA.X, DATA.y, **where)
 
 
 def digest(results):

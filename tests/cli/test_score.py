@@ -38,7 +38,7 @@ def test_figures(value, digits, text):
 def test_how_many_are_right():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
     right = (net.predict_classes(X) == Y).sum()
-    assert score_text(net, Split(X, Y, None)).endswith(f"accuracy {right * 10}.00% ({right} of 10)")
+    assert score_text(net, Split(cgru.Sequences(X), Y)).endswith(f"accuracy {right * 10}.00% ({right} of 10)")
 
 
 def test_steps_are_counted_where_they_are_real():
@@ -46,13 +46,13 @@ def test_steps_are_counted_where_they_are_real():
     y = rng.integers(0, 2, (10, 4))
     real = np.arange(4) < LENGTHS[:, None]
     right = (net.predict_classes(X) == y)[real].sum()
-    assert score_text(net, Split(X, y, LENGTHS)).endswith(f"({right} of {LENGTHS.sum()})")
+    assert score_text(net, Split(cgru.Sequences(X, LENGTHS), y)).endswith(f"({right} of {LENGTHS.sum()})")
 
 
 def test_a_regression():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1, cgru.identity)], seed=0)
     loss = net.evaluate(X, Y)["loss"]
-    assert score_text(net, Split(X, Y, None)) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"
+    assert score_text(net, Split(cgru.Sequences(X), Y)) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_what_outputs_say_of_numbers(loss, k, middle):
     net = cgru.Network([cgru.GRU(3), cgru.Dense(k, cgru.identity)], loss, seed=0)
     y = rng.random((10, 2))
     due = np.sqrt(np.square(middle(net.predict(X)) - y).mean())
-    assert score_text(net, Split(X, y, None)) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
+    assert score_text(net, Split(cgru.Sequences(X), y)) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"

@@ -147,8 +147,8 @@ def test_numbers_at_each_step_of_a_table(numbers, fitted):
     told = "--id id --time time --label total --columns color,rain --categories color --ignore twice --per-step"
     assert f"note: read as the model's own data were, {told} --missing rain=zero+indicator\n" in err
     data = read(numbers / "new.csv", columns_of(numbers / "model.npz"))
-    real = net.output_mask(data.train.X, data.train.lengths)
-    found = net.predict(data.train.X, data.train.lengths)[real]
+    real = net.output_mask(data.train.X, data.train.X.lengths)
+    found = net.predict(data.train.X)[real]
     assert number_in(out, "RMSE") == pytest.approx(np.sqrt(np.square(found - data.train.y[real]).mean()), rel=1e-3)
     header, rows, lines = predicted(numbers, "new.csv")
     assert header == ["id", "step", "time", "total"]

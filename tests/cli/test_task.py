@@ -21,7 +21,7 @@ CLASSES = np.array([3, 5, 3])
 
 
 def split(y, lengths=None, X=X[:3]):
-    return Split(X, None if y is None else np.asarray(y), lengths)
+    return Split(cgru.Sequences(X, lengths), None if y is None else np.asarray(y))
 
 
 def refused(words, call, *arguments):
@@ -211,7 +211,7 @@ def test_a_model_without_a_loss():
 def test_classes_weigh_what_the_folds_hold_out_too(monkeypatch, given, due):
     """As in an estimator, whose sample weights they are part of."""
     y, seen, own = np.array([0, 0, 0, 1] * 6), [], task.choose
-    train = Split(rng.standard_normal((24, 3, 1)), y, None)
+    train = Split(cgru.Sequences(rng.standard_normal((24, 3, 1))), y)
 
     def choose(*args, **options):
         seen.append(options)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import cgru
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.dataset_summary import classes_in, looks_swapped
 
@@ -10,18 +11,18 @@ X = np.arange(24.0).reshape(4, 3, 2)
 
 
 def lines(y=None, lengths=None, x=X, test=None, **more):
-    return described(Dataset(Split(x, y, lengths), test, more.pop("class_names", None), **more))
+    return described(Dataset(Split(cgru.Sequences(x, lengths), y), test, more.pop("class_names", None), **more))
 
 
 def test_counts():
     assert lines() == ["4 samples of 3 steps of 2 features", "no targets"]
     assert lines(lengths=np.array([1, 3, 2, 2]))[0] == "4 samples of 1 to 3 steps of 2 features"
     assert lines(lengths=np.array([2, 2, 2, 2]))[0] == "4 samples of 2 steps of 2 features"
-    assert lines(test=Split(X[:1], None, None))[:2] == [
+    assert lines(test=Split(cgru.Sequences(X[:1]), None))[:2] == [
         "4 samples of 3 steps of 2 features",
         "1 to test on of 3 steps of 2 features",
     ]
-    alone = described(Dataset(None, Split(X, np.array([0, 1, 1, 1]), None), None))
+    alone = described(Dataset(None, Split(cgru.Sequences(X), np.array([0, 1, 1, 1])), None))
     assert alone[:2] == ["4 samples, to test on of 3 steps of 2 features", "classes: 0 1, 1 3"]
 
 
@@ -45,7 +46,7 @@ def test_classes():
 
 
 def test_names_of_classes():
-    split = Split(X, np.array([0, 1, 1, 2]), None)
+    split = Split(cgru.Sequences(X), np.array([0, 1, 1, 2]))
     assert classes_in(split, ("no", "yes")) == {"no": 1, "yes": 2, "2": 1}
     assert classes_in(split, None) == {"0": 1, "1": 2, "2": 1}
     assert classes_in(split._replace(y=np.array(["b", "a", "a", "a"])), ("x", "y")) == {"a": 3, "b": 1}
@@ -62,7 +63,7 @@ def test_numbers():
     assert lines(np.array([1.0, 2, 3, 6]))[1:] == ["targets: numbers from 1 to 6, mean 3"]
     y = np.array([[1.0, 0], [2, 0], [3, 0], [6, 0]])
     assert lines(y)[1] == "targets: numbers from 1 to 6, mean 3; from 0 to 0, mean 0"
-    named = Dataset(Split(np.zeros((4, 2, 1)), y, None), None, None, target_names=("y", "z"))
+    named = Dataset(Split(cgru.Sequences(np.zeros((4, 2, 1))), y), None, None, target_names=("y", "z"))
     assert described(named)[1] == "targets: numbers y from 1 to 6, mean 3; z from 0 to 0, mean 0"
     assert lines(1e9 + np.arange(4.0))[1] == "targets: numbers from 1000000000 to 1000000003, mean 1000000002"
     y[1, 1] = np.inf
@@ -99,8 +100,8 @@ def test_what_is_missing():
     note = 'note: x has 2 NaN or infinities; missing="forward" fills NaN'
     assert lines(x=x)[-1] == note
     assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith("note: x has 1 NaN")
-    assert lines(test=Split(x, None, None))[-1].startswith("note: x to test on has 2")
-    assert described(Dataset(None, Split(x, None, None), None))[-1].startswith("note: x to test on has 2")
+    assert lines(test=Split(cgru.Sequences(x), None))[-1].startswith("note: x to test on has 2")
+    assert described(Dataset(None, Split(cgru.Sequences(x), None), None))[-1].startswith("note: x to test on has 2")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def walks():
 
 def test_axes_that_look_swapped(walks):
     def swapped(x, lengths=None):
-        return looks_swapped(Split(x, None, lengths))
+        return looks_swapped(Split(cgru.Sequences(x, lengths), None))
 
     assert swapped(walks)
     assert not swapped(walks.swapaxes(1, 2))

@@ -33,11 +33,11 @@ def test_japanese_vowels():
     assert data.class_names is None
     for split, frames in ((data.train, 4274), (data.test, 5687)):
         assert split.X.dtype == np.float32
-        assert split.lengths.min() == 7
-        assert split.lengths.sum() == frames
-        real = np.arange(split.X.shape[1]) < split.lengths[:, None]
-        assert not split.X[~real].any()
-        assert split.X[real].any(axis=1).all()
+        assert split.X.lengths.min() == 7
+        assert split.X.lengths.sum() == frames
+        real = np.arange(split.X.shape[1]) < split.X.lengths[:, None]
+        assert not split.X.X[~real].any()
+        assert split.X.X[real].any(axis=1).all()
 
 
 def test_japanese_vowels_are_the_frames_in_their_order():
@@ -45,8 +45,8 @@ def test_japanese_vowels_are_the_frames_in_their_order():
     with np.load(importlib.resources.files("cgru.datasets") / "japanese_vowels.npz") as archive:
         ends = np.cumsum(archive["train_lengths"])
         for i in (0, 1, 269):
-            n = train.lengths[i]
-            np.testing.assert_array_equal(train.X[i, :n], archive["train_x"][ends[i] - n : ends[i]])
+            n = train.X.lengths[i]
+            np.testing.assert_array_equal(train.X.X[i, :n], archive["train_x"][ends[i] - n : ends[i]])
 
 
 def test_the_package_carries_source_and_licence():
@@ -58,15 +58,16 @@ def test_the_package_carries_source_and_licence():
 
 def test_equal_lengths(write):
     train, test, class_names, *_ = read(write(x=X, y=[1, 0, 1, 0]))
-    np.testing.assert_array_equal(train.X, X)
+    np.testing.assert_array_equal(train.X.X, X)
     assert train.X.dtype == X.dtype
     assert train.y.tolist() == [1, 0, 1, 0]
-    assert train.lengths is test is class_names is None
+    assert train.X.lengths is test is class_names is None
 
 
 def test_frames_one_after_another(write):
     frames = rng.standard_normal((6, 2))
-    X, _, lengths, _ = read(write(x=frames, lengths=np.array([1, 3, 2], np.uint8))).train
+    found = read(write(x=frames, lengths=np.array([1, 3, 2], np.uint8))).train.X
+    X, lengths = found.X, found.lengths
     assert X.shape == (3, 3, 2)
     assert lengths.tolist() == [1, 3, 2]
     np.testing.assert_array_equal(np.concatenate([X[0, :1], X[1, :3], X[2, :2]]), frames)
@@ -76,7 +77,7 @@ def test_frames_one_after_another(write):
 
 def test_padded_with_lengths(write):
     train = read(write(x=X, lengths=[3, 1, 2, 3])).train
-    assert train.lengths.tolist() == [3, 1, 2, 3]
+    assert train.X.lengths.tolist() == [3, 1, 2, 3]
     assert train.y is None
 
 

@@ -28,8 +28,8 @@ def test_arrays_stay_in_their_files(tmp_path):
     data = read(tmp_path)
     assert data.test is None
     assert data.class_names == ("a", "b", "c")
-    assert is_mapped(data.train.X)
-    for ours, due in zip(data.train[:3], (X, Y, LENGTHS), strict=True):
+    assert is_mapped(data.train.X.X)
+    for ours, due in zip((data.train.X.X, data.train.y, data.train.X.lengths), (X, Y, LENGTHS), strict=True):
         np.testing.assert_array_equal(ours, due)
 
 
@@ -38,7 +38,7 @@ def test_one_split_alone(tmp_path):
         np.savez(tmp_path / "data.npz", **{f"{name}_x": X, f"{name}_y": Y})
         data = read(tmp_path / "data.npz")
         assert getattr(data, other) is None
-        np.testing.assert_array_equal(getattr(data, name).X, X)
+        np.testing.assert_array_equal(getattr(data, name).X.X, X)
 
 
 def test_a_folder_is_what_an_archive_is(tmp_path):
@@ -47,9 +47,10 @@ def test_a_folder_is_what_an_archive_is(tmp_path):
     folder(tmp_path / "data", train_x=X, train_y=Y, test_x=X[:2], test_y=np.array(["a", "b"]))
     ours, due = read(str(tmp_path / "data")), read(tmp_path / "data.npz")
     for part in ("train", "test"):
-        for array, other in zip(getattr(ours, part), getattr(due, part), strict=True):
-            assert other is None or (array == other).all()
-    assert is_mapped(ours.test.X)
+        one, other = getattr(ours, part), getattr(due, part)
+        assert (one.X.X == other.X.X).all()
+        assert (one.y == other.y).all()
+    assert is_mapped(ours.test.X.X)
 
 
 def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
@@ -58,14 +59,13 @@ def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
     data = read(tmp_path)
     split = data.train
     assert data.notes == ("read beside x: resets, times",)
-    assert sorted(split.beside) == ["resets", "times"]
-    assert is_mapped(split.beside["resets"])
+    np.testing.assert_array_equal(split.X.resets, resets)
     some = split.samples(np.array([5, 1]))
-    np.testing.assert_array_equal(some.lengths, LENGTHS[[5, 1]])
-    np.testing.assert_array_equal(some.beside["times"][:], times[[5, 1]])
+    np.testing.assert_array_equal(some.X.lengths, LENGTHS[[5, 1]])
+    np.testing.assert_array_equal(some.X.times, times[[5, 1]])
     frames = np.arange(4) < LENGTHS[:, None]
     np.savez(tmp_path / "frames.npz", x=X[frames], y=Y, lengths=LENGTHS, decay=times[frames])
-    (decay,) = read(tmp_path / "frames.npz").train.beside.values()
+    decay = read(tmp_path / "frames.npz").train.X.decay
     np.testing.assert_array_equal(decay, np.where(frames, times, 0))
     with pytest.raises(ValueError, match=r"resets: expected shape \(6, 4\), a number for each step, got \(6, 3\)"):
         read(folder(tmp_path, resets=resets[:, 1:]))

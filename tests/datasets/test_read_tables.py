@@ -30,7 +30,7 @@ def refused(argument, fields=None):
 
 
 def features(data, i=0):
-    return data.train.X[i, : None if data.train.lengths is None else data.train.lengths[i]].tolist()
+    return data.train.X.X[i, : None if data.train.X.lengths is None else data.train.X.lengths[i]].tolist()
 
 
 def test_text_is_encoded_one_hot_and_later_tables_in_the_same_way(reads):
@@ -68,8 +68,8 @@ def test_text_is_encoded_one_hot_and_later_tables_in_the_same_way(reads):
 def test_missing_values_are_filled_from_their_own_sequence(reads, missing, rain):
     data = reads(GAPS, ignore="color" if "color" not in missing else (), missing=missing,
                  categories="color" if "color" in missing else ())  # fmt: skip
-    np.testing.assert_array_equal(data.train.X[0, :2, data.feature_names.index("rain")], rain)
-    assert (data.train.beside != {}) == (missing == "decay")
+    np.testing.assert_array_equal(data.train.X.X[0, :2, data.feature_names.index("rain")], rain)
+    assert (data.train.X.times is not None) == (missing == "decay")
     if missing != "decay":
         assert any("filled" in note for note in data.notes)
 
@@ -118,8 +118,8 @@ def test_values_that_decay_come_with_their_times(reads):
         "y,2024-03-02,4,v",
     ]
     data = reads("\n".join(rows), missing="decay")
-    np.testing.assert_array_equal(data.train.X[0, :, 0], [1, N])
-    np.testing.assert_array_equal(data.train.beside["times"], [[0, 600], [0, 86400]])
+    np.testing.assert_array_equal(data.train.X.X[0, :, 0], [1, N])
+    np.testing.assert_array_equal(data.train.X.times, [[0, 600], [0, 86400]])
     assert not any("NaN" in line for line in cgru.datasets.described(data))
 
 
@@ -134,8 +134,8 @@ def test_values_that_decay_come_with_their_times(reads):
 def test_the_time_since_the_row_before_is_a_feature(reads, times, steps):
     content = "id,time,a\n" + "".join(f"{id},{time},{i}\n" for id in "xy" for i, time in enumerate(times))
     data = reads(content, time_step=True)
-    assert data.train.X[:, :, 1].tolist() == [steps, steps]
-    assert reads(content, how=data.columns).train.X.tolist() == data.train.X.tolist()
+    assert data.train.X.X[:, :, 1].tolist() == [steps, steps]
+    assert reads(content, how=data.columns).train.X.X.tolist() == data.train.X.X.tolist()
     for option in ("time_step", "sort"):
         with refused(option):
             reads(content, time="", ignore="time", **{option: True})
@@ -216,14 +216,14 @@ def test_the_task_is_said_or_sure(reads, y, task, due):
 
 def test_wide_tables(reads):
     steps = reads("id,t_10,t_2,t_1,label\n1,10,2,1,x\n2,11,3,2,y\n", wide=True)
-    assert steps.train.X[:, :, 0].tolist() == [[1, 2, 10], [2, 3, 11]]
+    assert steps.train.X.X[:, :, 0].tolist() == [[1, 2, 10], [2, 3, 11]]
     assert any("t_1" in note or "1 to 10" in note for note in steps.notes)
     months = reads("id,Jan 2020,Feb 2020,Jan 2021,Feb 2021\n1,1,2,3,4\n2,5,6,7,8\n", wide=True)
-    assert months.train.X[:, :, 0].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert months.train.X.X[:, :, 0].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     quarters = reads("id,2001Q1,2001Q2,2002Q1,2002Q2\n1,1,2,3,4\n", wide=True)
-    assert quarters.train.X[:, :, 0].tolist() == [[1, 2, 3, 4]]
+    assert quarters.train.X.X[:, :, 0].tolist() == [[1, 2, 3, 4]]
     ends = reads("name,t1,t2,t3,label\na,1,,,x\nb,1,2,3,y\n", wide=True, id="name")
-    assert (ends.train.lengths.tolist(), ends.train.ids.tolist()) == ([1, 3], ["a", "b"])
+    assert (ends.train.X.lengths.tolist(), ends.train.ids.tolist()) == ([1, 3], ["a", "b"])
     later = reads("name,t1,t2\nc,1,2\n", how=ends.columns, targets=False)
     assert features(later) == [[1], [2]]
     for bad, option, argument in [
@@ -238,7 +238,7 @@ def test_wide_tables(reads):
 def test_a_table_to_test_on(reads, tmp_path):
     (tmp_path / "test.csv").write_text(FULL.replace("blue", "red"))
     data = reads(FULL, categories="color", test=tmp_path / "test.csv")
-    assert data.test.X[0, :, :3].tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert data.test.X.X[0, :, :3].tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
     for wrong in (FULL.replace("temp", "warmth"), FULL.replace("blue", "pink")):
         (tmp_path / "test.csv").write_text(wrong)
         with pytest.raises(ValueError, match=r"test\.csv"):
@@ -257,7 +257,7 @@ def test_a_frame_is_read_as_its_file(tmp_path):
         read(tmp_path / "t.parquet", categories="color"),
         *(from_frame(each, categories="color") for each in frames),
     ]:
-        np.testing.assert_array_equal(data.train.X, due.train.X)
+        np.testing.assert_array_equal(data.train.X.X, due.train.X.X)
         assert (data.train.y.tolist(), data.train.ids.tolist()) == (due.train.y.tolist(), due.train.ids.tolist())
         assert data.columns == due.columns
     series = pandas.DataFrame({"id": [1, 2], "a": [pandas.Series([1.0, 2]), pandas.Series([3.0])], "label": ["x", "y"]})
@@ -266,7 +266,7 @@ def test_a_frame_is_read_as_its_file(tmp_path):
     with refused("label", {"skip_lines"}):
         from_frame(gaps, missing="zero")
     later = from_frame(frame.drop("label"), due.columns, targets=False)
-    np.testing.assert_array_equal(later.train.X, due.train.X)
+    np.testing.assert_array_equal(later.train.X.X, due.train.X.X)
     with pytest.raises(TypeError, match="frame"):
         from_frame([1, 2])
 
@@ -278,7 +278,7 @@ def test_spreadsheets(tmp_path):
     with xlsxwriter.Workbook(str(tmp_path / "t.xlsx")) as book:
         frame.write_excel(book)
     np.testing.assert_array_equal(
-        read(tmp_path / "t.xlsx", categories="color").train.X, from_frame(frame, categories="color").train.X
+        read(tmp_path / "t.xlsx", categories="color").train.X.X, from_frame(frame, categories="color").train.X.X
     )
 
 

@@ -272,7 +272,7 @@ def write(folder, name, content):
 
 
 def check(data, due):
-    X, y = data.train.X, data.train.y
+    X, y = data.train.X.X, data.train.y
     for got, expected in zip(X.shape, due.get("shape", (M, S, 1)), strict=True):
         assert got == expected or expected is None
     value, order = due.get("value", None if "shape" in due else heat), due.get("order", range(M))
@@ -301,7 +301,7 @@ def test_read_right_or_refused_with_a_cure(name, tmp_path):
     check(data, due)
     again = cgru.datasets.read(path, data.columns)
     if not given.get("windows"):  # later streams are not cut into parts
-        np.testing.assert_array_equal(again.train.X, data.train.X)
+        np.testing.assert_array_equal(again.train.X.X, data.train.X.X)
     if data.train.y is not None:
         cgru.datasets.read(path, cgru.datasets.Columns.from_dict(data.columns.to_dict()), targets=False)
 

@@ -35,15 +35,21 @@ def no_ts(refused):
 
 def test_one_dimension(ts):
     data = ts(ONE + "1,2,3:up\n-1.5,2e-1,3:down\n")
-    assert data.train.X[..., 0].tolist() == [[1, 2, 3], [-1.5, 0.2, 3]]
+    assert data.train.X.X[..., 0].tolist() == [[1, 2, 3], [-1.5, 0.2, 3]]
     assert data.train.y.tolist() == ["up", "down"]
-    assert (data.train.lengths, data.train.ids, data.test, data.class_names, data.notes) == (None, None, None, None, ())
+    assert (data.train.X.lengths, data.train.ids, data.test, data.class_names, data.notes) == (
+        None,
+        None,
+        None,
+        None,
+        (),
+    )
 
 
 def test_several_dimensions_of_unlike_lengths(ts):
     data = ts(TWO + "\n1,2,3:4,5,6:up\n# comment\n7:8:down \n")
-    assert data.train.X.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 8], [0, 0], [0, 0]]]
-    assert data.train.lengths.tolist() == [3, 1]
+    assert data.train.X.X.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 8], [0, 0], [0, 0]]]
+    assert data.train.X.lengths.tolist() == [3, 1]
     assert data.train.y.tolist() == ["up", "down"]
 
 
@@ -63,7 +69,7 @@ def test_without_targets(ts):
     for more in ("@classLabel false", "", "@targetlabel false"):
         data = ts(HEAD.format(univariate="false", more=more) + "1,2:3,4\n")
         assert data.train.y is None
-        assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
+        assert data.train.X.X.tolist() == [[[1, 3], [2, 4]]]
     assert ts(ONE + "1,2,3:?\n", targets=False).train.y is None
 
 
@@ -76,9 +82,9 @@ def test_tags_in_any_case_gzip_and_windows(ts, tmp_path):
 
 def test_what_is_missing(ts):
     text = TWO + "1,?,3:4,5,?:up\n?,8:8,9:down\n"
-    assert np.isnan(ts(text).train.X).sum() == 3
+    assert np.isnan(ts(text).train.X.X).sum() == 3
     data = ts(text, missing="interpolate")
-    assert data.train.X.tolist() == [[[1, 4], [2, 5], [3, 5]], [[8, 8], [8, 9], [0, 0]]]
+    assert data.train.X.X.tolist() == [[[1, 4], [2, 5], [3, 5]], [[8, 8], [8, 9], [0, 0]]]
     assert data.notes == ("filled 3 missing values (interpolate): feature 0: 2, feature 1: 1",)
     for missing in ("forward", "zero+indicator"):
         with pytest.raises(ValueError, match=r"missing|none"):
@@ -120,4 +126,4 @@ def test_files_of_the_archive():
     assert data.train.X.shape == (270, 26, 12)
     assert data.test.X.shape == (370, 29, 12)
     assert np.unique(data.train.y).tolist() == list(range(1, 10))
-    assert (data.train.lengths.min(), data.test.lengths.max()) == (7, 29)
+    assert (data.train.X.lengths.min(), data.test.X.lengths.max()) == (7, 29)

@@ -20,8 +20,8 @@ def logits(net, X, lengths):
 def test_spoken_vowels(seed):
     """The model of `cgru fit`: within 0.3 points, logits at some 50 dB in int8 and 55 in bfloat16."""
     net = Recipe("cross_entropy").network(9, seed=seed)
-    net.fit(DATA.train.X, DATA.train.y, lengths=DATA.train.lengths, epochs=71, batch_size=16, standardize=True)
-    X, y, lengths = DATA.test[:3]
+    net.fit(DATA.train.X, DATA.train.y, epochs=71, batch_size=16, standardize=True)
+    X, y, lengths = DATA.test.X.X, DATA.test.y, DATA.test.X.lengths
     due, accuracy = logits(net, X, lengths), net.evaluate(X, y, lengths)["accuracy"]
     assert accuracy > 0.95
     for weights, least in (("int8", 49), ("bfloat16", 54)):

@@ -261,8 +261,8 @@ def test_the_cases_of_the_onnx_project():
 def test_a_trained_classifier(same, tmp_path):
     data = cgru.datasets.load_japanese_vowels()
     net = cgru.Network([cgru.GRU(8), cgru.Dense(9, cgru.softmax)], seed=0, class_names=list("abcdefghi"))
-    net.fit(data.train.X, data.train.y, lengths=data.train.lengths, epochs=2, standardize=True)
-    X, lengths = data.test.X.astype(np.float32), data.test.lengths
+    net.fit(data.train.X, data.train.y, epochs=2, standardize=True)
+    X, lengths = data.test.X.X.astype(np.float32), data.test.X.lengths
     model = interop.to_onnx(net, lengths=True)
     path = tmp_path / "net.onnx"
     onnx.save(model, path)

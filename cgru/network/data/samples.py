@@ -18,7 +18,7 @@ from cgru.core.row_blocks import Rows, select_rows
 from cgru.core.times import times_of
 from cgru.network.data.dataframes import as_sequences
 
-__all__ = ["STEP_ARRAYS", "Sequences", "opened", "sequences_of"]
+__all__ = ["STEP_ARRAYS", "Sequences", "opened", "sequences_of", "step_arrays"]
 
 STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arguments, and what layers read of each
 
@@ -135,11 +135,6 @@ class Sequences:
         """Return the dtype of X."""
         return self.X.dtype
 
-    @property
-    def beside(self) -> dict[str, np.ndarray]:
-        """Return those of `resets`, `decay` and `times` that are given, by name."""
-        return {name: array for name in STEP_ARRAYS if (array := getattr(self, name)) is not None}
-
     @staticmethod
     def concatenate(parts: Iterable[Sequences]) -> Sequences:
         """Return all samples of several `Sequences`, padded to the longest.
@@ -160,7 +155,7 @@ class Sequences:
             Sequences(4 samples of 4 to 6 steps, 3 features)
         """
         parts = list(parts)
-        kinds = [(sorted(part.beside), part.shape[2:], part.feature_names) for part in parts]
+        kinds = [(sorted(step_arrays(part)), part.shape[2:], part.feature_names) for part in parts]
         for i, kind in enumerate(kinds):
             if kind != kinds[0]:
                 raise ValueError(f"parts[{i}]: expected what belongs to {parts[0]!r}, got {parts[i]!r}")
@@ -183,7 +178,7 @@ class Sequences:
                 at += len(array)
             return room
 
-        found = Sequences(joined("X"), lengths, **{name: joined(name) for name in parts[0].beside})
+        found = Sequences(joined("X"), lengths, **{name: joined(name) for name in step_arrays(parts[0])})
         vars(found).update(feature_names=parts[0].feature_names)
         return found
 
@@ -193,7 +188,12 @@ class Sequences:
         steps = f"{most}" if least == most else f"{least} to {most}"
         samples = f"{m} sample{'s' * (m != 1)} of {steps} steps"
         what = f"{self.shape[2]} features" if self.ndim == 3 else "a number a step"
-        return f"Sequences({', '.join([samples, what, *self.beside])})"
+        return f"Sequences({', '.join([samples, what, *step_arrays(self)])})"
+
+
+def step_arrays(X: Sequences) -> dict[str, np.ndarray]:
+    """Return those of `resets`, `decay` and `times` that X has, by name."""
+    return {name: array for name in STEP_ARRAYS if (array := getattr(X, name)) is not None}
 
 
 def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:

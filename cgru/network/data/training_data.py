@@ -23,7 +23,7 @@ from cgru.network import chain
 from cgru.network.classes import as_strings, encode_classes
 from cgru.network.data.dataframes import is_indexed
 from cgru.network.data.mean_variance import RunningMeanVariance
-from cgru.network.data.samples import STEP_ARRAYS, Sequences, opened, sequences_of
+from cgru.network.data.samples import STEP_ARRAYS, Sequences, opened, sequences_of, step_arrays
 from cgru.network.data_spec import DataSpec
 
 __all__ = [
@@ -223,7 +223,7 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs
     tokens, given, names = spec.layers[0].tokens_in, {}, None
     if isinstance(X, Sequences):
         samples = sequences_of(X, lengths, name)
-        X, lengths, names, given = samples.X, samples.lengths, samples.feature_names, samples.beside
+        X, lengths, names, given = samples.X, samples.lengths, samples.feature_names, step_arrays(samples)
     elif (type(X) is not np.ndarray or X.dtype == object) and not (tokens and is_indexed(X) and X.shape[1:] > (1,)):
         X, lengths, names = opened(X, lengths, name)  # no DataFrame (m, s) of tokens, which has an index, too
     if names is not None and spec.feature_names is not None and names != tuple(spec.feature_names):

@@ -212,7 +212,10 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, name):
         ),
         (ValueError, "batches", {"X": []}),
         (TypeError, "y", {"X": X}),
-        *((TypeError, "X", {"X": x}) for x in (Dataset(Split(X, None, None), None, None), Split(X, None, None), 5)),
+        *(
+            (TypeError, "X", {"X": x})
+            for x in (Dataset(Split(cgru.Sequences(X), None), None, None), Split(cgru.Sequences(X), None), 5)
+        ),
     ],
 )
 def test_what_batches_cannot_be_asked_for(options, error, argument):
