@@ -17,7 +17,6 @@ from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_vowels, read
 from cgru.datasets.dataset import with_targets
-from cgru.datasets.dataset_summary import looks_swapped
 from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.read_files import OF_OTHERS
 from cgru.datasets.table import kind_of
@@ -62,10 +61,6 @@ def training_data(request: Request) -> tuple[Dataset, str, str | None]:
     with as_request_error(), contextlib.ExitStack() as files:
         path = files.enter_context(opened(request.data))
         data = read(path, test=None if test is None else files.enter_context(opened(test)), **options)
-        if "axes" not in options and (split := data.train or data.test).ids is None and looks_swapped(split):
-            doubt = f"x {split.X.shape} has more features than steps, and looks like (m, e, s)"
-            cure = "--axes mes takes it so, --axes mse says that it is right"
-            data = data._replace(notes=(*data.notes, f"{doubt}; {cure}"))
     return data, _name(request.data), None if test is None else _name(test)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,8 +171,7 @@ def _hold_out(
 def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: str) -> cgru.History | None:
     """Fit `net` with options of `Network.fit`; return the history, None where Ctrl-C interrupted it."""
     try:
-        with as_request_error(f"{source}: "), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
+        with as_request_error(f"{source}: "):
             history = net.fit(train.X, train.y, **options)
     except KeyboardInterrupt:
         return None

@@ -213,7 +213,6 @@ class Columns:
         parts: the number of parts that an only sequence is cut into before windows, so that some can be held back;
             None: twelve, or as many as hold two windows.
         task: "classification" or "regression", if integers are numbers or reals are classes.
-        axes: the axes of x in an `.npz`: "mse", or "mes" for (m, e, s).
 
     Raises:
         ColumnsError: a value is not allowed; with the field as `argument`.
@@ -282,7 +281,6 @@ class Columns:
     task: str | None = _option(
         "kind of the targets (default: regression for reals)", _text, choices=("classification", "regression")
     )
-    axes: str | None = _option("axes of x in an .npz (default: mse)", _text, choices=("mse", "mes"))
 
     def __post_init__(self) -> None:
         """Check all fields, and keep them in one form."""

@@ -12,12 +12,11 @@ from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.missing_values import parse_filling
 from cgru.network.presentation import figures
 
-__all__ = ["classes_in", "described", "details", "looks_swapped"]
+__all__ = ["classes_in", "described", "details"]
 
 RARE = 5  # a class with fewer samples gets a note
 MOST = 0.9  # a class with this share of all samples, or more, gets a note
 SHOWN = 12  # names in a line
-LONG = 16  # features, below which `looks_swapped` does not judge
 
 
 def described(data: Dataset) -> list[str]:
@@ -70,21 +69,6 @@ def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, i
     values, counts = (each.tolist() for each in np.unique(y, return_counts=True))
     called = [names[value] if names and 0 <= value < len(names) else str(value) for value in values]
     return dict(zip(called, counts, strict=True))
-
-
-def looks_swapped(split: Split) -> bool:
-    """Return whether X (m, s, e) is likely to be (m, e, s).
-
-    It is if it has many "features" that change less from one to the next than steps do, or a single "step".
-    """
-    X, (_, s, e) = split.X.X, split.X.shape
-    if split.X.lengths is not None or e < LONG or e <= s:
-        return False
-    if s == 1:
-        return True
-    X = X[next(slices(X.shape))][:256].astype(np.float64)
-    along = [np.abs(np.diff(X, axis=axis)).mean() for axis in (1, 2)]
-    return bool(along[1] < along[0] / 2)
 
 
 def _size(split: Split, what: str) -> str:

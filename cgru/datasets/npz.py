@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core import checks
-from cgru.core.row_blocks import is_mapped
 from cgru.datasets.columns import LONGEST
 from cgru.datasets.dataset import Dataset, Split, check_padding
-from cgru.files import Archive, Header, map_array
+from cgru.files import Archive, map_array
 from cgru.network.data.samples import STEP_ARRAYS, Sequences, step_arrays
 
 __all__ = ["read_npz"]
@@ -40,10 +39,10 @@ class _Arrays(NamedTuple):
     there: list[str]
 
 
-def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
+def read_npz(path: str | os.PathLike[str], groups: str = "", grouped: bool = True) -> Dataset:
     """Read the data set from an `.npz` file or a folder of `.npy` files; `grouped`: with the array called `groups`.
 
-    `axes` "mes" says that x is (m, e, s). `groups` is the name of the array of groups, "" for none. If `grouped`,
+    `groups` is the name of the array of groups, "" for none. If `grouped`,
     groups are read, and a missing array is a ValueError.
     """
     known = _aliases(groups)
@@ -51,14 +50,14 @@ def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str 
     if os.path.isdir(path):
         there = sorted(file.removesuffix(".npy") for file in os.listdir(path) if file.endswith(".npy"))
         mapped = {name: _map(path, name) for name in there if name in wanted}
-        return _dataset(_named(mapped, mapped.__getitem__, there, known), axes == "mes", groups if grouped else "")
+        return _dataset(_named(mapped, mapped.__getitem__, there, known), groups if grouped else "")
     with open(path, "rb") as file:
         try:
             archive = Archive(file, wanted)
         except ValueError as error:
             raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
         arrays = _named(archive.headers, archive.read, archive.all_names, known)
-        return _dataset(arrays, axes == "mes", groups if grouped else "")
+        return _dataset(arrays, groups if grouped else "")
 
 
 def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
@@ -101,11 +100,11 @@ def _named(
     return _Arrays({name: headers[alias] for name, alias in names.items()}, lambda name: read(names[name]), there)
 
 
-def _dataset(arrays: _Arrays, swapped: bool, groups: str) -> Dataset:
-    """Read both splits, names and groups; `swapped` says that x is (m, e, s)."""
-    train, test = (_split(arrays, prefix, swapped) for prefix in _SPLITS)
+def _dataset(arrays: _Arrays, groups: str) -> Dataset:
+    """Read both splits, names and groups."""
+    train, test = (_split(arrays, prefix) for prefix in _SPLITS)
     if train is None and test is None:
-        train = _split(arrays, "", swapped)
+        train = _split(arrays, "")
     if train is None and test is None:
         raise ValueError(f"expected an array x, or train_x and test_x, got {', '.join(arrays.there) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
@@ -119,8 +118,8 @@ def _dataset(arrays: _Arrays, swapped: bool, groups: str) -> Dataset:
     return Dataset(train, test, _names_in(arrays, "class_names"), features, notes, groups=found)
 
 
-def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | None:
-    """Read the split whose arrays begin with `prefix` (`swapped`: x is (m, e, s)); None if it has no x.
+def _split(arrays: _Arrays, prefix: str) -> Split | None:
+    """Read the split whose arrays begin with `prefix`; None if it has no x.
 
     Shapes and dtypes are checked by the headers before x and y are read.
     """
@@ -128,9 +127,6 @@ def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | None:
     if x is None:
         return None
     frames = len(x.shape) == 2
-    if swapped and len(x.shape) != 3:
-        raise ValueError(f"{prefix}x: expected shape (m, e, s), as axes says, got {x.shape}")
-    x = Header((x.shape[0], x.shape[2], x.shape[1]), x.dtype) if swapped else x
     lengths = _lengths(arrays, x.shape, prefix)
     m, s, e = (lengths.size, int(lengths.max(initial=0)), x.shape[1]) if frames else x.shape
     checks.sequences(np.broadcast_to(np.zeros((), x.dtype), (m, s, e)), prefix + "x")  # a stand-in without memory
@@ -144,8 +140,6 @@ def _split(arrays: _Arrays, prefix: str, swapped: bool) -> Split | None:
             raise ValueError(f"{prefix}{name}: expected shape {steps}, a number for each step, got {array.shape}")
         beside[name] = _padded(array, lengths)
     X = arrays.read(prefix + "x")
-    if swapped:
-        X = X.swapaxes(1, 2) if is_mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
     X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
     if y is not None:
         y = _array(arrays, prefix + "y")

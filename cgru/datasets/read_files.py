@@ -31,7 +31,7 @@ Path = str | os.PathLike[str]
 MANY = 20  # at most so many different integers are surely classes
 SECONDS = 5  # that cures are added up at most
 # What says something of files that are no tables.
-OF_OTHERS = {"npz": {"axes", "columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
+OF_OTHERS = {"npz": {"columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
 
 
 def read(
@@ -255,7 +255,7 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
         due, name = f"nothing, since it says nothing of {kind}", others[0]
         raise ColumnsError(name, repr(getattr(how, name)), due, {each: getattr(Columns(), each) for each in others})
     if kind == "npz":
-        data = read_npz(path, how.axes, "".join(how.groups), targets and not how.parts)
+        data = read_npz(path, "".join(how.groups), targets and not how.parts)
     else:
         X, y, notes = read_ts(path, targets)
         X, lengths = pad_sequences(X)
@@ -271,8 +271,6 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
 def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
     """Return the data set of a table by its `columns`; those of the result have all roles."""
     how, trained = table.columns, table.columns.parts == 1 or features is not None
-    if how.axes is not None:
-        raise ColumnsError("axes", how.axes, "nothing for a table", {"axes": None})
     if features is not None and how.columns is None and not how.wide:
         sources = source_columns(features, how)
         lost = [name for name in sources if name not in table.names]

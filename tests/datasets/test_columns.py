@@ -12,7 +12,7 @@ SOME = {
     "categories": {"c": ("red", "blue")}, "groups": ("hospital",), "ignore": ("note",), "wide": True, "per_step": True,
     "sort": True, "time_format": "%d.%m.%Y", "time_unit": "ms", "decimal": ",", "thousands": ".", "na": ("-999", "-"),
     "missing": "forward,a=zero+indicator", "header": False, "skip_lines": "3,9-9", "comment": "#", "separator": ";",
-    "time_step": True, "windows": (100, 50), "parts": 3, "task": "regression", "axes": "mes",
+    "time_step": True, "windows": (100, 50), "parts": 3, "task": "regression",
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_values_are_kept_in_one_form(given, kept):
         ("decimal", ";"), ("missing", "mean"), ("missing", "refuse+indicator"), ("missing", 3), ("na", [True]),
         ("na", [None]), ("skip_lines", "5-2"), ("skip_lines", "x"),
         ("windows", 0), ("windows", "1,2,3"), ("windows", True), ("parts", 0), ("task", "both"),
-        ("axes", "sme"), ("comment", ""), ("columns", [1, 2]),
+        ("comment", ""), ("columns", [1, 2]),
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused_by_field(name, value):

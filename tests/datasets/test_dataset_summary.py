@@ -1,11 +1,10 @@
 """What is said of a data set."""
 
 import numpy as np
-import pytest
 
 import cgru
 from cgru.datasets import Dataset, Split, described
-from cgru.datasets.dataset_summary import classes_in, looks_swapped
+from cgru.datasets.dataset_summary import classes_in
 
 X = np.arange(24.0).reshape(4, 3, 2)
 
@@ -102,23 +101,3 @@ def test_what_is_missing():
     assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith("note: x has 1 NaN")
     assert lines(test=Split(cgru.Sequences(x), None))[-1].startswith("note: x to test on has 2")
     assert described(Dataset(None, Split(cgru.Sequences(x), None), None))[-1].startswith("note: x to test on has 2")
-
-
-@pytest.fixture(scope="module")
-def walks():
-    return np.cumsum(np.random.default_rng(0).standard_normal((20, 3, 40)), axis=2)
-
-
-def test_axes_that_look_swapped(walks):
-    def swapped(x, lengths=None):
-        return looks_swapped(Split(cgru.Sequences(x, lengths), None))
-
-    assert swapped(walks)
-    assert not swapped(walks.swapaxes(1, 2))
-    assert swapped(walks[:, :1])
-    assert swapped(walks[:, :, :16])
-    assert not swapped(walks[:, :, :15])
-    assert not swapped(walks, np.full(20, 3))
-    assert not swapped(np.random.default_rng(0).standard_normal((20, 3, 40)))
-    wide = np.cumsum(np.random.default_rng(0).standard_normal((20, 20, 20)), axis=2)
-    assert not swapped(wide)  # as many of both

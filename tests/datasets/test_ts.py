@@ -111,7 +111,7 @@ def test_refusals(no_ts, content, line):
 
 
 def test_options_that_say_nothing_of_it(no_ts):
-    for name, value in {"id": "a", "time": "t", "wide": True, "per_step": True, "decimal": ",", "axes": "mes"}.items():
+    for name, value in {"id": "a", "time": "t", "wide": True, "per_step": True, "decimal": ","}.items():
         assert no_ts(ONE + "1,2,3:up\n", **{name: value}).startswith(f"{name}: expected nothing")
 
 
