@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from cgru.core.checks import real
 from cgru.gru import GRU
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
+from cgru.layers.steps import Steps
 from cgru.passes import run_later
 from cgru.variant import RESET_BEFORE
 
@@ -137,13 +138,13 @@ class Bidirectional(Layer):
     dropout, recurrent_dropout, zoneout, stateful, variant = Shared(), Shared(), Shared(), Shared(), Shared()
     np_rng, given, trainable, training, lrate, e = Shared(), Shared(), Shared(), Shared(), Shared(), Shared()
     _dtype = Shared()
-    piecewise = False
+    steps = Steps(needs="sequence")
     reads = ("decay",)
     fields = Fields(halves=("layer",), half="GRU")
     onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
-        if not isinstance(layer, GRU) or not layer.trains:
+        if not isinstance(layer, GRU) or layer.weights:
             raise TypeError(f"layer: expected a GRU, got {type(layer).__name__}")
         self._build(layer, merge, _twin)
 

@@ -504,7 +504,7 @@ se_hPars=None)
                     raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
-            if not source.trains:
+            if source.weights:
                 self._hold_quantized(source, positive(batch, "batch"))
                 return
             functions = {name: getattr(source, name) for name in given}

@@ -23,6 +23,7 @@ from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
 from cgru.layers.layer import Fields, Layer, Shape
+from cgru.layers.steps import Steps
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
 from cgru.variant import Variant, VariantFlag, variant_of
@@ -242,7 +243,7 @@ class GRU(Layer):
     def stage(self) -> dict[str, Any] | None:
         """Return this layer's stage in a compiled fit; None if an activation or the masks are the user's own."""
         codes = self.codes()
-        if codes is None or self.masks is not None:
+        if codes is None or (self.masks is not None and self.training):
             return None
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
@@ -260,14 +261,9 @@ class GRU(Layer):
         return (self,)
 
     @property
-    def stream(self) -> str | None:
-        """Return the kind of stage in a `Stream`; None in reverse, which begins at the last step."""
-        return None if self.reverse else "recurrent"
-
-    @property
-    def piecewise(self) -> bool:
-        """Return whether the pieces of a sequence may be run one after another with the state carried over."""
-        return not self.reverse
+    def steps(self) -> Steps:
+        """Return what the layer needs of a sequence: all of it in reverse."""
+        return Steps("sequence" if self.reverse else "step")
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`.
@@ -278,6 +274,23 @@ class GRU(Layer):
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, e)")
         return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
+
+    def initial_states(self, m: int) -> np.ndarray:
+        """Return the states before the first step: zero, or the learned state.
+
+        Args:
+            m: the number of samples.
+
+        Returns:
+            The states (m, u).
+
+        Examples:
+            >>> cgru.GRU(4).initial_states(2).shape
+            (2, 4)
+        """
+        states = np.zeros((m, self.d["u"]), self.dtype)
+        states += self.p.get("h0", 0)
+        return states
 
     # --- the contract's members, in the order of a training step ---
 

@@ -125,9 +125,7 @@ class GRUD(Layer):
     fields = Fields(
         {"units": "u"}, ("initialization",), ("sequences", "clip_gradients"), ("stateful", "unit"), dtype=True
     )
-    reads = ("decay", "times")
-    takes_missing = True
-    stream = "gaps"
+    reads = ("missing", "decay", "times")
     preactivations = False
 
     def __init__(
@@ -500,6 +498,12 @@ class GRUD(Layer):
 
         Returns:
             The records (m,).
+
+        Examples:
+            >>> layer = cgru.GRUD(4)
+            >>> layer.make(np.ones((2, 6, 3)))
+            >>> layer.initial_states(2).shape
+            (2,)
         """
         state = np.zeros(m, self._record(self.features or self.d["e"]))
         state["time"] = np.nan

@@ -182,7 +182,7 @@ def _noises(net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.nd
     found = [_Noise() for _ in layers]
     for block in _layer_calls(net, X, lengths):
         for apart, layer, (A, steps, expected) in zip(found, layers, block, strict=True):
-            apart.add(expected, layer.predict(A, steps), layer.output_lengths(expected, steps))
+            apart.add(expected, layer.predict(A, steps), layer.steps.real(expected, steps))
     return [apart.result() for apart in found]
 
 
@@ -205,7 +205,7 @@ def _check(layer: Layer, i: int) -> None:
         raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
     if layer.parameter_names and not layer.p:
         raise RuntimeError(f"net: {where}, has no parameters yet: fit or predict first")
-    if layer.takes_missing:
+    if "missing" in layer.reads:
         raise ValueError(f"net: {where}, reads values that may be missing, which has no quantised form")
     for cell in layer.cells:
         if cell.variant.layer_norm:
@@ -234,7 +234,7 @@ def _layer_calls(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Ite
             for layer in net.layers:
                 before, A = A, layer.predict(A, steps)
                 found.append((before, steps, A))
-                steps = layer.output_lengths(A, steps)
+                steps = layer.steps.real(A, steps)
         yield found
 
 

@@ -4,6 +4,7 @@ m samples, e features, k outputs. The cells of cell.pyx run the GRU layers.
 """
 
 import copy
+from itertools import dropwhile
 
 import numpy as np
 
@@ -52,10 +53,6 @@ cdef class _Stage:
         self.given = np.empty((m, n), dtype) if given is None else given
         self.out = np.empty((m, u), dtype)
 
-    cdef cnp.ndarray input(self):
-        """Return the array (m, n) that the stage reads."""
-        return self.given
-
     cdef bint run(self) noexcept:
         """Run a step from the input to the output; return whether there is an output."""
         return True
@@ -86,10 +83,6 @@ cdef class _Recurrent(_Stage):
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
-        self.pack(layer, m, given, threads)
-
-    cdef int pack(self, layer, Py_ssize_t m, cnp.ndarray given, threads) except -1:
-        """Do what `__init__` says."""
         self.cell = Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
@@ -99,7 +92,6 @@ cdef class _Recurrent(_Stage):
         self.room = workspace_bytes(self.lent, m, 1)
         self.memory = np.empty(self.room, np.uint8)
         self.state_bytes, self.single = cnp.PyArray_NBYTES(self.h), cnp.PyArray_ITEMSIZE(self.h) == 4
-        return 0
 
     cdef state(self):
         """Return a copy of the states."""
@@ -173,7 +165,7 @@ cdef class _Gaps(_Recurrent):
         cell = copy.copy(layer.cell)
         cell.p, cell.dtype = {}, layer.dtype
         cell.p = gru_parameters(p)
-        self.pack(cell, m, None, threads)
+        _Recurrent.__init__(self, cell, m, None, threads)
         self.layer, self.x, self.n = layer, np.empty((m, e), layer.dtype) if given is None else given, e
         self.last, self.age, self.time = Seen.nothing(m, e, layer.dtype)
         self.dt, self.now = np.ones(m), np.empty(m)
@@ -221,10 +213,6 @@ cdef class _Gaps(_Recurrent):
             if rows == NULL or rows[i]:
                 (<double *>cnp.PyArray_DATA(self.time))[i] = NAN
         _Recurrent.begin(self, rows)
-
-    cdef cnp.ndarray input(self):
-        """Return the array (m, e) that the stage reads."""
-        return self.x
 
     cdef state(self):
         """Return records of the states and of what was seen."""
@@ -549,9 +537,19 @@ cdef class _Pool(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
-    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "gaps": _Gaps,
+    "dense": _Linear, "elementwise": _Elementwise, "frames": _Frames, "difference": _Difference,
+    "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None, "embedding": None,  # the stream itself looks tokens up
 }
+
+
+def _kind(layer):
+    """Return the class of the stage of a layer; None where it is left out."""
+    if layer.cells:
+        return _Gaps if "missing" in layer.reads else _Recurrent
+    kind = layer.evaluating().stage["kind"]
+    if kind == "pool" and layer.steps.piecewise:
+        return None
+    return _Quantized if layer.weights and kind == "dense" else KINDS[kind]
 
 
 cdef class Stream:
@@ -622,25 +620,24 @@ cdef class Stream:
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.threads = positive(threads, "threads")
-        self.embedding = layers[0] if layers[0].tokens_in else None
+        self.embedding = layers[0] if "tokens" in layers[0].reads else None
         if isinstance(source, Network):
             width = source.features if self.embedding is None else self.embedding.d["u"]
             given = np.empty((self.batch, width), source.dtype)
-        for layer in filter(lambda layer: layer.stream, layers):
+        for layer in filter(_kind, layers):
             before = None if given is None else given.shape[1]
             more = (self.threads,) if layer.cells else ()
-            stage = KINDS[layer.stream](layer, self.batch, given, *more)
+            stage = _kind(layer)(layer, self.batch, given, *more)
             if before is not None and stage.n != before:
                 raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
             self.stages.append(stage)
             given = stage.out
         self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
-        changes = [i for i, layer in enumerate(layers) if layer.changes_steps]
-        self.frames = layers[changes[0]] if changes else None
-        self.framed = any([layer.cells for layer in layers[changes[0]:]]) if changes else False
+        framed = list(dropwhile(lambda layer: not layer.steps.count, layers))
+        self.frames, self.framed = next(iter(framed), None), any([layer.cells for layer in framed])
         first = self.stages[0]
         self.timed = isinstance(first, _Gaps)
-        self.given, self.out, self.row = first.input(), given, given[0]
+        self.given, self.out, self.row = (<_Gaps>first).x if self.timed else first.given, given, given[0]
         self.dtype, self.features, self.units = given.dtype, first.n, stage.u
         raw = getattr(source, "mean", None) is None
         self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
@@ -668,9 +665,9 @@ cdef class Stream:
         values = [value] if single else list(value)
         if len(values) != count:
             raise ValueError(f"state: expected one array for each of {count} GRU layers, got {len(values)}")
-        checked = []
-        for i, stage in enumerate(self.recurrent):
-            checked.append((<_Recurrent>stage).checked(values[i], "state" if single else f"state[{i}]"))
+        names = ["state"] if single else [f"state[{i}]" for i in range(count)]
+        rows = zip(self.recurrent, values, names)
+        checked = [(<_Recurrent>stage).checked(value, name) for stage, value, name in rows]
         for stage, h in zip(self.recurrent, checked):
             (<_Recurrent>stage).set_state(h)
 
@@ -888,12 +885,12 @@ def _layers(source):
     layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):
         prefix = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if layer.stream is None:
+        if not layer.steps.causal or "stage" not in vars(type(layer)):
             raise ValueError(f"{prefix}: it needs all steps of a sequence, or it is no layer of this package")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
         if getattr(layer, "code", ()) is None:
             raise ValueError(f"{prefix}: expected one of cgru's own activations, got {name_of(layer.activate)}")
-    if not any([layer.cells or layer.changes_steps for layer in layers]):
+    if not any([layer.cells or layer.steps.count for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

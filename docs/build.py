@@ -34,8 +34,8 @@ ASSUMED = "Examples assume `import cgru` and `import numpy as np`."
 # Members by which networks, compiled fits and exporters use a layer. Only somebody who writes a layer needs them: the
 # entry of `Layer` documents them, and those of its subclasses leave them out.
 INTERNAL = (
-    {"c_text", "onnx_node", "stage", "stream"}
-    | {"callables", "cells", "code", "codes", "draws", "piecewise"}
+    {"c_text", "onnx_node", "stage"}
+    | {"callables", "cells", "code", "codes", "draws", "steps"}
     | {"arrays", "checked", "checked_parameters", "checked_state", "initial_states", "joined_state", "seeded"}
     | {"evaluating", "predict_on"}
 )

@@ -205,7 +205,7 @@ def samples(
     own: dict[str, Any] = {}
     if lengths is not None and not tokens:
         X[np.arange(s) >= lengths[:, None]] = 1e30
-    if first.takes_missing:
+    if "missing" in first.reads:
         X[dice.rng.random(X.shape) < 0.3] = np.nan
         X[:, 0] = dice.normal(m, e)  # something of each feature is measured
         if dice.chance():
@@ -256,7 +256,7 @@ def options(dice: Dice, net: cgru.Network, mode: str, size: int, s: int, e: int)
         "standardize": not tokens and dice.chance(0.3), "memory": dice.among(None, "low"),
     }  # fmt: skip
     if mode == "truncate":
-        stride = int(np.prod([layer.stride or 1 for layer in net.layers]))
+        stride = int(np.prod([layer.steps.stride for layer in net.layers]))
         found["truncate"] = stride * dice.number(1, 4)
     if dice.chance(0.3):
         if mode != "stateful" and dice.chance():

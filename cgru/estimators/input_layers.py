@@ -59,7 +59,7 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
         if len(numbers) not in counts:
             raise ValueError(f"{due}, got {text!r}")
         made += kind(*numbers)
-    if causal and any(layer.whole_series for layer in made):
+    if causal and any(not layer.steps.causal for layer in made):
         raise ValueError(f"{name}: expected layers that run step by step, as causal asks, got {text!r}")
     return made
 

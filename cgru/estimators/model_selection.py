@@ -397,7 +397,7 @@ def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: i
     m, s, n = shape
     work = calls = weights = 0
     for layer in net.layers:
-        s = int(layer.lengths(np.array([s]))[0])
+        s = int(layer.steps.lengths(np.array([s]))[0])
         own = sum(cell.d["u"] * (n + cell.d["u"]) for cell in layer.cells) if layer.cells else n * layer.d.get("u", 0)
         work += (GRU_WORK if layer.cells else DENSE_WORK) * own * s
         weights += (3 if layer.cells else 1) * own

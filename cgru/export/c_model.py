@@ -99,7 +99,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         check_writable(file)
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
-    tokens = layers[0].d["v"] if layers[0].tokens_in else None
+    tokens = layers[0].d["v"] if "tokens" in layers[0].reads else None
     texts = _header_and_source(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
     with atomic_write(header) as first:
         first.write(os.fsencode(texts[0]))

@@ -61,10 +61,10 @@ def layers_of(net: Any) -> Sequence[Layer]:
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
     for i, layer in enumerate(layers):
-        if not layer.piecewise and layer.stream is None:
+        if not layer.steps.causal:
             raise ValueError(
-                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs the whole "
-                "series"
+                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs "
+                "later ones, too"
             )
         if class_attribute(layer, "c_text") is None:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
@@ -76,7 +76,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
 def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
     """Return the parts in order, the input first; ValueError if none has a state."""
     e = chain.features(layers)
-    if layers[0].tokens_in:
+    if "tokens" in layers[0].reads:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:
         parts = [Part(f"input: {e} features", e, "x")]

@@ -396,7 +396,7 @@ class Reader:
 
     def check_steps(self) -> None:
         """Refuse layers that would read padding."""
-        if any(layer.changes_steps for layer in self.layers):
+        if any(layer.steps.count for layer in self.layers):
             raise Unproved("expected no convolution below it, which would read padding")
 
     def recurrent_input(self, value: Value, rows: bool, features: int) -> np.ndarray:
@@ -450,7 +450,7 @@ class Reader:
         if sorted(value.labels.ravel()) != [*range(self.m * stage.s * stage.n)]:
             raise Unproved("it weighs something else than all the output of a layer, (m, s, n)")
         scorers = self.layers[stage.depth :]
-        if len(scorers) > 1 and scorers[-1].stream == "elementwise" and "scale" in scorers[-1].p:
+        if len(scorers) > 1 and scorers[-1].stage["kind"] == "elementwise" and "scale" in scorers[-1].p:
             *scorers, factor = scorers
             if factor.trainable or not scorers[-1].is_head:
                 raise Unproved("expected no factor of the scores that is trained, or of what is no Linear")
@@ -459,7 +459,7 @@ class Reader:
         merged = scorers and self.stages[number + 1].depth == stage.depth  # into the layer that is weighed
         if merged or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
             raise Unproved("expected weights of softmax(Linear(u, 1)) or of softmax(Linear(n, 1)(tanh(Linear(u, n))))")
-        if stage.depth == 0 or self.layers[stage.depth - 1].changes_steps:
+        if stage.depth == 0 or self.layers[stage.depth - 1].steps.count:
             raise Unproved("expected attention over the output of a layer that keeps the steps")
         if len({layer.trainable for layer in scorers}) > 1:
             raise Unproved("expected requires_grad of all parameters of the scores or of none, got both")

@@ -390,7 +390,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
         flipped = kinds[i + 1 : i + 2] == [Flip]
         made.append((_write_layer(keras, layer, flipped, dtype, refuse), layer))
-    e = None if layers[0].tokens_in else next(layer.features for layer in layers if layer.p)
+    e = None if "tokens" in layers[0].reads else next(layer.features for layer in layers if layer.p)
     if len(made) == 1:
         result = made[0][0]
         result.build((None, None) if e is None else (None, None, e))

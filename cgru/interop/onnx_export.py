@@ -286,7 +286,8 @@ class Graph:
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = chain.features(layers) or "e"
-        inputs = [value("X", numbers.INT64, ["m", "s"]) if layers[0].tokens_in else value("X", real, ["m", "s", e])]
+        form = (numbers.INT64, ["m", "s"]) if "tokens" in layers[0].reads else (real, ["m", "s", e])
+        inputs = [value("X", *form)]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))
         outputs = [value("Y", real, [*shape, e if n == "e" else n])]

@@ -13,10 +13,11 @@ from cgru.layers.layer_norm import LayerNorm
 from cgru.layers.normalize import Normalize
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
+from cgru.layers.steps import Steps
 
 __all__ = [
     "KINDS", "Activation", "Clip", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
-    "LayerNorm", "Normalize", "Pool", "Scale",
+    "LayerNorm", "Normalize", "Pool", "Scale", "Steps",
 ]  # fmt: skip
 
 KINDS = (Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale)

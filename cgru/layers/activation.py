@@ -53,7 +53,6 @@ class Activation(Layer):
         array([[0., 1.]])
     """
 
-    stream = "elementwise"
     fields = Fields(callables=("activate",))
 
     def __init__(

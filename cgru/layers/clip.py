@@ -38,7 +38,6 @@ class Clip(Layer):
         array([[0., 1., 0.]])
     """
 
-    stream = "elementwise"
     fields = Fields({"low": None, "high": None})
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:

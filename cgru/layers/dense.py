@@ -80,7 +80,6 @@ class Dense(Layer):
     """
 
     parameter_names = ("W", "b")
-    stream = "linear"
     is_head = True
     fields = Fields({"units": "u"}, ("activate", "initialization"), dtype=True)
 

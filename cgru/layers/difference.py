@@ -19,6 +19,7 @@ from cgru.layers.layer import (
     part_of,
     zero_padding,
 )
+from cgru.layers.steps import Steps
 
 __all__ = ["Difference"]
 
@@ -63,9 +64,7 @@ class Difference(Layer):
                [ 2., -2.]])
     """
 
-    stride = None
-    looks_back = True
-    stream = "difference"
+    steps = Steps(needs="past")
     fields = Fields(flags=("keep",))
 
     def __init__(self, keep: bool = True) -> None:

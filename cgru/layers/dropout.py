@@ -47,7 +47,6 @@ class Dropout(Layer):
 
     draws = True
     fields = Fields({"rate": None})
-    stream = ""
 
     def __init__(self, rate: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__(rng)
@@ -60,8 +59,10 @@ class Dropout(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the description of this stage in a compiled fit (rate None: no training); None for the user's mask."""
-        return {"kind": "dropout", "rate": self.rate if self.training else None} if self.mask is None else None
+        """Return the description of this stage (rate None: no training); None for the user's mask in training."""
+        if self.training and self.mask is not None:
+            return None
+        return {"kind": "dropout", "rate": self.rate if self.training else None}
 
     def c_text(self, c: Any) -> Any:
         """Return a `Part` of an exported C file that computes nothing, made by the `Writer` c."""

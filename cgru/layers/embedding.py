@@ -132,8 +132,7 @@ class Embedding(Layer):
     """
 
     parameter_names = ("E",)
-    stream = ""
-    tokens_in = True
+    reads = ("tokens",)
     fields = Fields({"tokens": "v", "units": "u"}, ("initialization",), dtype=True)
 
     def __init__(

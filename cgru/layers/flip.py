@@ -9,6 +9,7 @@ import numpy as np
 from cgru.core.decay import entering
 from cgru.core.lengths import mask
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
+from cgru.layers.steps import Steps
 
 __all__ = ["Flip", "flipped_boundaries"]
 
@@ -34,8 +35,7 @@ class Flip(Layer):
         array([3., 2., 1., 0.])
     """
 
-    piecewise = False
-    flips = True
+    steps = Steps(needs="sequence", reverses=True)
     fields = Fields()
     stage: ClassVar[dict[str, Any]] = {"kind": "flip"}
 

@@ -21,6 +21,7 @@ from cgru.layers.layer import (
     part_of,
     zero_padding,
 )
+from cgru.layers.steps import Steps
 
 __all__ = ["Frames"]
 
@@ -64,7 +65,7 @@ class Frames(Layer):
     - (before, after): that many steps of zeros are added on both sides of each sample; then as False.
 
     In a network zeros are added after the standardisation. The layers above have f steps: outputs at steps and their
-    targets are (m, f, k), and `lengths` returns how many steps of each sample are real. The dtype stays.
+    targets are (m, f, k), and `steps.lengths` returns how many steps of each sample are real. The dtype stays.
 
     Args:
         length: steps of a frame.
@@ -91,7 +92,6 @@ class Frames(Layer):
         (1, 1, 4)
     """
 
-    changes_steps = True
     fields = Fields({"length": None, "hop": None, "pad": None})
 
     def __init__(self, length: int, hop: int | None = None, pad: Pad = True) -> None:
@@ -136,8 +136,6 @@ class Frames(Layer):
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
-        if self.stream is None:
-            raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
         i, n, rest = c.i, c.n, self.length - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
         s, length, hop = f"s + {self._padding}", self.length, self.hop
@@ -159,24 +157,21 @@ class Frames(Layer):
         )
 
     @property
-    def stream(self) -> str | None:
-        """Return the kind of stage in a `Stream`; None if padding alone fills a frame before the first step."""
-        return "frames" if self.before < self.length else None
-
-    @property
     def before(self) -> int:
         """Return the number of zero steps before the first step."""
         return 0 if isinstance(self.pad, bool) else self.pad[0]
 
     @property
-    def stride(self) -> int | None:
-        """Return how many steps make one frame, `length`; None for another `hop`, or if (before, after) adds steps."""
-        return self.length if self.hop == self.length and not self._padding else None
+    def steps(self) -> Steps:
+        """Return how steps become frames, and whether pieces of a sequence do; padding alone may fill a first frame."""
+        if self.hop == self.length and not self._padding:
+            return Steps("step", self.length, self._counted)
+        return Steps("past" if self.before < self.length else "sequence", count=self._counted)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, length * n) for (m, s, n), with "f" for the letter s.
 
-        Frames of frames are "f'". A number s stays as it is: `lengths` counts frames.
+        Frames of frames are "f'". A number s stays as it is: `steps.lengths` counts frames.
         """
         m, s, n = joined_shape(shape, self.length)
         return m, "f" if s == "s" else f"{s}'" if isinstance(s, str) else s, n
@@ -185,19 +180,10 @@ class Frames(Layer):
         """Return n / length; ValueError if it is no integer."""
         return part_of(n, self.length)
 
-    def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
+    def _counted(self, lengths: ArrayLike, name: str) -> np.ndarray:
         """Return the number of frames of samples of `lengths` steps.
 
-        Args:
-            lengths: integers of any shape.
-            name: what an error calls them.
-
-        Returns:
-            The number of frames of each, in that shape.
-
-        Raises:
-            TypeError, ValueError: these are no integers of at least 1, or without `pad=True` a sample is shorter than a
-                frame.
+        TypeError or ValueError by `name` where these are no integers of at least 1, or too few for a frame.
         """
         steps = integers(lengths, name).astype(np.intp)
         least = 1 if self.pad is True else max(1, self.length - self._padding)
@@ -209,7 +195,7 @@ class Frames(Layer):
         return self.count(steps)
 
     def count(self, steps: Any) -> Any:
-        """Return the number of frames of `steps` steps; unlike `lengths` it checks nothing.
+        """Return the number of frames of `steps` steps; unlike `steps.lengths` it checks nothing.
 
         Args:
             steps: an integer, or an array of them.
@@ -237,9 +223,9 @@ class Frames(Layer):
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""
         X, real = mask_padding(checked_sequences(A), lengths)
-        f, steps = self.lengths(X.shape[1:2], "A")[0], None
+        f, steps = self.steps.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
-            steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
+            steps = mask(self.steps.lengths(real.sum(axis=(1, 2))), f)
 
         def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
             return zero_padding(self.overlap_add(dA, own["X"].shape[1]), real)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from cgru import activations
 from cgru.activations import Activation
@@ -23,6 +23,7 @@ from cgru.core.gradients import linear_gradients
 from cgru.core.lengths import mask
 from cgru.core.linear import SOFTMAX_CODE
 from cgru.core.memory import show, views
+from cgru.layers.steps import Steps
 from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
@@ -35,6 +36,7 @@ __all__ = [
     "activation_gradient",
     "as_floats",
     "class_attribute",
+    "clipped",
     "flatten_steps",
     "joined_shape",
     "mask_padding",
@@ -105,28 +107,19 @@ class Layer:
         parameter_names: the names of the parameters in their order; () if the layer never has parameters.
         features: n, the input features of the parameters; None: no parameters, or they take any n.
         cells: the GRUs in the layer, each with a state (m, u) to start from.
-        piecewise: whether the pieces of a sequence may be run one after another, with states carried over.
-        whole_series: whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in
-            its network.
-        looks_back: whether an output is made of the inputs of several steps, the same at each step.
         clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
         stateful: whether calls go on from the state of the call before.
         fields: how a layer of exactly this class is saved; None: it cannot be saved.
-        reads: the arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that
-            enter steps, and "times".
-        flips: whether the real steps of each sequence come out in reverse order.
-        takes_missing: whether inputs may be NaN where nothing was measured, at the bottom of a network.
-        tokens_in: whether the layer reads integer tokens (m, s), at the bottom of a network.
+        reads: what `run` and `predict` take beside real numbers X and `lengths`. "tokens": X is integers (m, s).
+            "missing": X may be NaN where nothing was measured. Both come in at the bottom of a network alone. "decay",
+            the factors of states that enter steps, and "times": arrays (m, s) by these names.
         is_head: whether the layer may stand at the top of a network, under a loss.
-        trains: whether the layer can backpropagate.
         draws: whether a training step draws from `np_rng`.
-        changes_steps: whether the number of steps changes, to what `lengths` returns.
-        stride: how many input steps make one output step, if pieces of a multiple of that many steps give the outputs
-            of the whole; None: pieces never do.
-        stage: the stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in
-            Python. Not inherited, since a subclass may compute something else.
-        stream: the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run.
-        weights: how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype.
+        steps: what the layer does to the steps of a sequence, a `Steps`.
+        stage: the stage that runs the layer in a compiled fit and in a `Stream`, as plain data with its `kind`; None:
+            a fit runs it in Python, and a stream cannot. Not inherited, since a subclass may compute something else.
+        weights: how the weights are stored, "int8" or "bfloat16", so that the layer does not train; None: as floats of
+            its dtype.
 
     Examples:
         A layer without parameters, and its way back:
@@ -149,23 +142,14 @@ class Layer:
     parameter_names: tuple[str, ...] = ()
     features: int | None = None
     cells: tuple[Any, ...] = ()
-    piecewise: bool = True
-    whole_series: bool = False
-    looks_back: bool = False
     clip_gradients: bool = False
     stateful: bool = False
     fields: Fields | None = None
     reads: tuple[str, ...] = ()
-    flips: bool = False
-    takes_missing: bool = False
-    tokens_in: bool = False
     is_head: bool = False
-    trains: bool = True
     draws: bool = False
-    changes_steps: bool = False
-    stride: int | None = 1
+    steps: Steps = Steps()
     stage: Any = None
-    stream: str | None = None
     weights: str | None = None
 
     # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py).
@@ -246,8 +230,8 @@ class Layer:
             shape: (m, s, n) or (m, n); a letter stands for a dimension that is not known.
 
         Returns:
-            The shape of the outputs, in which letters may stand too. A layer that `changes_steps` returns the input's
-            steps here; `lengths` counts those of the output.
+            The shape of the outputs, in which letters may stand too. A layer that changes the number of
+            steps returns the input's steps here; `steps.lengths` counts those of the output.
 
         Raises:
             ValueError: the layer does not take inputs of this shape.
@@ -277,41 +261,6 @@ class Layer:
             3
         """
         return n
-
-    def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return how many steps come out of samples of `lengths` steps.
-
-        Args:
-            lengths: the real steps of each sample, integers.
-            name: what an error calls them.
-
-        Returns:
-            The real steps of each sample in the output, in the shape of `lengths`.
-
-        Raises:
-            TypeError, ValueError: these are no integers, or too few steps.
-
-        Examples:
-            >>> cgru.Frames(4, 2).lengths(np.array([8, 5]))
-            array([3, 2])
-        """
-        return lengths
-
-    def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return how many steps of each sample are real in the outputs.
-
-        Args:
-            A: the outputs.
-            lengths: (m,) the real steps of the inputs; None: all.
-
-        Returns:
-            (m,) integers; None if all steps are real, or if A has no steps.
-
-        Examples:
-            >>> cgru.Frames(4, 2).output_lengths(np.zeros((2, 3, 4)), np.array([8, 5]))
-            array([3, 2])
-        """
-        return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input.
@@ -567,7 +516,7 @@ class Layer:
             if self.last is None or not self.last.bc:
                 raise RuntimeError("compute_gradients: expected a backward after the last forward")
             self.g.clear()  # so that buffers that nobody else holds are used again
-            self.g.update(self.clipped(self.last.gradients()))
+            self.g.update(clipped(self, self.last.gradients()))
         finally:
             self._lock.release()
 
@@ -605,44 +554,6 @@ class Layer:
             {'X': (8, 5)}
         """
         shapes_of(cache, shapes)
-
-    def clipped(self, g: Arrays) -> Arrays:
-        """Return the gradients, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25.
-
-        Args:
-            g: gradients by name.
-
-        Returns:
-            The same dict.
-
-        Examples:
-            >>> layer = cgru.GRU(4, clip_gradients=True)
-            >>> layer.clipped({"db": np.array([3.0, 4.0])})["db"].round(6)
-            array([0.15, 0.2 ])
-        """
-        if self.clip_gradients:
-            factor = clip_factor(g, MAX_NORM)
-            if factor < 1:
-                for gradient in g.values():
-                    gradient *= factor
-        return g
-
-    def initial_states(self, m: int) -> np.ndarray:
-        """Return the states of a recurrent layer before the first step: zero, or the learned state.
-
-        Args:
-            m: the number of samples.
-
-        Returns:
-            The states (m, u).
-
-        Examples:
-            >>> cgru.GRU(4).initial_states(2).shape
-            (2, 4)
-        """
-        states = np.zeros((m, self.d["u"]), self.dtype)
-        states += self.p.get("h0", 0)
-        return states
 
     def checked_state(self, cell: Any, value: Any, name: str, m: int) -> np.ndarray:
         """Return the state from which one of the `cells` starts, once it is checked.
@@ -766,6 +677,16 @@ class LayerPass(Pass):
         if self._backward_arrays is None:
             raise RuntimeError("gradients: expected a backward before it")
         return self._backward_arrays
+
+
+def clipped(layer: Layer, g: Arrays) -> Arrays:
+    """Return the gradients, with the layer's `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
+    if layer.clip_gradients:
+        factor = clip_factor(g, MAX_NORM)
+        if factor < 1:
+            for gradient in g.values():
+                gradient *= factor
+    return g
 
 
 def class_attribute(layer: Layer, name: str) -> Any:

@@ -58,7 +58,6 @@ class LayerNorm(Scale):
                [-1.225,  0.   ,  1.225]])
     """
 
-    stream = "layer_norm"
     fields = Fields({"eps": None}, dtype=True)
 
     def __init__(self, eps: float = 1e-5, *, dtype: DTypeLike | None = None) -> None:

@@ -18,6 +18,7 @@ from cgru.layers.layer import (
     part_of,
     zero_padding,
 )
+from cgru.layers.steps import Steps
 
 __all__ = ["Normalize"]
 
@@ -63,8 +64,7 @@ class Normalize(Layer):
         array([-1.342,  2.414, 25.   ])
     """
 
-    piecewise = False
-    whole_series = True
+    steps = Steps(needs="series")
     fields = Fields(flags=("keep",))
 
     def __init__(self, keep: bool = True) -> None:

@@ -27,6 +27,7 @@ from cgru.layers.layer import (
     product_gradients,
     unflatten,
 )
+from cgru.layers.steps import Steps
 
 __all__ = ["Pool"]
 
@@ -190,19 +191,14 @@ class Pool(Layer):
         return {"kind": "pool", "parts": tuple(map(HOW.index, self.parts)), **scores}
 
     @property
-    def stream(self) -> str:
-        """Return the kind of stage in a `Stream`; "", as it is left out, for the last step alone."""
-        return "" if self.how == "last" else "pool"
-
-    @property
     def parts(self) -> tuple[str, ...]:
         """Return the reductions that are concatenated."""
         return tuple(self.how.split("+"))
 
     @property
-    def piecewise(self) -> bool:
-        """Return whether the last piece of a sequence is enough."""
-        return self.how == "last"
+    def steps(self) -> Steps:
+        """Return what the layer needs of a sequence: its last piece alone, or all steps."""
+        return Steps("step" if self.how == "last" else "past")
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, n times the number of parts) for (m, s, n).

@@ -48,7 +48,6 @@ class Scale(Layer):
     """
 
     parameter_names = ("scale", "shift")
-    stream = "elementwise"
     fields = Fields(dtype=True)
     stage: ClassVar[dict[str, Any]] = {"kind": "elementwise"}
 

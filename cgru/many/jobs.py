@@ -415,7 +415,7 @@ def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
     for i, layer in enumerate(net.layers):
         parts, is_new = (layer, *layer.cells), layer.parameter_names and not layer.p
         draws = any(part.draws for part in parts)
-        if layer.trains and (layer.trainable or layer.stateful or draws or is_new):
+        if not layer.weights and (layer.trainable or layer.stateful or draws or is_new):
             yield from ((f"network.layers[{i}]", part) for part in parts)
 
 

@@ -38,7 +38,7 @@ def chain(layers: Any) -> tuple[Layer, ...]:
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: expected each layer object once, got one of them twice")
     for i, layer in enumerate(layers):
-        if layer.whole_series and any(part.stateful for each in layers for part in (each, *each.cells)):
+        if layer.steps.needs == "series" and any(part.stateful for each in layers for part in (each, *each.cells)):
             due = f"none that is stateful beside {layer!r}, layer {i}, which needs the whole series"
             raise ValueError(f"layers: expected {due}, got {list(layers)}")
     shape_of(layers)
@@ -50,11 +50,11 @@ def shape_of(layers: Any) -> Shape:
 
     ValueError where a layer does not fit its input.
     """
-    shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
+    shape: Shape = ("m", "s") if "tokens" in layers[0].reads else ("m", "s", "e")
     for i, layer in enumerate(layers):
-        if i > 0 and (layer.tokens_in or layer.takes_missing):
+        if i > 0 and {"tokens", "missing"} & {*layer.reads}:
             name, got = _names(layers, i, shape)
-            due = "integer tokens (m, s)" if layer.tokens_in else "values that may be missing"
+            due = "integer tokens (m, s)" if "tokens" in layer.reads else "values that may be missing"
             raise ValueError(f"layers: expected {due}, which come in at layer 0, for {name}, got {got}")
         due = layer.features
         if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
@@ -102,7 +102,7 @@ def input_features(layers: Sequence[Layer], n: int) -> int:
 
 def features(layers: Sequence[Layer]) -> int | None:
     """Return the number of input features of the parameters; None where there are none yet, and for tokens."""
-    if layers[0].tokens_in:
+    if "tokens" in layers[0].reads:
         return None
     for i, layer in enumerate(layers):
         n = layer.features
@@ -116,13 +116,13 @@ def features(layers: Sequence[Layer]) -> int | None:
 
 def steppers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers that change the number of steps, the lowest first."""
-    return tuple([layer for layer in layers if layer.changes_steps])
+    return tuple([layer for layer in layers if layer.steps.count])
 
 
 def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
     """Return how many output steps samples of these `lengths` have; ValueError by `name` where one is too short."""
     for layer in layers:
-        lengths = layer.lengths(lengths, name)
+        lengths = layer.steps.lengths(lengths, name)
     return lengths
 
 
@@ -134,7 +134,7 @@ def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | N
 
 def stride(layers: Sequence[Layer]) -> int:
     """Return how many input steps make one output step, in layers that can run some steps at a time."""
-    return math.prod(layer.stride for layer in layers)
+    return math.prod(layer.steps.stride for layer in layers)
 
 
 # --- arrays beside X, a number a step ---
@@ -152,12 +152,12 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
     for i, layer in enumerate(layers):
         if what == "decay" and layer.cells and i not in readers:
             raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")
-        if layer.looks_back and name.endswith("resets") and i < readers[-1]:
+        if layer.steps.needs == "past" and not layer.steps.count and name.endswith("resets") and i < readers[-1]:
             raise ValueError(
                 f"{name}: expected None, as {layer!r}, layer {i}, would take the end of one episode into the next, got "
                 "some; take differences of X yourself, in each episode, or give a factor of 0 as decay"
             )
-        if (layer.changes_steps or (layer.flips and what != "decay")) and i < readers[-1]:
+        if (layer.steps.count or (layer.steps.reverses and what != "decay")) and i < readers[-1]:
             above = next(j for j in readers if j > i)
             raise ValueError(
                 f"{name}: expected layers that read it at the steps of X, got {type(layers[above]).__name__}, layer "
@@ -172,9 +172,9 @@ def step_arrays(
     if not beside:
         return repeat({})
     turned = dict(beside)
-    if "decay" in beside and any(layer.flips for layer in layers):
+    if "decay" in beside and any(layer.steps.reverses for layer in layers):
         turned["decay"] = flipped_boundaries(beside["decay"], lengths)
-    flips = accumulate((layer.flips for layer in layers), xor, initial=False)
+    flips = accumulate((layer.steps.reverses for layer in layers), xor, initial=False)
     return [
         {name: array for name, array in (turned if flipped else beside).items() if name in layer.reads}
         for layer, flipped in zip(layers, flips, strict=False)
@@ -187,7 +187,7 @@ def step_arrays(
 def check_truncate(layers: Sequence[Layer], k: int) -> None:
     """Raise ValueError where running k steps at a time does not give the same as running whole sequences."""
     for i, layer in enumerate(layers):
-        if not layer.piecewise or layer.stride is None:
+        if not layer.steps.piecewise:
             raise ValueError(f"truncate: expected layers that can run piece by piece, got {layer!r} as layer {i}")
     if k % stride(layers):
         made = ", ".join(map(repr, steppers(layers)))
@@ -199,7 +199,7 @@ def check_truncate(layers: Sequence[Layer], k: int) -> None:
 def check_trains(layers: Sequence[Layer]) -> None:
     """Raise ValueError for a layer that cannot backpropagate."""
     for i, layer in enumerate(layers):
-        if not layer.trains:
+        if layer.weights:
             raise ValueError(
                 f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
                 "of, and quantize that again"

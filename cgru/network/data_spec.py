@@ -59,7 +59,7 @@ class DataSpec:
     @property
     def timed(self) -> bool:
         """Return whether X needs the times of its steps, since the lowest layer was trained with them."""
-        return self.layers[0].takes_missing and self.layers[0].unit is not None
+        return "missing" in self.layers[0].reads and self.layers[0].unit is not None
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def _first_matrix(layers: Sequence[Layer]) -> tuple[int, str]:
 
 def _step_shape(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
     """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1)."""
-    return (1, 1) if layers[0].tokens_in else (1, 1, e)
+    return (1, 1) if "tokens" in layers[0].reads else (1, 1, e)
 
 
 # --- writing ---
@@ -326,7 +326,7 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
     for name in headers.keys() - due.keys() - {"model", "extra"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
-        if layer.trains:
+        if not layer.weights:
             layer.compute_shapes(np.zeros(inputs[i], np.intp))
         layer.p.update((name, read(f"{i}.{name}")) for name in _parameter_headers(layer, 1))
     if settings["classes"] is not None:

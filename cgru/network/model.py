@@ -137,7 +137,7 @@ class Model:
     @measured.setter
     def measured(self, value: tuple[np.ndarray | None, np.ndarray | None, float | None]) -> None:
         self.mean, self.scale, unit = value
-        if self.layers[0].takes_missing:
+        if "missing" in self.layers[0].reads:
             self.layers[0].unit = unit
 
     # --- running ---
@@ -229,7 +229,7 @@ class Model:
                     A, last = layer.predict_on(A, steps, own, **given)
                     after += last
                 if steps is not None:
-                    steps = layer.output_lengths(A, steps)
+                    steps = layer.steps.real(A, steps)
             yield A, steps, rows, after
 
     def outputs(

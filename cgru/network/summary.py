@@ -91,7 +91,7 @@ class Summary:
 
 def summarize(layers: Sequence[Layer], features: int | None, dtype: np.dtype) -> Summary:
     """Return the summary of a checked chain of layers for inputs of so many features, None if they are not known."""
-    inputs: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", features or "e")
+    inputs: Shape = ("m", "s") if "tokens" in layers[0].reads else ("m", "s", features or "e")
     shape, found = inputs, []
     for layer in layers:
         count, size = _measure(layer, shape)

@@ -76,7 +76,7 @@ def gates(
     A = net.standardized(X)
     for below, given in zip(net.layers[:layer], read, strict=True):
         A = _for_inference(below).predict(A, lengths, **given)
-        lengths = below.output_lengths(A, lengths)
+        lengths = below.steps.real(A, lengths)
     fc = _for_inference(net.layers[layer]).run(A, lengths, **own).fc
     real = None if lengths is None else mask(lengths, A.shape[1])
     return {
@@ -161,7 +161,7 @@ def states(
 
 def _network_and_layer(net: Any, layer: int | None) -> tuple[Network, int]:
     """Check `net` and `layer`; return (network, index of the layer). A single layer becomes a network of its copy."""
-    if isinstance(net, Layer) and net.cells and net.trains:
+    if isinstance(net, Layer) and net.cells and not net.weights:
         net = Network([copy.deepcopy(net)])
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, a GRU or a Bidirectional, got {type(net).__name__}")

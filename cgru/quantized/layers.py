@@ -62,7 +62,6 @@ class Quantized(Layer):
     weights: "int8" or "bfloat16". x_bound: the largest |x| that calibration met; 0: each row is measured.
     """
 
-    trains = False
     of: type[Layer]  # the layer of floats that it is made of
     x_bound: float
 
@@ -148,7 +147,7 @@ class QuantizedGRU(Quantized, GRU):
         weights, x_bound: see `Quantized`. All other arguments are those of a GRU.
     """
 
-    of, c_text = GRU, GRU.c_text
+    of, stage, c_text = GRU, GRU.stage, GRU.c_text
     fields = Fields(
         {"units": "u"},
         ("activate", "activate_update", "activate_reset"),
@@ -275,7 +274,7 @@ class QuantizedBidirectional(Quantized, Bidirectional):
 class QuantizedDense(Quantized, Dense):
     """A `Dense` with quantised weights."""
 
-    of, stream, c_text = Dense, "quantized", Dense.c_text
+    of, stage, c_text = Dense, Dense.stage, Dense.c_text
     fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(
@@ -336,7 +335,7 @@ class _InferencePass(LayerPass):
 class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` with a quantised table; with int8 each token has a scale."""
 
-    of = Embedding
+    of, stage = Embedding, Embedding.stage
     fields = Fields({"tokens": "v", "units": "u"}, options=("weights",))
 
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:

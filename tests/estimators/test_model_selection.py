@@ -41,8 +41,8 @@ def test_tails_fit_series_of_any_length(s):
     for text in texts:
         steps = np.array([1, s])
         for layer in input_layers.parse(text or "raw"):
-            assert not layer.whole_series
-            steps = layer.lengths(steps) if layer.changes_steps else steps
+            assert layer.steps.causal
+            steps = layer.steps.lengths(steps)
         assert steps[0] == 1
         assert steps[1] <= max(96, 1 if text == f"frames({s})" else 0)
 

@@ -97,7 +97,7 @@ class Own(cgru.GRU):
             lambda: cgru.GRU(3, reverse=True),
             {},
             ValueError,
-            "got GRU.*reverse=True.* as layer 0, which needs the whole series",
+            "got GRU.*reverse=True.* as layer 0, which needs later ones",
         ),
         (lambda: stacked(np.float64, cgru.GRU(3, sequences=True), cgru.Normalize()), {}, ValueError, "net: "),
         (lambda: stacked(np.float64, cgru.Bidirectional(cgru.GRU(3))), {}, ValueError, "net: "),

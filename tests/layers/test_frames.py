@@ -39,8 +39,8 @@ def test_frames_are_those_of_each_sample(s, length, hop, pad, dtype):
         dirty = np.where(mask(real, s), X, np.nan).astype(dtype)
         A = layer.forward(dirty, lengths)
         due = [framed(x[:k], length, hop or length, pad) for x, k in zip(X, real, strict=True)]
-        np.testing.assert_array_equal(layer.lengths(real), list(map(len, due)))
-        assert A.shape == (M, layer.lengths([s])[0], length * N)
+        np.testing.assert_array_equal(layer.steps.lengths(real), list(map(len, due)))
+        assert A.shape == (M, layer.steps.lengths([s])[0], length * N)
         for a, frames in zip(A, due, strict=True):
             np.testing.assert_array_equal(a[: len(frames)], frames)
             assert not a[len(frames) :].any()
@@ -74,10 +74,10 @@ def test_how_many_there_are(length, hop, pad, counts):
     for s, due in enumerate(counts, 1):
         if due is None:
             with refuses(ValueError, "lengths"):
-                layer.lengths([9, s])
+                layer.steps.lengths([9, s])
         else:
-            assert layer.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]
-    assert layer.lengths(9) == counts[-1]
+            assert layer.steps.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]
+    assert layer.steps.lengths(9) == counts[-1]
     assert layer.count(np.arange(10)).tolist() == [0, *(due or 0 for due in counts)]
 
 
@@ -93,13 +93,8 @@ def test_what_it_leaves_and_says():
     assert layer.output_shape(("m", "s", "n")) == ("m", "f", "3 n")
     assert layer.output_shape((1, 1, 5)) == (1, 1, 15)
     assert layer.input_features(15) == 5
-    assert [cgru.Frames(3, *each).stride for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))] == [
-        3,
-        3,
-        3,
-        None,
-        None,
-    ]
+    steps = [cgru.Frames(3, *each).steps for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))]
+    assert [each.stride if each.piecewise else each.needs for each in steps] == [3, 3, 3, "past", "sequence"]
     integers = cgru.Frames(2).forward(np.arange(4).reshape(1, 4, 1))
     np.testing.assert_array_equal(integers, [[[0, 1], [2, 3]]])
     assert integers.dtype == np.float64

@@ -58,7 +58,7 @@ def test_several_side_by_side(how, lengths):
     assert layer.output_shape(("m", "s", N)) == ("m", N * len(parts))
     with pytest.raises(ValueError, match="a layer with units below a Pool of"):
         cgru.Network([layer, cgru.Dense(2)])
-    assert not layer.piecewise
+    assert not layer.steps.piecewise
 
 
 def test_the_first_of_equals_gets_the_gradient():
@@ -197,7 +197,7 @@ def test_initial_parameters_and_what_a_layer_says():
     assert cgru.Pool("attention").parameter_names == ("W", "b")
     assert cgru.Pool("attention", 3).parameter_names == ("W", "b", "V")
     assert cgru.Pool("attention").features is None
-    assert (cgru.Pool("last").stream, cgru.Pool("max").stream) == ("", "pool")
+    assert [cgru.Pool(how).steps.piecewise for how in ("last", "max")] == [True, False]
     same = cgru.Pool("attention", 7, rng=3), cgru.Pool("attention", 7, rng=3)
     for each in same:
         each.make(np.zeros((1, 1, 5)))

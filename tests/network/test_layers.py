@@ -40,7 +40,7 @@ def masked(*shape, rate=0.4):
 class Twins(Layer):
     """A layer of a user's own: two GRUs side by side, their parameters under names of two parts."""
 
-    piecewise = False
+    steps = cgru.layers.Steps("sequence")
 
     def __init__(self, units):
         super().__init__()

@@ -176,11 +176,11 @@ def test_a_gru_says_what_it_is():
     assert repr(layer) == "QuantizedGRU(units=9, weights='int8', sequences=True)"
     assert (layer.features, layer.d["u"], layer.dtype, layer.x_bound) == (7, 9, np.float32, 3.0)
     assert (layer.zoneout, layer.reset_after, layer.learn_h0, layer.reverse) == (0.5, True, True, False)
-    assert not layer.trains
+    assert layer.weights
     assert not layer.trainable
     assert layer.cells == (layer,)
-    assert layer.piecewise
-    assert not QuantizedGRU(3, reverse=True).piecewise
+    assert layer.steps.piecewise
+    assert not QuantizedGRU(3, reverse=True).steps.piecewise
     assert not QuantizedGRU(3).learn_h0
     assert not QuantizedGRU(3).reset_after
     assert not QuantizedGRU(3).sequences
@@ -230,8 +230,8 @@ def test_both_ways(kind, merge):
     assert layer.sequences
     assert layer.dtype == np.float32
     assert (layer.weights, layer.features, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
-    assert not layer.piecewise
-    assert not layer.trains
+    assert not layer.steps.piecewise
+    assert layer.weights
     assert set(layer.parameter_names) == set(layer.p) == set(layer.arrays(7))
     assert layer.arrays(7)["backward.Uz"] == there.arrays(7)["Uz"]
     assert repr(layer) == f"QuantizedBidirectional({there!r}, merge={merge!r})"
@@ -268,13 +268,7 @@ def test_dense(narrow_level, kind, activate):
 def test_dense_says_what_it_is():
     layer = random_quantized_dense(7, 4, "int8", activate="tanh", x_bound=2)
     assert repr(layer) == "QuantizedDense(units=4, activate=tanh, weights='int8')"
-    assert (layer.features, layer.weights, layer.x_bound, layer.trains, layer.trainable) == (
-        7,
-        "int8",
-        2.0,
-        False,
-        False,
-    )
+    assert (layer.features, layer.weights, layer.x_bound, layer.trainable) == (7, "int8", 2.0, False)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
     assert set(layer.parameter_names) == {"W", "scale_W", "b"}
     assert random_quantized_dense(7, 4, "bfloat16").parameter_names == ("W", "b")

@@ -577,7 +577,7 @@ def test_frames(frames, every, lengths):
     between += [] if every else [cgru.Pool("mean+last+max+attention", 5)]
     for layers in (below, copy.deepcopy(between), [cgru.Embedding(5, 3), *copy.deepcopy(below)]):
         net = cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, dtype=np.float32)
-        tokens = layers[0].tokens_in
+        tokens = "tokens" in layers[0].reads
         net.make(np.zeros((1, 30), int) if tokens else np.zeros((1, 30, 2)))
         if layers is below:
             net.mean, net.scale = np.array([1.0, 2.0]), np.array([2.0, 0.5])

@@ -220,7 +220,7 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs
     X is an array, a list of arrays, a DataFrame or `Sequences`. "decay" (m, s) is of the network's dtype and 1 in the
     padding, "times" (m, s) float64. NaN is allowed in X. TypeError or ValueError, with the prefix `name`.
     """
-    tokens, given, names = spec.layers[0].tokens_in, {}, None
+    tokens, given, names = "tokens" in spec.layers[0].reads, {}, None
     if isinstance(X, Sequences):
         samples = sequences_of(X, lengths, name)
         X, lengths, names, given = samples.X, samples.lengths, samples.feature_names, step_arrays(samples)
@@ -297,7 +297,7 @@ def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Input
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
     X, lengths, read = check_inputs(spec, X, lengths, name)
-    missing = spec.layers[0].takes_missing
+    missing = "missing" in spec.layers[0].reads
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         if not within(X[rows]):
             lost = (np.isinf(X[rows]) if missing else ~np.isfinite(X[rows])).any(axis=2)

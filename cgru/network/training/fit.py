@@ -169,10 +169,10 @@ class Fit:
         """Measure the standardisation and, of a first layer with gaps, its means and its unit of time, once each."""
         model, first = self.model, self.model.layers[0]
         anew = model.mean is None
-        if anew and (self.settings.standardize or first.takes_missing):
-            mean, scale = feature_statistics(self.data, first.takes_missing)
+        if anew and (self.settings.standardize or "missing" in first.reads):
+            mean, scale = feature_statistics(self.data, "missing" in first.reads)
             model.mean, model.scale = mean, scale if self.settings.standardize else np.ones_like(scale)
-        if first.takes_missing and (first.unit is None or (anew and "unit" not in first.given)):
+        if "missing" in first.reads and (first.unit is None or (anew and "unit" not in first.given)):
             first.unit = mean_time_step(self.data)
             if first.unit is not None and self.held_out is not None and "times" not in self.held_out.first.beside:
                 raise ValueError("validation times: expected those of the steps, as beside the training data, got None")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
+from cgru.layers.layer import clipped
 from cgru.network import chain
 from cgru.network.data.training_data import Data
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
@@ -225,7 +226,7 @@ class Loop(Updater):
                 ran = layer.run(A, lengths, **given)
             passes.append(ran)
             A = ran.A
-            lengths = layer.output_lengths(A, lengths)
+            lengths = layer.steps.real(A, lengths)
         return passes, A, lengths
 
     def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
@@ -243,7 +244,7 @@ class Loop(Updater):
                     factors = self.penalties.of_parameter(f"{i}.{name}")
                     if any(factors):
                         g["d" + name] = g["d" + name] + penalty(value, *factors)[1].reshape(g["d" + name].shape)
-                found[i] = layers[i].clipped(g)
+                found[i] = clipped(layers[i], g)
         return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
 
     def _of_activity(self, i: int, A: np.ndarray, batch: Data) -> np.ndarray:

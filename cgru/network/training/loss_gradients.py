@@ -73,7 +73,7 @@ def _run(layers: list[Layer], A: np.ndarray, block: Data) -> list[Pass]:
         options = {"preactivations": False} if layer.cells else {}
         passes.append(layer.run(A, lengths, **options, **given))
         A = passes[-1].A
-        lengths = layer.output_lengths(A, lengths)
+        lengths = layer.steps.real(A, lengths)
     return passes
 
 

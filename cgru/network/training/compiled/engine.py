@@ -192,9 +192,10 @@ def compiles(model: Model) -> bool:
 
 
 def _is_own(layer: Layer) -> bool:
-    """Return whether the layer's own class defines its `stage`, and none of its methods was replaced."""
+    """Return whether the layer's own class defines its `stage`, none of its methods was replaced, and it trains."""
     kind = type(layer)
-    return "stage" in vars(kind) and _method_names(kind).isdisjoint(vars(layer)) and layer.stage is not None
+    own = "stage" in vars(kind) and _method_names(kind).isdisjoint(vars(layer))
+    return own and layer.stage is not None and not layer.weights
 
 
 @cache

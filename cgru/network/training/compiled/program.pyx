@@ -128,11 +128,11 @@ cdef class Program:
         for i, layer in enumerate(self.model.layers):
             stage = &self.stages[i]
             stage.decays, stage.flipped = decays, flipped
-            flipped ^= layer.flips
+            flipped ^= layer.steps.reverses
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
             description = layer.stage
-            if layer.takes_missing:
+            if "missing" in layer.reads:
                 make_gaps(stage, description["unit"])
             if description["kind"] != "recurrent" or stage.fades:
                 layer.checked_parameters()
