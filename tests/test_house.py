@@ -1,11 +1,14 @@
 """CONTRIBUTING's layout of the code is what the imports do, and no module reads another's private names."""
 
+import inspect
 import io
 import re
 import tokenize
 
 import pytest
 from house import HOUSE, ROOT, name_of, picture
+
+import cgru
 
 if not (HOUSE / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
@@ -265,6 +268,16 @@ PARTS = {
     ("forecast/", "reports/", "plot/"): 1455,
 }
 SLACK = 30
+
+
+def test_the_base_class_of_layers_stays_small():
+    """The original interface aside: see docs/api/layers.md."""
+    original = {"compute_shapes", "initialize_parameters", "forward", "backward", "compute_gradients"}
+    original |= {"update_parameters", "update_shapes"}
+    shown = {name: value for name, value in vars(cgru.layers.Layer).items() if not name.startswith("_")}
+    methods = {name for name, value in shown.items() if inspect.isfunction(value)}
+    assert len(methods - original) <= 12
+    assert len(shown.keys() - methods - {"np_rng", "dtype"}) <= 12
 
 
 def test_no_part_grows(sources):
