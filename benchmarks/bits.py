@@ -368,6 +368,7 @@ CHAINS: dict[str, list[tuple[Any, ...]]] = {
     "scale": [("Scale", None, {}), ("GRU", 6, {})],
     "pool alone": [("Pool", "mean", {})],
 }
+FACTORS: dict[str, Any] = {"l1": 1e-3, "l2": {"*.W": 1e-2}, "activity_l1": 1e-3, "activity_l2": 1e-2}
 FIT_OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},
     "truncate": {"truncate": 3},
@@ -376,7 +377,7 @@ FIT_OPTIONS: dict[str, dict[str, Any]] = {
     "standardize": {"standardize": True},
     "validation": {"validation": 0.3, "patience": 1, "epochs": 4},
     "class_weight": {"class_weight": "balanced"},
-    "penalties": {"l1": 1e-3, "l2": {"*.W": 1e-2}, "activity_l1": 1e-3, "activity_l2": 1e-2},
+    "penalties": FACTORS,
     "whole": {"batch_size": 64, "shuffle": False},
     "one": {"batch_size": 1, "epochs": 1},
     "resets": {"resets": True},
@@ -433,6 +434,8 @@ def fit(
     net = cgru.Network(
         [built(*part) for part in parts], loss=loss, optimizer=getattr(cgru, kind)(**settings), seed=0, dtype=dtype
     )
+    factors = {name: options.pop(name) for name in FACTORS if name in options}
+    options |= {"penalties": cgru.Penalties(**factors)} if hasattr(cgru, "Penalties") else factors  # older builds
     history = net.fit(trained, y, **{"epochs": 2, "batch_size": 8} | beside | options)
     found = [[list(dict(layer.p).items()) for layer in net.layers], net.optimizer_state, net.mean, net.scale]
     found += [history.loss, history.accuracy, history.validation_loss, net.predict(X, lengths)]

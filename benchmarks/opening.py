@@ -31,7 +31,7 @@ import cgru.datasets
 import cgru.forecast
 import cgru.interop
 from cgru.datasets import read_series
-from cgru.network.training.checkpoint import Checkpoint
+from cgru.network.training.checkpoint import CheckpointFile
 
 MEMORY, SECONDS = 2 << 30, 20  # of a process that opens a file
 BESIDE = 24e6, 0.5  # bytes and seconds that opening costs however small the file is: modules, pools, buffers
@@ -69,7 +69,7 @@ class Cost(NamedTuple):
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "model": cgru.load,
-    "checkpoint": lambda path: Checkpoint(path, 60.0, True, np.random.SeedSequence(0)),
+    "checkpoint": lambda path: CheckpointFile(cgru.Checkpoint(path, 60, True), np.random.SeedSequence(0)),
     "data": lambda path: cgru.datasets.read(path, task="classification"),
     "data, filled": lambda path: cgru.datasets.read(path, task="classification", missing="interpolate"),
     "series": lambda path: read_series(path, time="", id="id"),

@@ -33,7 +33,7 @@ from cgru.layers import (
     Pool,
     Scale,
 )
-from cgru.network import DivergenceError, Epoch, History, Network, Sequences, load
+from cgru.network import Checkpoint, DivergenceError, Epoch, History, Network, Penalties, Sequences, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
@@ -71,6 +71,7 @@ __all__ = [
     "Adam",
     "Bidirectional",
     "Cell",
+    "Checkpoint",
     "Clip",
     "Dense",
     "Difference",
@@ -87,6 +88,7 @@ __all__ = [
     "Network",
     "Normalize",
     "Pass",
+    "Penalties",
     "Pool",
     "RMSprop",
     "Report",

@@ -57,10 +57,10 @@ def write_quantized(path: str) -> None:
     cgru.quantize(network(), {0: "int8", 2: "bfloat16"}).save(path)
 
 
-def fit(path: str, **options: Any) -> None:
+def fit(path: str, resume: bool = False) -> None:
     """Fit, with a checkpoint at `path`; a RuntimeError says that the damaged numbers diverge."""
     try:
-        network().fit(X, Y, epochs=2, checkpoint=path, checkpoint_seconds=0, **options)
+        network().fit(X, Y, epochs=2, checkpoint=cgru.Checkpoint(path, 0, resume))
     except RuntimeError as error:
         if "diverged" not in str(error) and "not finite" not in str(error):
             raise

@@ -110,13 +110,13 @@ def resumed(seed: int) -> Any:
             raise StopError
 
     with tempfile.TemporaryDirectory() as folder:
-        more = {"checkpoint": os.path.join(folder, "fit.npz"), "checkpoint_seconds": 0}
+        more = {"checkpoint": cgru.Checkpoint(os.path.join(folder, "fit.npz"), 0, resume=True)}
         first = problem(seed)
         first.options |= more | {"callback": stop}
         with suppress(StopError):
             first.net.fit(first.X, first.y, **first.beside, **first.options)
         again = problem(seed)
-        again.options |= more | {"resume": True}
+        again.options |= more
         return fitted(again)
 
 

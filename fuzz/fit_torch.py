@@ -46,7 +46,7 @@ def case(seed: int) -> str:
     randomise(net, dice)
     options = {
         "epochs": dice.number(1, 3), "batch_size": size, "shuffle": False, "standardize": dice.chance(0.3),
-        "average": dice.among(None, 0.6), "l2": dice.among(0.0, 1e-2),
+        "average": dice.among(None, 0.6), "penalties": cgru.Penalties(l2=dice.among(0.0, 1e-2)),
         "truncate": dice.number(1, 4) if mode == "truncate" else None,
     }  # fmt: skip
     if dice.chance(0.3):
@@ -240,7 +240,7 @@ class Training:
         with torch.no_grad():
             for key, p in self.p.items():
                 if is_matrix(key):
-                    g[key] = g[key] + 2 * self.options["l2"] * p
+                    g[key] = g[key] + 2 * self.options["penalties"].l2 * p
             norm = math.sqrt(sum(float((d * d).sum()) for d in g.values()))
             factor = 1.0 if o.clip_norm is None or norm <= o.clip_norm else o.clip_norm / norm
             self.updates += 1

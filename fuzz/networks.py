@@ -271,10 +271,9 @@ def options(dice: Dice, net: cgru.Network, mode: str, size: int, s: int, e: int)
     if net.loss.startswith("cross_entropy") and dice.chance(0.2):
         found["class_weight"] = {0: 2.5}
     found["bucket"] = found["shuffle"] and dice.chance(0.2)
-    for name, value in (("average", 0.9), ("recover", True), ("activity_l1", 1e-2), ("activity_l2", 1e-2)):
+    for name, value in (("average", 0.9), ("recover", True)):
         if dice.chance(0.15):
             found[name] = value
-    for name in ("l1", "l2"):
-        if dice.chance(0.15):
-            found[name] = dice.among(1e-3, {"*.W": 1e-2})
-    return found
+    factors = {name: 1e-2 for name in ("activity_l1", "activity_l2") if dice.chance(0.15)}
+    factors |= {name: dice.among(1e-3, {"*.W": 1e-2}) for name in ("l1", "l2") if dice.chance(0.15)}
+    return found | {"penalties": cgru.Penalties(**factors)}

@@ -55,13 +55,13 @@ def test_a_quantised_model(tmp_path, kind):
 def test_a_checkpoint(tmp_path):
     due, net, path = network(), network(), tmp_path / "checkpoint.npz"
     options = {"epochs": 3, "batch_size": 2, "validation": 0.34, "standardize": True}
-    kept = {"checkpoint": path, "checkpoint_seconds": 0}
+    kept = {"checkpoint": cgru.Checkpoint(path, 0, True)}
     due_history = due.fit(X, y, **options)
     with pytest.raises(StopError):
         net.fit(X, y, callback=stopping(3), **kept, **options)
     swap_file(path)
     net = network()
-    assert_same_fit(net, net.fit(X, y, **kept, resume=True, **options), due, due_history)
+    assert_same_fit(net, net.fit(X, y, **kept, **options), due, due_history)
 
 
 def write(path, arrays):

@@ -267,7 +267,7 @@ def network(dtype=np.float64, steps=False, u=5, **options):
 FITS = {
     "plain": {},
     "scaled": {"standardize": True, "validation": 0.3},
-    "low": {"memory": "low", "l2": 1e-3},
+    "low": {"memory": "low", "penalties": cgru.Penalties(l2=1e-3)},
     "pieces": {"truncate": 3},
 }
 
@@ -412,7 +412,7 @@ def test_a_fit_that_fails_at_once_has_measured_nothing():
 
 def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
     X, _, times, _ = gaps(6, 8, 2)
-    y, given = np.arange(6) % 2, {"checkpoint": tmp_path / "run.npz", "resume": True}
+    y, given = np.arange(6) % 2, {"checkpoint": cgru.Checkpoint(tmp_path / "run.npz", resume=True)}
     longer = cgru.Sequences(X, times=times * 20)
     net = network()
     net.fit(cgru.Sequences(X, times=times), y, epochs=1)
@@ -445,7 +445,7 @@ def test_files_gradients_scores_and_checkpoints(tmp_path):
         assert other.layers[0].unit == net.layers[0].unit != 1
         np.testing.assert_array_equal(other.predict(X), due)
     again = network(np.float32)
-    again.fit(X, y, epochs=2, standardize=True, checkpoint=tmp_path / "fit", resume=True)
+    again.fit(X, y, epochs=2, standardize=True, checkpoint=cgru.Checkpoint(tmp_path / "fit", resume=True))
     np.testing.assert_array_equal(again.predict(X), due)
     scored = net.evaluate(X, y, each=True)
     each = net.gradients(X, y, each=True)

@@ -62,7 +62,8 @@ class Task(NamedTuple):
 
     def options(self) -> dict:
         """Of `Network.fit`."""
-        return {"epochs": self.epochs, "patience": self.patience, "batch_size": self.sessions, "l1": {"0.V*": L1}}
+        penalties = cgru.Penalties({"0.V*": L1})
+        return {"epochs": self.epochs, "patience": self.patience, "batch_size": self.sessions, "penalties": penalties}
 
     def job(self, name: Name, **options: object) -> cgru.Job:
         """With other `options` where they are given; its network is made when its turn comes."""

@@ -26,7 +26,7 @@ from cgru.datasets.columns import Columns, ColumnsError, as_text
 from cgru.estimators import model_selection, recipe
 from cgru.estimators.recipe import Recipe
 from cgru.network.files import FileError
-from cgru.network.options import Settings, share
+from cgru.network.options import Checkpoint, Settings, share
 from cgru.optimizers import check_number
 
 __all__ = ["SERIES", "Request", "RequestError", "as_options", "as_request_error", "given", "parser"]
@@ -138,7 +138,11 @@ def _declared(kind: type, *names: str) -> list[Argument]:
         text, default = known.help.format(**vars(recipe)), each.default
         if kind is not Columns and default is not None and "default: " not in text:
             text += f" (default: {default if not is_flag else 'yes' if default else 'no'})"
-        check = None if known.choices else known.check or (share if known.metavar == "SHARE" else None)
+        check = (
+            None
+            if known.choices or known.metavar == "FILE"
+            else known.check or (share if known.metavar == "SHARE" else None)
+        )
         more = {"choices": known.choices} if known.choices else {}
         found.append(Argument(each.name, text, bool if is_flag else known.parse, known.metavar, None, check, more))
     return found
@@ -170,6 +174,7 @@ TEST = _own("test", "the test data, read with the same options (default: the tes
 QUIET = _own("quiet", "print results only, no progress", bool, short="-q")
 THREADS = _own("threads", f"threads to run on (default: {cgru.get_num_threads()} here)", int, "N")
 SEED = _own("seed", "seed of all that is drawn", int, "N", 0, check=check_number)
+SECONDS = _declared(Checkpoint, "seconds")[0]._replace(name="checkpoint_seconds")
 NAMES = Columns.__dataclass_fields__["label"].metadata["parse"]
 SERIES = ("id", "time", "label", "ignore", "sort", "time_format", "time_unit", "decimal", "thousands", "na", "header",
           "skip_lines", "comment", "separator")  # fmt: skip
@@ -191,7 +196,7 @@ FIT = {
         _own("causal", "only layers that run step by step, as in a stream or C: one direction, no normalize", bool),
     ],
     "the network": [*(each for each in _declared(Recipe) if each.name != "inputs"), SEED],
-    "training": _declared(Settings),
+    "training": [*_declared(Settings), *_declared(Checkpoint, "resume"), SECONDS],
 }  # fmt: skip
 PREDICT = {
     "": [

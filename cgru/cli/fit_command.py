@@ -24,7 +24,7 @@ from cgru.estimators import input_layers, recipe
 from cgru.estimators.input_layers import AUTO, RAW
 from cgru.estimators.recipe import Recipe
 from cgru.network.data.split import check_share, draw_held_out, encode_groups
-from cgru.network.options import OPTIONS
+from cgru.network.options import OPTIONS, Checkpoint
 
 __all__ = ["fit"]
 
@@ -112,8 +112,11 @@ def fit(request: Request) -> int:
 
 def _options(request: Request, task: Task, data: Dataset, source: str) -> dict[str, Any]:
     """Return the options of the fit, with the defaults of the task; RequestError where they do not fit it."""
-    options = dict.fromkeys(("batch_size", "epochs", "validation", "checkpoint")) | given(request, *OPTIONS)
+    options = dict.fromkeys(("batch_size", "epochs", "validation")) | given(request, *OPTIONS)
     options |= {"standardize": True, "recover": True}
+    if request.checkpoint:
+        seconds = Checkpoint.seconds if request.checkpoint_seconds is None else request.checkpoint_seconds
+        options["checkpoint"] = Checkpoint(request.checkpoint, seconds, bool(request.resume))
     if options["validation"] is not None and options["validation"] != 0:
         check_share(options["validation"], "argument --validation")
     alone = data.groups is not None and len(np.unique(data.groups)) < 2  # one group cannot be divided

@@ -80,7 +80,7 @@ class Dispatcher:
     ) -> None:
         """Cut the jobs into batches; nothing is sent yet."""
         self.make, self.pool = (None, executor) if hasattr(executor, "submit") else (executor, None)
-        self.shared, self.keep, self.paths = pickle.dumps(shared), keep, paths
+        self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
         self.results, self.tell = results, tell
         self.batches, self.lost = deque(_batches(tasks, costs)), deque[Task]()
         self.most = max(2 * (os.cpu_count() or 1), min(MAX_UNDER_WAY, MAX_BYTES_UNDER_WAY // len(self.shared)))

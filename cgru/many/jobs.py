@@ -12,7 +12,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,10 @@ class SharedData:
             if value is not None and len(value) != len(found.X):
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
+
+    def portable(self) -> SharedData:
+        """Return the data for other processes: paths of files, all else as arrays."""
+        return SharedData(*(each if _is_path(each) else _load(each, name) for name, each in vars(self).items()))
 
     def select(self, rows: Any) -> tuple[Any, ...]:
         """Return X, y, lengths and sample_weight of the samples `rows`; None: of all. `self` has arrays (`opened`)."""
@@ -179,8 +183,9 @@ class Job:
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
-        if isinstance(options.get("checkpoint"), str | os.PathLike):  # for workers with another working directory
-            options["checkpoint"] = os.path.abspath(options["checkpoint"])
+        if options.get("checkpoint") is not None:  # workers may have another working directory
+            given = OPTIONS["checkpoint"].check(options["checkpoint"], "checkpoint")
+            options["checkpoint"] = replace(given, path=os.path.abspath(given.path))
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
         self.samples = SharedData(X, y, lengths, sample_weight, groups)
         self.rows = _as_row_index(rows, "rows")

@@ -163,9 +163,8 @@ def _names(jobs: list[Job]) -> list[Any]:
 
 def _owned(job: Job) -> Iterator[tuple[str, Any]]:
     """Yield (name, key) of what no other job may use: network, layers that a fit changes, generators, checkpoint."""
-    checkpoint = job.options.get("checkpoint")
-    if isinstance(checkpoint, str | os.PathLike):
-        yield "checkpoint", os.path.realpath(checkpoint)
+    if (checkpoint := job.options.get("checkpoint")) is not None:
+        yield "checkpoint", os.path.realpath(checkpoint.path)
     if not isinstance(job.network, Network):
         return
     for name, part in changed_by_fit(job.network):

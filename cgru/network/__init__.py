@@ -4,5 +4,8 @@ from cgru.network.data.samples import Sequences
 from cgru.network.files import read_extra
 from cgru.network.history import DivergenceError, Epoch, History
 from cgru.network.network import Network, load
+from cgru.network.options import Checkpoint, Penalties
 
-__all__ = ["DivergenceError", "Epoch", "History", "Network", "Sequences", "load", "read_extra"]
+__all__ = [
+    "Checkpoint", "DivergenceError", "Epoch", "History", "Network", "Penalties", "Sequences", "load", "read_extra",
+]  # fmt: skip

@@ -49,7 +49,7 @@ _READERS = {
     "estimator": "load of its class in cgru.sklearn",
     "model": "cgru.load",
     "forecaster": "cgru.forecast.load",
-    "checkpoint": "Network.fit(resume=True)",
+    "checkpoint": "a cgru.Checkpoint(path, resume=True) of a fit",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +25,14 @@ from cgru.network.classes import checked_feature_names, checked_labels
 from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
-from cgru.network.history import Epoch, History
+from cgru.network.history import History
 from cgru.network.model import Model
-from cgru.network.options import Metric, Settings
+from cgru.network.options import FitOptions, Metric, Settings, takes
 from cgru.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:  # what trains and describes is imported at its first use, which shortens `import cgru`
+    from typing_extensions import Unpack
+
     from cgru.network.summary import Summary
     from cgru.network.training.fit import Fit
 
@@ -443,38 +445,16 @@ class Network(Model):
         """
         files.write(path, *to_parts(self), extra)
 
+    @takes(Settings)
     def fit(
         self,
         X: Any,
         y: np.ndarray | None = None,
         *,
         lengths: np.ndarray | None = None,
-        epochs: int = 50,
-        batch_size: int | None = None,
-        validation: Any = None,
-        groups: Any = None,
-        standardize: bool = False,
-        shuffle: bool = True,
-        patience: int | None = None,
-        callback: Callable[[Epoch], Any] | None = None,
-        truncate: int | None = None,
         sample_weight: np.ndarray | None = None,
-        class_weight: Mapping[Any, float] | str | None = None,
-        standardize_targets: bool = False,
-        shrink: bool = False,
-        recover: bool = False,
-        average: float | None = None,
-        bucket: bool = False,
-        l1: float | Mapping[str, float] = 0.0,
-        l2: float | Mapping[str, float] = 0.0,
-        activity_l1: float = 0.0,
-        activity_l2: float = 0.0,
-        metrics: Mapping[str, Metric] | None = None,
-        progress: bool = False,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 10.0,
-        resume: bool = False,
-        memory: str | None = None,
+        groups: Any = None,
+        **options: Unpack[FitOptions],
     ) -> History:
         """Train on X and y; a second call trains further.
 
@@ -569,29 +549,13 @@ class Network(Model):
                 freezes stay the mean. A later fit begins with the mean.
             bucket: whether the samples of a batch are of like length, which saves time where lengths differ. 64 batches
                 at a time are sorted, and batches, not samples, come in random order.
-            l1: the factor of the penalty l1 sum |p| over parameters p. A number is for all matrices that train, a dict
-                for those whose keys match, {"0.V*": 1e-3, "*.W": 1e-4}. Penalties come before clipping, and are no part
-                of the losses in the history.
-            l2: the factor of the penalty l2 sum p^2, likewise.
-            activity_l1: the factor of the penalty sum |A| of the outputs A of each recurrent layer, over its units,
-                averaged over the samples, or where all steps come out over their real steps.
-            activity_l2: the factor of the penalty sum A^2, likewise.
+            penalties: L1 and L2 penalties of parameters and of the outputs of recurrent layers, a `cgru.Penalties`.
             metrics: functions f(y, A) -> a number, by their names. They are called after each epoch on the samples to
                 validate with, without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n
                 samples or of the real steps of all. They stand in `history[i].metrics`.
             progress: whether to show a progress bar, by tqdm, on stderr or in a notebook.
-            checkpoint: a file from which `resume` goes on. It is written before the first epoch, then at the end of an
-                epoch, after its callback, where the last time is `checkpoint_seconds` ago or more, and when the fit is
-                over. It is written whole or not at all, an `.npz` without pickled objects. A file there that is no
-                checkpoint is refused, not replaced.
-            checkpoint_seconds: the least time between two of these; 0: at the end of each epoch.
-            resume: whether to go on from the checkpoint, to the very bits of a fit never stopped. Where there is none,
-                the fit begins anew; the checkpoint of a fit that is over gives its result at once.
-
-                A checkpoint has the parameters, now and at their best, the optimizer's state, the generators of layers
-                and shuffling, and `history`; all these of the network are replaced. Of what is your own (a callable, a
-                layer, an optimizer) only names and plain attributes are compared. What it keeps elsewhere than in
-                parameters, in the optimizer's state or in `np_rng` is not kept, nor is what a callback keeps.
+            checkpoint: the file from which a fit goes on after an interruption, a `cgru.Checkpoint`; the name of a
+                file is short for `Checkpoint(name)`. None: no file.
             memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
                 instead of keeping them. For long batches that takes about two fifths to a half of the memory, and about
                 the time of another prediction; the bits are the same. None keeps them. A fit that is a loop in Python
@@ -605,8 +569,7 @@ class Network(Model):
                 fewer than two `groups`, or each has all samples of some class; `truncate` with a layer that needs whole
                 sequences (a `Pool` of more than the last step, a reverse direction); a parameter that trains shares
                 memory with another, or within itself, as tied weights do, so that an update would change it twice; or,
-                before anything is touched, `resume` where settings, layers, optimizer or data are others than they
-                were.
+                before anything is touched, a checkpoint to resume from of other settings, layers, optimizer or data.
             DivergenceError: training diverges, without `recover`. It is a RuntimeError.
             RuntimeError: with `recover` the loss is not finite with the parameters at the start; or another thread
                 trains this network.
@@ -623,8 +586,8 @@ class Network(Model):
             >>> net.class_names
             ('no', 'yes')
         """
-        settings = Settings.of(locals())
-        from cgru.network.training.checkpoint import Checkpoint
+        settings = Settings.of(options)
+        from cgru.network.training.checkpoint import CheckpointFile
         from cgru.network.training.fit import Fit
 
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
@@ -638,10 +601,10 @@ class Network(Model):
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed
-            if checkpoint is not None:
-                file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
+            if settings.checkpoint is not None:
+                file = CheckpointFile(settings.checkpoint, seed)
                 seed = file.split_seed
-            data, held_out = split_validation(spec, data, validation, seed, per_class, groups)
+            data, held_out = split_validation(spec, data, settings.validation, seed, per_class, groups)
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
                 file.check_fit(self, data, held_out, settings.for_resume() | vars(run.penalties) | {"seed": self.seed})

@@ -1,18 +1,18 @@
-"""The options of a fit: one entry for each, with its default, check, help text and traits.
+"""The options of a fit: one declaration for each, with its type, default, check, help text and traits.
 
-All others read them here: `Network.fit`, whose signature and docstring a test compares with this list, fits on batches,
-checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits. `cgru.estimators.recipe`
-declares the options of an architecture in the same way.
+All others read them here: the signature of `Network.fit`, fits on batches, checkpoints, the estimators of
+`cgru.sklearn`, the command line, and the jobs of many fits. `cgru.estimators.recipe` declares the options of an
+architecture in the same way.
 """
 
-from __future__ import annotations
-
+import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
 from enum import Flag, auto
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -21,7 +21,10 @@ from cgru.network.history import Epoch
 from cgru.network.progress import tqdm_class
 from cgru.optimizers import check_number
 
-__all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait", "described", "option", "share"]
+__all__ = [
+    "OPTIONS", "Checkpoint", "FitOptions", "Metric", "Option", "Penalties", "Settings", "Trait", "described", "option",
+    "parameters", "share", "takes",
+]  # fmt: skip
 
 BATCH_SIZE = 32  # the default of `Network.fit`
 
@@ -79,6 +82,29 @@ def option(default: Any, check: Check | None, help: str, *rest: Any, **more: Any
 def described(kind: type) -> dict[str, Option]:
     """Return the description of each option that a dataclass declares."""
     return {each.name: each.metadata["option"] for each in fields(kind) if "option" in each.metadata}
+
+
+def parameters(kind: type, names: Iterable[str] | None = None, **defaults: Any) -> list[inspect.Parameter]:
+    """Return options that a dataclass declares, by default all, as keywords of a signature; `defaults` replace its."""
+    declared = {each.name: (each.default, each.type) for each in fields(kind)}
+    found = []
+    for name in declared if names is None else names:
+        default, hint = declared[name]
+        default = defaults.get(name, default)
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+    return found
+
+
+def takes(kind: type) -> Callable[[Any], Any]:
+    """Return a decorator of a function with `**options`: its signature then has the options that `kind` declares."""
+
+    def decorate(function: Any) -> Any:
+        """Set the signature of the function."""
+        own = inspect.signature(function)
+        function.__signature__ = own.replace(parameters=[*list(own.parameters.values())[:-1], *parameters(kind)])
+        return function
+
+    return decorate
 
 
 def share(value: Any, name: str) -> float:
@@ -151,6 +177,13 @@ def _seconds(value: Any, name: str) -> float:
     return float(value)
 
 
+def _of_kind(kind: type, value: Any, name: str) -> Any:
+    """Check that the value is a `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a cgru.{kind.__name__}, got {type(value).__name__}")
+    return value
+
+
 def _memory(value: Any, name: str) -> str:
     """Check "low"."""
     if value != "low":
@@ -158,95 +191,182 @@ def _memory(value: Any, name: str) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The options of one fit, checked when they are set; TypeError or ValueError for wrong values."""
+def _set_checked(settings: Any) -> None:
+    """Replace each option of a frozen dataclass by its checked value; a default is not checked."""
+    for each in fields(settings):
+        value, known = vars(settings)[each.name], each.metadata.get("option")
+        if known is not None and known.check is not None and value is not each.default:
+            vars(settings)[each.name] = known.check(value, each.name)
 
-    epochs: int = option(
+
+@dataclass(frozen=True)
+class Penalties:
+    """Penalties on parameters, and on the outputs of recurrent layers, for `Network.fit`.
+
+    They come before clipping, and are no part of the losses in the history.
+
+    Args:
+        l1: the factor of the penalty l1 sum |p| over parameters p. A number is for all matrices that train, a dict for
+            those whose keys match, `{"0.V*": 1e-3, "*.W": 1e-4}`.
+        l2: the factor of the penalty l2 sum p^2, likewise.
+        activity_l1: the factor of the penalty sum |A| of the outputs A of each recurrent layer, over its units,
+            averaged over the samples, or where all steps come out over their real steps.
+        activity_l2: the factor of the penalty sum A^2, likewise.
+
+    Raises:
+        TypeError, ValueError: a factor is no number of at least 0.
+
+    Examples:
+        >>> X, y = np.ones((8, 5, 3)), np.arange(8) % 2
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> len(net.fit(X, y, epochs=2, penalties=cgru.Penalties(l1=1e-3, l2={"0.V*": 1e-2})))
+        2
+    """
+
+    l1: float | Mapping[str, float] = option(0.0, _factors, "penalty on |p|")
+    l2: float | Mapping[str, float] = option(0.0, _factors, "penalty on p^2")
+    activity_l1: float = option(0.0, _factor, "penalty on |h|")
+    activity_l2: float = option(0.0, _factor, "penalty on h^2")
+
+    def __post_init__(self) -> None:
+        _set_checked(self)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file from which an interrupted fit goes on, for `Network.fit`.
+
+    It is written before the first epoch, then at the end of an epoch, after its callback, where the last time is
+    `seconds` ago or more, and when the fit is over. It is written whole or not at all, an `.npz` without pickled
+    objects. A file there that is no checkpoint is refused, not replaced.
+
+    With `resume` the fit goes on from it, to the very bits of a fit never stopped. Where there is no file, the fit
+    begins anew; the checkpoint of a fit that is over gives its result at once. A checkpoint has the parameters, now and
+    at their best, the optimizer's state, the generators of layers and shuffling, and `history`; all these of the
+    network are replaced. Of your own callables, layers and optimizers only names and plain attributes are compared.
+    What they keep elsewhere than in parameters, in the optimizer's state or in `np_rng` is not in the file, nor is what
+    a callback keeps.
+
+    Args:
+        path: the file.
+        seconds: the least time between two writings; 0: at the end of each epoch.
+        resume: whether to go on from the file, where there is one.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X, y = np.ones((8, 5, 3)), np.arange(8) % 2
+        >>> for epochs_until_now in (4, 4):  # the second one has nothing left to do
+        ...     net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        ...     history = net.fit(X, y, epochs=4, checkpoint=cgru.Checkpoint("run.npz", resume=True))
+        >>> len(history), len(net.history)
+        (4, 4)
+    """
+
+    path: str | os.PathLike[str]
+    seconds: float = option(
+        10.0, _seconds, "least seconds between checkpoints, written after an epoch", NONE, float, "S"
+    )
+    resume: bool = option(False, flag, "go on from the file of --checkpoint, if it exists", NONE, bool)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | os.PathLike):
+            raise TypeError(f"path: expected the name of a file, got {type(self.path).__name__}")
+        _set_checked(self)
+
+
+def _checkpoint(value: Any, name: str) -> Checkpoint:
+    """Return a `Checkpoint` for one, or for the name of a file."""
+    return Checkpoint(value) if isinstance(value, str | os.PathLike) else _of_kind(Checkpoint, value, name)
+
+
+class FitOptions(TypedDict, total=False):
+    """The options of `Network.fit`, which editors and type checkers read here as its keywords (PEP 692)."""
+
+    epochs: Annotated[int, option(
         50, positive,
         "number of passes over the data (default: as many as make {UPDATES} updates, {EPOCHS} at the least)",
         IN_FOLDS | RESUME | REREADS | REREADS_VALIDATION, int, "N", recipe=None,
-    )  # fmt: skip
-    batch_size: int | None = option(
+    )]  # fmt: skip
+    batch_size: Annotated[int | None, option(
         None, positive, "number of sequences in an update (default: a fortieth of all, 16 to 64)", IN_FOLDS, int, "N",
         alone="each of which makes an update",
-    )  # fmt: skip
-    validation: Any = option(
+    )]  # fmt: skip
+    validation: Annotated[Any, option(
         None, None,
         "share of the training data to hold back; the best weights on it are kept, and a regression by squared error "
         "is shrunk towards the mean (default: 0, of a regression {VALIDATION})",
         NONE, float, "SHARE",
-    )  # fmt: skip
-    standardize: bool = option(
+    )]  # fmt: skip
+    standardize: Annotated[bool, option(
         False, flag, "scale features to mean 0 and deviation 1", IN_FOLDS | RESUME | REREADS, recipe=True
-    )
-    shuffle: bool = option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)
-    patience: int | None = option(
+    )]  # fmt: skip
+    shuffle: Annotated[bool, option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)]
+    patience: Annotated[int | None, option(
         None, positive,
         "stop after N epochs without a better validation loss (default: never, of a regression {PATIENCE}; needs "
         "--validation)",
         RESUME, int, "N",
-    )  # fmt: skip
-    callback: Callable[[Epoch], Any] | None = option(None, callable_, "a function of each epoch")
-    truncate: int | None = option(None, positive, "backpropagate through N steps", IN_FOLDS | RESUME)
-    class_weight: Mapping[Any, float] | str | None = option(
+    )]  # fmt: skip
+    callback: Annotated[Callable[[Epoch], Any] | None, option(None, callable_, "a function of each epoch")]
+    truncate: Annotated[int | None, option(None, positive, "backpropagate through N steps", IN_FOLDS | RESUME)]
+    class_weight: Annotated[Mapping[Any, float] | str | None, option(
         None, _class_weight, "give all classes the same weight, however many sequences they have (default: no)",
         IN_FOLDS | UNLIKE | REREADS, str, choices=("balanced",),
-    )  # fmt: skip
-    standardize_targets: bool = option(
+    )]  # fmt: skip
+    standardize_targets: Annotated[bool, option(
         False, flag, "scale targets to mean 0 and deviation 1", RESUME | UNLIKE | REREADS, recipe=None
-    )
-    shrink: bool = option(False, flag, "shrink outputs towards the mean", RESUME | UNLIKE | REREADS_VALIDATION)
-    recover: bool = option(False, flag, "where training diverges, go back", REREADS)
-    average: float | None = option(
+    )]  # fmt: skip
+    shrink: Annotated[
+        bool, option(False, flag, "shrink outputs towards the mean", RESUME | UNLIKE | REREADS_VALIDATION)
+    ]
+    recover: Annotated[bool, option(False, flag, "where training diverges, go back", REREADS)]
+    average: Annotated[float | None, option(
         None, _average,
         "validate with, and save, an exponential mean of the parameters; it keeps this share of itself at each update "
         "(default: no mean)",
         IN_FOLDS | RESUME, float, "SHARE",
-    )  # fmt: skip
-    bucket: bool = option(
+    )]  # fmt: skip
+    bucket: Annotated[bool, option(
         False, flag, "make batches of like lengths", IN_FOLDS | RESUME, alone="which come as they are handed out"
-    )
-    l1: Any = option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", IN_FOLDS | RESUME)
-    l2: Any = option(0.0, _factors, "penalty on p^2 of matrices, likewise", IN_FOLDS | RESUME)
-    activity_l1: float = option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", IN_FOLDS | RESUME)
-    activity_l2: float = option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", IN_FOLDS | RESUME)
-    metrics: Mapping[str, Metric] | None = option(None, _metrics, "functions by name", UNLIKE | JUDGES)
-    progress: bool = option(False, _progress, "show a bar")
-    checkpoint: str | os.PathLike[str] | None = option(
-        None, None, "write FILE at intervals, from which --resume goes on after an interruption (default: no)",
+    )]  # fmt: skip
+    penalties: Annotated[Penalties, option(
+        Penalties(), partial(_of_kind, Penalties), "penalties on parameters and activities", IN_FOLDS
+    )]  # fmt: skip
+    metrics: Annotated[Mapping[str, Metric] | None, option(None, _metrics, "functions by name", UNLIKE | JUDGES)]
+    progress: Annotated[bool, option(False, _progress, "show a bar")]
+    checkpoint: Annotated[Checkpoint | str | os.PathLike[str] | None, option(
+        None, _checkpoint, "write FILE at intervals, from which --resume goes on after an interruption (default: no)",
         REREADS_VALIDATION, str, "FILE",
         alone="whose order in epochs to come nobody knows; that of arrays in files is known",
-    )  # fmt: skip
-    checkpoint_seconds: float = option(
-        10.0, _seconds, "least seconds between checkpoints, written after an epoch", NONE, float, "S"
-    )
-    resume: bool = option(False, flag, "go on from the file of --checkpoint, if it exists", NONE, bool)
-    memory: str | None = option(
+    )]  # fmt: skip
+    memory: Annotated[str | None, option(
         None, _memory,
         "recompute the gates in the backward pass: less memory for long batches, more time (default: keep all)",
         IN_FOLDS, str, choices=("low",),
-    )  # fmt: skip
+    )]  # fmt: skip
+
+
+class Fitting:
+    """The checks and methods of `Settings`."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Settings:
-        """Return the settings whose values stand in `given`, which may have other entries, too."""
-        return cls(**{name: given[name] for name in OPTIONS})
+    def of(cls, given: Mapping[str, Any]) -> Any:
+        """Return the settings with these options; TypeError for a name that is none."""
+        for unknown in given.keys() - OPTIONS.keys():
+            raise TypeError(f"{unknown}: expected an option of Network.fit, one of {', '.join(OPTIONS)}")
+        return cls(**given)
 
     def __post_init__(self) -> None:
         """Replace each setting by its checked value; ValueError for settings that exclude each other."""
-        for name, (check, default) in CHECKED.items():
-            value = vars(self)[name]
-            if value is not default:
-                vars(self)[name] = check(value, name)
+        _set_checked(self)
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
         if self.shrink and (self.validation is None or not self.standardize_targets):
             raise ValueError("shrink: expected False without validation and standardize_targets=True, got True")
         if self.bucket and not self.shuffle:
             raise ValueError("bucket: expected False with shuffle=False, got True")
-        if self.resume and self.checkpoint is None:
-            raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
 
     def size(self, whole: bool) -> int:
         """Return how many samples make an update; for batches, which are not `whole` data, no limit."""
@@ -260,5 +380,11 @@ class Settings:
         return found | {"batch_size": size, "validation": share, "metrics": metrics}
 
 
+Settings: Any = make_dataclass(
+    "Settings",
+    [(name, hint.__origin__, hint.__metadata__[0]) for name, hint in FitOptions.__annotations__.items()],
+    bases=(Fitting,),
+    namespace={"__module__": __name__, "__doc__": "The options of one fit, checked when they are set."},
+    frozen=True,
+)
 OPTIONS = described(Settings)
-CHECKED = {name: (each.check, getattr(Settings, name)) for name, each in OPTIONS.items() if each.check is not None}

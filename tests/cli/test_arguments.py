@@ -21,6 +21,7 @@ from cgru.network.options import OPTIONS, described
 
 READING = dict.fromkeys(each.name for each in fields(Columns))
 LIBRARY = [name for kind in (OPTIONS, described(Recipe)) for name, each in kind.items() if each.parse is not None]
+LIBRARY += ["resume", "checkpoint_seconds"]
 
 
 def asked(*arguments):

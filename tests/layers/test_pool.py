@@ -233,8 +233,8 @@ def test_what_is_trained(engine):
     _, found = trained(net)
     assert np.abs(found["1.W"] - start["1.W"]).min() > 1e-3
     np.testing.assert_array_equal(found["1.b"], start["1.b"])
-    for options in ({"l1": 1.0}, {"l2": {"1.W": 1.0}}):
-        penalised = trained(network("attention", None, optimizer=cgru.Adam(0.1)), **options)[1]
+    for penalties in (cgru.Penalties(1.0), cgru.Penalties(l2={"1.W": 1.0})):
+        penalised = trained(network("attention", None, optimizer=cgru.Adam(0.1)), penalties=penalties)[1]
         assert np.abs(penalised["1.W"]).sum() < 0.7 * np.abs(found["1.W"]).sum()
     decayed = trained(network("attention", 4, optimizer=cgru.Adam(1e-3, weight_decay=600.0)))[1]
     assert np.abs(decayed["1.W"]).max() < 0.01

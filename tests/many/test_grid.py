@@ -13,8 +13,9 @@ import cgru
 from cgru.many import Grid
 
 GROUPS = np.repeat([f"patient {i}" for i in range(8)], 3)
+PENALTIES = [cgru.Penalties(), cgru.Penalties({"*.W": 0.1})]
 QUICK = {"epochs": 2, "batch_size": 8}
-AXES = {"units": [3, 1], "l1": [0, {"*.W": 0.1}], "epochs": 4, "batch_size": 8, "patience": 2}
+AXES = {"units": [3, 1], "penalties": PENALTIES, "epochs": 4, "batch_size": 8, "patience": 2}
 
 
 def regression(units=2, seed=0):
@@ -50,17 +51,17 @@ def by_hand(records):
     chosen = {}
     for fold in range(3):
         best = None
-        for units, l1 in itertools.product([3, 1], [0, {"*.W": 0.1}]):
+        for units, penalties in itertools.product([3, 1], PENALTIES):
             losses, tests = [], []
             for inner in range(2):
-                at = {"setting": {"units": units, "l1": l1}, "fold": fold, "inner": inner}
+                at = {"setting": {"units": units, "penalties": penalties}, "fold": fold, "inner": inner}
                 starts = [r for r in records if {name: r[name] for name in at} == at]
                 assert [start["seed"] for start in starts] == [0, 1]
                 start = min(starts, key=lambda r: r["scores"]["validation_loss"])
                 losses.append(start["scores"]["validation_loss"])
                 tests.append(start["scores"]["test_loss"])
             if best is None or np.mean(losses) < best[1]:
-                best = {"units": units, "l1": l1}, np.mean(losses), tests
+                best = {"units": units, "penalties": penalties}, np.mean(losses), tests
         chosen[fold] = best
     return chosen
 
@@ -87,7 +88,8 @@ def test_a_fit_is_that_of_the_network_alone():
     weights = RNG.random(M)
     parts = [slice(0, 10), slice(10, 16), slice(16, M)]
     splits = {"folds": [(range(16), range(16, M))], "inner_folds": [(range(10), range(10, 16))]}
-    data, options = {"lengths": LENGTHS, "sample_weight": weights}, {"seeds": [7], "units": [2, 4], "l2": 1e-3, **QUICK}
+    penalties, data = cgru.Penalties(l2=1e-3), {"lengths": LENGTHS, "sample_weight": weights}
+    options = QUICK | {"seeds": [7], "units": [2, 4], "penalties": penalties}
     found = cgru.grid(make, X, LABELS, **splits, **data, **options, keep=True)
     with ThreadPoolExecutor(2) as executor:
         elsewhere = cgru.grid(make, X, LABELS, **splits, **data, **options, executor=executor)
@@ -96,7 +98,7 @@ def test_a_fit_is_that_of_the_network_alone():
     for record, units in zip(found, (2, 4), strict=True):
         train, held, test = ((X[rows], LABELS[rows], LENGTHS[rows], weights[rows]) for rows in parts)
         net = make(units, 7)
-        net.fit(*train[:2], lengths=train[2], sample_weight=train[3], validation=held, l2=1e-3, **QUICK)
+        net.fit(*train[:2], lengths=train[2], sample_weight=train[3], validation=held, penalties=penalties, **QUICK)
         score = net.evaluate(*test[:3], sample_weight=test[3])
         assert record["scores"]["test_loss"] == score["loss"]
         assert record["network"].evaluate(*test[:3], sample_weight=test[3]) == score

@@ -15,7 +15,7 @@ import cgru
 from cgru.many.jobs import SharedData, WorkerState, cost_of, run
 
 SHARED = SharedData(X, LABELS, LENGTHS).opened()
-OPTIONS = {"epochs": 3, "batch_size": 7, "l1": 1e-3}
+OPTIONS = {"epochs": 3, "batch_size": 7, "penalties": cgru.Penalties(1e-3)}
 TRAIN, HELD, TEST = np.arange(0, 14), np.arange(14, 19), np.arange(19, M)
 
 

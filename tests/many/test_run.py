@@ -33,7 +33,12 @@ def mixed():
     shared = {"lengths": LENGTHS}
     return [
         (made(units=1), {"epochs": 4}, (X, LABELS), shared),
-        (made(units=7, seed=2), {"epochs": 2, "l2": 0.01, "batch_size": 5}, (X, LABELS), shared),
+        (
+            made(units=7, seed=2),
+            {"epochs": 2, "penalties": cgru.Penalties(0, 0.01), "batch_size": 5},
+            (X, LABELS),
+            shared,
+        ),
         (made(units=20, seed=3), {"epochs": 3, "validation": 0.25, "patience": 1}, (X, LABELS), shared),
         (made(cgru.Dense(3, "softmax", dtype=np.float32), np.float32, stack=2), {"epochs": 2}, (X, LABELS), shared),
         (made(cgru.Dense(2, "identity")), {"epochs": 2, "standardize_targets": True}, (own["X"], REALS), {}),

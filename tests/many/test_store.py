@@ -111,7 +111,7 @@ def test_another_function_is_another_job(tmp_path, monkeypatch, what):
         {"epochs": 2},
         {"rows": range(20)},
         {"rows": range(12), "test_rows": range(12, 20)},
-        {"l1": {"0.V*": 1e-3}},
+        {"penalties": cgru.Penalties({"0.V*": 1e-3})},
         {"X": X + 1e-9, "y": LABELS},
         {"metrics": {"a": lambda y, A: 0.0}},
         {"network": made(seed=2)},

@@ -98,7 +98,7 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, frames, truncate, per_s
         options = {
             "truncate": 2 * truncate if truncate else None,
             "bucket": True,
-            "activity_l1": 1e-3,
+            "penalties": cgru.Penalties(activity_l1=1e-3),
             "standardize": True,
         }
         history = net.fit(

@@ -7,7 +7,7 @@ import cgru
 from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.training.checkpoint import Checkpoint
+from cgru.network.training.checkpoint import CheckpointFile
 from cgru.network.training.fit import Fit, scores
 
 RNG = np.random.default_rng(7)
@@ -28,9 +28,9 @@ def model():
 
 def test_a_model_is_trained_and_scored_as_its_network_is(tmp_path, engine):
     net, ours, data = network(), model(), Data(X, CLASSES, None, CLASSES)
-    net.fit(X, CLASSES, epochs=3, shuffle=False, standardize=True, l2=1e-3)
-    settings = Settings(epochs=3, shuffle=False, standardize=True, l2=1e-3)
-    file = Checkpoint(tmp_path / "fit.npz", 0.0, False, np.random.SeedSequence(0))
+    net.fit(X, CLASSES, epochs=3, shuffle=False, standardize=True, penalties=cgru.Penalties(l2=1e-3))
+    settings = Settings(epochs=3, shuffle=False, standardize=True, penalties=cgru.Penalties(l2=1e-3))
+    file = CheckpointFile(cgru.Checkpoint(tmp_path / "fit.npz", 0), np.random.SeedSequence(0))
     run = Fit(ours, data, None, settings, np.random.default_rng(0))
     file.check_fit(ours, data, None, settings.for_resume())
     history = run(True, file)
@@ -39,7 +39,8 @@ def test_a_model_is_trained_and_scored_as_its_network_is(tmp_path, engine):
     np.testing.assert_array_equal(ours.mean, net.mean)
     np.testing.assert_equal(ours.carried, net.optimizer_state)
     assert scores(ours, data)[:2] == tuple(net.evaluate(X, CLASSES).values())
-    found = Checkpoint(tmp_path / "fit.npz", 0.0, True, np.random.SeedSequence(0)).take_state(ours.parameters())
+    again = CheckpointFile(cgru.Checkpoint(tmp_path / "fit.npz", resume=True), np.random.SeedSequence(0))
+    found = again.take_state(ours.parameters())
     assert found.all_history.loss == history.loss
 
 

@@ -48,10 +48,8 @@ def test_estimators_have_the_defaults_of_the_recipe():
 
 
 def test_settings_are_checked_and_converted():
-    found = Settings(
-        epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=0, metrics={"n": len}, class_weight="balanced", average=0.5
-    )
-    assert (type(found.epochs), found.l1, type(found.checkpoint_seconds)) == (int, {"a": 1.0}, float)
+    found = Settings(epochs=np.int64(3), checkpoint="fit", metrics={"n": len}, class_weight="balanced", average=0.5)
+    assert (type(found.epochs), found.checkpoint) == (int, cgru.Checkpoint("fit", 10.0, False))
     assert (found.metrics, found.class_weight, found.average) == ({"n": len}, "balanced", 0.5)
     assert (found.size(True), Settings(batch_size=3).size(True), found.size(False)) == (32, 3, sys.maxsize)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -60,13 +58,12 @@ def test_settings_are_checked_and_converted():
         ({"epochs": None}, "epochs: "),
         ({"patience": 3}, "patience: "),
         ({"bucket": True, "shuffle": False}, "bucket: "),
-        ({"l1": -1}, "l1: "),
+        ({"penalties": {"l1": 1}}, "penalties: "),
         ({"class_weight": "even"}, "class_weight: "),
         ({"shrink": True, "validation": 0.5}, "shrink: "),
         ({"shrink": True, "standardize_targets": True}, "shrink: "),
-        ({"resume": True}, "resume: "),
-        ({"checkpoint_seconds": -1}, "checkpoint_seconds: "),
-        ({"checkpoint_seconds": "a"}, "checkpoint_seconds: "),
+        ({"checkpoint": 3}, "checkpoint: "),
+        ({"epoch": 3}, "epoch: "),
         ({"class_weight": {"a": "b"}}, "class_weight['a']: "),
         ({"memory": "high"}, "memory: "),
         ({"average": 1.0}, "average: "),
@@ -80,7 +77,7 @@ def test_settings_are_checked_and_converted():
         ({"metrics": {"n": 1}}, "metrics['n']: "),
     ):
         with pytest.raises((TypeError, ValueError), match=r"^" + re.escape(words)):
-            Settings(**given)
+            Settings.of(given)
 
 
 def test_a_bar_needs_tqdm(monkeypatch):
@@ -92,9 +89,12 @@ def test_a_bar_needs_tqdm(monkeypatch):
 
 def test_what_a_checkpoint_compares():
     """All that decides how a fit goes; what is shown or kept beside it may differ."""
-    one, other = (Settings().for_resume(), Settings(epochs=7, validation=0.5, l2=1, recover=True, metrics={"a": len}))
+    one, other = (
+        Settings().for_resume(),
+        Settings(epochs=7, validation=0.5, shuffle=False, recover=True, metrics={"a": len}),
+    )
     assert {name for name, value in other.for_resume().items() if value != one[name]} == {
-        "epochs", "validation", "l2", "metrics"
+        "epochs", "validation", "shuffle", "metrics"
     }  # fmt: skip
     assert one["batch_size"] == 32
     assert Settings(validation=(1, 2)).for_resume()["validation"] is None
@@ -104,10 +104,10 @@ def test_what_a_checkpoint_compares():
 
 def test_the_traits_of_the_options():
     schedule = {"standardize", "shuffle", "patience", "truncate", "standardize_targets", "shrink", "average", "bucket"}
-    targets, penalties = {"patience", "standardize_targets", "shrink"}, {"l1", "l2", "activity_l1", "activity_l2"}
+    targets = {"patience", "standardize_targets", "shrink"}
     due = {
-        Trait.IN_FOLDS: schedule - targets | penalties | {"epochs", "batch_size", "class_weight", "memory"},
-        Trait.RESUME: schedule | penalties | {"epochs"},
+        Trait.IN_FOLDS: schedule - targets | {"penalties", "epochs", "batch_size", "class_weight", "memory"},
+        Trait.RESUME: schedule | {"epochs"},
         Trait.UNLIKE: {"class_weight", "standardize_targets", "shrink", "metrics"},
         Trait.REREADS: {"epochs", "standardize", "class_weight", "standardize_targets", "recover"},
         Trait.REREADS_VALIDATION: {"epochs", "shrink", "checkpoint"},

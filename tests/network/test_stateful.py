@@ -51,7 +51,7 @@ def test_a_layer_beside_stateful_ones_begins_anew(monkeypatch, tmp_path, goes_on
         return history, net
 
     history, net = fitted()
-    kept = {"checkpoint": tmp_path / "run.npz", "checkpoint_seconds": 0, "resume": True}
+    kept = {"checkpoint": cgru.Checkpoint(tmp_path / "run.npz", 0, True)}
     with pytest.raises(KeyboardInterrupt):
         fitted(4, **kept)
     resumed, again = fitted(**kept)

@@ -28,10 +28,11 @@ from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, FileError, file_error, read_checked, read_json
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Epoch, History
 from cgru.network.model import Model
+from cgru.network.options import Checkpoint
 from cgru.network.training.updater import OF_FIT
 from cgru.optimizers import NAMED, Plateau
 
-__all__ = ["Checkpoint", "State"]
+__all__ = ["CheckpointFile", "State"]
 
 FORMAT = 2  # format 1 had no counts of updates that were left out, and no returns
 KIND = "checkpoint"  # the kind of file in errors, and the name of its JSON text
@@ -67,13 +68,11 @@ class State:
     fallback: list[dict[str, Any]] = field(default_factory=list)  # parameters to go back to, with their `epoch`
 
 
-class Checkpoint:
-    """The checkpoint file of one fit, written at most every `seconds`.
+class CheckpointFile:
+    """The checkpoint file of one fit, written at most every so many seconds.
 
     Args:
-        path: the file; another kind of file that stands there is refused, not replaced.
-        seconds: the time from one writing to the next.
-        resume: whether to resume from the file, where there is one.
+        given: where and how often it is written, and whether the fit resumes from it.
         split_seed: the seed of the validation split for a fit that begins anew.
 
     Attributes:
@@ -81,20 +80,20 @@ class Checkpoint:
         split_seed: the seed in the file, or the one that was given.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the file at `path` is no checkpoint.
+        ValueError: the file is no checkpoint, or its path no name of a file.
         OSError: the file cannot be read, or no file can be written there.
     """
 
-    def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
-        """Check that `path` can be written, and read the checkpoint there if there is one; see the class for errors."""
-        check_writable(path, KIND)
-        self.path, self.seconds, self.split_seed = path, seconds, split_seed
+    def __init__(self, given: Checkpoint, split_seed: np.random.SeedSequence) -> None:
+        """Check that the file can be written, and read what is there; see the class for errors."""
+        check_writable(given.path, KIND)
+        self.path, self.seconds, self.split_seed = given.path, given.seconds, split_seed
         self.found: State | None = None
         self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
         self._due, self._features = -math.inf, None
-        if os.path.exists(path):  # checked without `resume`, too: a file of another kind must not be replaced
-            found = read_checked(path, KIND, FORMAT, _unpack_archive if resume else _read_text)
-            if resume:
+        if os.path.exists(self.path):  # checked without `resume`, too: a file of another kind must not be replaced
+            found = read_checked(self.path, KIND, FORMAT, _unpack_archive if given.resume else _read_text)
+            if given.resume:
                 self._theirs, self.found, self.split_seed = found
 
     def check_fit(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:

@@ -25,11 +25,11 @@ from cgru.network.options import Settings
 from cgru.network.presentation import figures
 from cgru.network.progress import Bar
 from cgru.network.training import loop
-from cgru.network.training.checkpoint import Checkpoint, State
+from cgru.network.training.checkpoint import CheckpointFile, State
 from cgru.network.training.compiled.engine import Engine, compiles
 from cgru.network.training.loop import Loop, Snapshot
 from cgru.network.training.metrics import compute_metrics, outputs_and_targets
-from cgru.network.training.penalties import Penalties
+from cgru.network.training.penalties import factors_of
 from cgru.network.training.target_scaling import TargetScaling, all_shrunk, shrinkage
 from cgru.network.training.updater import OF_FIT
 
@@ -51,7 +51,7 @@ class Fit:
         check(settings, model, data)
         self.model, self.settings = model, settings
         self.metric_data = data if held_out is None else held_out  # the data for the metrics
-        self.penalties = Penalties.of(model.layers, settings)
+        self.penalties = factors_of(model.layers, settings.penalties)
         loss = losses.named(model.loss)
         self.scaling = TargetScaling.of(model.head, loss, data) if settings.standardize_targets else None
         self.data, self.held_out = (
@@ -79,7 +79,7 @@ class Fit:
         self.row = 0  # how many updates in a row, up to the last one, were left out
         self.measured = model.measured  # what goes with the best parameters
 
-    def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
+    def __call__(self, fresh: bool, checkpoint: CheckpointFile | None) -> History:
         """Train and return the history; on any exception, first put the best parameters so far in place.
 
         `fresh`: the head's parameters are new, and so are not in the units of y.

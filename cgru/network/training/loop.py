@@ -241,7 +241,7 @@ class Loop(Updater):
             if layers[i].trainable:
                 g = passes[i].gradients()
                 for name, value in layers[i].p.items():
-                    factors = self.penalties.of_parameter(f"{i}.{name}")
+                    factors = [each.get(f"{i}.{name}", 0.0) for each in (self.penalties.l1, self.penalties.l2)]
                     if any(factors):
                         g["d" + name] = g["d" + name] + penalty(value, *factors)[1].reshape(g["d" + name].shape)
                 found[i] = clipped(layers[i], g)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
 from cgru.layers.layer import Layer
-from cgru.network.options import Settings
+from cgru.network.options import Penalties
 from cgru.optimizers import is_matrix
 
-__all__ = ["NONE", "Penalties", "penalty"]
+__all__ = ["factors_of", "penalty"]
 
 
 def penalty(A: np.ndarray, l1: float, l2: float) -> tuple[float, np.ndarray]:
@@ -22,27 +22,12 @@ def penalty(A: np.ndarray, l1: float, l2: float) -> tuple[float, np.ndarray]:
     return float(value), (l1 * np.sign(A) + 2 * l2 * A).astype(A.dtype)
 
 
-@dataclass(frozen=True)
-class Penalties:
-    """The factors of a fit's penalties: of each parameter by its key, like `0.Uz`, and of recurrent layers' outputs."""
+def factors_of(layers: Sequence[Layer], given: Penalties) -> Penalties:
+    """Return penalties whose `l1` and `l2` are dicts by the keys of parameters, like `0.Uz`.
 
-    l1: dict[str, float] = field(default_factory=dict)
-    l2: dict[str, float] = field(default_factory=dict)
-    activity_l1: float = 0.0
-    activity_l2: float = 0.0
-
-    @classmethod
-    def of(cls, layers: Sequence[Layer], given: Settings) -> Penalties:
-        """Return the penalties of the settings `given` for `layers`; ValueError for a key that matches no parameter."""
-        by_key = (_factors_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
-        return cls(*by_key, given.activity_l1, given.activity_l2)
-
-    def of_parameter(self, key: str) -> tuple[float, float]:
-        """Return the factors l1 and l2 of the parameter with this key."""
-        return self.l1.get(key, 0.0), self.l2.get(key, 0.0)
-
-
-NONE = Penalties()
+    ValueError for a key that matches no parameter.
+    """
+    return replace(given, **{name: _factors_by_key(layers, getattr(given, name), name) for name in ("l1", "l2")})
 
 
 def _factors_by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:

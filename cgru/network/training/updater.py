@@ -9,12 +9,11 @@ import numpy as np
 
 from cgru.network.data.training_data import Data
 from cgru.network.model import Model
-from cgru.network.options import Settings
-from cgru.network.training.penalties import NONE, Penalties
+from cgru.network.options import Penalties, Settings
 
 __all__ = ["OF_FIT", "Parts", "Updater"]
 
-DEFAULTS = Settings()
+DEFAULTS, NONE = Settings(), Penalties({}, {})
 OF_FIT = "fit"  # the entry of `Model.carried` for the state that lasts one fit only: running means of the parameters
 Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, share of the fit done before each update
 

@@ -164,11 +164,12 @@ def test_a_fit_with_groups_goes_on_from_its_checkpoint(tmp_path):
         if epoch.epoch == 2:
             half.stop()
 
-    half.fit(X, LABELS, epochs=4, callback=stop, checkpoint=file, **options)
+    options["checkpoint"] = cgru.Checkpoint(file, resume=True)
+    half.fit(X, LABELS, epochs=4, callback=stop, **options)
     other = made()
     with pytest.raises(ValueError, match="is the checkpoint of another fit"):
-        other.fit(X, LABELS, epochs=4, checkpoint=file, resume=True, **options | {"groups": SUBJECTS[::-1]})
-    other.fit(X, LABELS, epochs=4, checkpoint=file, resume=True, **options)
+        other.fit(X, LABELS, epochs=4, **options | {"groups": SUBJECTS[::-1]})
+    other.fit(X, LABELS, epochs=4, **options)
     assert same(weights(other), weights(whole))
 
 

@@ -123,13 +123,13 @@ def test_stateful_layers_go_on_over_the_blocks(in_file):
 
 def test_a_checkpoint_of_files_is_that_of_arrays(in_file, tmp_path):
     file = tmp_path / "checkpoint"
-    options = {"checkpoint": file, "checkpoint_seconds": 0, "validation": 0.2, "standardize": True, "weight": SOME}
+    options = {"checkpoint": cgru.Checkpoint(file, 0, True), "validation": 0.2, "standardize": True, "weight": SOME}
     due = came_of(network(), X, CLASSES, LENGTHS, **options)
     file.unlink()
 
     with pytest.raises(KeyboardInterrupt):
         came_of(network(), in_file(X), in_file(CLASSES), LENGTHS, callback=stopping(2, KeyboardInterrupt), **options)
-    assert_same(came_of(network(), X, CLASSES, LENGTHS, resume=True, **options), due)
+    assert_same(came_of(network(), X, CLASSES, LENGTHS, **options), due)
 
 
 def test_losses_of_each(in_file):

@@ -63,7 +63,7 @@ def changed(array, index=(3, 0), value=0):
     ],
 )
 def test_another_fit_is_refused_by_name_and_touches_nothing(tmp_path, options, words):
-    kept = {"checkpoint": tmp_path / "fit", "resume": True}
+    kept = {"checkpoint": cgru.Checkpoint(tmp_path / "fit", resume=True)}
     fit = {"X": X, "y": LABELS, "lengths": LENGTHS, "batch_size": 7, "epochs": 3, "validation": HELD}
     if "validation" in options and not isinstance(options["validation"], tuple) and options["validation"]:
         fit["validation"] = None
@@ -95,7 +95,7 @@ def test_layers_of_the_users_own_are_known_by_their_names(tmp_path):
     class Twice(Double):
         pass
 
-    kept = {"epochs": 2, "checkpoint": tmp_path / "fit", "resume": True}
+    kept = {"epochs": 2, "checkpoint": cgru.Checkpoint(tmp_path / "fit", resume=True)}
     nets = [network([kind(), cgru.GRU(3), cgru.Dense(3, "softmax")]) for kind in (Double, Double, Twice)]
     assert len(nets[0].fit(X, LABELS, **kept)) == 2
     assert len(nets[1].fit(X, LABELS, **kept, callback=pytest.fail)) == 2
@@ -111,7 +111,7 @@ def test_layers_of_the_users_own_are_known_by_their_names(tmp_path):
     ],
 )
 def test_numbers_that_differ(tmp_path, make, words):
-    kept = {"epochs": 2, "checkpoint": tmp_path / "fit", "resume": True}
+    kept = {"epochs": 2, "checkpoint": cgru.Checkpoint(tmp_path / "fit", resume=True)}
     make(0.5).fit(X, LABELS, **kept)
     make(0.5).fit(X, LABELS, **kept, callback=pytest.fail)
     with pytest.raises(ValueError, match=words):
@@ -128,14 +128,14 @@ def test_a_state_that_no_file_can_hold(tmp_path):
     while values:
         odd, net = values.pop(), made(optimizer=Odd())
         with pytest.raises((TypeError, ValueError), match=r"^checkpoint: "):
-            net.fit(X, LABELS, epochs=3, checkpoint=tmp_path / "fit", checkpoint_seconds=0)
+            net.fit(X, LABELS, epochs=3, checkpoint=cgru.Checkpoint(tmp_path / "fit", 0))
         assert len(net.history) == 1
 
 
 @pytest.fixture
 def kept(tmp_path):
     """The checkpoint of a fit of `made()` that was stopped, and what goes on from it."""
-    options = {"y": LABELS, "epochs": 3, "checkpoint": tmp_path / "fit", "checkpoint_seconds": 0}
+    options = {"y": LABELS, "epochs": 3, "checkpoint": cgru.Checkpoint(tmp_path / "fit", 0, True)}
     with pytest.raises(StopError):
         made().fit(X, **options, callback=stopping(2))
     return tmp_path / "fit", options
@@ -146,7 +146,7 @@ def refused(path, options, words, error=ValueError):
     before, net = path.read_bytes(), made()
     due = left(net)
     with pytest.raises(error, match=words) as caught:
-        net.fit(X, **options, resume=True)
+        net.fit(X, **options)
     assert str(path) in str(caught.value)
     np.testing.assert_equal(left(net), due)
     assert path.read_bytes() == before
@@ -255,7 +255,7 @@ def test_a_file_that_was_changed(kept, change):
     edited(path, change)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="fit is not a cgru checkpoint: "):
-        made().fit(X, **options, resume=True)
+        made().fit(X, **options)
     assert path.read_bytes() == before
 
 
@@ -279,12 +279,12 @@ def test_a_generator_that_would_read_beyond_its_numbers(tmp_path, kind, change):
     net().fit(X, LABELS, epochs=1, checkpoint=path)
     edited(path, lambda text, arrays: change(text["state"]["generators"][1]))
     with pytest.raises(ValueError, match="fit is not a cgru checkpoint: it has a generator's state"):
-        net().fit(X, LABELS, epochs=1, checkpoint=path, resume=True)
+        net().fit(X, LABELS, epochs=1, checkpoint=cgru.Checkpoint(path, resume=True))
 
 
 def test_files_of_other_kinds(kept):
     path, options = kept
-    with pytest.raises(ValueError, match=r"fit is not a cgru model: it is a checkpoint, which Network.fit"):
+    with pytest.raises(ValueError, match=r"fit is not a cgru model: it is a checkpoint, which a cgru.Checkpoint"):
         cgru.load(path)
     other = path.parent / "other"
     net = made()
@@ -308,17 +308,29 @@ def test_files_of_other_kinds(kept):
 @pytest.mark.parametrize(
     ("error", "options"),
     [
-        *((TypeError, each) for each in ({"resume": 1}, {"checkpoint": 3})),
-        *((TypeError, {"checkpoint_seconds": each}) for each in (True, "1")),
-        *((ValueError, {"checkpoint_seconds": each}) for each in (-1, np.nan)),
-        *((ValueError, each) for each in ({"checkpoint": None, "resume": True}, {"checkpoint": "folder/"})),
+        (TypeError, {"resume": 1}), (TypeError, {"path": None}), (TypeError, {"path": 3}),
+        *((TypeError, {"seconds": each}) for each in (True, "1")),
+        *((ValueError, {"seconds": each}) for each in (-1, np.nan)),
+    ],
+)  # fmt: skip
+def test_arguments(options, error):
+    with refuses(error, [*options][-1]):
+        cgru.Checkpoint(**{"path": "fit"} | options)
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "options"),
+    [
+        *((TypeError, "checkpoint", {"checkpoint": each}) for each in (3, True, ("fit", 0))),
+        *((ValueError, "checkpoint", {"checkpoint": each}) for each in ("folder/", "")),
+        (TypeError, "resume", {"resume": True}),  # which is the checkpoint's
     ],
 )
-def test_arguments(tmp_path, monkeypatch, options, error):
+def test_arguments_of_fit(tmp_path, monkeypatch, error, argument, options):
     monkeypatch.chdir(tmp_path)
     net = made()
-    with refuses(error, [*options][-1]):
-        net.fit(X, LABELS, **{"epochs": 1, "checkpoint": "fit"} | options)
+    with refuses(error, argument):
+        net.fit(X, LABELS, epochs=1, **options)
     assert not net.layers[0].p
     assert not os.listdir()
 
@@ -330,7 +342,7 @@ def test_a_path_that_cannot_be_written(tmp_path, monkeypatch, path):
     net = made()
     for resume in (False, True):
         with pytest.raises(OSError) as caught:  # noqa: PT011 which one, the system says
-            net.fit(X, LABELS, epochs=1, checkpoint=path, resume=resume)
+            net.fit(X, LABELS, epochs=1, checkpoint=cgru.Checkpoint(path, resume=resume))
         assert caught.value.filename == path
     assert not net.layers[0].p
 
@@ -352,7 +364,7 @@ def test_a_full_disk(kept, monkeypatch):
             path.write_bytes(before)
             net = made()
             with pytest.raises(OSError, match="No space left on device") as caught:
-                net.fit(X, **options | {"epochs": 3}, resume=resume)
+                net.fit(X, **options | {"checkpoint": cgru.Checkpoint(path, 0, resume)})
             assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
             assert os.listdir(path.parent) == ["fit"]
             assert (path.read_bytes() == before) == (written is None)
@@ -361,16 +373,16 @@ def test_a_full_disk(kept, monkeypatch):
     due = made()
     due.fit(X, LABELS, epochs=1)
     path.write_bytes(before)
-    assert len(made().fit(X, **options, resume=True)) == 3
+    assert len(made().fit(X, **options)) == 3
 
 
 def test_divergence_leaves_the_last_checkpoint(tmp_path):
     net = made(cgru.Dense(2, cgru.identity), optimizer=cgru.SGD(1e200))
     with pytest.raises(RuntimeError, match="training diverged"):
-        net.fit(X, REALS, epochs=9, checkpoint=tmp_path / "fit", checkpoint_seconds=0)
+        net.fit(X, REALS, epochs=9, checkpoint=cgru.Checkpoint(tmp_path / "fit", 0))
     done = len(net.history)
     other = made(cgru.Dense(2, cgru.identity), optimizer=cgru.SGD(1e200))
     with pytest.raises(RuntimeError, match="training diverged"):
-        other.fit(X, REALS, epochs=9, checkpoint=tmp_path / "fit", resume=True)
+        other.fit(X, REALS, epochs=9, checkpoint=cgru.Checkpoint(tmp_path / "fit", resume=True))
     assert len(other.history) == done
     assert same(weights(other), weights(net))

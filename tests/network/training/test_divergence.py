@@ -74,7 +74,7 @@ def test_an_update_without_a_finite_gradient_is_left_out(engine, optimizer, aver
 def test_clipping_by_layers_and_penalties_do_not_hide_it(engine):
     wild, y, _ = broken(2)
     net = below(cgru.Adam(0.01), clip_gradients=True)
-    history = net.fit(wild, y, epochs=1, batch_size=SIZE, shuffle=False, l1=0.01, l2=0.01)
+    history = net.fit(wild, y, epochs=1, batch_size=SIZE, shuffle=False, penalties=cgru.Penalties(0.01, 0.01))
     assert history.skipped == 1
     assert all(np.isfinite(array).all() for array in net.parameters().values())
     assert history.problems().startswith("an update was left out, because a gradient was not finite")
@@ -238,32 +238,32 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, valida
         "epochs": 60,
         "batch_size": 8,
         "validation": validation,
-        "checkpoint_seconds": 0,
         "standardize_targets": True,
     }
     due = made()
-    history = fitted(due, checkpoint=tmp_path / "whole", **options)
+    history = fitted(due, checkpoint=cgru.Checkpoint(tmp_path / "whole", 0), **options)
     assert history.returns
     for kill in {history.returns[0][0] - 1, history.returns[-1][0] - 1, len(history)} - {0}:
         path = tmp_path / f"{kill}.npz"
 
         with pytest.raises(KeyboardInterrupt):
-            fitted(made(), checkpoint=path, callback=stopping(kill, KeyboardInterrupt), **options)
+            fitted(made(), checkpoint=cgru.Checkpoint(path, 0), callback=stopping(kill, KeyboardInterrupt), **options)
         net = made()
-        resumed = fitted(net, checkpoint=path, resume=True, **options)
+        resumed = fitted(net, checkpoint=cgru.Checkpoint(path, 0, True), **options)
         assert resumed.returns == history.returns
         assert resumed.loss == history.loss
         for key, array in due.parameters().items():
             np.testing.assert_array_equal(net.parameters()[key], array, err_msg=f"{kill} {key}")
     again = made()  # of the one that is over
-    assert fitted(again, checkpoint=tmp_path / "whole", resume=True, **options).returns == history.returns
+    options["checkpoint"] = cgru.Checkpoint(tmp_path / "whole", resume=True)
+    assert fitted(again, **options).returns == history.returns
     assert_all_same(again.parameters(), due.parameters())
 
 
 def test_a_checkpoint_of_the_format_before(tmp_path):
     """It had no updates that were left out, and nothing to go back to."""
     path, due = tmp_path / "run.npz", line(0.1)
-    options = {"epochs": 6, "checkpoint": path, "checkpoint_seconds": 0, "validation": 0.25}
+    options = {"epochs": 6, "checkpoint": cgru.Checkpoint(path, 0, True), "validation": 0.25}
 
     fitted(due, **options | {"checkpoint": None})
     with pytest.raises(KeyboardInterrupt):
@@ -280,17 +280,18 @@ def test_a_checkpoint_of_the_format_before(tmp_path):
         state[name] = [table, *rest]
     np.savez(path, **arrays | {"format": np.array(1), "checkpoint": np.array(json.dumps(text))})
     net = line(0.1)
-    assert fitted(net, resume=True, **options).skipped == 0
+    assert fitted(net, **options).skipped == 0
     assert_all_same(net.parameters(), due.parameters())
 
 
 def test_updates_in_a_row_are_counted_over_a_kill(tmp_path):
     wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
-    options = {"epochs": 2, "batch_size": SIZE, "shuffle": False, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
+    options = {"epochs": 2, "batch_size": SIZE, "shuffle": False}
+    options["checkpoint"] = cgru.Checkpoint(tmp_path / "c", 0, True)
     with pytest.raises(RuntimeError, match="at epoch 2, batch 5 of 12"):
         below(cgru.SGD(0.01)).fit(wild, y, **options)
     with pytest.raises(RuntimeError, match="at epoch 2, batch 5 of 12"):
-        below(cgru.SGD(0.01)).fit(wild, y, resume=True, **options)
+        below(cgru.SGD(0.01)).fit(wild, y, **options)
 
 
 def test_a_loss_that_is_not_finite_at_the_start_says_what_to_do(engine):

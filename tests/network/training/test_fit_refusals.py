@@ -53,9 +53,8 @@ PLAIN = [  # of `made()`, with the arguments in the place of X, LABELS
     ({"groups": ZEROS, "validation": 0.2}, ValueError, "validation"),
     *rows(TypeError, "metrics", right, {1: right}), *rows(ValueError, "metrics", {"losses": right}),
     ({"metrics": {"right": 1}}, TypeError, "metrics['right']"),
-    *rows(ValueError, "l1", -1, {"0.W": 1.0}, {0: 1.0}), *rows(ValueError, "l2", np.inf), *rows(TypeError, "l2", "1"),
-    ({"l2": {"0.V*": True}}, TypeError, "l2['0.V*']"),
-    *rows(ValueError, "activity_l1", np.nan), *rows(TypeError, "activity_l2", None),
+    *(({"penalties": cgru.Penalties(l1)}, ValueError, "l1") for l1 in ({"0.W": 1.0}, {0: 1.0})),
+    *rows(TypeError, "penalties", 1e-3, {"l1": 1e-3}, None), *rows(TypeError, "epoch", 3),
 ]  # fmt: skip
 OF_TOKENS = [  # the same of tokens with a target at each step
     *rows(ValueError, "y", STEP_LABELS[:, :-1], LABELS, STEP_LABELS + 1), *rows(TypeError, "y", STEP_LABELS * 1.0),

@@ -69,7 +69,7 @@ def test_a_metric_is_a_number(value):
 
 
 def test_metrics_go_through_a_checkpoint(tmp_path):
-    kept = {"checkpoint": tmp_path / "fit.npz", "checkpoint_seconds": 0}
+    kept = {"checkpoint": cgru.Checkpoint(tmp_path / "fit.npz", 0, True)}
     metrics = {"odd": lambda y, A: np.nan, "even": right}
     net, due = made(), made()
     net.fit(X, LABELS, epochs=1)
@@ -77,13 +77,13 @@ def test_metrics_go_through_a_checkpoint(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, LABELS, epochs=4, metrics=metrics, **kept, callback=stopping(2, KeyboardInterrupt))
     again = made()
-    history = again.fit(X, LABELS, epochs=4, metrics=metrics, **kept, resume=True)
+    history = again.fit(X, LABELS, epochs=4, metrics=metrics, **kept)
     due.fit(X, LABELS, epochs=1)
     whole = due.fit(X, LABELS, epochs=4, metrics=metrics)
     np.testing.assert_equal(history.metrics, whole.metrics)
     np.testing.assert_equal(again.history.metrics, due.history.metrics)
     with pytest.raises(ValueError, match="metrics: "):
-        again.fit(X, LABELS, epochs=4, **kept, resume=True)
+        again.fit(X, LABELS, epochs=4, **kept)
 
 
 # --- plateaus ---
@@ -106,11 +106,11 @@ def test_the_rate_falls_where_the_loss_stands(engine, tmp_path):
 
 
 def test_another_plateau_is_another_fit(tmp_path):
-    kept = {"checkpoint": tmp_path / "fit.npz", "epochs": 2}
+    kept = {"checkpoint": cgru.Checkpoint(tmp_path / "fit.npz", resume=True), "epochs": 2}
     made(optimizer=cgru.SGD(schedule="plateau")).fit(X, LABELS, **kept)
     net = made(optimizer=cgru.SGD(schedule=cgru.optimizers.Plateau(0.4)))
     with pytest.raises(ValueError, match=r"optimizer\.schedule: "):
-        net.fit(X, LABELS, **kept, resume=True)
+        net.fit(X, LABELS, **kept)
 
 
 def test_without_validation_it_is_the_training_loss():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from engine_cases import CHAINS, CLASSES, LENGTHS, RNG, STEP_CLASSES, M, S, X, both, states
+from helpers import refuses
 
 import cgru
-from cgru.network.options import Settings
 from cgru.network.training import fit
-from cgru.network.training.penalties import Penalties, penalty
+from cgru.network.training.penalties import factors_of, penalty
 
 
 def test_a_penalty_by_central_differences():
@@ -24,7 +24,6 @@ def test_a_penalty_by_central_differences():
     assert penalty(A.astype(np.float32), 0.3, 0.7)[1].dtype == np.float32
     many = np.full(3_000_000, 0.1, np.float32)  # whose sum in float32 would be another
     assert penalty(many, 1.0, 10.0)[0] == pytest.approx(600_000, rel=1e-6)
-    assert Penalties() == Penalties({}, {}, 0.0, 0.0)
 
 
 LAYERS = {
@@ -63,7 +62,7 @@ def test_a_step_is_down_the_loss_and_all_penalties(layers, lengths, engine):
     y = STEP_CLASSES if net.per_step else CLASSES
     net.make(X)
     start = {key: p.copy() for key, p in net.parameters().items()}
-    net.fit(X, y, lengths=lengths, epochs=1, batch_size=M, **FACTORS)
+    net.fit(X, y, lengths=lengths, epochs=1, batch_size=M, penalties=cgru.Penalties(**FACTORS))
     steps = {key: start[key] - p for key, p in net.parameters().items()}
     for key, p in net.parameters().items():
         p[...] = start[key]
@@ -86,8 +85,8 @@ def test_compiled_as_the_loop(monkeypatch, chain, dtype):
             if not compiled:
                 patch.setattr(fit, "compiles", lambda net: False)
             nets.append(cgru.Network(CHAINS[chain](), optimizer=cgru.Adam(0.01, clip_norm=0.5), seed=3, dtype=dtype))
-            factors = {"l1": 1e-3, "l2": 1e-2, "activity_l1": 0.1, "activity_l2": 0.2}
-            nets[-1].fit(X, CLASSES, lengths=LENGTHS, epochs=3, batch_size=9, **factors)
+            factors = cgru.Penalties(1e-3, 1e-2, 0.1, 0.2)
+            nets[-1].fit(X, CLASSES, lengths=LENGTHS, epochs=3, batch_size=9, penalties=factors)
     for key, p in nets[1].parameters().items():
         tolerance = 1e-9 if dtype == "float64" else 2e-3
         np.testing.assert_allclose(nets[0].parameters()[key], p, rtol=tolerance, atol=tolerance, err_msg=key)
@@ -96,14 +95,29 @@ def test_compiled_as_the_loop(monkeypatch, chain, dtype):
 def test_they_are_no_part_of_what_is_told():
     plain, heavy = (cgru.Network(LAYERS["last"](), seed=3) for _ in range(2))
     due = plain.fit(X, CLASSES, epochs=1, batch_size=M).loss
-    assert heavy.fit(X, CLASSES, epochs=1, batch_size=M, l2=100.0, activity_l1=9.0).loss == due
+    assert (
+        heavy.fit(X, CLASSES, epochs=1, batch_size=M, penalties=cgru.Penalties(l2=100.0, activity_l1=9.0)).loss == due
+    )
 
 
 def test_which_parameters():
     net = cgru.Network([cgru.Embedding(5, 2), both(cgru.GRU(4)), cgru.Dense(3, "softmax")])
     net.layers[0].trainable = False
     keys = [f"1.{half}.{name}{gate}" for half in ("forward", "backward") for name in "UV" for gate in ("hh", "r", "z")]
-    assert Penalties.of(net.layers, Settings(l1=0.5, l2={})).l1 == dict.fromkeys([*keys, "2.W"], 0.5)
-    assert Penalties.of(net.layers, Settings(l2={"1.f*.V*": 1, "*.b": 2.0}, activity_l2=0.25)) == Penalties(
+    assert factors_of(net.layers, cgru.Penalties(0.5, {})).l1 == dict.fromkeys([*keys, "2.W"], 0.5)
+    assert factors_of(net.layers, cgru.Penalties(l2={"1.f*.V*": 1, "*.b": 2.0}, activity_l2=0.25)) == cgru.Penalties(
         {}, {"1.forward.Vhh": 1.0, "1.forward.Vr": 1.0, "1.forward.Vz": 1.0, "2.b": 2.0}, 0.0, 0.25
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "given"),
+    [
+        (ValueError, "l1", {"l1": -1}), (ValueError, "l2", {"l2": np.inf}), (TypeError, "l2", {"l2": "1"}),
+        (TypeError, "l2['0.V*']", {"l2": {"0.V*": True}}), (ValueError, "activity_l1", {"activity_l1": np.nan}),
+        (TypeError, "activity_l2", {"activity_l2": None}),
+    ],
+)  # fmt: skip
+def test_refused(error, argument, given):
+    with refuses(error, argument):
+        cgru.Penalties(**given)

@@ -225,16 +225,16 @@ def test_a_resumed_fit_ends_in_the_same_bits(tmp_path):
     due, stopped, net = made(), made(), made()
     due.fit(X, FAR, **options)
     with pytest.raises(KeyboardInterrupt):
-        stopped.fit(X, FAR, **options, checkpoint=path, checkpoint_seconds=0, callback=stopping(3, KeyboardInterrupt))
+        stopped.fit(X, FAR, **options, checkpoint=cgru.Checkpoint(path, 0), callback=stopping(3, KeyboardInterrupt))
     np.testing.assert_allclose(stopped.predict(X).mean(axis=0), FAR.mean(axis=0), rtol=0.5)
     for made_before in (False, True):  # the numbers of a network that goes on are those in the file
         again = made()
         if made_before:
             again.make(X)
-        again.fit(X, FAR, **options, checkpoint=path, resume=True)
+        again.fit(X, FAR, **options, checkpoint=cgru.Checkpoint(path, resume=True))
         assert_all_same(due.parameters(), weights(again))
     with pytest.raises(ValueError, match="standardize_targets: "):
-        net.fit(X, FAR, **options | {"standardize_targets": False}, checkpoint=path, resume=True)
+        net.fit(X, FAR, **options | {"standardize_targets": False}, checkpoint=cgru.Checkpoint(path, resume=True))
 
 
 # --- shrinking ---

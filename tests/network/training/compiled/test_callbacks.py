@@ -423,6 +423,8 @@ def test_the_penalty_of_a_layer_that_was_frozen_is_not_clipped_with(monkeypatch)
         net.optimizer = cgru.SGD(0.1, clip_norm=0.05)
         net.layers[0].trainable = False
 
-    (ours, told), (due, loop) = (trained(monkeypatch, callback, engine, l2=0.1) for engine in (Engine, Loop))
+    (ours, told), (due, loop) = (
+        trained(monkeypatch, callback, engine, penalties=cgru.Penalties(l2=0.1)) for engine in (Engine, Loop)
+    )
     np.testing.assert_allclose(told.loss, loop.loss, rtol=1e-12)
     assert_all_close(ours.parameters(), due.parameters(), rtol=1e-9, atol=1e-12)

@@ -65,7 +65,13 @@ def test_bits_depend_neither_on_blocks_nor_on_memory(blocks, chain, lengths, m, 
 
 
 @pytest.mark.parametrize(
-    "options", [{"truncate": 4}, {"activity_l1": 0.1}, {"activity_l2": 0.1, "truncate": 5}], ids=str
+    "options",
+    [
+        {"truncate": 4},
+        {"penalties": cgru.Penalties(activity_l1=0.1)},
+        {"penalties": cgru.Penalties(activity_l2=0.1), "truncate": 5},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("chain", ["states", "lanes", "dense between", "wide"])
 def test_options_that_concern_steps(blocks, chain, options):
@@ -121,7 +127,13 @@ def test_which_way_ran(blocks, programs):
         assert [program.blocks() for program in programs] == [[(1 << 19) // (4 * (9 * u + 2 * e)) // m]] * 2
         gates, normal, low = 3 * 4 * m * s * u, programs[0].size, programs[1].size
         assert gates * 0.6 < normal - low < gates
-        fitted([both(states(4)), cgru.Dense(2, "softmax")], y, dtype="float32", X=long, activity_l1=0.1)
+        fitted(
+            [both(states(4)), cgru.Dense(2, "softmax")],
+            y,
+            dtype="float32",
+            X=long,
+            penalties=cgru.Penalties(activity_l1=0.1),
+        )
         blocks(7)
         fitted([states(4), cgru.GRU(3), cgru.Dense(3, "softmax")], CLASSES)
         steps = (1 << 19) // (4 * (9 * 4 + 2 * e)) // m
@@ -138,7 +150,7 @@ def test_dX_is_stored_only_where_no_gru_takes_it_in_blocks(programs):
     head = cgru.Dense(3, "softmax")
     one = size([states(5), head])
     every = X.shape[0] * S * 5 * 8
-    assert 0.8 * every < size([states(5), head], activity_l1=0.1) - one < every + 64
+    assert 0.8 * every < size([states(5), head], penalties=cgru.Penalties(activity_l1=0.1)) - one < every + 64
 
 
 def test_a_way_that_there_is_not_is_refused():
