@@ -256,15 +256,15 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
     ("core/",): 7722,
-    ("",): 4276,  # the layer, and what is as near to it
+    ("",): 4278,  # the layer, and what is as near to it
     ("layers/",): 1562,
-    ("network/",): 6224,
+    ("network/",): 6243,
     ("quantized/", "export/", "quantization.py"): 1480,
     ("torch/", "interop/", "keras.py"): 3777,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1116,
-    ("many/", "files/"): 1068,
+    ("many/", "files/"): 1070,
     ("datasets/",): 2163,
-    ("cli/", "__main__.py"): 1323,
+    ("cli/", "__main__.py"): 1330,
     ("forecast/", "reports/", "plot/"): 1455,
 }
 SLACK = 30

@@ -7,8 +7,8 @@ import pytest
 from helpers import assert_all_same
 
 import cgru
+from cgru.network.options import Penalties
 from cgru.network.training.compiled.weights import Weights
-from cgru.network.training.penalties import NONE
 
 RNG = np.random.default_rng(2)
 X, Y = RNG.standard_normal((9, 4, 3)), RNG.standard_normal((9, 2))
@@ -85,7 +85,7 @@ def test_a_bound_on_all_parameters(level, key, dtype):
     found = {}
     for value in (3.0, -40.0, 2e9, -1e15, 1e25, np.inf, -np.inf, np.nan):
         net.parameters()[key][-1, -1] = value
-        found[value] = Weights(net, True, NONE).largest()
+        found[value] = Weights(net, True, Penalties({}, {})).largest()
     for value, bound in found.items():
         if value == value:
             assert abs(value) * (1 - 1e-6) <= bound <= abs(value) + 10
