@@ -13,16 +13,14 @@ import numpy as np
 
 import cgru
 from cgru.cli.arguments import Request, RequestError, as_options, as_request_error, given
-from cgru.core.lengths import mask
-from cgru.core.row_blocks import slices
-from cgru.datasets import Columns, ColumnsError, Dataset, Split, load_japanese_vowels, read
-from cgru.datasets.dataset import with_targets
+from cgru.datasets import Columns, ColumnsError, Dataset, load_japanese_vowels, read
+from cgru.datasets.dataset import real_steps, with_features
 from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.read_files import OF_OTHERS
 from cgru.datasets.table import kind_of
 from cgru.network import read_extra
 
-__all__ = ["check_finite", "columns_of", "decays", "is_table", "model_data", "opened", "real_steps", "training_data"]
+__all__ = ["check_finite", "columns_of", "decays", "is_table", "model_data", "opened", "training_data"]
 
 EMBEDDED = "Japanese Vowels"
 STDIN = "-"
@@ -78,6 +76,8 @@ def model_data(net: cgru.Network, request: Request, targets: bool = True) -> tup
         task = None if not targets else "classification" if classifying else "regression"
         if not is_table(path, request.data):
             how = Columns(missing=how.missing, parts=1, task=None if classifying else task)
+        elif how == Columns() and net.feature_names is not None:  # of a network that did not save them
+            how = Columns(task=task, parts=1, columns=net.feature_names)
         else:
             how = how.changed(task=task, parts=1)
         if (categories := options.pop("categories", None)) and {*categories} != {*(how.categories or ())}:
@@ -88,10 +88,13 @@ def model_data(net: cgru.Network, request: Request, targets: bool = True) -> tup
             options["missing"] = str(parse_filling(how.missing).replaced(parse_filling(options["missing"])))
         if "time" in options:
             options.setdefault("time_format", None)  # it belongs to another column
-        data = read(path, how, features=net.feature_names, targets=targets, **options)
+        data = read(path, how, targets=targets, **options)
         source = _name(request.data)
         with as_request_error(f"{source}: "):
-            data = with_targets(data, net.target_names)
+            data = with_features(data, net.feature_names)
+        if None not in (data.target_names, net.target_names) and data.target_names != net.target_names:
+            due, got = ", ".join(net.target_names), ", ".join(data.target_names)
+            raise RequestError(f"{source}: label: expected {due}, got {got}")
         kept = {name: value for name, value in how.to_dict().items() if name not in ("parts", "task", *options)}
         told = (f"read as the model's own data were, {as_options(kept)}",) if kept else ()
         data = data._replace(notes=told + data.notes + _notes_on_feature_order(net, data))
@@ -127,14 +130,6 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 def decays(data: Dataset) -> bool:
     """Return whether values of the data stay missing, for a first layer that reads what was measured."""
     return parse_filling(data.columns.missing).decays
-
-
-def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
-    for rows in slices(split.X.shape):
-        m, s = split.X.X[rows].shape[:2]
-        lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths[rows]
-        yield rows, mask(lengths, s)[:, :, 0] if steps else slice(None)
 
 
 def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,6 @@ import cgru
 from cgru import plot
 from cgru.cli.arguments import Request, RequestError, as_request_error, given
 from cgru.cli.data import check_finite, decays, training_data
-from cgru.cli.fit_progress import Progress
 from cgru.cli.model_commands import score_text
 from cgru.cli.output import check_output, check_page, check_plot, echo, name_of, save_figure, save_report, say
 from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
@@ -24,9 +25,13 @@ from cgru.estimators import input_layers, recipe
 from cgru.estimators.input_layers import AUTO, RAW
 from cgru.estimators.recipe import Recipe
 from cgru.network.data.split import check_share, draw_held_out, encode_groups
+from cgru.network.history import Epoch
 from cgru.network.options import OPTIONS, Checkpoint
+from cgru.network.progress import Bar, create_bar, epoch_text
 
-__all__ = ["fit"]
+__all__ = ["Progress", "fit"]
+
+COMPARING = "comparing networks: {n} of {total}"
 
 
 def fit(request: Request) -> int:
@@ -76,7 +81,8 @@ def fit(request: Request) -> int:
     on = f"; --resume goes on from {request.checkpoint}" if request.checkpoint else ""
     if interrupted and not net.history:
         return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
-    _save(net, request, data)
+    with as_request_error():
+        net.save(request.output, {"columns": data.columns.to_dict()})
     split, which, caveat = train, "training", "no held-out data: the model was trained on these {} samples"
     if task.test is not None:
         split, which, caveat = data.test._replace(y=task.test), "test", ""
@@ -187,7 +193,54 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     return history
 
 
-def _save(net: cgru.Network, request: Request, data: Dataset) -> None:
-    """Save a fitted model with the `Columns` of its data."""
-    with as_request_error():
-        net.save(request.output, {"columns": data.columns.to_dict()})
+# --- progress on stderr ---
+
+
+class Progress:
+    """Shows the networks that are compared, then the epochs of a fit: as bars in a terminal with tqdm, else as lines.
+
+    total: the number of epochs.
+    quiet: show nothing.
+    """
+
+    def __init__(self, total: int, quiet: bool):
+        """Set up progress over `total` epochs, shown unless `quiet`."""
+        self.total, self.quiet = total, quiet
+        self.compared, self.bar = 0, None
+
+    def say(self, *lines: str) -> None:
+        """Print the lines to stderr, unless `quiet`, below a bar that is over."""
+        self.close()
+        if not self.quiet:
+            echo(*lines, sep="\n", file=sys.stderr, flush=True)
+
+    def compare(self, done: int, total: int) -> None:
+        """Show how many of the networks are compared; more may follow."""
+        bar = self._drawn(lambda: create_bar(total, COMPARING + " {bar} {remaining}"))
+        if bar is not None:
+            bar.total = total
+            bar.update(done - self.compared)
+        elif done > self.compared:
+            self.say(COMPARING.format(n=done, total=total))
+        self.compared = done
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Show the losses of an epoch in the bar, or as one of about ten lines."""
+        bar = self._drawn(lambda: Bar(self.total))
+        if bar is not None:
+            bar(epoch)
+        elif epoch.epoch in (1, self.total) or epoch.epoch % math.ceil(self.total / 10) == 0:
+            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_text(epoch)}")
+
+    def _drawn(self, draw: Callable[[], Any]) -> Any:
+        """Return the bar, at first made by `draw`; None where there is none."""
+        if self.bar is None and not self.quiet and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                self.bar = draw()
+        return self.bar
+
+    def close(self) -> None:
+        """Close the bar; it stays on the screen."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

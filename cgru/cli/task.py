@@ -14,9 +14,9 @@ import numpy as np
 import cgru
 from cgru import losses
 from cgru.cli.arguments import RequestError
-from cgru.cli.data import real_steps
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
+from cgru.datasets.dataset import real_steps
 from cgru.estimators.input_layers import AUTO, RAW, build
 from cgru.estimators.model_selection import Choice, choose
 from cgru.estimators.recipe import LOSS, Recipe, constant_start

@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.table import GROUPED, Table, factorize
-from cgru.datasets.text_tables import MARK
 from cgru.datasets.time_columns import CLOCKS, Times, common_formats, compact_form, in_order_of_rows, parse_iso
 
 __all__ = [
@@ -26,15 +25,13 @@ __all__ = [
 
 NAMES = {"id": ("id",), "time": ("date", "timestamp", "time"), "label": ("label", "target", "y", "class")}
 LIKELY = {
-    "id": r"(.*[ _.-])?(id|nr|no|number|uuid|key)|subject|series|sequence|case|sample|session|patient|participant|"
-    r"person|user|unit|trial|record|recording|device|machine|engine|run|track|station|sensor|symbol|ticker|country|store|shop|"
-    r"customer|vehicle|animal|plant|site|well|battery|cell|name",
-    "time": r"(.*[ _.-])?(t|time|times|timestamp|ts|date|dates|datetime|day|days|hour|hours|minute|minutes|second|"
-    r"seconds|month|week|year|quarter|epoch|step|frame|tick|cycle|visit|wave|period|when|elapsed|duration)"
-    r"([ _.(\[-].*)?",
-    "clock": r"time|hour|hours|hr|hh|minute|clock|time[ _]of[ _]day",
-    "label": r"(.*[ _.-])?(label|labels|target|class|outcome|category|status|diagnosis|result|activity|state|failed|"
-    r"died|event|response|grade|quality|y)",
+    "id": r"(.*[ _.-])?(id|nr|no|number|uuid|key)|subject|series|case|sample|session|patient|person|user|unit|trial|"
+    r"record|device|machine|engine|run|station|sensor|symbol|country|store|shop|customer|vehicle|site|name",
+    "time": r"(.*[ _.-])?(t|times?|timestamp|ts|dates?|datetime|days?|hours?|minutes?|seconds?|month|week|year|quarter|"
+    r"epoch|step|frame|tick|cycle|visit|wave|period|elapsed)([ _.(\[-].*)?",
+    "clock": r"time|hours?|hr|hh|minute|clock|time[ _]of[ _]day",
+    "label": r"(.*[ _.-])?(labels?|target|class|outcome|category|status|diagnosis|result|activity|state|failed|died|"
+    r"event|response|grade|quality|y)",
 }
 SAMPLE = 200  # different cells by which a column is judged
 SHOWN = 20  # columns in an overview, and later ones that are the id, the time or the label
@@ -47,10 +44,13 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
 
     Raise ColumnsError for a column that does not exist, two names for one role, and a table without an id.
     """
+    kept = {
+        role: tuple(name for name in getattr(how, role) or () if name in table.names) for role in ("label", "groups")
+    }
     if not targets:
-        how = how.changed(label=tuple(name for name in how.label or () if name in table.names) or (how.label and ()))
+        how = how.changed(label=kept["label"] or (how.label and ()))
     if not targets or how.parts:
-        how = how.changed(groups=tuple(name for name in how.groups if name in table.names))
+        how = how.changed(groups=kept["groups"])
     said = [(role, name) for role in ROLES for name in getattr(how, role) or ()]
     for role, name in said:
         if name not in table.names:
@@ -64,25 +64,18 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
             taken = {name for other, name in said if (role, other) != ("time", "columns")}
             found = tuple(name for name in table.names if name.casefold() in known and name not in taken)
             found = () if role == "time" and how.wide else found
-            folded = {name.casefold() for name in table.names}
-            is_axis = "y" in known and "y" in map(str.casefold, found) and bool({"x", "z"} & folded)
-            if len(found) > 1 or is_axis:
-                raise _two_names(table, how, role, found, is_axis)
+            if len(found) > 1 or (role == "label" and _is_axis(table, found)):
+                raise _two_names(table, how, role, found)
             how = how.changed(**{role: found or None})
     if how.id is None and not (how.wide or how.windows or table.nested):
         due = 'the column that tells sequences apart (id="" if all rows are one)'
-        cure = _cure_of_rows(table) or likely_roles(table, table.columns)
-        raise ColumnsError("id", "none called id", due, cure)
-    if how.id is None:
-        how = how.changed(id=(table.nested,) if table.nested else ())
-    how = how.changed(time=how.time or (), label=how.label or ())
+        raise ColumnsError("id", "none called id", due, likely_roles(table, table.columns))
+    id = (table.nested,) if table.nested and how.id is None else how.id or ()
+    how = how.changed(id=id, time=how.time or (), label=how.label or ())
     if how.columns is None:
-        taken = {table.nested, *how.id, *how.time, *how.label, *how.groups, *how.ignore}
-        columns = tuple(name for name in table.names if name not in taken)
-        if unnamed := [name for name in columns if name in table.nameless and name not in (how.categories or ())]:
-            cure = {"ignore": (*how.ignore, *unnamed)}
-            raise ColumnsError("ignore", f"none for {unnamed[0]}", "a name for each column", cure)
-        how = how.changed(columns=columns)
+        taken = {table.nested, *table.nameless, *how.id, *how.time, *how.label, *how.groups, *how.ignore}
+        taken -= {*(how.categories or ())}
+        how = how.changed(columns=tuple(name for name in table.names if name not in taken))
     known = dict(how.categories or {})
     for name in [name for name, values in known.items() if not values]:
         words, gone = table.values(name, plain=True)
@@ -90,12 +83,17 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
     return how.changed(categories=known or None)
 
 
-def _two_names(table: Table, how: Columns, role: str, found: tuple[str, ...], is_axis: bool) -> ColumnsError:
-    """Return the error of two columns that are called as one role is, or of a y next to x, which may be an axis."""
-    others = [name for name in found if not is_axis or name.casefold() != "y"] or list(found)
-    first, *others = sorted(others, key=lambda name: NAMES[role].index(name.casefold()))
-    is_number = is_axis and first.casefold() == "y" and not table.parsed(first)[1].any()
-    cure = {role: () if is_number else (first,)} | ({"ignore": (*how.ignore, *others)} if others else {})
+def _is_axis(table: Table, found: Sequence[str]) -> bool:
+    """Return whether the label found is a y with numbers next to an x or a z, which may be an axis."""
+    y = [name for name in found if name.casefold() == "y" and not table.parsed(name)[1].any()]
+    return bool(y) and bool({"x", "z"} & {*map(str.casefold, table.names)})
+
+
+def _two_names(table: Table, how: Columns, role: str, found: Sequence[str]) -> ColumnsError:
+    """Return the error of two columns that are called as one role is, or of a y that may be an axis."""
+    known = [name for name in found if role != "label" or not _is_axis(table, [name])]
+    first, *others = [*sorted(known, key=lambda name: NAMES[role].index(name.casefold())), None]
+    cure = {role: (first,) if first else ()} | ({"ignore": (*how.ignore, *others[:-1])} if others[:-1] else {})
     if role == "time" and sorted(_kind(table, name) for name in found) == ["clock", "date"]:
         cure = {"time": tuple(sorted(found, key=lambda name: _kind(table, name) == "clock"))}
     return ColumnsError(role, " and ".join(found), f"one column that is the {role}", cure)
@@ -151,56 +149,44 @@ def _cure_of_words(table: Table, how: Columns, wrong: dict[str, np.ndarray]) -> 
     for decimal, thousands in SIGNS if table.is_file_of_text and not how.decimal and not how.thousands else ():
         again = table._replace(columns=how.changed(decimal=decimal, thousands=thousands))
         read = [name for name in wrong if not again.parsed(name)[1].any()]
-        cells = [cell.replace(",", ".") for name in read for cell in texts[name]]
-        wholes = [len(cell) for cell in cells if cell.isdigit()]
-        are_groups = wholes and max(wholes) < 4 and all("." not in cell or re.match(GROUPED, cell) for cell in cells)
-        if are_groups and (decimal, thousands) == (",", None):
+        cells = [cell for name in read for cell in texts[name] if cell]
+        if (decimal, thousands) == (",", None) and all(re.match(r"[+-]?\d{1,3}([.,]\d{3})*$", cell) for cell in cells):
             continue  # 985 and 1,029
-        if len(read) > best[0] and any((thousands or decimal) in cell for name in read for cell in texts[name]):
+        if len(read) > best[0] and any((thousands or decimal) in cell for cell in cells):
             best = len(read), {"decimal": decimal, "thousands": thousands}
     if best[0]:
         return {name: sign for name, sign in best[1].items() if sign}
-    if cure := _cure_of_rows(table):
+    if cure := _cure_of_rows(table, wrong):
         return cure
     words = {name: sorted(set(texts[name][odd])) for name, odd in wrong.items() if 2 * odd.sum() < len(odd)}
     if gaps := [word for found in words.values() if len(found) <= 3 for word in found]:
         return {"na": tuple(dict.fromkeys((*how.na, *gaps)))}
     said = table.columns
-    how = said if how.id in ((), (table.nested,)) and not how.wide else said.changed(id=how.id)
-    cure = likely_roles(table, how)
+    cure = likely_roles(table, said if how.id in ((), (table.nested,)) and not how.wide else said.changed(id=how.id))
     left = [name for name in wrong if name not in {name for names in cure.values() for name in names}]
-    if "label" not in cure and how.label is None and not {*map(str.casefold, table.names)} & {*NAMES["label"]}:
-        cure["label"] = _likely_label(table, how, cure.get("id", how.id or ()), left, left)
-        left = [name for name in left if name not in cure["label"]]
-    fit = {name: _may_be_classes(table, name) and not is_like(name, "time") and not how.wide for name in left}
-    if many := [name for name in left if fit[name]]:
-        cure["categories"] = {**(how.categories or {}), **dict.fromkeys(many, ())}
-    if rest := [name for name in left if not fit[name]]:
-        kept = tuple(name for name in table.columns.columns or () if name not in rest)
+    fit = [name for name in left if _may_be_classes(table, name) and not is_like(name, "time")]
+    rest = [name for name in left if name not in fit]
+    if fit and not (cure.get("label") or how.label):
+        cure["label"] = (fit.pop(),)
+    if fit and not how.wide:
+        cure["categories"] = {**(how.categories or {}), **dict.fromkeys(fit, ())}
+    if rest := [*rest, *fit * how.wide]:
+        kept = tuple(name for name in said.columns or () if name not in rest)
         cure |= {"columns": kept} if kept else {"ignore": (*how.ignore, *rest)}
-    return {name: value for name, value in cure.items() if value or name != "label"}
+    return cure
 
 
-def _cure_of_rows(table: Table) -> dict[str, Any] | None:
-    """Return the cure that leaves out rows of units, names or comments between numbers or dates; None without any.
+def _cure_of_rows(table: Table, wrong: dict[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the cure that leaves out rows of units, names or comments between numbers; None without any.
 
-    Such a row has words where nearly all others have numbers or dates: in two columns, or in the first row.
+    Such a row has words without digits where nearly all others have numbers: in two columns, or in the first row.
     """
     odd = np.zeros(len(table.frame), np.intp)
-    for name in table.names:
-        if table.is_text(name):
-            texts, wrong = table.texts(name), table.parsed(name)[1]
-            if wrong.mean() > 0.5:
-                wrong = np.array([re.match(r"\D{0,3}\d", text) is None and text != "" for text in texts])
-            if 0 < wrong.sum() <= max(1, len(wrong) // 20):
-                odd += wrong & [re.search(r"\d", text) is None for text in texts]
+    for name, own in wrong.items():
+        if own.sum() <= max(1, len(own) // 20):
+            odd += own & [re.search(r"\d", text) is None for text in table.texts(name)]
     odd[0] *= 2
-    rows = np.flatnonzero(odd > 1)
-    first = table.texts(table.names[0])
-    marks = [first[i][0] for i in np.flatnonzero(odd) if re.match(MARK, first[i])]
-    if marks and table.is_file_of_text and table.columns.comment is None:
-        return {"comment": marks[0]}
-    return table.without(rows) if rows.size else None
+    return table.without(np.flatnonzero(odd > 1)) if (odd > 1).any() else None
 
 
 def _check_thousands(table: Table, name: str) -> None:
@@ -374,15 +360,25 @@ def roles_and_values(table: Table, how: Columns) -> list[str]:
 
 
 def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
-    """Return likely columns of the id, the time and the label of a table without an id, or that it is wide."""
+    """Return likely columns of the id, the time and the label of a table without an id, or that it is wide.
+
+    Where they are not enough, later refusals add more: a time of day, or the other columns of an id.
+    """
     taken = {table.nested, *(name for role in ROLES for name in getattr(how, role) or ())}
-    free = [name for name in table.names if name not in taken]
-    kinds = {name: _kind(table, name) for name in free[:300]}  # of many columns, as wide tables have, no more
-    if how.id is None and _looks_wide(table, kinds):
-        ids = [name for name in kinds if is_like(name, "id") and kinds[name] == "text"][:1]
-        return {"wide": True} | ({"id": tuple(ids)} if ids else {})
-    time, id = next(_likely_sequences(table, how, kinds), ((), ()))
-    cure = {"id": id, "time": time, "label": _likely_label(table, how, id, [name for name in free if name not in time])}
+    free = [name for name in table.names if name not in taken][:300]  # wide tables have many
+    kinds = {name: _kind(table, name) for name in free}
+    numbered = [name for name in free if kinds[name] == "number" and re.search(r"\d$", name)]
+    labels = [name for name in free if is_like(name, "label") and kinds[name] in ("text", "number")]
+    times = [name for name in free if name.casefold() in NAMES["time"] or kinds[name] == "date"]
+    times += [name for name in free if kinds[name] != "text" and is_like(name, "time")]
+    ids = [name for name in free if name not in (*labels, *times) and (is_like(name, "id") or kinds[name] == "text")]
+    ids.sort(key=lambda name: not is_like(name, "id"))
+    unique = [name for name in ids if kinds[name] == "text" and len({*table.texts(name)}) == len(table.frame)]
+    is_numbered = len(numbered) > max(3, len(kinds) / 2)
+    if how.id is None and table.columns.header is not False and (is_numbered or (unique and not times)):
+        return {"wide": True} | ({"id": (ids[0],)} if ids and is_like(ids[0], "id") else {})
+    ids = [name for name in ids if _repeats_values(table, name)]
+    cure = {"id": tuple(ids[:1]), "time": tuple(times[:1]), "label": tuple(labels[:1])}
     needed = [role for role, names in cure.items() if getattr(how, role) is None and (names or role == "id")]
     return {role: cure[role] for role in needed if [name.casefold() in NAMES[role] for name in cure[role]] != [True]}
 
@@ -393,9 +389,9 @@ def _kind(table: Table, name: str) -> str:
         return {"Time": "clock", "Duration": "number"}.get(str(table.frame[name].dtype.base_type()), "date")
     if not table.parsed(name)[1].any():
         return "number"
-    texts = np.array([text for text in dict.fromkeys(table.texts(name)) if text][:SAMPLE], object)
-    if parse_iso(texts) is not None:
-        return "date"
+    texts = np.array([text for text in dict.fromkeys(table.texts(name)) if re.search(r"\d", text)][:SAMPLE], object)
+    if not len(texts) or parse_iso(texts) is not None:
+        return "date" if len(texts) else "text"
     forms = common_formats(texts)
     return "text" if not forms else "clock" if {*forms} <= {*CLOCKS} else "date"
 
@@ -409,70 +405,3 @@ def _may_be_classes(table: Table, name: str) -> bool:
     """Return whether a column has few different words, each in two rows on average, which begin with no digit."""
     values = np.unique(table.values(name, plain=True)[0].astype(str))
     return len(values) <= min(FEW, len(table.frame) // 2) and not all(re.match(r"\W?\d", value) for value in values)
-
-
-def _likely_label(
-    table: Table, how: Columns, id: Sequence[str], names: Sequence[str], words: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Return the likely label in a tuple, or (): a column called so, or else of `words` with one in each sequence."""
-    codes = factorize([table.values(name)[0] for name in id])[1] if id else np.zeros(len(table.frame), np.intp)
-    codes = np.arange(len(codes)) if how.wide else codes
-
-    def is_still(name: str) -> bool:
-        """Return whether a column has one value in each sequence, and few different ones in all."""
-        values, firsts = factorize([table.values(name, plain=True)[0]])[1], np.unique(codes, return_index=True)[1]
-        is_one = len(firsts) > 1 and values.any() and (values == values[firsts][codes]).all()
-        return bool(is_one) and values.max() < min(FEW, len(table.frame) // 2)
-
-    found = [name for name in names if is_like(name, "label") and _kind(table, name) in ("text", "number")]
-    still = [name for name in (found or words) if is_still(name)]
-    return tuple(still[:1] if found else still[-1:]) or tuple(found[:1])
-
-
-def _looks_wide(table: Table, kinds: dict[str, str]) -> bool:
-    """Return whether most columns are called by numbers, as the steps of a wide table are, or all words differ."""
-    numbers = [name for name in kinds if kinds[name] == "number"]
-    numbered = [name for name in numbers if re.search(r"\d+$", name)]
-    stems = {re.sub(r"\d+(\.\d+)?$", "", name) for name in numbered}
-    if table.columns.header is False:
-        return False
-    if len(numbered) > max(3, len(kinds) / 2) and len(numbered) >= 3 * len(stems):
-        return True
-    words = [name for name in kinds if kinds[name] == "text" and not is_like(name, "label")]
-    differ = bool(words) and all(len({*table.texts(name)}) == len(table.frame) for name in words)
-    return differ and len(numbers) >= 3 and not {"date", "clock"} & {*kinds.values()}
-
-
-def _likely_sequences(
-    table: Table, how: Columns, kinds: dict[str, str]
-) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Yield pairs of a likely time and a likely id, () for none, by which no time is twice in a sequence."""
-    rows = np.arange(len(table.frame))
-    for time in [how.time] if how.time is not None else [*_likely_times(kinds), ()]:
-        singles = [
-            name for name in kinds
-            if name not in time and kinds[name] in ("text", "number") and _repeats_values(table, name)
-            and not (is_like(name, "label") or is_like(name, "time"))
-        ]  # fmt: skip
-        codes = {name: factorize([table.values(name)[0]])[1] for name in (*singles, *(how.id or ()))}
-        singles.sort(key=lambda name: (not is_like(name, "id"), not _are_blocks(codes[name]), kinds[name] != "text"))
-        ids = [(name,) for name in singles if is_like(name, "id") or kinds[name] == "text"]
-        if time:
-            ids += [(), *((name,) for name in singles), *itertools.combinations(singles[:5], 2)]
-        values = factorize([np.array(table.texts(name), object) for name in time])[1] if time else rows
-        for id in ids if how.id is None else [how.id]:
-            firsts, of = factorize([codes[name] for name in id]) if id else (rows[:1], np.zeros_like(rows))
-            if len(firsts) <= len(rows) / 2 and not _repeats(of, values):
-                yield time, tuple(name for name in table.names if name in id)
-
-
-def _likely_times(kinds: dict[str, str]) -> Iterator[tuple[str, ...]]:
-    """Yield columns that may have the times: conventional ones, dates, these with a time of day, likely numbers."""
-    dates, clocks = ([name for name in kinds if kinds[name] == kind] for kind in ("date", "clock"))
-    hours = [name for name in kinds if kinds[name] == "number" and is_like(name, "clock")]
-    parts = [name for part in ("year", "month", "day") for name in kinds if name.strip().lower() == part]
-    yield from ((name,) for name in kinds if name.casefold() in NAMES["time"])
-    yield from ((name,) for name in dates)
-    yield from [tuple(parts)] if len(parts) > 1 else []
-    yield from itertools.product(dates, clocks + hours)
-    yield from ((name,) for name in kinds if is_like(name, "time") and kinds[name] in ("number", "clock"))

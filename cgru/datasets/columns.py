@@ -160,10 +160,15 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in next(csv.reader([text], skipinitialspace=True), []))
 
 
+def _count(value: Any) -> int:
+    """Check a number of at least 1."""
+    return _windows(value)[0]
+
+
 def _option(
-    help: str, check: Callable[[Any], Any], default: Any = None, metavar: str | None = None, choices: Any = None
+    help: str, check: Callable[[Any], Any], metavar: str | None = None, default: Any = None, choices: Any = None
 ) -> Any:
-    """Declare a field: its help, check, default, metavar and choices; without both it is a flag.
+    """Declare a field: its help, check, metavar, default and choices; without metavar and choices it is a flag.
 
     `parse` turns the text of the command line into a value for the check.
     """
@@ -225,62 +230,52 @@ class Columns:
         True
     """
 
-    id: tuple[str, ...] | None = _option(
-        'column with the id of the sequence, or several; "" for one sequence (default: id)', _names, metavar="A,B"
-    )
+    id: tuple[str, ...] | None = _option('columns with the id; "" for one sequence (default: id)', _names, "A,B")
     time: tuple[str, ...] | None = _option(
-        'column with the time of the step, or several, joined with spaces; "" keeps the order of the rows (default: '
-        "time, timestamp or date)", _names, metavar="A,B",
+        'columns with the time of the step; "" for the order of the rows (default: time, timestamp or date)',
+        _names, "A,B",
     )  # fmt: skip
     label: tuple[str, ...] | None = _option(
-        'column with the target, or several of numbers; "" for none (default: label, target, y or class)',
-        _names, metavar="A,B",
+        'columns with the target; "" for none (default: label, target, y or class)', _names, "A,B"
     )  # fmt: skip
-    columns: tuple[str, ...] | None = _option("columns with the features (default: all others)", _names, metavar="A,B")
+    columns: tuple[str, ...] | None = _option("columns with the features (default: all others)", _names, "A,B")
     categories: Mapping[str, tuple[str, ...]] | None = _option(
-        "columns to encode one-hot, such as text, a feature for each value (default: none)", _categories, metavar="A,B"
-    )
-    groups: tuple[str, ...] = _option(
-        "column, or array of an .npz, with groups of sequences that are held back whole (default: none)",
-        _one_name, (), "A",
+        "columns to encode one-hot, such as text (default: none)", _categories, "A,B"
     )  # fmt: skip
-    ignore: tuple[str, ...] = _option("columns to leave out (default: none)", _names, (), "A,B")
-    wide: bool = _option("the table has a row for each sequence (default: no)", _flag, False)
-    per_step: bool = _option("each step has a target of its own (default: no)", _flag, False)
-    sort: bool = _option("sort the rows of each sequence by time (default: no)", _flag, False)
-    time_format: str | None = _option(
-        "format of the times, such as %d.%m.%Y (default: ISO 8601 or numbers)", _text, metavar="FORMAT"
-    )
+    groups: tuple[str, ...] = _option(
+        "column, or array of an .npz, with groups that are held back whole (default: none)", _one_name, "A", ()
+    )  # fmt: skip
+    ignore: tuple[str, ...] = _option("columns to leave out (default: none)", _names, "A,B", ())
+    wide: bool = _option("the table has a row for each sequence (default: no)", _flag, default=False)
+    per_step: bool = _option("each step has a target of its own (default: no)", _flag, default=False)
+    sort: bool = _option("sort the rows of each sequence by time (default: no)", _flag, default=False)
+    time_format: str | None = _option("format of times, as %d.%m.%Y (default: ISO 8601 or numbers)", _text, "FORMAT")
     time_unit: str | None = _option("unit of times that are numbers since 1970", _text, choices=EPOCHS)
     decimal: str | None = _option("decimal sign of a text file (default: .)", _text, choices=(".", ","))
-    thousands: str | None = _option("sign between thousands of a text file (default: none)", _text, metavar="SIGN")
+    thousands: str | None = _option("sign between thousands of a text file (default: none)", _text, "SIGN")
     na: tuple[str, ...] = _option(
-        "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, (), "A,B"
-    )
+        "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, "A,B", ()
+    )  # fmt: skip
     missing: str = _option(
-        f"what to do with missing values, one of {', '.join(MISSING)}: the value before, in the same sequence; the "
-        "line between its neighbours; 0; or keep them and the times, for a network that reads both; zero+indicator "
-        "adds a feature that is 1 where a value was missing; by column, A=interpolate,B=zero (default: refuse)",
-        _missing, MISSING[0], "HOW",
+        f"what to do with missing values: {', '.join(MISSING)}; decay keeps them and the times, for a network "
+        "that reads both; zero+indicator adds a feature that is 1 where a value was missing; A=zero,B=forward, too "
+        "(default: refuse)", _missing, "HOW", MISSING[0],
     )  # fmt: skip
     header: bool | None = _option("the first line of a text file has the names (default: if it has no numbers)", _flag)
-    skip_lines: str | None = _option(
-        "lines to leave out: 3 for the first three, 2-2 for the second (default: none)", _lines, metavar="N"
-    )
-    comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, metavar="SIGN")
-    separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, metavar="SIGN")
-    time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, False)
+    skip_lines: str | None = _option("lines to leave out: 3 for three, 2-2 for the second (default: none)", _lines, "N")
+    comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, "SIGN")
+    separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, "SIGN")
+    time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, default=False)
     windows: tuple[int, int] | None = _option(
-        "cut sequences into windows, one every HOP steps, with the label of the last step or --per-step (default: "
-        "whole sequences)", _windows, metavar="LENGTH,HOP",
+        "cut sequences into windows, one every HOP steps, with the label of the last step or --per-step (default: no)",
+        _windows, "LENGTH,HOP",
     )  # fmt: skip
     parts: int | None = _option(
-        "parts that an only sequence is cut into before windows, so that some can be held back (default: 12 at most)",
-        lambda value: _windows(value)[0], metavar="N",
+        "parts that an only sequence is cut into before windows, to hold some back (default: 12 at most)", _count, "N"
     )  # fmt: skip
     task: str | None = _option(
         "kind of the targets (default: regression for reals)", _text, choices=("classification", "regression")
-    )
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check all fields, and keep them in one form."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.core.row_blocks import select_rows
+from cgru.core.lengths import mask
+from cgru.core.row_blocks import select_rows, slices
 from cgru.datasets.columns import Columns
 from cgru.network.data.samples import Sequences
 
 __all__ = [
-    "DENSEST", "PADDED", "Dataset", "Split", "check_padding", "with_features", "with_targets", "with_values",
+    "Dataset", "Split", "check_padding", "check_unpacked", "real_steps", "with_features", "with_values",
 ]  # fmt: skip
 
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
@@ -89,20 +91,17 @@ class Dataset(NamedTuple):
     groups: np.ndarray | None = None
 
 
+def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
+    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
+    m, s = split.X.shape[:2]
+    lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths
+    for rows in slices(split.X.shape):
+        yield rows, mask(lengths[rows], s)[:, :, 0] if steps else slice(None)
+
+
 def with_values(split: Split, X: np.ndarray) -> Split:
     """Return a split with other values X (m, s, e) of the steps."""
     return split._replace(X=replace(split.X, X=X))
-
-
-def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
-    """Return `data` with its targets in the order of `names`; unchanged if `data` or `names` has no names.
-
-    Raise ValueError unless both have the same names.
-    """
-    there = data.target_names
-    if there is not None and names is not None and sorted(there) != sorted(names):
-        raise ValueError(f"label: expected {', '.join(names)}, got {', '.join(there)}")
-    return _ordered(data, "target_names", names, lambda split, order: split._replace(y=split.y[..., order]))
 
 
 def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
@@ -111,22 +110,14 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
     Raise ValueError if a name is missing in `data`.
     """
     there = data.feature_names
-    if lost := [name for name in names or () if there is not None and name not in there]:
-        got = f"{', '.join(there)}, none called {', '.join(lost)}"
-        raise ValueError(f"expected the features {', '.join(names)}, got {got}")
-    return _ordered(data, "feature_names", names, lambda split, order: with_values(split, split.X.X[:, :, order]))
-
-
-def _ordered(
-    data: Dataset, field: str, names: Sequence[str] | None, take: Callable[[Split, list[int]], Split]
-) -> Dataset:
-    """Return `data` with both splits reordered by `take`, which gets the indices of `names` in the tuple `field`."""
-    there = getattr(data, field)
     if there is None or names is None or there == tuple(names):
         return data
+    if lost := [name for name in names if name not in there]:
+        got = f"{', '.join(there)}, none called {', '.join(lost)}"
+        raise ValueError(f"expected the features {', '.join(names)}, got {got}")
     order = [there.index(name) for name in names]
-    train, test = (split and take(split, order) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, **{field: tuple(names)})
+    train, test = (split and with_values(split, split.X.X[:, :, order]) for split in (data.train, data.test))
+    return data._replace(train=train, test=test, feature_names=tuple(names))
 
 
 def check_padding(lengths: Any, width: int) -> None:
@@ -139,3 +130,10 @@ def check_padding(lengths: Any, width: int) -> None:
     if size > PADDED and m * longest > DENSEST * steps:
         got = f"{m} of {steps / m:.3g} steps on average, padded to the longest, {longest}: {size / 1e9:.3g} GB"
         raise ValueError(f"expected sequences that are less unlike in length, got {got}; windows cut the long ones")
+
+
+def check_unpacked(size: int, path: Any) -> None:
+    """Raise ValueError for a file that is far larger unpacked than it is."""
+    if size > max(PADDED, DENSEST * os.path.getsize(path)):
+        due = f"at most {DENSEST} times as many bytes unpacked"
+        raise ValueError(f"expected {due}, got {size}; a DataFrame of it goes into from_frame")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from cgru.core.lengths import mask
-from cgru.core.row_blocks import slices
-from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.dataset import Dataset, Split, real_steps
 from cgru.datasets.missing_values import parse_filling
 from cgru.network.presentation import figures
 
 __all__ = ["classes_in", "described", "details"]
 
-RARE = 5  # a class with fewer samples gets a note
 MOST = 0.9  # a class with this share of all samples, or more, gets a note
 SHOWN = 12  # names in a line
 
@@ -39,25 +35,12 @@ def described(data: Dataset) -> list[str]:
 
 def details(data: Dataset) -> list[str]:
     """Return the lines of `described` without the counts of samples and steps."""
-    lines = []
-    if data.feature_names is not None:
-        lines.append(f"features: {_listed(data.feature_names)}")
-    split = data.train or data.test
-    lines += _targets(split, data)
-    lines += [f"note: {note}" for note in data.notes]
+    lines = [] if data.feature_names is None else [f"features: {_listed(data.feature_names)}"]
+    lines += [*_targets(data.train or data.test, data), *(f"note: {note}" for note in data.notes)]
     for name, part in (("x", data.train), ("x to test on", data.test)):
-        if part is None:
-            continue
-        lost, first, still = 0, part.X.X[0, 0], np.ones(part.X.shape[2], bool)
-        for values in _blocks(part):
-            lost += np.count_nonzero(~np.isfinite(values))
-            still &= (values == first).all(axis=0)
-        if lost and not parse_filling(data.columns.missing).decays:
-            lines.append(f'note: {name} has {lost} NaN or infinities; missing="forward" fills NaN')
-        if part is split and still.any() and len(split.X) > 1:
-            names = data.feature_names or [str(j) for j in range(len(still))]
-            constant = [names[j] for j in np.flatnonzero(still)]
-            lines.append(f"note: always the same value: feature {_listed(constant)}")
+        if part is not None and not parse_filling(data.columns.missing).decays:
+            lost = sum(np.count_nonzero(~np.isfinite(part.X.X[rows][real])) for rows, real in real_steps(part))
+            lines += [f'note: {name} has {lost} NaN or infinities; missing="forward" fills NaN'] * bool(lost)
     return lines
 
 
@@ -97,23 +80,14 @@ def _targets(split: Split, data: Dataset) -> list[str]:
             found.append(f"{name} from {low} to {high}, mean {mean}".lstrip())
         return [f"targets: numbers{', one a step,' if split.y.ndim == 3 else ''} {'; '.join(found[:SHOWN])}"]
     counts = classes_in(split, class_names)
-    each = {name: f"{name} {n}" for name, n in counts.items()}
-    lines = [f"classes{', one a step' if y.ndim == 2 else ''}: {_listed(list(each.values()))}"]
-    if rare := [each[name] for name, n in counts.items() if n < RARE]:
-        lines.append(f"note: few of a class: {_listed(rare)}")
+    lines = [
+        f"classes{', one a step' if y.ndim == 2 else ''}: {_listed([f'{name} {n}' for name, n in counts.items()])}"
+    ]
     most = max(counts, key=lambda name: counts[name])
     share = counts[most] / sum(counts.values())
     if len(counts) > 1 and share >= MOST:
         lines.append(f"note: {share:.0%} are of class {most}; class weights (balanced) let all classes count the same")
     return lines
-
-
-def _blocks(split: Split) -> Iterator[np.ndarray]:
-    """Yield the steps (n, e) that are not padding in blocks of samples, as X may be memory-mapped."""
-    m, s, _ = split.X.shape
-    lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths
-    for rows in slices(split.X.shape):
-        yield split.X.X[rows][mask(lengths[rows], s)[:, :, 0]]
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

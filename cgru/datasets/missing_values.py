@@ -111,19 +111,14 @@ def indicator_name(name: str) -> str:
 
 
 def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Return a note for each sentinel in the columns of values (n, e) that seems to stand for a missing value.
-
-    It is one of `SENTINELS`, occurs twice or more, and is further from the range of the others than that is wide.
-    """
+    """Return a note for each sentinel of the columns of values (n, e) that occurs twice, far from all other numbers."""
     notes = []
     for name, column in zip(names, values.T, strict=True):
-        is_mark = np.isin(column, SENTINELS)
-        others = column[~(is_mark | np.isnan(column))] if is_mark.any() else column[:0]
-        for word in SENTINELS if others.size else ():
-            count, low, high = np.count_nonzero(column == word), others.min(), others.max()
-            if count > 1 and max(low - word, word - high) > high - low:
-                where = "below" if word < low else "above"
-                notes.append(f"{name} has {word:g} {count} times, far {where} all others: na takes it for missing")
+        others = column[~(np.isin(column, SENTINELS) | np.isnan(column))]
+        for word in np.intersect1d(column, SENTINELS) if others.size else ():
+            count = np.count_nonzero(column == word)
+            if count > 1 and max(others.min() - word, word - others.max()) > np.ptp(others):
+                notes.append(f"{name} has {word:g} {count} times, far from all others: na takes it for missing")
     return notes
 
 

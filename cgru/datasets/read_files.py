@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +17,11 @@ import numpy as np
 from cgru.datasets import missing_values
 from cgru.datasets.column_roles import resolve_roles, roles_and_values
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
-from cgru.datasets.dataset import Dataset, Split, with_features, with_targets, with_values
-from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
+from cgru.datasets.dataset import Dataset, Split, with_features, with_values
+from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, kind_of, table_of
-from cgru.datasets.table_sequences import pad_sequences, read_sequences, source_columns
+from cgru.datasets.table_sequences import pad_sequences, read_sequences
 from cgru.datasets.ts import read_ts
 from cgru.network.data.samples import Sequences
 
@@ -35,9 +35,8 @@ OF_OTHERS = {"npz": {"columns", "groups", "missing", "task"}, "ts": {"missing", 
 
 
 def read(
-    path: Path, how: Columns | None = None, /, *, test: Path | None = None, features: Sequence[str] | None = None,
-    targets: bool = True, **options: Any,
-) -> Dataset:  # fmt: skip
+    path: Path, how: Columns | None = None, /, *, test: Path | None = None, targets: bool = True, **options: Any
+) -> Dataset:
     r"""Read a data set from a table (CSV, Parquet, Excel, JSON lines), an `.npz`, a `.ts`, or a folder of `.npy`.
 
     A table has a row for each step (long), or for each sequence (`wide=True`, or lists in its cells). `Columns` says
@@ -57,8 +56,6 @@ def read(
         path: the file. Text and `.ts` may be gzipped.
         how: what each column is; None: `Columns()`. The `columns` of another `Dataset` read this file as that one.
         test: a file of the same kind with the test split.
-        features: the names of the features to take, in this order, such as `Network.feature_names`; others are left
-            out. Ignored if the file has no names.
         targets: whether to read targets. If not, `y` is None, and the file needs no labels.
         **options: fields of `Columns`, which replace those in `how`.
 
@@ -81,10 +78,12 @@ def read(
         >>> later = cgru.datasets.read("machines.csv", data.columns, targets=False)
     """
     how = (how or Columns()).changed(**options)
-    data = _read(path, how, features, targets)
+    data = _read(path, how, targets)
     if test is None:
         return data
-    return _with_test(data, _read(test, data.columns, features or data.feature_names, True), test)
+    other = _read(test, data.columns, True)
+    with _errors_name(os.fspath(test)):
+        return _with_test(data, with_features(other, data.feature_names), test)
 
 
 def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = True, **options: Any) -> Dataset:
@@ -114,7 +113,7 @@ def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = Tru
         ([[[1.0], [2.0]], [[3.0], [0.0]]], [2, 1], ['x', 'y'])
     """
     how = (how or Columns()).changed(**options)
-    return with_whole_cure(frame, lambda table: _data_of(table, None, targets), how)
+    return with_whole_cure(frame, lambda table: _data_of(table, targets), how)
 
 
 class Overview(NamedTuple):
@@ -183,11 +182,13 @@ def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> A
     A ColumnsError that it raises gets the whole cure, by which it raises no other, or None if that is not found. One
     about roles gets an overview of the columns. Errors about a file begin with its path.
     """
-    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
-    try:
-        return use(table_of(source, how))
-    except ColumnsError as first:
-        error, last, whole, began = first, first, {}, time.monotonic()
+    whole: dict[str, Any] = {}
+    began = time.monotonic()
+    with _errors_name(os.fspath(source) if isinstance(source, str | os.PathLike) else ""):
+        try:
+            return use(table_of(source, how))
+        except ColumnsError as first:
+            error, last = first, first
         while last and (more := last.cure and _merged(how, whole, last.cure)) and more != whole:
             whole, last = more, None
             try:
@@ -196,14 +197,12 @@ def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> A
                 last = other if isinstance(other, ColumnsError) else ColumnsError("", "", "")
             if time.monotonic() - began > SECONDS:
                 break
-        error.source, error.cure = path, whole if last is None else None
+        error.cure = whole if last is None else None
         if error.argument in ROLES:
             how = how.changed(**(error.cure or {}))
             with contextlib.suppress(ValueError):
                 error.overview = "\n".join(roles_and_values(table_of(source, how), how))
         raise error from None
-    except (TypeError, ValueError) as error:
-        raise (ValueError(f"{path}: {error}") if path else error) from None
 
 
 def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[str, Any]:
@@ -218,44 +217,46 @@ def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[s
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
-    """Return `data` with the samples of `other` as test split; raise ValueError, with `path`, if they do not match."""
-    where = os.fspath(path)
+    """Return `data` with the samples of `other`, of the file `path`, as test split; ValueError if they do not match."""
     if data.test is not None or other.test is not None:
-        raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
+        raise ValueError("expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
-        raise ValueError(f"{where}: class_names: expected those of the other file, got {', '.join(other.class_names)}")
+        raise ValueError(f"class_names: expected those of the other file, got {', '.join(other.class_names)}")
     due, got = ((each.train.X.shape[2], each.train.y is None) for each in (data, other) if each.train is not None)
     if due[0] != got[0] or due < got:
         words = "{} features a step, and targets if the other file has some".format
-        raise ValueError(f"{where}: expected {words(due[0])}, got {got[0]} and {'none' if got[1] else 'some'}")
-    try:
-        other = with_targets(other, data.target_names)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}, which the other file has not") from None
-    notes = tuple(f"{os.path.basename(where)}: {note}" for note in other.notes if note not in data.notes)
+        raise ValueError(f"expected {words(due[0])}, got {got[0]} and {'none' if got[1] else 'some'}")
+    notes = tuple(f"{os.path.basename(path)}: {note}" for note in other.notes if note not in data.notes)
     return data._replace(test=other.train, notes=data.notes + notes)
 
 
-def _read(path: Path, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
-    """Read one file by the options of `read`; put its path before errors."""
+@contextlib.contextmanager
+def _errors_name(path: str) -> Iterator[None]:
+    """Put the path of a file, or "", before errors."""
     try:
-        if (kind := kind_of(path)) in OF_OTHERS:
-            return _read_other(path, kind, how, features, targets)
+        yield
     except ColumnsError as error:
-        error.source = os.fspath(path)
+        error.source = path
         raise
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
-    return with_whole_cure(path, lambda table: _data_of(table, features, targets), how)
+        raise (ValueError(f"{path}: {error}") if path else error) from None
 
 
-def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
+def _read(path: Path, how: Columns, targets: bool) -> Dataset:
+    """Read one file by the options of `read`; put its path before errors."""
+    with _errors_name(os.fspath(path)):
+        if (kind := kind_of(path)) in OF_OTHERS:
+            return _read_other(path, kind, how, targets)
+    return with_whole_cure(path, lambda table: _data_of(table, targets), how)
+
+
+def _read_other(path: Path, kind: str, how: Columns, targets: bool) -> Dataset:
     """Read an `.npz`, a folder or a `.ts`, which describe themselves."""
     if others := sorted(how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}):
         due, name = f"nothing, since it says nothing of {kind}", others[0]
         raise ColumnsError(name, repr(getattr(how, name)), due, {each: getattr(Columns(), each) for each in others})
     if kind == "npz":
-        data = read_npz(path, "".join(how.groups), targets and not how.parts)
+        data = read_npz(path, "" if how.parts or not targets else "".join(how.groups))
     else:
         X, y, notes = read_ts(path, targets)
         X, lengths = pad_sequences(X)
@@ -263,23 +264,16 @@ def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | N
     data = _fill(data, parse_filling(how.missing))
     if how.columns is not None and data.feature_names is None:
         raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
-    data = with_features(with_features(data, how.columns), features)
+    data = with_features(data, how.columns)
     train, test = (_as_task(split, how.task, False) for split in (data.train, data.test))
     return data._replace(train=train, test=test, columns=data.columns.changed(task=how.task))
 
 
-def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
+def _data_of(table: Table, targets: bool) -> Dataset:
     """Return the data set of a table by its `columns`; those of the result have all roles."""
-    how, trained = table.columns, table.columns.parts == 1 or features is not None
-    if features is not None and how.columns is None and not how.wide:
-        sources = source_columns(features, how)
-        lost = [name for name in sources if name not in table.names]
-        if len(lost) < len(sources):
-            if lost:
-                raise ColumnsError("columns", f"none called {', '.join(lost)}", f"the columns {', '.join(sources)}")
-            how = how.changed(columns=sources, ignore=())
+    how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
-    data = with_features(read_sequences(table, roles, targets=targets, trained=trained), features)
+    data = read_sequences(table, roles, targets=targets, trained=trained)
     notes = [*table.notes, *data.notes]
     split = _as_task(data.train, how.task, True)
     if split.y is not None:
@@ -318,26 +312,18 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
     """Return `data` with NaN in X filled; what is refused stays, to be refused later."""
     if filling == Filling():
         return data
+    if filling.marks:
+        raise ValueError("missing: expected no indicators of a file that is no table, got some")
     e = (data.train or data.test).X.shape[2]
     names = data.feature_names or [f"feature {j}:" for j in range(e)]
-    methods, counts, splits, gone = filling.methods(names), np.zeros(e, int), {}, {}
+    methods, counts, splits = filling.methods(names), np.zeros(e, int), {}
     for name in ("train", "test"):
         if (split := getattr(data, name)) is not None and split.X.dtype.kind == "f":
             X = np.array(split.X.X, order="C")  # it may be mapped
-            gone[name] = np.isnan(X) if filling.marks else None
             counts += missing_values.fill_samples(X, split.X.lengths, methods)
             splits[name] = with_values(split, X)
     notes = (*data.notes, *missing_values.notes_on_filled(counts, filling, names))
-    by = next(iter(gone.values()), None)  # the training data, if there are any
-    indicated = filling.indicated(names, by.any(axis=(0, 1))) if by is not None else []
-    if indicated and data.feature_names is None:
-        raise ValueError("missing: expected no indicators of a file without feature_names, got some")
-    at = [names.index(name) for name in indicated]
-    for name, split in splits.items() if indicated else ():
-        splits[name] = with_values(split, np.concatenate([split.X.X, gone[name][..., at]], axis=-1))
-    called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
-    columns = Columns(missing=str(filling.settled(indicated)))
-    return data._replace(**splits, notes=notes, feature_names=called, columns=columns)
+    return data._replace(**splits, notes=notes, columns=Columns(missing=str(filling)))
 
 
 def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
-from cgru.datasets.dataset import DENSEST, PADDED
-from cgru.datasets.text_tables import NUMBER, decode, kept_lines, split_cells
+from cgru.datasets.dataset import check_unpacked
+from cgru.datasets.text_tables import MARK, NUMBER, decode, kept_lines, split_cells
 
 __all__ = ["Table", "check_installed", "factorize", "kind_of", "table_of"]
 
@@ -128,6 +128,10 @@ class Table(NamedTuple):
         """Return the cure that leaves out some rows, None if these are many."""
         if len(rows) > min(MOST_SKIPPED, len(self.lines) // 2):
             return None
+        first = self.texts(self.names[0])
+        marks = {first[i][:1] if re.match(MARK, first[i]) else "" for i in rows}
+        if self.is_file_of_text and self.columns.comment is None and len(marks) == 1 and (mark := marks.pop()):
+            return {"comment": mark}
         lines = [*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])]
         return {"skip_lines": ",".join(lines)}
 
@@ -206,12 +210,12 @@ def table_of(source: Any, columns: Columns) -> Table:
         check_installed("fastexcel")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                _check_size(sum(each.file_size for each in archive.infolist()), path)
+                check_unpacked(sum(each.file_size for each in archive.infolist()), path)
     try:
         with open(path, "rb") as file:  # of its name Polars may make a pattern or an address
             if kind == "parquet":
                 lazy = pl.scan_parquet(file)
-                _check_size(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
+                check_unpacked(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
                 file.seek(0)
                 frame = pl.read_parquet(file)
             elif kind == "jsonl":
@@ -223,13 +227,6 @@ def table_of(source: Any, columns: Columns) -> Table:
     except BaseException as error:  # a panic of Polars is no Exception
         raise ValueError(f"expected a whole file of its kind, {kind}: {str(error)[:300]}") from None
     return _typed(frame, columns)
-
-
-def _check_size(size: int, path: Any) -> None:
-    """Raise ValueError for a file that is far larger unpacked than it is."""
-    if size > max(PADDED, DENSEST * os.path.getsize(path)):
-        due = f"at most {DENSEST} times as many bytes unpacked"
-        raise ValueError(f"expected {due}, got {size}; a DataFrame of it goes into from_frame")
 
 
 def _table_of_frame(frame: Any, columns: Columns) -> Table:
@@ -327,14 +324,11 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
     for i, name in enumerate(first):
         own = cells.list.get(i)
         if not name:
-            numbers = own.cast(pl.Int64, strict=False)
             if not (own != "").any():
-                continue
-            if numbers[0] in (0, 1) and (numbers.diff()[1:] == 1).all() and not numbers.is_null().any():
-                notes.append(f"column {i + 1}, which has no name and counts the rows, is left out")
                 continue
             name = f"column_{i + 1}"
             nameless.append(name)
+            notes.append(f"column {i + 1} has no name: it is called {name}, and left out unless an option names it")
         if name in found:
             again = next(f"{name}_{j}" for j in range(2, len(first) + 2) if f"{name}_{j}" not in {*found, *first})
             notes.append(f"two columns are called {name}: the second is read as {again}")

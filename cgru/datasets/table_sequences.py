@@ -19,7 +19,7 @@ from cgru.datasets.table import Table, factorize
 from cgru.datasets.time_columns import read_times
 from cgru.network.data.samples import Sequences
 
-__all__ = ["TIME_STEP", "pad_sequences", "read_sequences", "source_columns"]
+__all__ = ["TIME_STEP", "pad_sequences", "read_sequences"]
 
 TIME_STEP = "time_step"  # the name of the feature
 PARTS = 12  # of an only sequence: enough for the folds by which input layers are chosen
@@ -111,8 +111,6 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
         clock = padded([each - each[0] for each in rows.cut(times.seconds[order])])[0]
         clock = np.maximum.accumulate(clock, axis=1)
     split = Split(Sequences(X, lengths, times=clock), y, rows.ids if how.id or how.windows or table.nested else None)
-    if not trained and not how.windows:
-        notes += _notes_on_still(whole.cut(features), names, how)
     settled = how.changed(missing=str(filling.settled(indicated)), parts=1, columns=None if how.wide else how.columns)
     return Dataset(split, None, None, tuple(names), tuple(notes), settled, how.label or None, written, groups)
 
@@ -130,13 +128,6 @@ def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
     check_padding([len(x) for x in sequences], sequences[0].shape[1])
     X, lengths = padded(sequences)
     return X, None if (lengths == X.shape[1]).all() else lengths
-
-
-def source_columns(features: Sequence[str], how: Columns) -> tuple[str, ...]:
-    """Return the columns that features are, or are computed from, each once."""
-    computed = {f"{name}_{value}": name for name, values in (how.categories or {}).items() for value in values}
-    computed |= {indicator_name(name): name for name in parse_filling(how.missing).named}
-    return tuple(dict.fromkeys(computed.get(name, name) for name in features if name != TIME_STEP or not how.time_step))
 
 
 def _joined(keys: Sequence[np.ndarray]) -> np.ndarray:
@@ -258,19 +249,10 @@ def _targets(table: Table, how: Columns, rows: _Rows, codes: np.ndarray) -> tupl
 
 
 def _notes_on_ids(table: Table, how: Columns) -> list[str]:
-    """Return a note on a last row that seems to have totals."""
+    """Return notes on a last row that seems to have totals, and on an id whose first part may be a group."""
     lasts = [last for name in how.id if (last := table.texts(name)[-1]).casefold() in TOTALS]
-    return [f"the last row, {table.locate(-1)}, is of {last}: is it a sequence?" for last in lasts[:1]]
-
-
-def _notes_on_still(X: Sequence[np.ndarray], names: Sequence[str], how: Columns) -> list[str]:
-    """Return notes on features that do not change within any sequence, and on an id whose first part may be a group."""
-    if max(map(len, X)) == 1 or len(X) == 1:
-        return []
-    still = np.all([(x == x[0]).all(axis=0) for x in X], axis=0) & np.any([x[0] != X[0][0] for x in X], axis=0)
-    found = [name for name, is_still in zip(names, still, strict=True) if is_still]
-    notes = [f"constant within each sequence, as codes and properties are: {', '.join(found)}"] if found else []
-    if len(how.id) > 1 and not how.groups:
+    notes = [f"the last row, {table.locate(-1)}, is of {last}: is it a sequence?" for last in lasts[:1]]
+    if len(how.id) > 1 and not how.groups and not how.parts:
         notes.append(f"as groups, {how.id[0]} keeps its sequences together where some are held back")
     return notes
 

@@ -66,8 +66,6 @@ def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = kept_lines(columns, len(lines))
     separator = columns.separator
-    if separator is None and (found := re.fullmatch(r"sep=(.)", lines[0])):  # as Excel writes it
-        separator, kept[0] = found[1], False
     if columns.comment:
         kept &= [not line.lstrip().startswith(columns.comment) for line in lines]
     numbers = np.flatnonzero(kept)

@@ -164,13 +164,9 @@ def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str,
     """Return the error of times that cannot be read; its cure is a format, lines to leave out, or the rows' order."""
     got, cure = f"{bad!r} in {table.locate(int(np.argmax(texts == bad)))}", in_order_of_rows(table.columns, names)
     forms = common_formats(texts)
-    if not forms:  # a footer or a row of units among dates
-        odd = np.array([parse_iso(texts[i : i + 1]) is None for i in range(len(texts))])
-        odd[5:-1] = False
-        rest = texts[~odd]
-        if odd.any() and len(rest) > 2 and (parse_iso(rest) is not None or common_formats(rest)):
-            cure = table.without(np.flatnonzero(odd))
-            return ColumnsError("time", got, due, cure)
+    odd = np.array([re.search(r"\d", text) is None for text in texts])
+    if not forms and odd.any() and (found := table.without(np.flatnonzero(odd))):  # a footer or a row of units
+        return ColumnsError("time", got, due, found)
     rising = [form for form in forms if (np.diff(_strptime(texts, form)) >= 0).all()]
     if len(forms) == 1 or len(rising) == 1:
         cure = {"time_format": (rising if len(rising) == 1 else forms)[0]}

@@ -15,7 +15,7 @@ from cli_cases import NUMBER, QUICK, posix, start, without
 
 import cgru
 from cgru import Epoch
-from cgru.cli.fit_progress import Progress
+from cgru.cli.fit_command import Progress
 from cgru.network.progress import Bar, epoch_text
 
 

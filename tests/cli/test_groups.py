@@ -90,7 +90,10 @@ def test_a_model_of_groups_needs_none_to_be_used(folder):
         (("data.npz", "--groups", "subject", "--validation", 0), "argument --groups: needs --validation SHARE"),
         (("data.npz", "--groups", "y", "--validation", 0.2), "data.npz: groups: expected one at least that does not"),
         (("data.npz", "--groups", "one", "--validation", 0.2), "one.npz: validation: expected at least 2 groups"),
-        (("data.npz", "--groups", "who", "--validation", 0.2), "groups: expected one of the arrays x, y, subject, got"),
+        (
+            ("data.npz", "--groups", "who", "--validation", 0.2),
+            "groups: expected an array (40,), one for each sample, got none called who in x, y, subject",
+        ),
         (("long.csv", "--groups", "a,b", "--validation", 0.2), "argument --groups: expected one name"),
         (("long.csv", "--groups", "time", "--time", "time", "--validation", 0.2), "groups: expected one role"),
         (("--groups", "subject", "--validation", 0.2), "argument --groups: needs DATA, the embedded"),

@@ -9,7 +9,7 @@ import pytest
 from cli_cases import ENDLESS, QUICK, X, Y, posix, refused, run, start
 
 import cgru
-from cgru.cli.fit_progress import Progress
+from cgru.cli.fit_command import Progress
 
 
 def interrupted(process, words, pause=0.05):

@@ -214,35 +214,23 @@ def large(shape, dtype="<f8"):
 
 
 N = 1 << 20
-LENGTH = header((1,), "<i8") + N.to_bytes(8, "little")
 
 
 @pytest.mark.parametrize(
     ("members", "words"),
     [
         ({"x": ((N, 1, 0),), "y": ((4,),)}, "x is said to be .* rows of nothing"),
-        ({"x": ((N, 0),), "lengths": LENGTH}, "x is said to be .* rows of nothing"),
-        ({"x": ((N,),)}, r"x: expected shape \(m, s, e\)"),
-        ({"x": ((N, 1),)}, "expected shape .* with lengths"),
-        ({"x": ((4, 3, 2),), "y": ((N,),)}, "y: expected 4 values"),
-        ({"x": ((4, 3, 2),), "y": ((4, N // 4), "<i8")}, "y: expected 4 values"),
-        ({"x": ((4, 3, 2),), "y": ((4,), f"<U{N // 4}")}, "y: expected names of at most 1000 characters"),
-        ({"x": ((4, 3, 2),), "y": ((4,), f"|S{N // 4}")}, "y: expected names of at most 1000 characters"),
-        ({"x": ((4, 3, 2),), "lengths": ((N,), "<i8")}, "lengths: expected shape"),
-        ({"x": ((4, 3, 2),), "lengths": ((4, N // 4), "<i8")}, "lengths: expected shape"),
-        ({"x": ((5, 2),), "lengths": ((N,), "<i8")}, "lengths: expected shape"),
-        ({"x": ((N, 1),), "lengths": ((5,), "<f8")}, "lengths: expected integers"),
-        ({"x": ((N, 1),), "lengths": ((5,), "<i8")}, "lengths: "),
-        ({"x": ((4, 3, 2),), "class_names": ((3,), f"<U{2 * N}")}, "class_names: expected at most .* bytes"),
-        ({"x": ((4, 3, 2),), "class_names": ((N,),)}, "class_names: expected strings"),
+        ({"x": ((N, 0),), "lengths": ((1,), "<i8")}, "x is said to be .* rows of nothing"),
         ({"x": header((N, N, 2))}, "x is said to be"),
-        ({"x": ((4, 3, 2), "<c16"), "y": ((N,),)}, "x: expected "),
-        ({"x": ((N // 8, 3, 2), "|S1")}, "x: "),
+        ({"x": ((4, 3, 2),), "y": ((N,),)}, "expected at most 100 times as many bytes unpacked"),
+        ({"x": ((N // 8, 3, 2), "|S1"), "lengths": ((N,),)}, "expected at most 100 times"),
+        ({"x": ((4, 3, 2),), "class_names": ((3,), f"<U{2 * N}")}, "expected at most 100 times"),
     ],
-    ids=range(18),
+    ids=range(6),
 )
-def test_what_is_refused_is_not_unpacked(tmp_path, members, words):
+def test_what_is_refused_is_not_unpacked(tmp_path, monkeypatch, members, words):
     """Compressed, megabytes of zeros are small: they are refused before they take memory."""
+    monkeypatch.setattr("cgru.datasets.dataset.PADDED", N)
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():

@@ -41,8 +41,6 @@ def test_text_is_encoded_one_hot_and_later_tables_in_the_same_way(reads):
     assert data.columns.to_dict()["categories"] == {"color": ["blue", "green", "red"]}
     later = reads("temp,rain,time,color,id\n1,2,0,green,7\n1,2,1,green,7\n", how=data.columns, targets=False)
     assert (features(later), later.train.y) == ([[0, 1, 0, 2, 1]] * 2, None)
-    some = reads(FULL, how=data.columns, features=["temp", "color_red"])
-    assert (some.feature_names, features(some)) == (("temp", "color_red"), [[1, 1], [2, 0]])
     other = FULL.replace("red", "pink")
     with refused("categories", {"na", "missing"}):
         reads(other, how=data.columns)

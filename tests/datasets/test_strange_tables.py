@@ -160,7 +160,7 @@ TABLES = {
     "tabs": (table(sep="\t"), PLAIN, None, {}),
     "bars": (table(sep="|"), PLAIN, None, {}),
     "spaces": (table(sep="  "), PLAIN, {"separator"}, {}),
-    "sep=": ("sep=;\n" + table(sep=";"), PLAIN, None, {}),
+    "sep=": ("sep=;\n" + table(sep=";"), PLAIN, {"skip_lines"}, {}),
     "no names": (table().partition("\n")[2], {}, {"header", "id", "label"}, {"shape": (M, S, 2)}),
     "no names, numbers": (rows(*[(i, t, heat(i, t), 3 * i) for i in range(M) for t in range(S)]), {}, {"header",
         "id"}, {"shape": (M, S, 3), "y": None}),
@@ -183,7 +183,9 @@ TABLES = {
     "a date and a time": (dated(lambda t: f"2024-03-0{1 + t // 2}", "time", lambda t: f"{12 * (t % 2):02}:00"), PLAIN,
         {"time"}, {}),
     "years, months and days": (rows(("station", "year", "month", "day", "heat", "label"), *[(f"s{i}", 2024, 1 + t // 2,
-        1 + t % 2, heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "time_format"}, {}),
+        1 + t % 2, heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time",
+        "ignore"}, {"shape": (M, S, 3),
+        "value": lambda i, t: 1 + t // 2}),
     "wide, two features": (rows(("id", "width_1", "depth_1", "width_2", "depth_2", "label"), *[(i, i, 0, i + 1, 0,
         label(i)) for i in range(M)]), {"wide": True}, None, {"shape": (M, 2, 2), "value": lambda i, t: i + t}),
     "two times": (dated(lambda t: t, "timestamp", EDT.__getitem__), PLAIN, {"time", "ignore"}, {}),
@@ -193,7 +195,7 @@ TABLES = {
     "y next to x and a label": (rows(("id", "time", "x", "y", "z", "label"), *[(i, t, heat(i, t), i, t, "ab"[i % 2])
         for i in range(M) for t in range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": ["a", "b"] * (M // 2)}),
     "words in y next to x": (rows(("id", "time", "x", "y"), *[(i, t, heat(i, t), "ab"[i % 2]) for i in range(M)
-        for t in range(S)]), {}, {"label"}, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
+        for t in range(S)]), {}, None, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
     "percent": (table(write=lambda v: f"{v}%", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
         t: 1}),
     "units": (table(write=lambda v: f"{v} °C", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
@@ -208,7 +210,7 @@ TABLES = {
     "an index of pandas": (rows(("", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None, {}),
     "row names of R": (rows(HEAD, *enumerate(table().splitlines()[1:], 1)), PLAIN, None, {}),
     "an index in another order": (rows(("", *HEAD), *((3 * i % 24, line) for i, line in
-        enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
+        enumerate(table().splitlines()[1:]))), PLAIN, None, {"note": "no name"}),
     "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
     "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
@@ -219,7 +221,9 @@ TABLES = {
         *((i * t * t) % 7 for t in range(6)), label(i)) for i in range(M)]), {}, {"header", "wide", "id", "label"},
         {"shape": (M, 6, 1), "value": lambda i, t: i * t * t % 7}),
     "a year and a month": (rows(("country", "year", "month", "gdp", "crisis"), *[(f"c{i}", 2020 + t // 2, 6 + t % 2,
-        heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "label", "time_format"}, {}),
+        heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "ignore", "label"},
+        {"shape": (M, S, 2), "value": lambda i, t: 6 + t % 2,
+        "y": True}),
     "hours as numbers": (table(lambda t: f"20240131{t:02}", head=("machine", "stamp", *HEAD[2:])), PLAIN,
         {"time", "sort", "time_format"}, {}),
     "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in
