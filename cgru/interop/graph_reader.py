@@ -154,7 +154,7 @@ class Reader:
 
     def some_steps(self, L: np.ndarray, top: Stage) -> np.ndarray:
         """Read the last step, the last states among all states, or a convolution without its last steps."""
-        newest = self.layers[-1]
+        newest, recurrent = self.layers[-1], self.states == len(self.stages) - 1
         sample, step, feature = self.split(L, top)
         kept = L.size // (self.m * top.n)
         if kept == 1 and self.lengths is not None and (step == self.lengths[sample] - 1).all():
@@ -162,21 +162,17 @@ class Reader:
             if not (onward or self.ragged):
                 raise Unproved("expected no GRU below it that goes back and reads padding")
             self.check_steps()
-            ends = onward and self.states == len(self.stages) - 1
+            last, ends = True, onward and recurrent
+        else:
+            self.check_padding()
+            back = [cell.reverse for cell in newest.cells] if recurrent else [False]
+            due = np.repeat(np.where(back, 0, top.s - 1), top.n // len(back))
+            ends = recurrent and (step == due[feature]).all()
+            last = ends or (step == top.s - 1).all()
+        if kept == 1 and last:
             if ends:
                 newest.sequences = False
             self.push(None if ends else Pool("last"), top.n, None)
-            return sample * top.n + feature
-        self.check_padding()
-        if kept == 1 and self.states == len(self.stages) - 1:
-            u = top.n // len(newest.cells)
-            ends = np.repeat([0 if cell.reverse else top.s - 1 for cell in newest.cells], u)
-            if (step == ends[feature]).all():
-                newest.sequences = False
-                self.push(None, top.n, None)
-                return sample * top.n + feature
-        if kept == 1 and (step == top.s - 1).all():
-            self.push(Pool("last"), top.n, None)
             return sample * top.n + feature
         frames = self.layers[-2] if len(self.layers) > 1 else None
         if getattr(frames, "hop", None) == 1 and isinstance(frames.pad, tuple) and newest.is_head:
@@ -231,14 +227,13 @@ class Reader:
 
     def along_steps(self, L: np.ndarray, axis: int, stage: Stage) -> np.ndarray:
         """Return the labels (sample, feature) of what is left if the steps, `axis` of a stage, are reduced."""
-        if stage.s is None or not -L.ndim <= axis < L.ndim or L.shape[axis] != stage.s:
-            raise Unproved("it is not over the steps, and them alone, of the layer below it")
-        self.check_padding()
-        sample, step, feature = self.split(np.moveaxis(L, axis, -1), stage)
-        rest = sample * stage.n + feature
-        if (np.sort(step) != np.arange(stage.s)).any() or (rest != rest[..., :1]).any():
-            raise Unproved("it is not over the steps, and them alone, of the layer below it")
-        return rest[..., 0]
+        if stage.s is not None and -L.ndim <= axis < L.ndim and L.shape[axis] == stage.s:
+            self.check_padding()
+            sample, step, feature = self.split(np.moveaxis(L, axis, -1), stage)
+            rest = sample * stage.n + feature
+            if (np.sort(step) == np.arange(stage.s)).all() and (rest == rest[..., :1]).all():
+                return rest[..., 0]
+        raise Unproved("it is not over the steps, and them alone, of the layer below it")
 
     # --- layers ---
 
@@ -476,25 +471,22 @@ class Reader:
         given, _, made = equation.replace(" ", "").partition("->")
         terms = given.split(",")
         letters = "".join(dict.fromkeys(given.replace(",", "")))
-        if [*map(len, terms)] != [first.labels.ndim, second.labels.ndim] or not {*made} <= {*letters}:
+        axes = [len({*term}) for term in terms]
+        if axes != [first.labels.ndim, second.labels.ndim] or axes != [*map(len, terms)] or not {*made} <= {*letters}:
             raise Unproved(f"expected axes as in {equation}")
         spread = []
         for term, value in zip(terms, (first, second), strict=True):
-            order = sorted(term, key=letters.index)
-            L = value.labels.transpose([term.index(letter) for letter in order])
-            shape = iter(L.shape)
-            spread.append(replace(value, labels=L.reshape([next(shape) if x in term else 1 for x in letters])))
+            L = value.labels.transpose(np.argsort([letters.index(letter) for letter in term]))
+            L = np.expand_dims(L, tuple(i for i, letter in enumerate(letters) if letter not in term))
+            spread.append(replace(value, labels=L))
         found = self.joined(*spread)
-        L = found.labels
-        gone = [i for i, letter in enumerate(letters) if letter not in made]
-        for i in reversed([i for i in gone if L.shape[i] == 1]):
-            L, letters = L.squeeze(i), letters[:i] + letters[i + 1 :]
-        gone = [i for i, letter in enumerate(letters) if letter not in made]
-        if len(gone) != 1:
+        gone = tuple(i for i, letter in enumerate(letters) if letter not in made)
+        steps = [i for i in gone if found.labels.shape[i] != 1]
+        if len(steps) != 1 or len({*made}) != len(made):
             raise Unproved("expected a sum over the steps alone")
-        summed = self.attention(replace(found, labels=L), gone[0], False)
-        letters = letters.replace(letters[gone[0]], "")
-        return replace(summed, labels=summed.labels.transpose([letters.index(letter) for letter in made]))
+        summed = self.attention(found, steps[0], True)
+        left = [letter for letter in letters if letter in made]
+        return replace(summed, labels=summed.labels.squeeze(gone).transpose([left.index(letter) for letter in made]))
 
     # --- the whole ---
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,15 +111,18 @@ def _refusal(layer: Any, place: str = "") -> Refusal:
     return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
-def _check(layer: Any, refuse: Refusal) -> None:
-    """Refuse a layer that may compute something else than its class and its weights say."""
-    other = gates.overridden(layer, ("build", "quantize"))  # which Keras wraps in every layer
-    if other:
-        raise refuse(f"its {other} is another than that of its class")
-    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
-        raise refuse("it is quantized or has a low-rank update (LoRA), which is none of its weights here")
-    if layer.compute_dtype != layer.variable_dtype:
-        raise refuse(f"it computes in {layer.compute_dtype} with weights of {layer.variable_dtype}")
+def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
+    """Refuse a layer one of whose `parts` may compute something else than its class and its weights say."""
+    for part in parts:
+        other = gates.overridden(part, ("build", "quantize"))  # which Keras wraps in every layer
+        if other:
+            raise refuse(f"its {other} is another than that of its class")
+        if getattr(part, "quantization_mode", None) or getattr(part, "lora_enabled", False):
+            raise refuse("it is quantized or has a low-rank update (LoRA), which is none of its weights here")
+        if part.compute_dtype != part.variable_dtype:
+            raise refuse(f"it computes in {part.compute_dtype} with weights of {part.variable_dtype}")
+        if part.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
 
 
 def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
@@ -128,7 +130,7 @@ def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
     layers = [layer for layer in model.layers if _class_name(layer) != "InputLayer"]
     if not model.built or not layers:
         raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
-    _check(model, refuse)
+    _check(model, refuse, [model])
     if len(set(map(id, layers))) < len(layers):
         raise refuse("expected each layer once, got one that stands in two places")
     for i, layer in enumerate(layers):
@@ -188,15 +190,13 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
 def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
     """Convert a layer of a model to one or two of ours, as a list; `place` names it in errors."""
     refuse = _refusal(layer, place)
-    _check(layer, refuse)
+    _check(layer, refuse, layer._flatten_layers())
     for name, due, why in REQUIRED.get(_class_name(layer), ()):
         if getattr(layer, name, due) != due:
             raise refuse(why.format(getattr(layer, name)))
     if _class_name(layer) == "TimeDistributed":
         if _class_name(layer.layer) != "Dense":
             raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
-        if layer.layer.compute_dtype != layer.compute_dtype:
-            raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
         return _convert(layer.layer, place)
     made = READERS[_class_name(layer)](layer, refuse, **options)
     own = next((each for each in made if each.p), None)
@@ -210,21 +210,21 @@ def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
 
 def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
     """Convert an activation layer."""
-    f, alpha = _own_activation(layer.activation if _class_name(layer) == "Activation" else layer, layer, refuse)
+    f, alpha = _own_activation(layer.activation if _class_name(layer) == "Activation" else layer, refuse)
     return [Activation(f, alpha or None)]
 
 
 def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
     """Convert a Dense layer."""
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
-    activate, alpha = _own_activation(layer.activation, layer, refuse)
+    activate, alpha = _own_activation(layer.activation, refuse)
     return [dense(W, b, "kernel", refuse, activate, alpha or None)]
 
 
 def _read_convolution(layer: Any, refuse: Refusal) -> list[Any]:
     """Convert a Conv1D layer to Frames and a Dense."""
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
-    activate, alpha = _own_activation(layer.activation, layer, refuse)
+    activate, alpha = _own_activation(layer.activation, refuse)
     (length, n, u), (hop,) = W.shape, layer.strides
     before = {"valid": 0, "same": (length - 1) // 2, "causal": length - 1}[layer.padding]
     if layer.padding == "same" and hop > 1:
@@ -255,10 +255,6 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
     halves = (layer,) if _class_name(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
     if any(_class_name(half) != "GRU" or _class_name(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
-    for part in (part for half in halves for part in (half, half.cell)):
-        _check(part, refuse)
-        if part.compute_dtype != layer.compute_dtype:
-            raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
     options, *others = (_gru_arguments(half, refuse) for half in halves)
     flags, reverse = [bool(half.go_backwards) for half in halves], bool(halves[0].go_backwards)
     if others and (others != [options] or flags != [False, True]):
@@ -279,7 +275,7 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
 
 def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
     """Return our GRU's arguments for a Keras GRU."""
-    functions = [_own_activation(f, layer, refuse) for f in (layer.activation, layer.recurrent_activation)]
+    functions = [_own_activation(f, refuse) for f in (layer.activation, layer.recurrent_activation)]
     if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
     return gates.gate_options(*functions, refuse) | {
@@ -291,15 +287,12 @@ def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
     }
 
 
-def _own_activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
-    """Return our activation for that of a layer, and its alpha as `se_hPars`."""
+def _own_activation(f: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
+    """Return our activation for one of Keras, and its alpha as `se_hPars`."""
     name = CLASSES.get(_class_name(f), getattr(f, "__name__", None))
     known = NAMES.get(name)
     if _class_name(f) in CLASSES:
         alpha = getattr(f, "alpha", getattr(f, "negative_slope", None))
-        _check(f, refuse)
-        if f.compute_dtype != layer.compute_dtype:
-            raise refuse(f"it computes in {layer.compute_dtype}, its activation in {f.compute_dtype}")
         if name == "relu" and (f.max_value is not None or f.negative_slope or f.threshold):
             raise refuse("a ReLU has no max_value, negative_slope or threshold here")
     elif known is None or f is not getattr(sys.modules["keras"].activations, name):
@@ -406,22 +399,22 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
 def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
     """Return a layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
-    make = keras.layers
-    writers: dict[Any, Callable[[], Any]] = {
-        GRU: lambda: _write_recurrent(keras, layer, flipped, dtype, refuse),
-        Bidirectional: lambda: _write_recurrent(keras, layer, flipped, dtype, refuse),
-        Dense: lambda: make.Dense(
-            layer.d["u"], _keras_activation(keras, layer.activate, layer.se_hPars, dtype, refuse), dtype=dtype
-        ),
-        Embedding: lambda: make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype),
-        Dropout: lambda: make.Dropout(layer.rate, dtype=dtype),
-        LayerNorm: lambda: make.LayerNormalization(epsilon=layer.eps, dtype=dtype),
-    }
-    pools = {(Pool, how): partial(getattr(make, kind), dtype=dtype) for kind, how in POOLS.items()}
-    writer = writers.get(type(layer)) or pools.get((type(layer), getattr(layer, "how", None)))
-    if writer is None:
-        raise refuse("there is no such layer")
-    return writer()
+    make, kind = keras.layers, type(layer)
+    if layer.cells:
+        return _write_recurrent(keras, layer, flipped, dtype, refuse)
+    if kind is Dense:
+        activation = _keras_activation(keras, layer.activate, layer.se_hPars, dtype, refuse)
+        return make.Dense(layer.d["u"], activation, dtype=dtype)
+    if kind is Embedding:
+        return make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype)
+    if kind is Dropout:
+        return make.Dropout(layer.rate, dtype=dtype)
+    if kind is LayerNorm:
+        return make.LayerNormalization(epsilon=layer.eps, dtype=dtype)
+    for name, how in POOLS.items():
+        if kind is Pool and layer.how == how:
+            return getattr(make, name)(dtype=dtype)
+    raise refuse("there is no such layer")
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:

@@ -21,7 +21,7 @@ from cgru import layers as plain
 from cgru.activations import softmax
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import FUNCTIONS, ONNX, Refusal, array, gate_options, gru_layer, refusal
-from cgru.interop.graph_reader import ENDS, OtherFeatures, Reader, TooShort, Unproved, Value, read
+from cgru.interop.graph_reader import BRANCHES, ENDS, OtherFeatures, Reader, TooShort, Unproved, Value, read
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.layers import Activation
 from cgru.network import Network, files
@@ -583,11 +583,8 @@ class OnnxReader(Reader):
         if not lengths:
             return None
         value = self.values.get(lengths)
-        if (
-            value is None
-            or self.source.roles.get(value.of) != "lengths"
-            or not np.array_equal(value.labels, range(self.m))
-        ):
+        known = value is not None and self.source.roles.get(value.of) == "lengths"
+        if not known or not np.array_equal(value.labels, range(self.m)):
             due = "sequence_lens to be an input of the graph"
             raise Unproved(f"expected {due}, got {lengths[:LONGEST]!r} from {self.origin_of(lengths)}")
         self.begin_padding()
@@ -694,7 +691,7 @@ def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Val
     """Read a MatMul node: a Dense with constant weights on the right, or a sum of what attention weighs."""
     if second:
         if value.labels.ndim != 3:
-            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
+            raise Unproved(BRANCHES)
         return reader.einsum("bij,bjk->bik", value, *second)
     if node.inputs[0] not in reader.values:
         raise Unproved("it multiplies from the left")
@@ -715,7 +712,7 @@ def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) ->
     """Read Add, Sub, Mul and Div with a constant as a Scale, and Mul with attention weights."""
     if second:
         if node.kind != "Mul":
-            raise Unproved("it joins two arrays, and a network is one chain of layers, without branches and residuals")
+            raise Unproved(BRANCHES)
         return reader.joined(value, *second)
     first = node.inputs[0] not in reader.values
     constant = node.constant(1 - first)

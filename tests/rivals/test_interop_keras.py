@@ -265,7 +265,7 @@ def of_two_dtypes():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (of_two_dtypes, "it computes in float64, its Dense in float32"),
+        (of_two_dtypes, "it computes in float64, its 'dense.*' in float32"),
         (lambda: built(keras.layers.LSTM(3)), "LSTM 'lstm.* cannot be had here"),
         (lambda: built(keras.layers.GRU(3, "softplus")), "its activations are some of tanh, .*got 'softplus'"),
         (lambda: built(keras.layers.GRU(3, np.tanh)), "its activations are some of"),

@@ -350,7 +350,7 @@ def small_tokens():
         (half_input, "expected an input of float32, or integers for tokens, got float16"),
         (small_tokens, "expected an input of float32, or integers for tokens, got int8"),
         (trained_in_part, "a layer is trainable as a whole here, or not at all"),
-        (half_activation, "it computes in float32, its activation in float16"),
+        (half_activation, "it computes in float32, its .* in float16"),
         (half_around, "it computes in float16, its 'forward_gru.*' in float32"),
         (rebound_activation, "its call is another than that of its class"),
         (same_name, "its activations are some of tanh, .*got 'tanh'"),

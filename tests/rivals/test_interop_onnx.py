@@ -739,6 +739,17 @@ def test_a_mean_with_an_axis_of_size_1(kept):
         assert interop.from_onnx(model).predict(np.ones((2, 6, 3))).shape == (2, 4)
 
 
+@pytest.mark.parametrize("equation", ["aab,aac->ac", "abc,abc->aa", "abc,abc"])
+def test_an_einsum_that_is_no_attention(equation):
+    model = of_last_states("forward", "as it is", 1, False, "Y, Y_h")
+    model.graph.node.append(helper.make_node("Squeeze", ["Y0", "one"], ["states"]))
+    model.graph.node.append(helper.make_node("Einsum", ["states", "states"], ["made"], equation=equation))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+    model.graph.output[0].name = "made"
+    with pytest.raises(ValueError, match=r"^source: .*Einsum"):
+        interop.from_onnx(model)
+
+
 def test_nodes_of_a_graph_that_is_no_chain(same):
     """Each by itself; of a subgraph, too; by a name that is its own; weights that nodes of constants make."""
     model = of_last_states("bidirectional", "as it is", 2, False, "both")
