@@ -106,19 +106,17 @@ def info(request: Request) -> None:
 
 def _about(net: cgru.Network, columns: Columns) -> dict[str, str]:
     """Return a description of a model as name: text: layers, loss, classes, features, how data are read."""
-    found = {"layers": ", ".join(map(repr, net.layers))}
-    found["parameters"] = f"{net.summary().parameters} of {net.dtype}"
-    if net.loss is not None:
-        found["loss"] = str(net.loss)
-    if cgru.losses.classifies(net.loss):
-        found["classes"] = ", ".join(net.data_spec.labels)
-    if net.target_names:
-        found["targets"] = ", ".join(net.target_names)
-    if names := ", ".join(net.feature_names or ()) or str(net.features or ""):
-        found["features"] = names
     read = {name: value for name, value in columns.to_dict().items() if name != "parts"}
-    found["reads with"] = as_options(read) or "no options"
-    return found
+    found = {
+        "layers": ", ".join(map(repr, net.layers)),
+        "parameters": f"{net.summary().parameters} of {net.dtype}",
+        "loss": str(net.loss or ""),
+        "classes": ", ".join(net.data_spec.labels) if cgru.losses.classifies(net.loss) else "",
+        "targets": ", ".join(net.target_names or ()),
+        "features": ", ".join(net.feature_names or ()) or str(net.features or ""),
+        "reads with": as_options(read) or "no options",
+    }
+    return {name: text for name, text in found.items() if text}
 
 
 def completion(request: Request) -> None:

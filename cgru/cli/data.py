@@ -146,8 +146,7 @@ def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
 def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
     """Return a note where features are matched by order, since the model or the file has no names."""
     ours, theirs = net.feature_names, data.feature_names
-    if ours is None and theirs is not None:
-        return (f"the model has no names of features: they are taken in the order of the file, {', '.join(theirs)}",)
-    if ours is not None and theirs is None and len(ours) > 1:
-        return (f"the file has no names of features: they are taken for the model's, {', '.join(ours)}",)
-    return ()
+    if (ours is None) == (theirs is None) or len(ours or theirs) == 1:
+        return ()
+    which = "model" if ours is None else "file"
+    return (f"the {which} has no names of features: they are taken in this order, {', '.join(ours or theirs)}",)

@@ -171,9 +171,8 @@ def _hold_out(
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
         of = f"{found} of {of_all} groups ({', '.join(request.groups or ('series',))}), "
     notes = [f"held back: {of}{len(out.y)} of {m} samples"]
-    for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
-        where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
-        notes.append(f"note: class {task.names[i]} has one sample, which is {where}")
+    lost = () if classes is None else [task.names[i] for i in np.setdiff1d(classes[held], classes[~held])]
+    notes += [f"note: held back whole, so that nothing is learned of them: {', '.join(lost)}"] * bool(lost)
     return kept, select_rows(data.groups, np.flatnonzero(~held)), out, notes
 
 

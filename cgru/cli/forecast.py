@@ -197,11 +197,10 @@ def _summary(each: Series) -> str:
 
 def _season_line(season: int, request: Request, times: list[np.ndarray] | None) -> str:
     """Return a line on the season and where it comes from."""
-    by_times = 1 if times is None or request.season else season_of(times[0])
-    found = f"{season} steps" + (", by the step of the times" if by_times > 1 else "") if season > 1 else "none"
-    if by_times > 1 and season == 1:
-        found += f", since two of {by_times} steps need more values before the first test"
-    return f"season: {found}" + ("" if request.season else f"; --season sets {'another' if season > 1 else 'one'}")
+    found = f"{season} steps" if season > 1 else "none"
+    if season == 1 and times is not None and not request.season and (more := season_of(times[0])) > 1:
+        found += f", since two of {more} steps need more values before the first test"
+    return f"season: {found}" + ("" if request.season else "; --season sets another")
 
 
 def _backtest_lines(found: Backtest, request: Request, series: list[Series]) -> Iterator[str]:

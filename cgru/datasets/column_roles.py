@@ -376,7 +376,7 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     unique = [name for name in ids if kinds[name] == "text" and len({*table.texts(name)}) == len(table.frame)]
     is_numbered = len(numbered) > max(3, len(kinds) / 2)
     if how.id is None and table.columns.header is not False and (is_numbered or (unique and not times)):
-        return {"wide": True} | ({"id": (ids[0],)} if ids and is_like(ids[0], "id") else {})
+        return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
     ids = [name for name in ids if _repeats_values(table, name)]
     cure = {"id": tuple(ids[:1]), "time": tuple(times[:1]), "label": tuple(labels[:1])}
     needed = [role for role, names in cure.items() if getattr(how, role) is None and (names or role == "id")]

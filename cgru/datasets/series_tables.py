@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets.column_roles import check_order, is_like, likely_roles, numbers_of, resolve_roles
+from cgru.datasets.column_roles import likely_roles, numbers_of, resolve_roles
 from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.missing_values import notes_on_sentinels
 from cgru.datasets.read_files import with_whole_cure
-from cgru.datasets.table import Table, factorize
-from cgru.datasets.time_columns import Step, in_order_of_rows, infer_step, read_times
+from cgru.datasets.table import Table
+from cgru.datasets.table_sequences import rows_of
+from cgru.datasets.time_columns import Step, in_order_of_rows, infer_step
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -187,9 +188,8 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
             raise ValueError(f"{role}: expected some of the columns {', '.join(table.names)}, got {lost[0]!r}")
     targets = how.label
     taken, is_timeless = {*targets, *inputs, *known, *how.id, *how.ignore}, not how.time and table.columns.time is None
-    free = how.changed(id=how.id or None, time=None, columns=None)
-    likely = likely_roles(table, free) if is_timeless and len(table.names) > len(taken) else {}
-    time = likely.get("time") or [name for name in table.names if is_like(name, "time") and name not in taken][:1]
+    likely = likely_roles(table, how.changed(id=how.id or None, time=None, columns=None)) if is_timeless else {}
+    time = likely.get("time", ())
     if not targets:
         targets = tuple(name for name in how.columns if name not in (*inputs, *known, *how.time))
         plain = [name for name in targets if name not in time]
@@ -204,28 +204,21 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
     if how.id and len(targets) > 1:
         raise ColumnsError("label", ", ".join(targets), "one column where id tells the series apart")
     numbers = numbers_of(table, how, list(dict.fromkeys((*targets, *inputs, *known))), "label")
-    keys = [table.column(name, "id", plain=True) for name in how.id]
-    firsts, codes = factorize(keys) if keys else (np.zeros(1, np.intp), np.zeros(len(table.frame), np.intp))
-    times = read_times(table, how.time) if how.time else None
-    check_order(table, how, codes, times)
-    values = np.arange(len(codes)) if times is None else times.values
-    if times is not None and times.is_dated:
-        values = values.astype("datetime64[us]")
-    found = []
-    for code, first in enumerate(firsts):
-        rows = np.flatnonzero(codes == code)
-        rows = rows[np.argsort(values[rows], kind="stable")]
-        own = values[rows] if times is not None else np.arange(len(rows))
+    rows, found, header = rows_of(table, how), [], " ".join(how.time) or "step"
+    for id, (start, end) in zip(rows.ids, rows.bounds, strict=True):
+        own = rows.order[start:end]
+        times = np.arange(len(own)) if rows.times is None else rows.times.values[own]
+        if rows.times is not None and rows.times.is_dated:
+            times = times.astype("datetime64[us]")
         for target in targets:
-            name = "/".join(key[first] for key in keys) if keys else target
-            X, later = (np.column_stack([numbers[each][rows] for each in names]) if names else None
+            name = str(id) if how.id else target
+            X, later = (np.column_stack([numbers[each][own] for each in names]) if names else None
                         for names in (inputs, known))  # fmt: skip
-            columns = [numbers[target][rows], *(numbers[each][rows] for each in (*inputs, *known))]
+            columns = [numbers[each][own] for each in (target, *inputs, *known)]
             notes = (*table.notes, *notes_on_sentinels(np.column_stack(columns), [name, *inputs, *known]))
-            where = " ".join(how.time) if not keys else f"{' '.join(how.time)} of {name}"
-            step = infer_step(own, where) if times is not None else Step(1, "numbers")
-            header = " ".join(how.time) or "step"
-            one = Series(name, numbers[target][rows], X, own, step, header, how.changed(parts=1), notes, later)
+            where = f"{header} of {name}" if how.id else header
+            step = Step(1, "numbers") if rows.times is None else infer_step(times, where)
+            one = Series(name, numbers[target][own], X, times, step, header, how.changed(parts=1), notes, later)
             found.append(_trimmed(_with_gaps(one, where, gaps)))
     return found
 

@@ -16,32 +16,55 @@ from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, check_padding
 from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
 from cgru.datasets.table import Table, factorize
-from cgru.datasets.time_columns import read_times
+from cgru.datasets.time_columns import Times, read_times
 from cgru.network.data.samples import Sequences
 
-__all__ = ["TIME_STEP", "pad_sequences", "read_sequences"]
+__all__ = ["TIME_STEP", "Rows", "pad_sequences", "read_sequences", "rows_of"]
 
 TIME_STEP = "time_step"  # the name of the feature
 PARTS = 12  # of an only sequence: enough for the folds by which input layers are chosen
 TOTALS = ("total", "totals", "grand total", "sum", "all", "average", "mean", "gesamt", "summe")
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """The rows of a table in the order of the steps.
 
     Attributes:
         order: the row of the table of each step (n,).
         ids: the id of each sequence (m,).
         bounds: of each sequence the first step and the one behind the last.
+        codes: the index of the sequence of each row of the table (n,).
+        times: the times of the rows of the table, or None.
     """
 
     order: np.ndarray
     ids: np.ndarray
     bounds: list[tuple[int, int]]
+    codes: np.ndarray
+    times: Times | None
 
     def cut(self, values: np.ndarray) -> list[np.ndarray]:
         """Return values of the steps (n, ...) by sequence."""
         return [values[start:end] for start, end in self.bounds]
+
+    def begun(self, starts: np.ndarray, ids: np.ndarray) -> Rows:
+        """Return these rows with sequences that begin at other steps, and their ids."""
+        ends = [*starts[1:].tolist(), len(self.order)]
+        bounds = list(zip(starts.tolist(), ends, strict=True))
+        return Rows(self.order, ids, bounds, self.codes, self.times)
+
+
+def rows_of(table: Table, how: Columns) -> Rows:
+    """Return the rows of each sequence in order; ColumnsError for times that repeat or decrease."""
+    keys = [table.column(name, "id") for name in how.id] or [table.lines] * how.wide
+    firsts, codes = factorize(keys or [np.zeros(len(table.frame))])
+    times = read_times(table, how.time) if how.time else None
+    if not how.wide:
+        check_order(table, how, codes, times)
+    order = np.lexsort((np.arange(len(codes)) if times is None else times.values, codes))
+    names = ["/".join(map(str, each)) for each in zip(*(key[firsts] for key in keys), strict=True)]
+    ids = np.arange(1, 2) if not keys else _short(keys[0][firsts] if len(keys) == 1 else np.array(names, object), "id")
+    return Rows(order, ids, [], codes, times).begun(np.flatnonzero(np.diff(codes[order], prepend=-1)), ids)
 
 
 def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
@@ -55,16 +78,11 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     notes, numbers = [], None
     if how.wide:
         table, numbers, notes = _unfolded(table, how)
-    keys = [table.column(name, "id") for name in how.id] or [table.lines] * how.wide
-    firsts, codes = factorize(keys) if keys else (np.zeros(1, np.intp), np.zeros(len(table.frame), np.intp))
-    if not (trained or how.wide) and len(firsts) == len(codes) > 1:
+    whole = rows_of(table, how)
+    order, times = whole.order, whole.times
+    if not (trained or how.wide) and len(whole.ids) == len(order) > 1:
         due = "sequences of several rows (wide=True: each row is a sequence)"
         raise ColumnsError("id", f"a new one in each row, {' and '.join(how.id)}", due, {"wide": True})
-    ids = _joined([key[firsts] for key in keys]) if keys else np.arange(1, 2)
-    times = read_times(table, how.time) if how.time else None
-    if not how.wide:
-        check_order(table, how, codes, times)
-    order = np.lexsort((np.arange(len(codes)) if times is None else times.values, codes))
     if numbers is None:
         numbers = numbers_of(table, how, [name for name in how.columns if name != TIME_STEP])
     names = list(numbers)
@@ -72,14 +90,13 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     notes += [*missing_values.notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
     if lost := [name for name in ("time_step", "sort") if times is None and getattr(how, name)]:
         raise ColumnsError(lost[0], "none", "a column of times, by time")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    if how.windows and len(starts) == 1 and not how.groups and not trained and how.parts != 1:
+    if how.windows and len(whole.ids) == 1 and not how.groups and not trained:
         length, n = how.windows[0], len(order)
         parts = how.parts or max(1, min(2, n // length), min(PARTS, n // (2 * length)))
         if parts > 1:
-            starts, ids = np.arange(parts) * n // parts, 1 + np.arange(parts)
+            whole = whole.begun(np.arange(parts) * n // parts, 1 + np.arange(parts))
             notes.append(f"the only sequence is cut into {parts} parts, so that whole ones can be held back")
-    whole = rows = _Rows(order, ids, list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True)))
+    rows, starts = whole, np.array([start for start, _ in whole.bounds])
     filling, gone = parse_filling(how.missing), np.isnan(features)
     own = np.searchsorted(starts, np.arange(len(order)), "right") - 1
     _refuse_missing(table, how, gone, names, own, order)
@@ -94,13 +111,13 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
         features, names = np.column_stack([features, since]), [*names, TIME_STEP]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ColumnsError("columns", f"{twice[0]} twice", "features of different names")
-    groups = _constant(table, how, rows, codes, how.groups[0], "groups") if how.groups else None
+    groups = _constant(table, how, rows, how.groups[0], "groups") if how.groups else None
     if how.windows:
         rows, groups, more = _windows(rows, groups, how.windows)
         notes += more
     y = None
     if targets and how.label:
-        y, more = _targets(table, how, rows, codes)
+        y, more = _targets(table, how, rows)
         notes += more
     written = None
     if times is not None and not targets:
@@ -130,13 +147,6 @@ def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
     return X, None if (lengths == X.shape[1]).all() else lengths
 
 
-def _joined(keys: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the ids of sequences, those of several columns with slashes between."""
-    if len(keys) == 1:
-        return _short(keys[0], "id")
-    return _short(np.array(["/".join(map(str, each)) for each in zip(*keys, strict=True)], object), "id")
-
-
 def _short(values: np.ndarray, role: str) -> np.ndarray:
     """Return ids, groups or classes; objects as an array of strings, refused if one is very long."""
     if values.dtype != object:
@@ -147,7 +157,7 @@ def _short(values: np.ndarray, role: str) -> np.ndarray:
     return values.astype(str)
 
 
-def _windows(rows: _Rows, groups: np.ndarray | None, windows: tuple[int, int]) -> tuple[_Rows, np.ndarray, list[str]]:
+def _windows(rows: Rows, groups: np.ndarray | None, windows: tuple[int, int]) -> tuple[Rows, np.ndarray, list[str]]:
     """Cut sequences into windows; return them, their groups (m,), without `groups` the sequences, and notes."""
     length, hop = windows
     cut = []
@@ -161,7 +171,7 @@ def _windows(rows: _Rows, groups: np.ndarray | None, windows: tuple[int, int]) -
     lost = len(rows.order) - len(set().union(*(range(*each) for each in found))) if hop > length else 0
     if lost:
         notes.append(f"{lost} rows between windows are left out, since these begin every {hop} and have {length}")
-    return _Rows(rows.order, names, found), (rows.ids if groups is None else groups)[of], notes
+    return rows._replace(ids=names, bounds=found), (rows.ids if groups is None else groups)[of], notes
 
 
 def _expand(features: np.ndarray, names: list[str], how: Columns) -> tuple[np.ndarray, list[str]]:
@@ -197,7 +207,7 @@ def _refuse_missing(
 # --- targets ---
 
 
-def _constant(table: Table, how: Columns, rows: _Rows, codes: np.ndarray, name: str, role: str) -> np.ndarray:
+def _constant(table: Table, how: Columns, rows: Rows, name: str, role: str) -> np.ndarray:
     """Return the value of a column in each sequence (m,); refuse one that has several.
 
     The cure is a compound id if another column tells the parts apart, else for labels a target for each step.
@@ -212,19 +222,19 @@ def _constant(table: Table, how: Columns, rows: _Rows, codes: np.ndarray, name: 
             """Return whether each sequence has one value."""
             return bool((values == values[np.unique(of, return_index=True)[1]][of]).all())
 
-        more = compound_id(table, how, codes, is_one)
+        more = compound_id(table, how, rows.codes, is_one)
         cure = {"id": more} if more else {"per_step": True} if role == "label" else {"groups": ()}
         got = f"another {name} in {table.locate(rows.order[other.argmax()])}"
         raise ColumnsError(role, got, "one value for each sequence", cure)
     return values[rows.order[starts]]
 
 
-def _targets(table: Table, how: Columns, rows: _Rows, codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _targets(table: Table, how: Columns, rows: Rows) -> tuple[np.ndarray, list[str]]:
     """Return the targets of the sequences, of windows or of steps, and notes."""
     notes, found = [], []
     for name in how.label:
         if not how.per_step and not how.windows:
-            found.append(_constant(table, how, rows, codes, name, "label"))
+            found.append(_constant(table, how, rows, name, "label"))
             continue
         values = _short(table.column(name, "label"), "label")[rows.order]
         if not how.per_step:

@@ -139,10 +139,10 @@ def test_elements_that_do_not_meet_by_name(folder, tmp_path):
     x = np.ones((4, 3, 2))
     np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
     _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
-    assert "note: the file has no names of features: they are taken for the model's, temp, hum\n" in err
+    assert "note: the file has no names of features: they are taken in this order, temp, hum\n" in err
     run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
     _, err = run("predict", "cgru-model.npz", folder / "other.csv", *GIVEN, "--ignore", "note", cwd=tmp_path)
-    assert "note: the model has no names of features: they are taken in the order of the file, hum, temp\n" in err
+    assert "note: the model has no names of features: they are taken in this order, hum, temp\n" in err
 
 
 def test_a_model_knows_whether_its_targets_are_classes(tmp_path):

@@ -80,18 +80,6 @@ def test_a_bar_without_tqdm_is_refused(monkeypatch):
 
 
 @posix
-@pytest.mark.parametrize("columns", [60, 80, 100])
-@pytest.mark.slow
-def test_the_bar_fits(toy, tmp_path, columns):
-    pytest.importorskip("tqdm")
-    options = ("--epochs", 100, "--validation", 0.2)
-    shown = in_terminal("fit", toy / "data.npz", *QUICK, *options, cwd=tmp_path, columns=columns)
-    *_, last = re.findall(r"100/100.*", shown.replace("\r", "\n"))
-    assert re.fullmatch(rf"100/100 \S+ +00:00, loss {NUMBER} acc \S+% val {NUMBER}/\d+\.\d%", last)
-    assert len(last) <= columns
-
-
-@posix
 def test_lines_in_a_terminal_without_tqdm(toy, tmp_path):
     modules = without(tmp_path, "tqdm")
     shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path, modules=modules)

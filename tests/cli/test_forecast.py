@@ -61,7 +61,7 @@ def test_one_series(folder):
     found = backtest(Y, 3, 4, times=TIMES, quantiles=(0.1, 0.9))
     assert found.season == 12
     assert out.startswith("sales: 60 values, ")
-    for line in ("season: 12 steps, by the step of the times", found.table(), found.verdict()):
+    for line in ("season: 12 steps", found.table(), found.verdict()):
         assert f"\n{line}" in out
     rows, model = forecast_in(out), found.deliver(Y)
     assert [row["date"][:7] for row in rows] == ["2005-01", "2005-02", "2005-03"]
@@ -119,11 +119,11 @@ def test_seasons(folder):
     write(folder / "short.csv", date=TIMES[:30], y=Y[:30])
     write(folder / "plain.csv", y=Y)
     for name, season, origins in (
-        ("one", "12 steps, by the step of the times; --season sets another", 2),
-        ("years", "none; --season sets one", 2),
-        ("plain", "none; --season sets one", 0),
-        ("short", "none, since two of 12 steps need more values before the first test; --season sets one", 8),
-        ("short", "12 steps, by the step of the times; --season sets another", 0),
+        ("one", "12 steps; --season sets another", 2),
+        ("years", "none; --season sets another", 2),
+        ("plain", "none; --season sets another", 0),
+        ("short", "none, since two of 12 steps need more values before the first test; --season sets another", 8),
+        ("short", "12 steps; --season sets another", 0),
     ):
         out, _ = run("forecast", f"{name}.csv", *FEW, origins, "--model", "naive", cwd=folder)
         assert f"\nseason: {season}\n" in out

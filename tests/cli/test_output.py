@@ -8,50 +8,51 @@ import numpy as np
 import pytest
 from cli_cases import posix
 
+from cgru.cli import output
 from cgru.cli.arguments import RequestError
-from cgru.cli.output import (
-    STDOUT,
-    Predictions,
-    check_output,
-    check_page,
-    check_plot,
-    require,
-    save_figure,
-    table_writer,
-    write_predictions,
-)
+from cgru.cli.output import STDOUT, Predictions, require, save_figure, table_writer, write_predictions
 
 OUTPUTS = np.arange(6.0).reshape(3, 2) / 4
 NAMES = ("no", "yes")
 
 
-def test_what_is_in_use_is_not_written_over(tmp_path):
-    data, other = tmp_path / "data.npz", tmp_path / "other.npz"
-    data.write_bytes(b"data")
-    check_output(str(other), str(data), None)
-    check_output(str(data))
-    for path in (data, tmp_path / "." / "data.npz"):
-        with pytest.raises(RequestError, match="this would overwrite what the command reads or writes elsewhere"):
-            check_output(str(path), None, str(data))
+@pytest.mark.parametrize(
+    ("check", "path", "error", "word"),
+    [
+        (output.check_output, "data.png", RequestError, "overwrite"),
+        (output.check_output, "./data.png", RequestError, "overwrite"),
+        pytest.param(output.check_output, "link.png", RequestError, "overwrite", marks=posix),
+        (output.check_output, "no/model", FileNotFoundError, "does not exist"),
+        (output.check_output, "n" * 300, OSError, "too long"),
+        (output.check_plot, "curve.txt", RequestError, "--plot: .*png"),
+        (output.check_plot, "no/curve.png", FileNotFoundError, "exist"),
+        (output.check_plot, "data.png", RequestError, "overwrite"),
+        (output.check_page, "page", RequestError, "--html: .*html"),
+        (output.check_page, "data.png", RequestError, "overwrite"),
+        (output.check_predictions, "out.txt", RequestError, "-o: .*csv"),
+        (output.check_predictions, "no/out.csv", FileNotFoundError, "does not exist"),
+    ],
+)
+def test_where_nothing_can_be_written(tmp_path, check, path, error, word):
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    (tmp_path / "data.png").write_bytes(b"data")
+    if path == "link.png":
+        (tmp_path / path).symlink_to("data.png")
+    with pytest.raises(error, match=word):
+        check(str(tmp_path / path), None, str(tmp_path / "data.png"))
 
 
-@posix
-def test_a_link_to_what_is_in_use(tmp_path):
-    data, link = tmp_path / "data.npz", tmp_path / "link.npz"
-    data.write_bytes(b"data")
-    link.symlink_to("data.npz")
-    for path, used in ((link, data), (data, link)):
-        with pytest.raises(RequestError, match=f"^{path}: this would overwrite"):
-            check_output(str(path), str(used))
-
-
-def test_what_could_not_be_written_in_the_end(tmp_path):
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        check_output(str(tmp_path / "no" / "model"))
-    with pytest.raises(OSError, match="too long"):
-        check_output(str(tmp_path / ("n" * 300)))
+def test_where_all_can_be_written(tmp_path):
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    (tmp_path / "data").write_bytes(b"data")
+    for name, path in (("plot", "C.PNG"), ("page", "PAGE.HTML"), ("output", "m"), ("output", "data")):
+        check = getattr(output, f"check_{name}")
+        check(str(tmp_path / path), None, str(tmp_path / "other"))
+    assert os.listdir(tmp_path) == ["data"]
     with pytest.raises(RequestError, match="path: expected the name of a file"):
-        check_output("")
+        output.check_output("")
 
 
 # --- predictions ---
@@ -78,20 +79,16 @@ def test_npz(tmp_path):
     [
         (None, (), [["output_0", "output_1"], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
         (None, NAMES, [[*NAMES], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
-        (
-            np.array(["no", "ü", "yes"]),
-            NAMES,
-            [["class", "no", "yes"], ["no", "0.0", "0.25"], ["ü", "0.5", "0.75"], ["yes", "1.0", "1.25"]],
-        ),
-        (
-            np.array([0, 1, 1]),
-            ("a", "b", "c"),
-            [["class", "output_0", "output_1"], ["0", "0.0", "0.25"], ["1", "0.5", "0.75"], ["1", "1.0", "1.25"]],
-        ),
+        (["no", "ü", "yes"], NAMES,
+         [["class", "no", "yes"], ["no", "0.0", "0.25"], ["ü", "0.5", "0.75"], ["yes", "1.0", "1.25"]]),
+        ([0, 1, 1], ("a", "b", "c"),
+         [["class", "output_0", "output_1"], ["0", "0.0", "0.25"], ["1", "0.5", "0.75"], ["1", "1.0", "1.25"]]),
     ],
-)
+)  # fmt: skip
 def test_csv(tmp_path, classes, names, due):
-    write_predictions(str(tmp_path / "out.csv"), Predictions(OUTPUTS, classes, names))
+    write_predictions(
+        str(tmp_path / "out.csv"), Predictions(OUTPUTS, None if classes is None else np.array(classes), names)
+    )
     assert lines(tmp_path / "out.csv") == due
 
 
@@ -137,19 +134,7 @@ def test_a_figure_has_its_title(tmp_path):
 def test_without_matplotlib(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(RequestError, match=r"^argument --plot: matplotlib is not installed; pip install matplotlib$"):
-        check_plot(str(tmp_path / "curve.png"))
-
-
-def test_where_no_curve_can_be_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
-    with pytest.raises(RequestError, match=r"^argument --plot: .*png"):
-        check_plot(str(tmp_path / "curve.txt"))
-    with pytest.raises(FileNotFoundError):
-        check_plot(str(tmp_path / "no" / "curve.png"))
-    with pytest.raises(RequestError, match="overwrite"):
-        check_plot(str(tmp_path / "data.png"), None, str(tmp_path / "data.png"))
-    check_plot(str(tmp_path / "CURVE.PNG"))
-    assert os.listdir(tmp_path) == []
+        output.check_plot(str(tmp_path / "curve.png"))
 
 
 # --- pages ---
@@ -161,20 +146,10 @@ def test_packages_are_looked_for_before_the_work(monkeypatch, tmp_path):
     with pytest.raises(RequestError, match=r"^argument --report: scikit-learn is not installed; pip install scikit-le"):
         require("--report", "scikit-learn")
     with pytest.raises(RequestError, match=r"^argument --html: scikit-learn is not installed"):
-        check_page(str(tmp_path / "page.html"))
+        output.check_page(str(tmp_path / "page.html"))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(RequestError, match=r"^argument --html: matplotlib is not installed"):
-        check_page(str(tmp_path / "page.html"))
-
-
-def test_pages_go_where_they_can(tmp_path):
-    pytest.importorskip("sklearn", reason="no scikit-learn")
-    with pytest.raises(RequestError, match=r"^argument --html: .*html"):
-        check_page(str(tmp_path / "page"))
-    with pytest.raises(RequestError, match="overwrite"):
-        check_page(str(tmp_path / "page.htm"), None, str(tmp_path / "page.htm"))
-    check_page(str(tmp_path / "PAGE.HTML"))
-    assert os.listdir(tmp_path) == []
+        output.check_page(str(tmp_path / "page.html"))
 
 
 def test_a_table_that_a_terminal_shows(capsys, monkeypatch):

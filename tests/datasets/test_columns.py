@@ -27,26 +27,18 @@ def test_each_field_survives_json_and_the_text_of_an_option():
         if not isinstance(SOME[each.name], bool):
             text = as_text(SOME[each.name])
             value = known["check"](known["parse"](text))
-            assert value == SOME[each.name] or [*value] == [*SOME[each.name]], (
-                each.name
-            )  # values of categories are dropped
+            assert value == SOME[each.name] or [*value] == [*SOME[each.name]]  # values of categories are dropped
             assert (known["metavar"] is None) == bool(known["choices"])
 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ({"id": "a,b"}, ("a,b",)),
-        ({"time": ""}, ()),
-        ({"ignore": ["a", "b"]}, ("a", "b")),
-        ({"na": [-999.0, "- "]}, ("-999", "-")),
-        ({"missing": {"a": "zero"}}, "a=zero"),
-        ({"windows": "100"}, (100, 100)),
-        ({"windows": 20}, (20, 20)),
-        ({"skip_lines": 2}, "2"),
-        ({"categories": "c"}, {"c": ()}),
+        ({"id": "a,b"}, ("a,b",)), ({"time": ""}, ()), ({"ignore": ["a", "b"]}, ("a", "b")),
+        ({"na": [-999.0, "- "]}, ("-999", "-")), ({"missing": {"a": "zero"}}, "a=zero"), ({"skip_lines": 2}, "2"),
+        ({"windows": "100"}, (100, 100)), ({"windows": 20}, (20, 20)), ({"categories": "c"}, {"c": ()}),
     ],
-)
+)  # fmt: skip
 def test_values_are_kept_in_one_form(given, kept):
     (name,) = given
     assert getattr(Columns(**given), name) == kept

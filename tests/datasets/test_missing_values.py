@@ -157,9 +157,9 @@ def test_each_feature_by_its_own_method():
 
 def test_what_is_said():
     assert missing_values.notes_on_filled(np.array([0, 0]), "zero", "ab") == []
-    assert missing_values.notes_on_filled(np.array([3, 0, 2]), "zero", "abc") == [
-        "filled 5 missing values (zero): a 3, c 2"
-    ]
+    assert missing_values.notes_on_filled(np.array([3, 0, 2]), "zero", "abc")[0].endswith(
+        "5 missing values (zero): a 3, c 2"
+    )
     assert missing_values.notes_on_filled(np.ones(9, int), "zero", "abcdefghi")[0].endswith("h 1, i 1")
     assert missing_values.notes_on_filled(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
 

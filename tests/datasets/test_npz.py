@@ -1,5 +1,6 @@
 """A folder of arrays as a data set: they stay in their files, or are refused by name."""
 
+import io
 import pickle
 import re
 
@@ -78,11 +79,8 @@ def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
         ({"y": Y, "labels": Y}, "expected an array x, or train_x and test_x, got labels, y"),
         ({"x": X[0]}, "x.npy: expected shape (m, s, e), got (4, 2)"),
         ({"train_x": X[0], "lengths": LENGTHS}, "train_x.npy: expected shape (m, s, e), got (4, 2)"),
-        ({"x": X, "y": Y[:3]}, "y: expected 6 values, one for each sample"),
-        ({"x": X, "lengths": LENGTHS + 9}, "lengths: expected integers from 1 to 4"),
         ({"x": X * 1j}, "x.npy: expected numbers or strings, got dtype complex128"),
         ({"x": X, "y": np.array([None] * 6)}, "y.npy: expected numbers or strings, as numpy.save has them ("),
-        ({"x": X[:0]}, "x"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -91,33 +89,30 @@ def test_what_is_wrong_is_named(tmp_path, arrays, words):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01", b"text", None])
-def test_a_damaged_file_is_named(tmp_path, content):
-    folder(tmp_path, x=X)
-    whole = (tmp_path / "x.npy").read_bytes()
-    (tmp_path / "x.npy").write_bytes(whole[:-8] if content is None else content)
+def header(shape):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + bytes(48)
+
+
+def written(write):
+    write(buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+HUGE = [(10**9,) * 3, (2**32, 2**32, 1), (2**62, 4, 1), (-1, 3, 1), (10**30, 1, 1)]
+WHOLE = written(lambda file: np.save(file, X))
+OTHERS = [written(lambda file: np.savez(file, x=X)), written(lambda file: pickle.dump(X, file))]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x01", b"text", WHOLE[:-8], *map(header, HUGE), *OTHERS], ids=range(11)
+)
+def test_what_is_no_array_is_named(tmp_path, content):
+    """Damaged, said to be huge, or an archive or a pickle by the name of an array."""
+    (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
         read(tmp_path)
-
-
-@pytest.mark.parametrize("shape", [(10**9,) * 3, (2**32, 2**32, 1), (2**62, 4, 1), (-1, 3, 1), (10**30, 1, 1)], ids=str)
-def test_a_file_said_to_be_huge_is_named(tmp_path, shape):
-    with open(tmp_path / "x.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
-        file.write(bytes(48))
-    with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
-        read(tmp_path)
-
-
-def test_an_archive_or_a_pickle_by_the_name_of_an_array_is_named(tmp_path):
-    folder(tmp_path, x=X)
-    for write in (lambda file: np.savez(file, x=X), lambda file: pickle.dump(X, file)):
-        with open(tmp_path / "x.npy", "wb") as file:
-            write(file)
-        with pytest.raises(
-            ValueError, match=r": x\.npy: expected numbers .* as numpy\.save has them \(the magic string"
-        ):
-            read(tmp_path)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

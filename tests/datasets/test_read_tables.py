@@ -55,14 +55,9 @@ def test_text_is_encoded_one_hot_and_later_tables_in_the_same_way(reads):
 
 @pytest.mark.parametrize(
     ("missing", "rain"),
-    [
-        ("forward", [5, 5]),
-        ("interpolate", [5, 5]),
-        ("zero", [5, 0]),
-        ("color=forward,rain=zero", [5, 0]),
-        ("decay", [5, N]),
-    ],
-)
+    [("forward", [5, 5]), ("interpolate", [5, 5]), ("zero", [5, 0]), ("color=forward,rain=zero", [5, 0]),
+     ("decay", [5, N])],
+)  # fmt: skip
 def test_missing_values_are_filled_from_their_own_sequence(reads, missing, rain):
     data = reads(GAPS, ignore="color" if "color" not in missing else (), missing=missing,
                  categories="color" if "color" in missing else ())  # fmt: skip
@@ -85,11 +80,8 @@ def test_what_is_missing_is_refused_with_what_fills_it(reads):
         reads(empty, how=trained.columns)
     assert features(reads(empty, how=trained.columns, **found.value.cure)) == [[0, 1], [0, 2]]
     with refused("missing", {"ignore", "missing"}):
-        reads(
-            GAPS.replace("temp", "temp,none").replace(",x", ",,x").replace(",y", ",,y"),
-            ignore="color",
-            missing="rain=zero",
-        )
+        none = GAPS.replace("temp", "temp,none").replace(",x", ",,x").replace(",y", ",,y")
+        reads(none, ignore="color", missing="rain=zero")
     with refused("label", {"skip_lines"}):
         reads(FULL.replace("6,2,x", "6,2,"), ignore="color")
 
@@ -108,14 +100,8 @@ def test_indicators_stay_as_in_training(reads):
 
 
 def test_values_that_decay_come_with_their_times(reads):
-    rows = [
-        "id,date,a,label",
-        "x,2024-01-01 00:00,1,u",
-        "x,2024-01-01 00:10,,u",
-        "y,2024-03-01,2,v",
-        "y,2024-03-02,4,v",
-    ]
-    data = reads("\n".join(rows), missing="decay")
+    rows = "x,2024-01-01 00:00,1,u\nx,2024-01-01 00:10,,u\ny,2024-03-01,2,v\ny,2024-03-02,4,v\n"
+    data = reads(f"id,date,a,label\n{rows}", missing="decay")
     np.testing.assert_array_equal(data.train.X.X[0, :, 0], [1, N])
     np.testing.assert_array_equal(data.train.X.times, [[0, 600], [0, 86400]])
     assert not any("NaN" in line for line in cgru.datasets.described(data))

@@ -216,7 +216,7 @@ TABLES = {
     "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
         in range(M)]), {}, {"header", "wide"}, {"shape": (M, 6, 1), "value": lambda i, t: i * t % 5}),
     "wide, names are months": (rows(("Region", *["Jan", "Feb", "Mar", "Apr"], "Class"), *[(f"r{i}", *range(i, i + 4),
-        label(i)) for i in range(M)]), {}, {"wide", "ignore"}, {"value": lambda i, t: i + t}),
+        label(i)) for i in range(M)]), {}, {"wide", "id"}, {"value": lambda i, t: i + t}),
     "wide, names are wavelengths": (rows(("sample", *(f"{400 + 2 * t}.5" for t in range(6)), "type"), *[(f"s{i}",
         *((i * t * t) % 7 for t in range(6)), label(i)) for i in range(M)]), {}, {"header", "wide", "id", "label"},
         {"shape": (M, 6, 1), "value": lambda i, t: i * t * t % 7}),

@@ -37,13 +37,7 @@ def test_one_dimension(ts):
     data = ts(ONE + "1,2,3:up\n-1.5,2e-1,3:down\n")
     assert data.train.X.X[..., 0].tolist() == [[1, 2, 3], [-1.5, 0.2, 3]]
     assert data.train.y.tolist() == ["up", "down"]
-    assert (data.train.X.lengths, data.train.ids, data.test, data.class_names, data.notes) == (
-        None,
-        None,
-        None,
-        None,
-        (),
-    )
+    assert data.train.X.lengths is data.train.ids is data.test is data.class_names is None
 
 
 def test_several_dimensions_of_unlike_lengths(ts):
