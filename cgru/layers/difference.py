@@ -10,13 +10,10 @@ import numpy as np
 from cgru.core.checks import flag
 from cgru.layers.layer import (
     Fields,
-    Layer,
     LayerPass,
-    Shape,
+    SequenceLayer,
     checked_sequences,
-    joined_shape,
     mask_padding,
-    part_of,
     zero_padding,
 )
 from cgru.layers.steps import Steps
@@ -35,7 +32,7 @@ static void layer_$i(real *rows, int *begun, const real *x) {
 """)
 
 
-class Difference(Layer):
+class Difference(SequenceLayer):
     """A layer that computes x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
 
     With `keep` the series itself stands before its differences: (m, s, 2 n). The dtype stays, and so does the number of
@@ -83,18 +80,6 @@ class Difference(Layer):
     def stage(self) -> dict[str, Any]:
         """Return the stage of a compiled fit, with the number of features for each one that comes in."""
         return {"kind": "difference", "times": self.parts}
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, 2 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""
-        return joined_shape(shape, self.parts)
-
-    def input_features(self, n: int) -> int:
-        """Return n / 2, or without `keep` n; ValueError if it is no integer."""
-        return part_of(n, self.parts)
-
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(checked_sequences(A))
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's part of an exported C file: the last step and its difference are state."""

@@ -8,13 +8,13 @@ import numpy as np
 
 from cgru.core.decay import entering
 from cgru.core.lengths import mask
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
+from cgru.layers.layer import Fields, LayerPass, SequenceLayer, checked_sequences, mask_padding
 from cgru.layers.steps import Steps
 
 __all__ = ["Flip", "flipped_boundaries"]
 
 
-class Flip(Layer):
+class Flip(SequenceLayer):
     """A layer that reverses the real steps of each sample, (m, s, n) in and out; padding stays at the end.
 
     Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed, as Keras does with
@@ -41,20 +41,6 @@ class Flip(Layer):
 
     def __repr__(self) -> str:
         return "Flip()"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, n) unchanged.
-
-        Raises:
-            ValueError: any other shape.
-        """
-        if len(shape) != 3:
-            raise ValueError("expected all steps (m, s, n)")
-        return shape
-
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(checked_sequences(A))
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add the array named A with its real steps reversed to an ONNX graph; return the name of the result."""

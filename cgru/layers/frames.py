@@ -12,13 +12,11 @@ from cgru.core.checks import integers, positive
 from cgru.core.lengths import mask
 from cgru.layers.layer import (
     Fields,
-    Layer,
     LayerPass,
+    SequenceLayer,
     Shape,
     checked_sequences,
-    joined_shape,
     mask_padding,
-    part_of,
     zero_padding,
 )
 from cgru.layers.steps import Steps
@@ -51,7 +49,7 @@ static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
 """
 
 
-class Frames(Layer):
+class Frames(SequenceLayer):
     """A layer that cuts (m, s, n) into windows of `length` steps, one every `hop` steps: frames (m, f, length * n).
 
     The row of a frame has the features of its first step, then those of its second. With `hop` equal to `length` the
@@ -157,6 +155,11 @@ class Frames(Layer):
         )
 
     @property
+    def parts(self) -> int:
+        """Return how many features come out for one that goes in."""
+        return self.length
+
+    @property
     def before(self) -> int:
         """Return the number of zero steps before the first step."""
         return 0 if isinstance(self.pad, bool) else self.pad[0]
@@ -173,12 +176,8 @@ class Frames(Layer):
 
         Frames of frames are "f'". A number s stays as it is: `steps.lengths` counts frames.
         """
-        m, s, n = joined_shape(shape, self.length)
+        m, s, n = super().output_shape(shape)
         return m, "f" if s == "s" else f"{s}'" if isinstance(s, str) else s, n
-
-    def input_features(self, n: int) -> int:
-        """Return n / length; ValueError if it is no integer."""
-        return part_of(n, self.length)
 
     def _counted(self, lengths: ArrayLike, name: str) -> np.ndarray:
         """Return the number of frames of samples of `lengths` steps.
@@ -215,10 +214,6 @@ class Frames(Layer):
     def _padding(self) -> int:
         """Return the number of zero steps before and after each sample, together."""
         return 0 if isinstance(self.pad, bool) else sum(self.pad)
-
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Check that A is (m, s, n); set m, s and n in `d` and the shape of X in `fs`."""
-        super().compute_shapes(checked_sequences(A))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""

@@ -32,6 +32,7 @@ __all__ = [
     "Fields",
     "Layer",
     "LayerPass",
+    "SequenceLayer",
     "activation_code",
     "activation_gradient",
     "as_floats",
@@ -635,6 +636,24 @@ class Layer:
         """
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
+
+
+class SequenceLayer(Layer):
+    """The base of layers that take all steps (m, s, n) and make `parts` features of each feature: (m, s, parts n)."""
+
+    parts: int = 1
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (m, s, parts n) for (m, s, n); ValueError for any other shape."""
+        return joined_shape(shape, self.parts)
+
+    def input_features(self, n: int) -> int:
+        """Return n / parts; ValueError if it is no integer."""
+        return part_of(n, self.parts)
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        super().compute_shapes(checked_sequences(A))
 
 
 class LayerPass(Pass):

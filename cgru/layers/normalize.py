@@ -9,13 +9,10 @@ import numpy as np
 from cgru.core.checks import flag
 from cgru.layers.layer import (
     Fields,
-    Layer,
     LayerPass,
-    Shape,
+    SequenceLayer,
     checked_sequences,
-    joined_shape,
     mask_padding,
-    part_of,
     zero_padding,
 )
 from cgru.layers.steps import Steps
@@ -25,7 +22,7 @@ __all__ = ["Normalize"]
 ROUNDING = 4  # a range of so many eps of the dtype, relative to the largest magnitude, counts as constant
 
 
-class Normalize(Layer):
+class Normalize(SequenceLayer):
     """A layer that normalises each feature of each sample by its own mean and deviation over the real steps.
 
     The mean is subtracted, and the rest divided by the standard deviation. Whatever the size and the offset of a
@@ -83,18 +80,6 @@ class Normalize(Layer):
     def stage(self) -> dict[str, Any]:
         """Return the stage of a compiled fit, with the number of features for each one that comes in."""
         return {"kind": "normalize", "times": self.parts}
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, 3 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""
-        return joined_shape(shape, self.parts)
-
-    def input_features(self, n: int) -> int:
-        """Return n / 3, or without `keep` n; ValueError if it is no integer."""
-        return part_of(n, self.parts)
-
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(checked_sequences(A))
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add the normalisation of A over its real steps to an ONNX graph, in float64; return the name of its output.
