@@ -534,66 +534,41 @@ def test_what_forward_takes_beside_x_is_its_default(same):
     check(Optional(), torch.randn(3, 4, 5), same)
 
 
-class Unfolded(torch.nn.Module):
-    """Frames in the ways that `unfold` gives them, its features before its steps but where they are turned."""
-
-    def __init__(self, way):
-        super().__init__()
-        self.way = way
-        self.linear, self.gru = torch.nn.Linear(8, 6), torch.nn.GRU(6, 5, batch_first=True)
-        self.both = torch.nn.GRU(8, 5, 2, batch_first=True, bidirectional=True)
-        self.below, self.above = torch.nn.GRU(2, 3, batch_first=True), torch.nn.Linear(12, 6)
-
-    def forward(self, x):
-        return getattr(self, self.way)(x)
-
-    def patches(self, x):
-        return self.gru(torch.relu(self.linear(x.unfold(1, 4, 4).flatten(2))))[0]
-
-    def turned(self, x):
-        return self.gru(self.linear(x.unfold(1, 4, 2).transpose(2, 3).flatten(-2)))[0]
-
-    def a_gru_upon_it(self, x):
-        return self.both(torch.tanh(x.unfold(1, 4, 3).flatten(2)))[0][:, -1]
-
-    def a_convolution(self, x):
-        return self.above(self.below(x)[0].unfold(dimension=1, size=4, step=1).flatten(start_dim=2).tanh()).mean(1)
-
-    def channels_first(self, x):
-        return self.both(x.transpose(1, 2).unfold(-1, 4, 3).permute(0, 2, 1, 3).flatten(2))[0]
-
-    def at_the_end(self, x):
-        return self.below(x)[0].unfold(1, 4, 1).flatten(2)
-
-    def at_the_end_turned(self, x):
-        return self.below(x)[0].unfold(1, 4, 1).transpose(2, 3).flatten(2)
-
-    def not_flat(self, x):
-        return self.linear(self.below(x)[0].unfold(1, 8, 1))
-
-    def over_elements(self, x):
-        return self.below(x.unfold(2, 2, 1).flatten(2))[0]
-
-    def of_images(self, x):
-        return self.below(torch.nn.functional.unfold(x, 2))[0]
-
-    def twice(self, x):
-        return self.gru(self.linear(x.unfold(1, 2, 1).flatten(2).unfold(1, 2, 1).flatten(2)))[0]
+def framed(run):
+    """A module that takes frames by `unfold`, features before steps but where they are turned."""
+    return Model(
+        lambda self, x: run(self, x), gru=gru(6, 5), both=gru(8, 5, num_layers=2, bidirectional=True),
+        below=gru(2, 3), linear=nn.Linear(8, 6), above=nn.Linear(12, 6),
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "way", ["patches", "turned", "a_gru_upon_it", "a_convolution", "channels_first", "at_the_end_turned", "twice"]
-)
-def test_unfold_is_frames(way):
+UNFOLDED = {
+    "patches": lambda self, x: self.gru(torch.relu(self.linear(x.unfold(1, 4, 4).flatten(2))))[0],
+    "turned": lambda self, x: self.gru(self.linear(x.unfold(1, 4, 2).transpose(2, 3).flatten(-2)))[0],
+    "a GRU upon it": lambda self, x: self.both(torch.tanh(x.unfold(1, 4, 3).flatten(2)))[0][:, -1],
+    "a convolution": lambda self, x: self.above(
+        self.below(x)[0].unfold(dimension=1, size=4, step=1).flatten(start_dim=2).tanh()).mean(1),
+    "channels first": lambda self, x: self.both(
+        x.transpose(1, 2).unfold(-1, 4, 3).permute(0, 2, 1, 3).flatten(2))[0],
+    "at the end, turned": lambda self, x: self.below(x)[0].unfold(1, 4, 1).transpose(2, 3).flatten(2),
+    "twice": lambda self, x: self.gru(self.linear(x.unfold(1, 2, 1).flatten(2).unfold(1, 2, 1).flatten(2)))[0],
+}  # fmt: skip
+NO_FRAMES = {
+    "at the end": lambda self, x: self.below(x)[0].unfold(1, 4, 1).flatten(2),
+    "not flat": lambda self, x: self.linear(self.below(x)[0].unfold(1, 8, 1)),
+    "over elements": lambda self, x: self.below(x.unfold(2, 2, 1).flatten(2))[0],
+    "of images": lambda self, x: self.below(F.unfold(x, 2))[0],
+}
+
+
+@pytest.mark.parametrize("way", UNFOLDED)
+def test_unfold_is_frames(way, same):
     torch.manual_seed(0)
-    module, X = Unfolded(way).eval(), torch.randn(3, 13, 2)
-    net = interop.from_torch(module)
-    with torch.no_grad():
-        np.testing.assert_allclose(net.predict(X.numpy()), module(X).numpy(), atol=2e-6)
-    assert sum(type(layer).__name__ == "Frames" for layer in net.layers) == 1 + (way == "twice")
+    net = check(framed(UNFOLDED[way]), torch.randn(3, 13, 2), same)
+    assert sum(isinstance(layer, cgru.Frames) for layer in net.layers) == 1 + (way == "twice")
 
 
-@pytest.mark.parametrize("way", ["at_the_end", "not_flat", "over_elements", "of_images"])
+@pytest.mark.parametrize("way", NO_FRAMES)
 def test_what_of_unfold_is_refused(way):
     with pytest.raises(ValueError, match=r"^source: "):
-        interop.from_torch(Unfolded(way))
+        interop.from_torch(framed(NO_FRAMES[way]))

@@ -178,45 +178,31 @@ def test_a_model_that_was_changed():
     assert not check(model, ["its call is another"])
 
 
-def call(layer, A, place, at, **options):
-    return layer(A, **options) if place == at else layer(A)
-
-
-def named(**options):
-    """A model one of whose layers is called with more than its input."""
+def chained(step):
+    """What makes a model of our chain for a place: `step(whether it is there, layer, A)` calls each layer."""
 
     def make(place):
         A = given = keras.Input((4, 3))
-        for i, layer in enumerate(own_layers()):
-            A = call(layer, A, i, place, **options)
+        for i, layer in enumerate([*own_layers(), None]):
+            A = step(i == place, layer or (lambda A: A), A)
         return keras.Model(given, A)
 
     return make
 
 
-def scaled(place):
-    A = given = keras.Input((4, 3))
-    for i, layer in enumerate([*own_layers(), None]):
-        A = A * 2.0 if i == place else A
-        A = A if layer is None else layer(A)
-    return keras.Model(given, A)
+def named(**options):
+    """A model one of whose layers is called with more than its input."""
+    return chained(lambda there, layer, A: layer(A, **options) if there else layer(A))
 
 
-def twice(place):
-    A = given = keras.Input((4, 3))
-    for i, layer in enumerate(own_layers()):
-        below, A = A, layer(A)
-        if i == place:
-            layer(below)
-    return keras.Model(given, A)
+def twice(there, layer, A):
+    if there:
+        layer(A)
+    return layer(A)
 
 
-def skipping(place):
-    A = given = keras.Input((4, 3))
-    for i, layer in enumerate([*own_layers(), None]):
-        A = layers.Add(name="foreign")([A, A]) if i == place else A
-        A = A if layer is None else layer(A)
-    return keras.Model(given, A)
+scaled = chained(lambda there, layer, A: layer(A * 2.0 if there else A))
+skipping = chained(lambda there, layer, A: layer(layers.Add(name="foreign")([A, A]) if there else A))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +213,7 @@ def skipping(place):
         (named(initial_state=np.ones((1, 4), np.float32)), (0,), "with its input alone, got argument initial_state"),
         (scaled, range(6), "that of 'multiply"),
         (skipping, range(6), "Add 'foreign'"),
-        (twice, range(5), "expected a layer that is called once, got one that is called 2 times"),
+        (chained(twice), range(5), "expected a layer that is called once, got one that is called 2 times"),
     ],
 )
 def test_calls_that_are_not_in_the_layers(make, places, words):
@@ -284,52 +270,21 @@ class OwnModel(keras.Model):
         return self.gru(A)
 
 
-def other_cell():
-    layer = layers.GRU(3)
+def built(layer, change=lambda layer: None):
     layer.build((None, 4, 3))
+    change(layer)
+    return layer
+
+
+def other_cell(layer):
     layer.cell.__class__ = type("GRUCell", (type(layer.cell),), {"__module__": "mine"})
-    return layer
 
 
-def half_input():
-    return sequential(own_layers(), "float16")
+def tanh(x):
+    return x
 
 
-def trained_in_part():
-    layer = layers.GRU(3)
-    layer.build((None, 4, 3))
-    layer.cell.bias.trainable = False
-    return layer
-
-
-def half_activation():
-    layer = layers.GRU(3, layers.LeakyReLU(0.1, dtype="float16"))
-    layer.build((None, 4, 3))
-    return layer
-
-
-def rebound_activation():
-    f = layers.LeakyReLU(0.1)
-    halved(f)
-    layer = layers.GRU(3, f)
-    layer.build((None, 4, 3))
-    return layer
-
-
-def half_around():
-    layer = layers.Bidirectional(layers.GRU(3), dtype="float16")
-    layer.build((None, 4, 3))
-    return layer
-
-
-def same_name():
-    def tanh(x):
-        return x
-
-    tanh.__module__ = "keras.src.activations"
-    layer = layers.GRU(3, tanh)
-    layer.build((None, 4, 3))
-    return layer
+tanh.__module__ = "keras.src.activations"
 
 
 def small_tokens():
@@ -346,14 +301,14 @@ def small_tokens():
         (one_layer_twice, "expected each layer once, got one that stands in two places"),
         (own_model, "expected a layer or a model of Keras's own, got .*Own"),
         (OwnModel, "expected a layer or a model of Keras's own, got .*OwnModel"),
-        (other_cell, "expected one of GRU layers"),
-        (half_input, "expected an input of float32, or integers for tokens, got float16"),
+        (lambda: built(layers.GRU(3), other_cell), "expected one of GRU layers"),
+        (lambda: sequential(own_layers(), "float16"), "expected an input of float32, or integers .*, got float16"),
         (small_tokens, "expected an input of float32, or integers for tokens, got int8"),
-        (trained_in_part, "a layer is trainable as a whole here, or not at all"),
-        (half_activation, "it computes in float32, its .* in float16"),
-        (half_around, "it computes in float16, its 'forward_gru.*' in float32"),
-        (rebound_activation, "its call is another than that of its class"),
-        (same_name, "its activations are some of tanh, .*got 'tanh'"),
+        (lambda: built(layers.GRU(3), lambda layer: setattr(layer.cell.bias, "trainable", False)), "as a whole here"),
+        (lambda: built(layers.GRU(3, layers.LeakyReLU(0.1, dtype="float16"))), "in float32, its .* in float16"),
+        (lambda: built(layers.Bidirectional(layers.GRU(3), dtype="float16")), "in float16, its 'forward_gru.*' in fl"),
+        (lambda: built(layers.GRU(3, layers.LeakyReLU(0.1)), lambda layer: halved(layer.activation)), "its call is an"),
+        (lambda: built(layers.GRU(3, tanh)), "its activations are some of tanh, .*got 'tanh'"),
     ],
 )
 def test_models_of_other_kinds(make, words):
