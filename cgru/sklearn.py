@@ -26,8 +26,7 @@ except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
 from cgru import losses
-from cgru.estimators import recipe
-from cgru.estimators.sequence_estimator import SequenceEstimator, with_parameter
+from cgru.estimators.sequence_estimator import SequenceEstimator
 from cgru.losses import Loss
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
@@ -36,7 +35,7 @@ from cgru.network.network import undo_target_scaling
 __all__ = ["GRUClassifier", "GRURegressor"]
 
 
-class GRUClassifier(ClassifierMixin, SequenceEstimator):
+class GRUClassifier(ClassifierMixin, SequenceEstimator, options=["class_weight"]):
     """A classifier of sequences: a GRU network trained by softmax cross-entropy.
 
     Args:
@@ -101,11 +100,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         >>> model.predict_proba(X).shape
         (40, 2)
     """
-
-    @with_parameter("class_weight")
-    def __init__(self, units: int = recipe.UNITS, *, class_weight: Any = None, **others: Any) -> None:
-        super().__init__(units, **others)
-        self.class_weight = class_weight
 
     @staticmethod
     def _takes(loss: Loss | type[Loss]) -> bool:
@@ -200,7 +194,7 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         return self.classes_[A.argmax(axis=1)]
 
 
-class GRURegressor(RegressorMixin, SequenceEstimator):
+class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
     """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
 
     Predictions of squared errors and of "huber" are shrunk towards the mean by a factor fitted to what was held out, in

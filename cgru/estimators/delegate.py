@@ -5,9 +5,26 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["Delegate"]
+__all__ = ["Delegate", "set_init"]
 
 LEFT_OUT = ("channels_first", "missing", "warm_start")  # the package itself decides on them
+
+
+def set_init(cls: type, parameters: list[inspect.Parameter]) -> None:
+    """Give a class an `__init__` that takes these parameters, and sets attributes of the same names.
+
+    scikit-learn and others take the names of parameters from its signature.
+    """
+    signature = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters])
+
+    def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
+        bound = signature.bind(self, *args, **given)
+        bound.apply_defaults()
+        vars(self).update(list(bound.arguments.items())[1:])
+        super(cls, self).__init__()
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    cls.__init__ = __init__  # type: ignore[misc]
 
 
 class Delegate:
@@ -25,22 +42,16 @@ class Delegate:
         super().__init_subclass__()
         if of is None:  # a subclass of such an estimator
             return
-        whole = inspect.signature(of.__init__)
-        parameters = [
-            parameter.replace(default=defaults.get(name, parameter.default))
-            for name, parameter in whole.parameters.items()
-            if name not in LEFT_OUT
-        ]
-        signature = whole.replace(parameters=parameters)
-
-        def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
-            bound = signature.bind(self, *args, **given)
-            bound.apply_defaults()
-            vars(self).update(list(bound.arguments.items())[1:])
-            super(cls, self).__init__()
-
-        __init__.__signature__ = signature  # type: ignore[attr-defined]
-        cls._of, cls.__init__ = of, __init__
+        whole = inspect.signature(of)
+        cls._of = of
+        set_init(
+            cls,
+            [
+                parameter.replace(default=defaults.get(name, parameter.default))
+                for name, parameter in whole.parameters.items()
+                if name not in LEFT_OUT
+            ],
+        )
 
     def _fit(self, X: Any, y: Any) -> None:
         """Fit an estimator of `cgru.sklearn` with the same parameters."""

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from cgru.core.checks import flag, positive
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.estimators import input_layers, model_selection, recipe
+from cgru.estimators.delegate import set_init
 from cgru.estimators.model_selection import Choice
 from cgru.estimators.recipe import Recipe
 from cgru.files import Archive, atomic_write
@@ -39,30 +40,38 @@ from cgru.network.data.samples import Sequences, step_arrays
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts
-from cgru.network.options import OPTIONS, Settings
+from cgru.network.options import OPTIONS, Settings, parameters
 from cgru.network.progress import epoch_text
 from cgru.network.training.target_scaling import all_shrunk
 from cgru.optimizers import Adam, check_number
 
-__all__ = ["SequenceEstimator", "with_parameter"]
+__all__ = ["SequenceEstimator"]
 
 FORMAT = 1  # version of an estimator's file
 
 
-def with_parameter(name: str) -> Callable[[Any], Any]:
-    """Return a decorator of an `__init__` with `**others`: its signature is that of the base with `name` first.
+@dataclass(frozen=True)
+class Training:
+    """The parameters that estimators have besides options of `Recipe` and `Network.fit`; see `GRUClassifier`."""
 
-    scikit-learn takes the names of parameters from that signature.
-    """
+    budget: float = model_selection.BUDGET
+    causal: bool = False
+    ensemble: int = 1
+    early_stopping: bool = False
+    validation_fraction: float = recipe.VALIDATION
+    n_iter_no_change: int = recipe.PATIENCE
+    warm_start: bool = False
+    channels_first: bool = False
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
 
-    def decorate(init: Any) -> Any:
-        """Set the signature of `init`."""
-        own, whole = inspect.signature(init), inspect.signature(SequenceEstimator.__init__)
-        first, units, *rest = whole.parameters.values()
-        init.__signature__ = whole.replace(parameters=[first, units, own.parameters[name], *rest])
-        return init
 
-    return decorate
+ARCHITECTURE = (
+    "loss", "layers", "bidirectional", "pool", "inputs", "missing", "dropout", "recurrent_dropout", "learning_rate",
+    "weight_decay",
+)  # fmt: skip
+FIT = ("epochs", "batch_size", "standardize", "average")
 
 
 class SequenceEstimator(BaseEstimator):
@@ -71,40 +80,16 @@ class SequenceEstimator(BaseEstimator):
     A subclass has the parameters, and the methods `_takes`, `_targets` and `_in_terms_of_y`.
     """
 
-    def __init__(
-        self,
-        units: int = recipe.UNITS,
-        *,
-        loss: str | None = None,
-        layers: int | None = None,
-        bidirectional: bool = True,
-        pool: str | None = None,
-        inputs: str = input_layers.AUTO,
-        budget: float = model_selection.BUDGET,
-        causal: bool = False,
-        missing: str = recipe.REFUSE,
-        dropout: float = recipe.DROPOUT,
-        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
-        learning_rate: float = recipe.LEARNING_RATE,
-        weight_decay: float = recipe.WEIGHT_DECAY,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        standardize: bool = True,
-        average: float | None = None,
-        ensemble: int = 1,
-        early_stopping: bool = False,
-        validation_fraction: float = recipe.VALIDATION,
-        n_iter_no_change: int = recipe.PATIENCE,
-        warm_start: bool = False,
-        channels_first: bool = False,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        """Set the parameters; see `GRUClassifier`."""
-        for name, value in locals().items():
-            if name != "self":
-                setattr(self, name, value)
+    def __init_subclass__(cls, options: Sequence[str] | None = None, **more: Any) -> None:
+        """Give the class its parameters: `options` of `Network.fit`, and those that all estimators have."""
+        super().__init_subclass__(**more)
+        if options is None:  # a subclass of an estimator
+            return
+        names = (*options, *FIT)
+        defaults = {name: OPTIONS[name].recipe for name in names if OPTIONS[name].recipe is not ...}
+        units = parameters(Recipe, ["units"])[0].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        of_recipe, of_fit = parameters(Recipe, ARCHITECTURE, loss=None), parameters(Settings, names, **defaults)
+        set_init(cls, [units, *of_recipe, *of_fit, *parameters(Training)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,7 +8,7 @@ architecture in the same way.
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from enum import Flag, auto
 from functools import partial
@@ -84,15 +84,14 @@ def described(kind: type) -> dict[str, Option]:
     return {each.name: each.metadata["option"] for each in fields(kind) if "option" in each.metadata}
 
 
-def parameters(kind: type, names: Iterable[str] | None = None, **defaults: Any) -> list[inspect.Parameter]:
-    """Return options that a dataclass declares, by default all, as keywords of a signature; `defaults` replace its."""
+def parameters(kind: type, names: Sequence[str] = (), **defaults: Any) -> list[inspect.Parameter]:
+    """Return options that a dataclass declares, () for all, as keywords of a signature; `defaults` replace its own."""
     declared = {each.name: (each.default, each.type) for each in fields(kind)}
-    found = []
-    for name in declared if names is None else names:
-        default, hint = declared[name]
-        default = defaults.get(name, default)
-        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
-    return found
+    for name, default in defaults.items():
+        hint = declared[name][1]
+        declared[name] = default, f"{getattr(hint, '__name__', hint)} | None" if default is None else hint
+    keyword, chosen = inspect.Parameter.KEYWORD_ONLY, [(name, *declared[name]) for name in names or declared]
+    return [inspect.Parameter(name, keyword, default=default, annotation=hint) for name, default, hint in chosen]
 
 
 def takes(kind: type) -> Callable[[Any], Any]:
