@@ -97,8 +97,8 @@ def test_X_through_forward(samples):
     assert climbs(calls, picture()) == []
 
 
-CLIMBS, FUNCTIONS, CA22IED = 1, 11, 10  # in a fit, at most
-STEP_A22AYS = {"resets": 22, "decay": 38}  # signatures that have such a parameter, at most
+CLIMBS, FUNCTIONS, CARRIED = 1, 11, 10  # in a fit, at most
+STEP_ARRAYS = {"resets": 22, "decay": 38}  # signatures that have such a parameter, at most
 
 
 def test_X_through_a_fit(samples):
@@ -110,10 +110,10 @@ def test_X_through_a_fit(samples):
     del way["cgru.network.network", "Network.fit"]  # which has all options
     assert 5 < len(way) <= FUNCTIONS, len(way)
     carried = set().union(*way.values()) - {"X", "name"}
-    assert len(carried) <= CA22IED, sorted(carried)
+    assert len(carried) <= CARRIED, sorted(carried)
 
 
-@pytest.mark.parametrize(("name", "most"), STEP_A22AYS.items())
+@pytest.mark.parametrize(("name", "most"), STEP_ARRAYS.items())
 def test_what_belongs_to_X_is_in_sequences(name, most):
     trees = {path: ast.walk(ast.parse(path.read_text())) for path in HOUSE.rglob("*.py")}
     found = []
