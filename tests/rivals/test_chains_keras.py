@@ -1,5 +1,7 @@
 """`from_keras` with functions as layers, or a Dense at each step: Keras's numbers, or refused by name."""
 
+import functools
+
 import numpy as np
 import pytest
 from helpers import keras_on_torch
@@ -24,25 +26,27 @@ FUNCTIONS = {
 }
 
 
+def check(chain, s, dtype, same, monkeypatch):
+    """That a chain on (m, s, 3) has Keras's numbers, with random weights; return both models."""
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else it rounds results to float32
+    model = keras.Sequential([keras.Input((s, 3), dtype=dtype), *chain])
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).random(weight.shape) - (0 if "variance" in weight.path else 0.5))
+    X = np.random.default_rng(1).standard_normal((5, s, 3)).astype(dtype)
+    net = interop.from_keras(model)
+    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5 if dtype == "float32" else 1e-10)
+    return model, net
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else it rounds results to float32
-    model = keras.Sequential([
-        keras.Input((4, 3), dtype=dtype),
-        layers.TimeDistributed(layers.Dense(5, dtype=dtype), dtype=dtype),
-        FUNCTIONS[kind](dtype=dtype),
-        layers.GRU(6, return_sequences=True, dtype=dtype),
-        FUNCTIONS[kind](dtype=dtype),
-        layers.GlobalAveragePooling1D(dtype=dtype),
-        layers.Dense(2, dtype=dtype),
-        FUNCTIONS[kind](dtype=dtype),
-    ])  # fmt: skip
-    for weight in model.weights:
-        weight.assign(np.random.default_rng(0).standard_normal(weight.shape) / 2)
-    X = np.random.default_rng(1).standard_normal((5, 4, 3)).astype(dtype)
-    net = interop.from_keras(model)
-    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5 if dtype == "float32" else 1e-10)
+    f, at_each = functools.partial(FUNCTIONS[kind], dtype=dtype), layers.Dense(5, dtype=dtype)
+    chain = [
+        layers.TimeDistributed(at_each, dtype=dtype), f(), layers.GRU(6, return_sequences=True, dtype=dtype), f(),
+        layers.GlobalAveragePooling1D(dtype=dtype), layers.Dense(2, dtype=dtype), f(),
+    ]  # fmt: skip
+    _, net = check(chain, 4, dtype, same, monkeypatch)
     assert [type(layer) for layer in net.layers if layer.p] == [cgru.Dense, cgru.GRU, cgru.Dense]
     assert net.head is not None
 
@@ -90,16 +94,9 @@ NEW = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", NEW)
 def test_convolutions_and_norms(kind, dtype, same, monkeypatch):
-    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else it rounds results to float32
-    model = keras.Sequential([
-        keras.Input((9, 3), dtype=dtype), NEW[kind](dtype=dtype), layers.GRU(6, return_sequences=True, dtype=dtype),
-        NEW[kind](dtype=dtype), layers.GRU(5, dtype=dtype), layers.Dense(2, dtype=dtype),
-    ])  # fmt: skip
-    for weight in model.weights:
-        weight.assign(np.random.default_rng(0).random(weight.shape) - (0 if "variance" in weight.path else 0.5))
-    X = np.random.default_rng(1).standard_normal((5, 9, 3)).astype(dtype)
-    net = interop.from_keras(model)
-    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5 if dtype == "float32" else 1e-10)
+    new, gru = functools.partial(NEW[kind], dtype=dtype), functools.partial(layers.GRU, dtype=dtype)
+    chain = [new(), gru(6, return_sequences=True), new(), gru(5), layers.Dense(2, dtype=dtype)]
+    model, net = check(chain, 9, dtype, same, monkeypatch)
     trained = [layer.trainable for layer in net.layers if layer.p]
     assert trained == [bool(layer.trainable_weights) for layer in model.layers]
     model.layers[0].trainable = False

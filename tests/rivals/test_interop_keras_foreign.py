@@ -146,15 +146,12 @@ def halve_what_it_calls(layer):
     halved(getattr(inner, "cell", inner))
 
 
-def quantized(layer):
-    layer.quantize("int8")
-
-
-def low_rank(layer):
-    layer.enable_lora(1)
-
-
-CHANGED = {"call": halved, "call of its cell": halve_what_it_calls, "quantized": quantized, "LoRA": low_rank}
+CHANGED = {
+    "call": halved,
+    "call of its cell": halve_what_it_calls,
+    "quantized": lambda layer: layer.quantize("int8"),
+    "LoRA": lambda layer: layer.enable_lora(1),
+}
 
 
 @pytest.mark.parametrize("build", [sequential, functional])

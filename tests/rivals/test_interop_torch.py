@@ -150,10 +150,6 @@ def hooked(register, *options):
     return change
 
 
-def rebind(module):
-    module.forward = lambda *arguments: torch.nn.GRU.forward(module, *arguments)
-
-
 def parametrize(module):
     class Half(torch.nn.Module):
         def forward(self, W):
@@ -181,19 +177,11 @@ def weight_norm(module):
         torch.nn.utils.weight_norm(module, first_weight(module))
 
 
-def derive(module):
-    module.__class__ = type("GRU", (type(module),), {})
-
-
 def tie(module):
     if isinstance(module, torch.nn.GRU):
         module.bias_hh_l0 = module.bias_ih_l0
     else:
         module.bias_hh = module.bias_ih
-
-
-def surplus(module):
-    module.register_parameter("more", torch.nn.Parameter(torch.zeros(1)))
 
 
 def of_another_class(module):
@@ -204,51 +192,29 @@ def of_another_class(module):
     setattr(module, name, Weight(torch.zeros(15, 3)))
 
 
-def hook_a_gradient(module):
-    next(module.parameters()).register_hook(lambda *_: None)
-
-
-def hook_an_accumulation(module):
-    next(module.parameters()).register_post_accumulate_grad_hook(lambda *_: None)
-
-
-def freeze_one(module):
-    next(module.parameters()).requires_grad_(False)
-
-
-def other_weights(module):
-    module._flat_weights[0] = torch.zeros(15, 3)
-
-
-def fewer_weights(module):
-    del module._flat_weights[-1]
-
-
-def project(module):
-    module.proj_size = 2
-
-
 # By kind: the change, and of a GRU and of a GRUCell whether it is still read; None: there is no such one.
 FOREIGN = {
     "forward hook": (hooked("register_forward_hook"), True, False),
     "pre-hook": (hooked("register_forward_pre_hook"), True, False),
     "backward hook": (hooked("register_full_backward_hook"), True, True),
-    "rebound": (rebind, True, False),
+    "rebound": (
+        lambda module: setattr(module, "forward", lambda *given: torch.nn.GRU.forward(module, *given)), True, False),
     "parametrized": (parametrize, False, False),
     "pruned": (prune, False, False),
     "pruned, its hook taken off": (prune_without_its_hook, False, False),
     "weight norm": (weight_norm, False, False),
-    "derived": (derive, True, False),
+    "derived": (lambda module: setattr(module, "__class__", type("GRU", (type(module),), {})), True, False),
     "tied": (tie, False, False),
-    "surplus": (surplus, True, False),
+    "surplus": (lambda module: module.register_parameter("more", torch.nn.Parameter(torch.zeros(1))), True, False),
     "of another class": (of_another_class, False, True),
-    "hook of a gradient": (hook_a_gradient, True, True),
-    "hook of an accumulation": (hook_an_accumulation, True, True),
-    "frozen in part": (freeze_one, False, False),
-    "other weights": (other_weights, False, None),
-    "fewer weights": (fewer_weights, False, None),
-    "projected": (project, False, None),
-}
+    "hook of a gradient": (lambda module: next(module.parameters()).register_hook(lambda *_: None), True, True),
+    "hook of an accumulation": (
+        lambda module: next(module.parameters()).register_post_accumulate_grad_hook(lambda *_: None), True, True),
+    "frozen in part": (lambda module: next(module.parameters()).requires_grad_(False), False, False),
+    "other weights": (lambda module: module._flat_weights.__setitem__(0, torch.zeros(15, 3)), False, None),
+    "fewer weights": (lambda module: module._flat_weights.pop(), False, None),
+    "projected": (lambda module: setattr(module, "proj_size", 2), False, None),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
