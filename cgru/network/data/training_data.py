@@ -292,7 +292,7 @@ def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs:
     """Return what `check_inputs` returns, once there is a loss and X is finite at real steps.
 
-    NaN may be there where the first layer `takes_missing`.
+    NaN may be there where the first layer reads missing values.
     """
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
