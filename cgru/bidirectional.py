@@ -14,38 +14,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru.core.checks import real
-from cgru.gru import GRU
+from cgru.gru import GRU, OPTIONS, Shared
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
 from cgru.layers.steps import Steps
 from cgru.passes import run_later
-from cgru.variant import RESET_BEFORE
 
 __all__ = ["Bidirectional", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
-COPIED = (
-    *("activate", "activate_update", "activate_reset", "initialization", "clip_gradients", "sequences", "se_hPars"),
-    *("dtype", "preactivations", "dropout", "recurrent_dropout", "zoneout", "stateful"),
-)
+OWN = "variant", "np_rng", "given", "trainable", "training", "lrate", "e", "_dtype"  # shared attributes, not options
 
 
-class Shared:
-    """A descriptor: an attribute that the two layers share. It is read from the first, set and deleted in both."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, layer: Bidirectional | None, owner: type) -> Any:
-        return self if layer is None else getattr(layer.forward_layer, self.name)
-
-    def __set__(self, layer: Bidirectional, value: Any) -> None:
-        for half in layer.halves:
-            setattr(half, self.name, value)
-
-    def __delete__(self, layer: Bidirectional) -> None:
-        for half in layer.halves:
-            delattr(half, self.name)
+WithGRUs = type("WithGRUs", (Layer,), {name: Shared() for name in (*OPTIONS, *OWN) if name not in ("dtype", "reverse")})
 
 
 class JoinedParameters(MutableMapping):
@@ -88,7 +69,7 @@ class JoinedParameters(MutableMapping):
         return repr(dict(self))
 
 
-class Bidirectional(Layer):
+class Bidirectional(WithGRUs):
     """A GRU layer and its twin in the other direction, whose outputs are merged.
 
     Both read the same input, each sample within its own length. With `sequences` the states of both are merged step by
@@ -133,11 +114,6 @@ class Bidirectional(Layer):
         (3, 4)
     """
 
-    activate, activate_update, activate_reset, initialization = Shared(), Shared(), Shared(), Shared()
-    clip_gradients, sequences, se_hPars, preactivations = Shared(), Shared(), Shared(), Shared()
-    dropout, recurrent_dropout, zoneout, stateful, variant = Shared(), Shared(), Shared(), Shared(), Shared()
-    np_rng, given, trainable, training, lrate, e = Shared(), Shared(), Shared(), Shared(), Shared(), Shared()
-    _dtype = Shared()
     steps = Steps(needs="sequence")
     reads = ("decay",)
     fields = Fields(halves=("layer",), half="GRU")
@@ -515,8 +491,8 @@ def _twin(layer: GRU) -> GRU:
 
     If `layer` has parameters, the twin's are drawn too.
     """
-    options = {name: getattr(layer, name) for name in COPIED} | layer.variant.options
-    twin = GRU(layer.d["u"], **options, reverse=not layer.reverse)
+    options = {name: getattr(layer, name) for name in OPTIONS} | {"reverse": not layer.reverse}
+    twin = GRU(layer.d["u"], **options)
     twin.np_rng, twin.given = layer.np_rng, layer.given
     twin.trainable, twin.training = layer.trainable, layer.training
     if layer.p:
@@ -524,9 +500,3 @@ def _twin(layer: GRU) -> GRU:
             raise ValueError("layer: expected Uz (e, u) among its parameters, or no parameters yet")
         twin.make(np.empty((1, 1, layer.features)))
     return twin
-
-
-for _name in RESET_BEFORE.options:  # the flags of the variant, which a GRU has too
-    _shared = Shared()
-    _shared.__set_name__(Bidirectional, _name)
-    setattr(Bidirectional, _name, _shared)

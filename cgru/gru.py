@@ -6,6 +6,7 @@ cgru/reference.py.
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
 from cgru.variant import Variant, VariantFlag, variant_of
 
-__all__ = ["GRU"]
+__all__ = ["GRU", "OPTIONS", "Shared"]
 
 GATES = ("activate", "activate_update", "activate_reset")
 NO_FACTOR: dict[str, np.ndarray] = {}
@@ -59,6 +60,27 @@ class Option:
 
     def __delete__(self, layer: GRU) -> None:
         layer._options_on.pop(self.name, None)
+
+
+class Shared:
+    """A descriptor: an attribute that the GRUs in a layer, its `halves`, share.
+
+    It is read from the first, set and deleted in all.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        return self if layer is None else getattr(layer.halves[0], self.name)
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        for half in layer.halves:
+            setattr(half, self.name, value)
+
+    def __delete__(self, layer: Any) -> None:
+        for half in layer.halves:
+            delattr(half, self.name)
 
 
 class GRU(Layer):
@@ -797,3 +819,6 @@ def _shape_checked(f: Activation, name: str) -> Activation:
         return real(y, f"{name}(x)" if not deriv else f"{name}(x, deriv=True)", x.shape)
 
     return call
+
+
+OPTIONS = tuple(name for name in inspect.signature(GRU).parameters if name not in ("unit_cells", "rng"))

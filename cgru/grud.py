@@ -22,7 +22,7 @@ from cgru.core.fading import Faded
 from cgru.core.lengths import mask
 from cgru.core.linear import Linear
 from cgru.core.times import times_of
-from cgru.gru import GRU
+from cgru.gru import GRU, Shared
 from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, unflatten, zero_padding
@@ -127,6 +127,7 @@ class GRUD(Layer):
     )
     reads = ("missing", "decay", "times")
     preactivations = False
+    sequences, stateful = Shared(), Shared()
 
     def __init__(
         self,
@@ -142,6 +143,7 @@ class GRUD(Layer):
     ) -> None:
         super().__init__(rng, dtype)
         self.cell = GRU(units, sequences=flag(sequences, "sequences"), stateful=stateful)
+        self.halves = (self.cell,)
         self.d["u"] = self.cell.d["u"]
         self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
@@ -169,30 +171,6 @@ class GRUD(Layer):
         self._unit = None if value is None else _checked_unit(value)
 
     @property
-    def sequences(self) -> bool:
-        """Return whether all states come out, else the last ones.
-
-        It may be set.
-        """
-        return self.cell.sequences
-
-    @sequences.setter
-    def sequences(self, value: bool) -> None:
-        self.cell.sequences = value
-
-    @property
-    def stateful(self) -> bool:
-        """Return whether a call goes on from the state of the last one.
-
-        It may be set.
-        """
-        return self.cell.stateful
-
-    @stateful.setter
-    def stateful(self, value: bool) -> None:
-        self.cell.stateful = value
-
-    @property
     def features(self) -> int | None:
         """Return e, the input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Wz"]) if np.ndim(self.p.get("Wz")) else None
@@ -200,7 +178,7 @@ class GRUD(Layer):
     @property
     def cells(self) -> tuple[GRU, ...]:
         """Return the GRU over [xh | mask], without its parameters: see `gru_parameters`."""
-        return (self.cell,)
+        return self.halves
 
     @property
     def stage(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import aligned, flag, lengths_of, positive, real, sequences
 from cgru.core.decay import decay_of, entering
 from cgru.core.low_precision import LowPrecisionGRU, LowPrecisionLinear, level
-from cgru.gru import GRU
+from cgru.gru import GRU, OPTIONS
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, unflatten, zero_padding
@@ -143,8 +143,8 @@ class QuantizedGRU(Quantized, GRU):
 
     Args:
         units: u, the number of units.
-        activate, activate_update, activate_reset: cgru's own activations, or their names.
-        weights, x_bound: see `Quantized`. All other arguments are those of a GRU.
+        weights, x_bound: see `Quantized`.
+        **options: some of those of a GRU; the activations are cgru's own, or their names.
     """
 
     of, stage, c_text = GRU, GRU.stage, GRU.c_text
@@ -155,27 +155,13 @@ class QuantizedGRU(Quantized, GRU):
         ("weights", "x_bound", "reset_after", "learn_h0", "reverse", "zoneout"),
     )
 
-    def __init__(
-        self,
-        units: int,
-        activate: Activation | str = activations.tanh,
-        activate_update: Activation | str = activations.sigmoid,
-        activate_reset: Activation | str = activations.sigmoid,
-        se_hPars: MutableMapping[str, Any] | None = None,
-        *,
-        weights: str = "int8",
-        x_bound: float = 0.0,
-        sequences: bool = False,
-        reset_after: bool = False,
-        learn_h0: bool = False,
-        reverse: bool = False,
-        zoneout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            positive(units, "units"), activate, activate_update, activate_reset, sequences=flag(sequences, "sequences"),
-            se_hPars=se_hPars, dtype=np.float32, reset_after=reset_after, learn_h0=learn_h0, reverse=reverse,
-            zoneout=zoneout,
-        )  # fmt: skip
+    def __init__(self, units: int, *, weights: str = "int8", x_bound: float = 0.0, **options: Any) -> None:
+        own = self.fields
+        known = {"se_hPars", *own.callables, *own.flags, *own.options} & {*OPTIONS}
+        for name in options.keys() - known:
+            raise TypeError(f"{name}: expected one of {', '.join(sorted(known))}, which a quantised GRU has")
+        flag(options.get("sequences", False), "sequences")
+        super().__init__(positive(units, "units"), dtype=np.float32, **options)
         self._set_weights(weights, x_bound)
         self._settings()  # raises for activations that are not compiled
 

@@ -159,7 +159,7 @@ def test_what_is_bounded():
         ("elu", 0.0),
         ("lrelu", 0.0),
     ):
-        assert QuantizedGRU(3, name).bound == bound
+        assert QuantizedGRU(3, activate=name).bound == bound
 
 
 def test_states_of_a_layer_without_a_bound_may_be_large():
@@ -507,6 +507,12 @@ def test_what_a_layer_refuses(kind, error):
                     if kind is QuantizedEmbedding
                     else {"units": 3, name: value}
                 )
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "dropout", "stateful", "dtype", "unit", "clip_gradients"])
+def test_a_quantised_gru_has_some_options_of_a_gru(name):
+    with refuses(TypeError, name):
+        QuantizedGRU(3, **{name: True})
 
 
 def test_what_a_pair_refuses():
