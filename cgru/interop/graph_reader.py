@@ -237,20 +237,21 @@ class Reader:
 
     # --- layers ---
 
-    def elementwise(self, value: Value, layer: Layer) -> Value:
-        """Add a layer that treats each number by itself."""
-        value = self.settled(value)
+    def elementwise(self, value: Value, layer: Layer, trainable: bool = True) -> Value:
+        """Add a layer that treats each number by itself, or each step."""
+        value, layer.trainable = self.settled(value), trainable
         if self.strict:
             self.check_padding()
         self.push(layer, self.top.n, self.top.s)
         return self.made(value.labels, value)
 
-    def clip(self, low: float | None, high: float | None) -> Clip:
-        """Return a Clip layer; Unproved for bounds that it does not have."""
+    def clip(self, value: Value, low: float | None, high: float | None) -> Value:
+        """Add a Clip layer; Unproved for bounds that it does not have."""
         try:
-            return Clip(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
+            layer = Clip(None if low == -np.inf else low, None if high == np.inf else high)
         except (TypeError, ValueError) as error:
             raise Unproved(f"its bounds are {low} and {high}: {error}") from None
+        return self.elementwise(value, layer)
 
     def linear(self, value: Value, W: np.ndarray, b: Any, axis: int = -1, trainable: bool = True) -> Value:
         """Add a Dense layer with weights W (n, u) and bias b on the features, which are `axis`."""
@@ -290,9 +291,7 @@ class Reader:
             times, plus = {"add": (1, c), "sub": (-1, c) if first else (1, -c), "mul": (c, 0)}.get(sign) or (1 / c, 0)
         dtype = c.dtype if dtype is None else dtype
         rows = (np.array(np.broadcast_to(np.asarray(number, dtype), c.shape)) for number in (times, plus))
-        layer = Scale(*rows, dtype=dtype)
-        layer.trainable = trainable
-        return self.elementwise(value, layer)
+        return self.elementwise(value, Scale(*rows, dtype=dtype), trainable)
 
     def normalization(
         self, value: Value, scale: np.ndarray, shift: np.ndarray | None, eps: float, trainable: bool = True
@@ -303,19 +302,17 @@ class Reader:
             raise Unproved(f"expected {len(places)} numbers for its scale and shift, got {scale.shape}")
         order = np.argsort(places)
         layer = LayerNorm.of(scale[order], None if shift is None else shift[order], eps)
-        layer.trainable = trainable
-        return self.elementwise(value, layer)
+        return self.elementwise(value, layer, trainable)
 
     def batch_norm(
         self, value: Value, mean: Any, variance: Any, eps: float, scale: Any, shift: Any, trainable: bool = True
     ) -> Value:
         """Add a Scale for a batch norm of the features, axis 1, in inference."""
         _, places = self.rows(value := self.settled(value), 1, len(mean))
-        factor = (scale / np.sqrt(variance.astype(np.float64) + eps))[np.argsort(places)]
-        shift = np.broadcast_to(shift, mean.shape)[np.argsort(places)]
-        layer = Scale(factor, shift - mean[np.argsort(places)] * factor, dtype=mean.dtype)
-        layer.trainable = trainable
-        return self.elementwise(value, layer)
+        shift, order = np.broadcast_to(shift, mean.shape), np.argsort(places)
+        factor = scale / np.sqrt(variance.astype(np.float64) + eps)
+        layer = Scale(factor[order], (shift - mean * factor)[order], dtype=mean.dtype)
+        return self.elementwise(value, layer, trainable)
 
     def softmax(self, value: Value, axis: int) -> Value:
         """Add a softmax over the features, or return attention weights, a softmax over the steps."""
@@ -414,11 +411,11 @@ class Reader:
 
     # --- attention ---
 
-    def joined(self, first: Value, second: Value) -> Value:
+    def joined(self, first: Value, second: Value, sign: str = "mul") -> Value:
         """Return the products of attention weights and a stage, number by number, not yet summed."""
         known = sorted((first, second), key=lambda each: not is_weights(each))
         weights, value = known
-        if not is_weights(weights) or is_weights(value) or not isinstance(value.of, int):
+        if sign != "mul" or not is_weights(weights) or is_weights(value) or not isinstance(value.of, int):
             raise Unproved(BRANCHES)
         if weights.of[1] != len(self.stages) - 1:
             raise Unproved("its weights are not those of the newest layer")

@@ -42,20 +42,18 @@ def to_onnx(
     net: Network | GRU | Bidirectional | list | tuple,
     *,
     dtype: DTypeLike = np.float32,
-    layout: int = 0,
     lengths: bool = False,
     states: bool = False,
 ) -> Any:
     """Convert a network, a layer or a list of layers to an ONNX model that computes what `predict` does.
 
-    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is. Its output Y is what `predict`
-    returns. The standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx`
-    restores whole models exactly, bit for bit if `dtype` is that of the layers.
+    Its input X is (m, s, e), or integer tokens (m, s), batch-major. Its output Y is what `predict` returns. The
+    standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx` restores whole
+    models exactly, bit for bit if `dtype` is that of the layers.
 
     Args:
         net: the network, layer or layers to write, with parameters.
         dtype: float32 or float64, of all in the graph. ONNX Runtime computes a GRU in float32 alone.
-        layout: of the GRU nodes; 1 is batch-major. ONNX Runtime has 0 alone.
         lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
         states: whether there are an input `h0` and an output `states`, (layers x directions, m, u); not of `learn_h0`.
 
@@ -77,15 +75,13 @@ def to_onnx(
     onnx = onnx_package()
     layers = gates.checked_layers(net)
     dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
-    if isinstance(layout, bool) or layout not in (0, 1):
-        raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
     gates.with_parameters(layers)
     settings = dict.fromkeys(("loss", "class_names", "classes", "target_names", "seed"))
     mean = scale = None
     if isinstance(net, Network):
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
     model = str(files.pack(layers, settings, {})["model"])
-    graph = Graph(onnx, dtype, layout, lengths, states)
+    graph = Graph(onnx, dtype, lengths, states)
     A = graph.standardise("X", mean, scale)
     for i, layer in enumerate(layers):
         A = graph.layer(A, layer, i)
@@ -95,8 +91,8 @@ def to_onnx(
         ir_version=IR,
         producer_name="cgru",
     )
-    options = {"layout": layout, "lengths": lengths, "states": states}
-    onnx.helper.set_model_props(proto, {MARK: json.dumps({"model": model, **options})})
+    mark = {"model": model, "lengths": lengths, "states": states}
+    onnx.helper.set_model_props(proto, {MARK: json.dumps(mark)})
     onnx.checker.check_model(proto)
     return proto
 
@@ -108,9 +104,9 @@ class Graph:
     `steps`, `real`, `mask` and `lengths`.
     """
 
-    def __init__(self, onnx: Any, dtype: np.dtype, layout: int, lengths: bool, states: bool) -> None:
-        """Begin an empty graph of this dtype; layout, lengths and states are the arguments of `to_onnx`."""
-        self.onnx, self.dtype, self.layout, self.states = onnx, dtype, layout, states
+    def __init__(self, onnx: Any, dtype: np.dtype, lengths: bool, states: bool) -> None:
+        """Begin an empty graph of this dtype; lengths and states are the arguments of `to_onnx`."""
+        self.onnx, self.dtype, self.states = onnx, dtype, states
         self.number = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         self.nodes: list[Any] = []
         self.arrays: dict[str, np.ndarray] = {}
@@ -215,26 +211,20 @@ class Graph:
         if cell.learn_h0:
             if self.states:
                 raise self.refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
-            h0 = self.layer_array("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
+            h0 = self.layer_array("h0", np.stack([half.p["h0"] for half in halves]))
             m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
-            shape = (m, self.integers(D), self.integers(cell.d["u"]))
-            h0 = self.op("Expand", h0, self.op("Concat", *(shape if self.layout else (shape[1], m, shape[2])), axis=0))
+            shape = (self.integers(D), m, self.integers(cell.d["u"]))
+            h0 = self.op("Expand", h0, self.op("Concat", *shape, axis=0))
         if self.states:
             h0 = self.op("Slice", "h0", self.integers(first), self.integers(first + D), self.integers(0))
-            h0 = self.op("Transpose", h0, perm=(1, 0, 2)) if self.layout else h0
-        X = A if self.layout else self.op("Transpose", A, perm=(1, 0, 2))
+        X = self.op("Transpose", A, perm=(1, 0, 2))
         lengths = self.real_steps if self.steps else ""
         direction = "bidirectional" if D == 2 else "reverse" if cell.reverse else "forward"
         Y, Y_h = self.op("GRU", X, *weights, lengths, h0, outputs=2, hidden_size=cell.d["u"], direction=direction,
-                         layout=self.layout, **ONNX.options(cell.variant),
-                         **self.activations(cell, D))  # fmt: skip
-        if self.states:
-            self.last.append(self.op("Transpose", Y_h, perm=(1, 0, 2)) if self.layout else Y_h)
-        if cell.sequences:
-            A = Y if self.layout else self.op("Transpose", Y, perm=(2, 0, 1, 3))
-        else:
-            A = Y_h if self.layout else self.op("Transpose", Y_h, perm=(1, 0, 2))
-            self.steps = False
+                         **ONNX.options(cell.variant), **self.activations(cell, D))  # fmt: skip
+        self.last.append(Y_h)
+        A = self.op("Transpose", Y, perm=(2, 0, 1, 3)) if cell.sequences else self.op("Transpose", Y_h, perm=(1, 0, 2))
+        self.steps = self.steps and cell.sequences
         if D == 1:
             return self.op("Squeeze", A, self.integers(-2))
         if layer.merge == "concat":

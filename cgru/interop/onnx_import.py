@@ -504,6 +504,9 @@ class OnnxReader(Reader):
             return self.move(node, known)
         if node.kind not in READERS or not known:
             raise Unproved("nothing of its kind may stand there")
+        for name, due in REQUIRED.get(node.kind, {}).items():
+            if node.attributes.get(name, due) != due:
+                raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
         return [READERS[node.kind](self, node, *(self.values[name] for name in known))]
 
     # --- nodes that move numbers ---
@@ -700,24 +703,18 @@ def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Val
 
 def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a Gemm node of rows (m, n) as a Dense."""
-    attributes, W = node.attributes, node.constant(1)
-    if value.labels.ndim != 2 or attributes.get("transA"):
+    if value.labels.ndim != 2:
         raise Unproved("it does not take rows (m, n) as they are")
-    if attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
-        raise Unproved("its alpha and beta are not 1")
-    return reader.linear(value, W.T if attributes.get("transB") else W, node.constant(2, True))
+    W = node.constant(1)
+    return reader.linear(value, W.T if node.attributes.get("transB") else W, node.constant(2, True))
 
 
 def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
     """Read Add, Sub, Mul and Div with a constant as a Scale, and Mul with attention weights."""
     if second:
-        if node.kind != "Mul":
-            raise Unproved(BRANCHES)
-        return reader.joined(value, *second)
+        return reader.joined(value, *second, node.kind.lower())
     first = node.inputs[0] not in reader.values
     constant = node.constant(1 - first)
-    if node.attributes.get("broadcast") or node.attributes.get("axis") is not None:
-        raise Unproved("it broadcasts as versions before 7 do")
     if constant.dtype not in (np.float32, np.float64):
         raise Unproved("it takes no constant that is one number, or one for each feature")
     return reader.affine(value, node.kind.lower(), constant, first)
@@ -728,14 +725,6 @@ def _function(reader: OnnxReader, node: Node, value: Value) -> Value:
     function = GATES[node.kind]
     alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
     return reader.elementwise(value, Activation(function.own, alpha or None))
-
-
-def _clip(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a Clip node."""
-    low, high = node.number("min", 1), node.number("max", 2)
-    if low == np.inf or high == -np.inf:
-        raise Unproved(f"its bounds are {low} and {high}")
-    return reader.elementwise(value, reader.clip(low, high))
 
 
 def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
@@ -749,16 +738,13 @@ def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 def _normalization(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a LayerNormalization node over the last axis."""
-    scale, shift = node.constant(1), node.constant(2, True)
     if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1):
         raise Unproved("it is not over the features of a step")
-    return reader.normalization(value, scale, shift, node.attributes.get("epsilon", 1e-5))
+    return reader.normalization(value, node.constant(1), node.constant(2, True), node.attributes.get("epsilon", 1e-5))
 
 
 def _batch_norm(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a BatchNormalization node in inference."""
-    if node.attributes.get("training_mode"):
-        raise Unproved("in training it takes the statistics of each batch")
     scale, shift, mean, variance = (node.constant(i) for i in range(1, 5))
     return reader.batch_norm(value, mean, variance, node.attributes.get("epsilon", 1e-5), scale, shift)
 
@@ -768,16 +754,13 @@ def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
     W = node.constant(1)
     if W.ndim != 3:
         raise Unproved("expected constant weights of a convolution over one axis")
-    for name, due in (("auto_pad", b"NOTSET"), ("group", 1), ("dilations", [1])):
-        if node.attributes.get(name, due) != due:
-            raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
     (hop,), pads = node.attributes.get("strides", [1]), node.attributes.get("pads", [0, 0])
     return reader.convolution(value, W, node.constant(2, True), hop, pads)
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read the mean or maximum over all steps, or the sum of what attention weighs."""
-    how = {"ReduceMean": "mean", "ReduceMax": "max", "ReduceSum": "sum"}[node.kind]
+    how = node.kind.removeprefix("Reduce").lower()
     return reader.pool(value, node.axis("axes", 1), bool(node.attributes.get("keepdims", 1)), how)
 
 
@@ -788,12 +771,19 @@ READERS: dict[str, Any] = {
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceSum"), _reduction),
     "MatMul": _matmul,
     "Gemm": _gemm,
-    "Clip": _clip,
+    "Clip": lambda reader, node, value: reader.clip(value, node.number("min", 1), node.number("max", 2)),
     "Softmax": _softmax,
     "LayerNormalization": _normalization,
     "BatchNormalization": _batch_norm,
     "Conv": _convolution,
     "Einsum": lambda reader, node, *values: reader.einsum(node.attributes["equation"].decode(), *values),
+}
+# By kind of node: the only values that these attributes may have here.
+REQUIRED: dict[str, dict[str, Any]] = {
+    **{kind: {"broadcast": 0, "axis": None} for kind in ("Add", "Sub", "Mul", "Div")},  # of versions before 7
+    "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
+    "BatchNormalization": {"training_mode": 0},
+    "Conv": {"auto_pad": b"NOTSET", "group": 1, "dilations": [1]},
 }
 
 

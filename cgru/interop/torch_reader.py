@@ -381,7 +381,7 @@ class TorchReader(Reader):
 
     def on_clamp(self, input: Any, min: Any = None, max: Any = None) -> Value:
         """Add a Clip."""
-        return self.elementwise(self.value(input), self.clip(min, max))
+        return self.clip(self.value(input), min, max)
 
     def on_hardtanh(self, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
         """Add a Clip."""
@@ -493,9 +493,7 @@ class TorchReader(Reader):
             one, other, first = other, one, True
         value = self.value(one)
         if isinstance(other, Traced) and not isinstance(other.value.of, Weight):
-            if sign != "mul":
-                raise Unproved(BRANCHES)
-            return self.joined(value, other.value)
+            return self.joined(value, other.value, sign)
         if isinstance(other, int | float):
             return self.affine(value, sign, np.array(other, np.float64), first, self.dtype, False)
         c, value = self.numbers(other), self.settled(value)

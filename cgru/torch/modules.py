@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NoReturn
@@ -23,7 +22,7 @@ __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
 DTYPES = (torch.float32, torch.float64)
 MEGABYTE = 1 << 20
 ROW = 48 << 10  # bytes of weights to a row, above which PyTorch shares them out better
-MOST_ROWS = 1025  # that a table looks at
+MOST_ROWS = 1024  # that a table looks at
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 IN_OPACUS = "in a model of opacus, whose hooks see the input and the gradient of the output alone"
 
@@ -37,7 +36,8 @@ def can_run(tensors: Iterable[Tensor | None]) -> bool:
 
 def is_ordinary() -> bool:
     """Return whether a call is without autocast, forward derivatives and transforms that the kernels do not have."""
-    return not torch.is_autocast_enabled("cpu") and forward_ad._current_level < 0 and not is_transformed()
+    transformed = torch._C._functorch.maybe_current_level() is not None and not is_mapped()
+    return not torch.is_autocast_enabled("cpu") and forward_ad._current_level < 0 and not transformed
 
 
 def are_alike(tensors: list[Tensor]) -> bool:
@@ -47,23 +47,6 @@ def are_alike(tensors: list[Tensor]) -> bool:
         isinstance(each, Tensor) and each.is_cpu and each.layout is torch.strided and each.dtype == dtype
         for each in tensors
     )
-
-
-def is_transformed() -> bool:
-    """Return whether `torch.func` transforms a call otherwise than the kernels can be."""
-    return torch._C._functorch.maybe_current_level() is not None and not is_mapped()
-
-
-def is_fx_traced(input: Any) -> bool:
-    """Return whether `torch.fx` traces a call."""
-    return "torch.fx" in sys.modules and isinstance(input, sys.modules["torch.fx"].Proxy)
-
-
-def call_as_node(module: nn.Module, *inputs: Any, **named: Any) -> Any:
-    """Record the call as one node of a `torch.fx` graph, as PyTorch's own modules are; what is None has no name."""
-    tracer = inputs[0].tracer
-    named = {name: value for name, value in named.items() if value is not None}
-    return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, named)
 
 
 def parent_of(module: Any) -> Any:
@@ -124,11 +107,6 @@ def computes_weights(module: nn.Module) -> bool:
 def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether a backward may follow a call with these tensors; those that `vmap` maps do not tell."""
     return torch.is_grad_enabled() and (any(t.requires_grad for t in tensors if t is not None) or is_mapped())
-
-
-def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[str]) -> list[Any]:
-    """Return the parameters of these names, or what takes their places; faster than `getattr` for a module's `own`."""
-    return [own[name] if name in own else getattr(module, name) for name in names]
 
 
 def run(
@@ -208,8 +186,6 @@ class GRU(nn.GRU):
             >>> torch.allclose(output[0, 2:], output[0, :2])
             True
         """
-        if is_fx_traced(input) and type(self).forward is GRU.forward:
-            return call_as_node(self, input, hx, resets=resets, decay=decay)
         if self._forward_hooks:
             check_private(self, hx=hx, resets=resets, decay=decay)
         slow = hx is not None and is_only_row(self, input) and not step_pays(self, input)
@@ -218,8 +194,9 @@ class GRU(nn.GRU):
             return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
-        weights = values_of(self, self._parameters, self._flat_weights_names)
-        if not can_run((x, hx, *weights)) or not takes(self, x, hx, sizes) or not weights_fit(self, weights):
+        own = self._parameters  # faster than `getattr`
+        weights = [own[name] if name in own else getattr(self, name) for name in self._flat_weights_names]
+        if not takes(self, x, hx, sizes, weights):
             if fades:
                 refuse_factor(x)
             return super().forward(input, hx)
@@ -283,8 +260,6 @@ class GRUCell(nn.GRUCell):
             >>> tuple(cgru.torch.GRUCell(3, 4)(torch.ones(3)).shape)
             (4,)
         """
-        if is_fx_traced(input) and type(self).forward is GRUCell.forward:
-            return call_as_node(self, input, hx)
         if self._forward_hooks:
             check_private(self, hx=hx)
         weights = None
@@ -336,32 +311,26 @@ def compute(
     return run_layers(module, x, hx, weights, None, x.shape[1], factor)
 
 
-def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
-    """Return whether the parent takes these arguments; it raises the error for what it refuses."""
-    if module.proj_size or 0 in x.shape or x.shape[-1] != module.input_size:
+def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None, weights: list[Tensor]) -> bool:
+    """Return whether a call can run here; the parent raises the error for arguments that it refuses."""
+    if not can_run((x, hx, *weights)) or module.proj_size or 0 in x.shape or x.shape[-1] != module.input_size:
         return False
     if x.dim() not in ((2, 3) if sizes is None else (2,)):
         return False
     if sizes is not None and not torch.compiler.is_compiling() and not runs.are_sizes(sizes, x.shape[0]):
         return False
-    if hx is None:
-        return True
-    states = module.num_layers * (2 if module.bidirectional else 1)
-    if sizes is not None:
-        return tuple(hx.shape) == (states, int(sizes[0]), module.hidden_size)
-    rows = () if x.dim() == 2 else (x.shape[0 if module.batch_first else 1],)
-    return tuple(hx.shape) == (states, *rows, module.hidden_size)
-
-
-def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
-    """Return whether the weights still have the shapes that they were made with."""
     u, directions, kinds = module.hidden_size, 2 if module.bidirectional else 1, 4 if module.bias else 2
-    for i, weight in enumerate(weights):
+    for i, weight in enumerate(weights):  # they may have been replaced
         number, kind = divmod(i, kinds)
         width = u if kind else module.input_size if number < directions else directions * u
         if weight is None or weight.shape != ((3 * u, width) if kind < 2 else (3 * u,)):
             return False
-    return True
+    if hx is None:
+        return True
+    if sizes is not None:
+        return tuple(hx.shape) == (module.num_layers * directions, int(sizes[0]), u)
+    rows = () if x.dim() == 2 else (x.shape[0 if module.batch_first else 1],)
+    return tuple(hx.shape) == (module.num_layers * directions, *rows, u)
 
 
 def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
@@ -476,16 +445,9 @@ def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
         return ELSEWHERE
     sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
     cell = isinstance(module, nn.RNNCellBase)
-    most, step = (MOST_ROWS, "") if cell else (2, "one step from given states of ")
-    found = []
-    for gradients, when in ((False, "without gradients"), (True, "with gradients")):
-        theirs = {m for m in range(1, most) if not pays(cell, m, *sizes, gradients, threads)}
-        starts, ends = (sorted(theirs - {m + by for m in theirs}) for by in (1, -1))
-        if theirs:
-            rows = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in zip(starts, ends, strict=True))
-            found.append(f"{step}{rows} row{'s' if ends[-1] > 1 else ''} {when}")
-    on = "1 thread" if threads == 1 else f"{threads} threads"
-    return "run here" + (f"; on {on} PyTorch runs {' and '.join(found)}" if found else "")
+    rows = MOST_ROWS if cell else 1
+    found = [m for m in range(1, rows + 1) if not all(pays(cell, m, *sizes, with_, threads) for with_ in (False, True))]
+    return "run here" + (f"; PyTorch runs some single steps of {found[0]} to {found[-1]} rows" if found else "")
 
 
 def per_sample_gradients(
@@ -541,8 +503,7 @@ def per_sample_gradients(
     x, sizes, _, back = input if isinstance(input, PackedSequence) else (input, None, None, None)
     names = module._flat_weights_names
     weights = [getattr(module, name) for name in names]
-    fits = x.dim() == (3 if sizes is None else 2) and can_run((x, hx, *weights)) and not is_traced()
-    if not (fits and takes(module, x, hx, sizes) and weights_fit(module, weights)):
+    if x.dim() != (3 if sizes is None else 2) or is_traced() or not takes(module, x, hx, sizes, weights):
         due = f"a batch of {module.input_size} features, float32 or float64 on a CPU, as the parameters and hx"
         raise ValueError(f"input: expected {due}, got {x.dtype} {tuple(x.shape)} on {x.device}")
     factor = None if resets is decay is None else factor_of(module, input, resets, decay)

@@ -127,7 +127,7 @@ def test_random_nodes(same, seed):
     same(A, Y if layout else Y.swapaxes(0, 1), TOLERANCE[dtype], "outputs")
     same(states, last.swapaxes(0, 1) if layout else last, TOLERANCE[dtype], "last states")
 
-    back = interop.to_onnx(net, dtype=dtype, layout=layout)  # a pair of biases comes back as (sum, 0)
+    back = interop.to_onnx(net, dtype=dtype)  # a pair of biases comes back as (sum, 0)
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in back.graph.initializer}
     for number, layer in enumerate(net.layers):
         np.testing.assert_array_equal(found[f"{number}.W"], foreign.arrays[f"W{number}"])
@@ -185,7 +185,7 @@ def random_stack(rng, dtype, runtime):
 def test_random_networks_from_here(same, seed):
     rng = np.random.default_rng(seed)
     runtime = seed % 3 > 0
-    layout, dtype = (0, "float32") if runtime else (int(rng.integers(2)), "float64")
+    dtype = "float32" if runtime else "float64"
     layers, tokens = random_stack(rng, dtype, runtime)
     m, s, e = (int(n) for n in rng.choice(SIZES, 3))
     s, ragged, states = min(s, 7), runtime and bool(rng.integers(2)), bool(rng.integers(2))
@@ -201,7 +201,7 @@ def test_random_networks_from_here(same, seed):
     h0 = rng.standard_normal(due.shape).astype(dtype)
     A, due = net.predict(X, lengths, h0 if states else None, return_state=True)
 
-    model = interop.to_onnx(net, dtype=dtype, layout=layout, lengths=ragged, states=states)
+    model = interop.to_onnx(net, dtype=dtype, lengths=ragged, states=states)
     feed = {"X": X, "lengths": None if lengths is None else lengths.astype(np.int32), "h0": h0}
     Y, *last = run(model, {value.name: feed[value.name] for value in model.graph.input}, runtime)
     same(A, Y, TOLERANCE[dtype], "outputs")
@@ -216,15 +216,15 @@ def test_random_networks_from_here(same, seed):
 
 @pytest.mark.parametrize("tokens", [0, 5])
 @pytest.mark.parametrize("reset_after", [False, True])
-@pytest.mark.parametrize(("layout", "runtime"), [(0, True), (0, False), (1, False)])
-def test_a_learned_h0(same, layout, runtime, reset_after, tokens):
+@pytest.mark.parametrize("runtime", [True, False])
+def test_a_learned_h0(same, runtime, reset_after, tokens):
     """Of a batch of any size: the graph repeats it."""
     rng, dtype = np.random.default_rng(2), "float32" if runtime else "float64"
     options = {"sequences": True, "learn_h0": True, "reset_after": reset_after, "dtype": dtype}
     layers = [cgru.GRU(7, **options), cgru.Bidirectional(cgru.GRU(3, **options), "mul"), cgru.GRU(5, **options)]
     net = network(rng, 4, dtype, tokens, [cgru.Embedding(tokens, 4, dtype=dtype), *layers] if tokens else layers)
     assert all(cell.p["h0"].any() for layer in layers for cell in layer.cells)
-    model = interop.to_onnx(net, dtype=dtype, layout=layout)
+    model = interop.to_onnx(net, dtype=dtype)
     for m in (1, 6):
         X = rng.integers(0, tokens, (m, 5)) if tokens else rng.standard_normal((m, 5, 4)).astype(dtype)
         same(net.predict(X), run(model, {"X": X}, runtime)[0], TOLERANCE[dtype])
@@ -295,12 +295,11 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
         interop.from_onnx(model)
 
 
-@pytest.mark.parametrize("layout", [0, 1])
-def test_last_states_of_both_directions(same, layout):
+def test_last_states_of_both_directions(same):
     rng = np.random.default_rng(0)
     net = network(rng, 3, "float64", stack=[cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(2)])
     X = rng.standard_normal((5, 6, 3))
-    (Y,) = run(interop.to_onnx(net, dtype="float64", layout=layout), {"X": X}, runtime=False)
+    (Y,) = run(interop.to_onnx(net, dtype="float64"), {"X": X}, runtime=False)
     same(net.predict(X), Y, 1e-10)
 
 
@@ -544,7 +543,6 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], {}, "a slope above 1"),
         ([cgru.GRU(3, sequences=True), cgru.GRU(4)], {"states": True}, "states: expected recurrent layers of one"),
         ([cgru.GRU(3, learn_h0=True)], {"states": True}, "expected no learned h0 with states=True"),
-        ([cgru.GRU(3)], {"layout": 2}, "layout: expected 0 or 1, got 2"),
         ([cgru.GRU(3)], {"dtype": "float16"}, "dtype: expected float32 or float64"),
         ([cgru.GRU(3)], {"lengths": 1}, "lengths: expected True or False"),
     ],

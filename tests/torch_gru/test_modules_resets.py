@@ -363,13 +363,6 @@ class Model(torch.nn.Module):
         return self.gru(x, resets=resets)[0]
 
 
-def test_torch_fx():
-    model, x, resets = Model(), torch.randn(4, 2, 3), torch.rand(4, 2) < 0.5
-    traced = torch.fx.symbolic_trace(model)
-    assert [node.op for node in traced.graph.nodes][:3] == ["placeholder", "placeholder", "call_module"]
-    assert torch.equal(traced(x, resets), model(x, resets))
-
-
 # --- what is refused ---
 
 TRUE, HALVES = torch.ones(4, 2, dtype=torch.bool), torch.full((4, 2), 0.5)
