@@ -579,11 +579,8 @@ def test_which_steps_run_here(sizes, due):
 
 
 @pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(torch_threads):
+    torch_threads(1)
 
 
 def test_a_step_that_is_faster_there_is_the_parents(calls, one_thread):

@@ -372,13 +372,6 @@ def test_wide_weights_where_they_lie(sizes, m, e, u):
 # --- threads and processes ---
 
 
-@pytest.fixture
-def torch_threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def test_threads_are_pytorchs(torch_threads, threads):
     gru, x, outputs = cgru.torch.GRU(33, 64), torch.randn(20, 65, 33, requires_grad=True), []
     for n in (1, 2, 5):
