@@ -32,11 +32,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     argv = sys.argv[1:] if argv is None else [*argv]
-    commands = {
-        None: lambda _: parser().print_help(), "fit": fit, "predict": predict, "evaluate": evaluate,
-        "forecast": forecast, "export": export, "quantize": quantize, "data": show, "info": info,
-        "completion": completion,
-    }  # fmt: skip
+    functions = fit, predict, evaluate, forecast, export, quantize, data, info, completion
+    commands = {each.__name__: each for each in functions} | {None: lambda _: parser().print_help()}
     try:
         request = parser().parse_args(argv)
         with warnings.catch_warnings():
@@ -50,11 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_stdout()
         return 141
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         _discard_stdout()
-        return say(f"cgru: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", 2)
-    except MemoryError as error:
-        return say(f"cgru: error: {str(error) or 'out of memory'}", 2)
+        text = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)
+        return say(f"cgru: error: {text or 'out of memory'}", 2)
     except RequestError as error:
         say(f"cgru: error: {error}")
         more = [error.overview, error.options and f"cgru {shlex.join(argv)} {error.options}"]
@@ -69,7 +65,7 @@ def _discard_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
 
 
-def show(request: Request) -> None:
+def data(request: Request) -> None:
     """Run `cgru data`: print the columns of a table, the options that it needs, and what is read of it."""
     with as_request_error(), opened(request.data) as path:
         if request.test is not None or not is_table(path, request.data):

@@ -76,13 +76,10 @@ def model_data(net: cgru.Network, request: Request, targets: bool = True) -> tup
         task = None if not targets else "classification" if classifying else "regression"
         if not is_table(path, request.data):
             how = Columns(missing=how.missing, parts=1, task=None if classifying else task)
-        elif how == Columns() and net.feature_names is not None:  # of a network that did not save them
-            how = Columns(task=task, parts=1, columns=net.feature_names)
-        else:
-            how = how.changed(task=task, parts=1)
+        else:  # a network that did not save them may have names of features
+            how = (Columns(columns=net.feature_names) if how == Columns() else how).changed(task=task, parts=1)
         if (categories := options.pop("categories", None)) and {*categories} != {*(how.categories or ())}:
-            due = ", ".join(how.categories or ()) or "none"
-            got = ", ".join(categories)
+            due, got = ", ".join(how.categories or ["none"]), ", ".join(categories)
             raise RequestError(f"argument --categories: expected those of the model, {due}, got {got}")
         if "missing" in options:
             options["missing"] = str(parse_filling(how.missing).replaced(parse_filling(options["missing"])))
@@ -122,8 +119,7 @@ def _name(path: str) -> str:
 def _embedded(options: Mapping[str, Any]) -> Dataset:
     """Load the embedded data set; RequestError where there are `options` for a file."""
     for name in options:
-        option = f"--{name.replace('_', '-')}"
-        raise RequestError(f"argument {option}: needs DATA, the embedded {EMBEDDED} being what they are")
+        raise RequestError(f"argument --{name.replace('_', '-')}: needs DATA, as {EMBEDDED} needs no options")
     return load_japanese_vowels()
 
 
@@ -138,8 +134,7 @@ def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
         if split is None or decays(data):
             continue
         if not all(np.isfinite(split.X.X[rows][real]).all() for rows, real in real_steps(split)):
-            cure = "--missing forward fills NaN"
-            x = "x" if split is data.train or tested else "test_x"
+            x, cure = "x" if split is data.train or tested else "test_x", "--missing forward fills NaN"
             raise RequestError(f"{where}: {x}: expected finite numbers, got NaN or infinity; {cure}")
 
 

@@ -31,11 +31,9 @@ or dates in ISO 8601, in a column called time, timestamp or date, or named by
 --time; --time-format reads other dates, --time '' takes the rows as steps.
 Times must be regular: months, or a fixed span.
 
-The forecast is the mean of the best models in the tests. One of them is the
-GRU, the mean of small networks. The table of errors compares it with simpler
-models, in forecasts made at several origins in the past from earlier values
-alone. MASE is the mean absolute error over that of the seasonal naive forecast
-of the next value; below 1 is better than that.
+The forecast is the mean of the best models in tests at several origins in the
+past. The table of errors compares the GRU with simpler models. MASE is the mean
+absolute error over that of the seasonal naive forecast of the next value.
 """
 
 EXAMPLES = {
@@ -43,9 +41,7 @@ EXAMPLES = {
     "predict": ["cgru-model.npz new.csv", "cgru-model.npz new.csv -o predictions.csv"],
     "evaluate": ["cgru-model.npz test.csv --html report.html"],
     "forecast": ["sales.csv --horizon 24 --quantiles 0.1 0.9 --html page.html", "sales.csv --horizon 24 -o next.csv"],
-    "export": ["cgru-model.npz -o gesture.c"],
-    "quantize": ["cgru-model.npz test.csv -o small.npz"],
-    "data": ["sessions.csv"],
-    "info": ["cgru-model.npz"],
+    "export": ["cgru-model.npz -o gesture.c"], "quantize": ["cgru-model.npz test.csv -o small.npz"],
+    "data": ["sessions.csv"], "info": ["cgru-model.npz"],
     "completion": ["bash > ~/.local/share/bash-completion/completions/cgru"],
-}
+}  # fmt: skip

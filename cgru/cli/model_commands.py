@@ -125,8 +125,7 @@ def _read_model_and_data(request: Request, scores: bool = True) -> tuple[cgru.Ne
     if due is None:
         raise RequestError(f"{model}: this model takes tokens, which a data file cannot hold")
     if due != got:
-        advice = "" if request.data else "; name the DATA that it is for"
-        advice += "; x (m, e, s) becomes (m, s, e) by x.swapaxes(1, 2)" if due == split.X.shape[1] else ""
+        advice = "; x (m, e, s) becomes (m, s, e) by x.swapaxes(1, 2)" if due == split.X.shape[1] else ""
         raise RequestError(f"{source}: expected {due} features a step, as {model} takes, got {got}{advice}")
     if scores:
         split = split._replace(y=targets(net, split, data, source))

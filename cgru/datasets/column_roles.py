@@ -196,6 +196,9 @@ def _check_thousands(table: Table, name: str) -> None:
     pointed, others = cells.filter(is_pointed), cells.filter(~is_pointed & (cells != ""))
     if len(pointed) and pointed.str.contains(GROUPED).all() and others.str.contains(r"^[+-]?\d{1,3}$|\D").all():
         are_groups = others.str.contains(r"^[+-]?\d{1,3}$").any() or pointed.str.contains(r"\..*\.").any()
+        texts = [table.frame[other] for other in table.names if other != name and table.is_text(other)]
+        dates = (column.str.contains(r"^\d\d?\.\d\d?\.\d{2,4}\b") for column in texts)
+        are_groups = are_groups or any(column.all() for column in dates)  # as Germans write them
         due, cure = "numbers with one reading (thousands='.' or decimal='.')", {"decimal": "."}
         raise ColumnsError("thousands", f"{pointed[0]} of {name}", due, {"thousands": "."} if are_groups else cure)
 
@@ -209,19 +212,21 @@ def check_order(table: Table, how: Columns, codes: np.ndarray, times: Times | No
     `codes` (n,) are the sequences of the rows. Where another column tells the parts apart the cure is the compound id.
     """
     if times is None:
+        restarts = False
         for name in table.names:
             own = _counter(table, how, name)
             row = 0 if own is None else _repeats(codes, own)
             if row and (more := compound_id(table, how, codes, lambda of, own=own: not _repeats(of, own))):
                 got = f"{name} begin again within one in {table.locate(row)}"
                 raise ColumnsError("id", got, "sequences in which no counter restarts", {"id": more})
+            restarts |= bool(row)
         if table.columns.time is None and (name := _unordered_time(table, how, codes)):
             cure = {"time": (name,), "sort": True}
             raise ColumnsError("time", f"{name}, which may be it", "to know what tells the order of the steps", cure)
         if table.columns.time is None and how.id and not _are_blocks(codes):
             more = compound_id(table, how, codes, _are_blocks)
             got = f"those of one apart, again in {table.locate(_again(codes))}"
-            cure = {"id": more} if more else {"time": ()}
+            cure = {"id": more} if more else None if restarts else {"time": ()}
             raise ColumnsError("time", got, "rows of one sequence one after another, or a time", cure)
         return
     values, called = times.values, " ".join(how.time)

@@ -199,7 +199,7 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
             got, cure = ", ".join(targets) or "none", {"label": tuple((numeric or plain)[:1])} if plain else None
             raise ColumnsError("label", got, "the column to forecast, by label", cure)
     if is_timeless and (time or not how.label) and {*table.names} - {*taken, *targets}:
-        id = {"id": likely["id"]} if likely.get("id") and table.columns.id is None else {}
+        id = {"id": likely["id"]} if likely.get("id") and table.columns.id is None and "wide" not in likely else {}
         raise ColumnsError("time", "none", "a column of times", id | {"time": tuple(time)})
     if how.id and len(targets) > 1:
         raise ColumnsError("label", ", ".join(targets), "one column where id tells the series apart")

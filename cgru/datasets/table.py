@@ -201,9 +201,8 @@ def table_of(source: Any, columns: Columns) -> Table:
         return _table_of_text(path, columns)
     if kind in ("npz", "ts"):
         raise ValueError(f"expected a table, got a file of another kind, {kind}")
-    for name in ("header", "comment", "separator"):
-        if getattr(columns, name) is not None:
-            raise ColumnsError(name, repr(getattr(columns, name)), f"nothing for a file of {kind}", {name: None})
+    for name in [name for name in ("header", "comment", "separator") if getattr(columns, name) is not None]:
+        raise ColumnsError(name, repr(getattr(columns, name)), f"nothing for a file of {kind}", {name: None})
     import polars as pl
 
     if kind == "excel":
@@ -248,11 +247,10 @@ def _table_of_frame(frame: Any, columns: Columns) -> Table:
     series = []
     for name in found.columns:
         cells = found[name]
-        if cells.dtype.is_numeric() and not cells.is_null().any():
-            series.append(pl.Series(str(name), cells.to_numpy()))
-            continue
-        pairs = zip(cells.is_null().to_list(), cells.to_list(), strict=True)  # arrays and Series become lists
-        values = [None if lost else value.tolist() if hasattr(value, "tolist") else value for lost, value in pairs]
+        values: Any = cells.to_numpy()
+        if not cells.dtype.is_numeric() or cells.is_null().any():
+            pairs = zip(cells.is_null().to_list(), cells.to_list(), strict=True)  # arrays and Series become lists
+            values = [None if lost else value.tolist() if hasattr(value, "tolist") else value for lost, value in pairs]
         series.append(pl.Series(str(name), values, strict=False))
     return _typed(pl.DataFrame(series), columns)
 
@@ -346,11 +344,9 @@ def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, co
     if sum(map(bool, first)) < len(first) / 2 and full:
         cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, str(lines[full] - 1)]))}
         raise ColumnsError("skip_lines", f"{', '.join(filter(None, first))!r}", "a name for most columns", cure)
-    places = [i for i, cell in enumerate(first) if re.fullmatch(NUMBER, cell.replace(",", "."))]
-    if places:
-        numbers = [[cell.replace(",", ".") for cell in row] for row in (first, *rows[:5])]
-        numbers = [[float(row[i]) if re.fullmatch(NUMBER, row[i]) else 0.0 for i in places] for row in numbers]
+    numbers = [[float(cell.replace(",", ".")) for cell in row if re.fullmatch(NUMBER, cell.replace(",", "."))]
+               for row in (first, *rows[:5])]  # fmt: skip
+    if numbers[0]:
         is_sorted = [len(row) > 2 and abs(np.sign(np.diff(row)).sum()) == len(row) - 1 for row in numbers]
         cure = {"header": is_sorted[0] and not any(is_sorted[1:])}
-        got = ", ".join(first[i] for i in places[:3])
-        raise ColumnsError("header", f"{got} in it", "names in the first line", cure)
+        raise ColumnsError("header", f"{numbers[0][:3]} in it", "names in the first line", cure)

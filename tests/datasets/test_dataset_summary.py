@@ -4,7 +4,6 @@ import numpy as np
 
 import cgru
 from cgru.datasets import Dataset, Split, described
-from cgru.datasets.dataset_summary import classes_in
 
 X = np.arange(24.0).reshape(4, 3, 2)
 
@@ -45,10 +44,10 @@ def test_classes():
 
 
 def test_names_of_classes():
-    split = Split(cgru.Sequences(X), np.array([0, 1, 1, 2]))
-    assert classes_in(split, ("no", "yes")) == {"no": 1, "yes": 2, "2": 1}
-    assert classes_in(split, None) == {"0": 1, "1": 2, "2": 1}
-    assert classes_in(split._replace(y=np.array(["b", "a", "a", "a"])), ("x", "y")) == {"a": 3, "b": 1}
+    y = np.array([0, 1, 1, 2])
+    assert lines(y, class_names=("no", "yes"))[1] == "classes: no 1, yes 2, 2 1"
+    assert lines(y)[1] == "classes: 0 1, 1 2, 2 1"
+    assert lines(np.array(["b", "a", "a", "a"]), class_names=("x", "y"))[1] == "classes: a 3, b 1"
 
 
 def test_classes_of_steps():

@@ -125,6 +125,13 @@ def test_the_time_since_the_row_before_is_a_feature(reads, times, steps):
             reads(content, time="", ignore="time", **{option: True})
 
 
+def test_ids_that_start_again_and_that_no_column_tells_apart(reads):
+    rows = "".join(f"{i % 3},{t},{i + t},{'ab'[i % 2]}\n" for i in range(5) for t in range(6))
+    with refused("time") as found:
+        reads(f"patient,visit,x,label\n{rows}", id="patient")
+    assert found.value.cure is None
+
+
 def test_groups_are_a_column(reads):
     data = reads(TRIALS, id=["subject", "trial"], groups="site", ignore=())
     assert data.groups.tolist() == ["s0"] * 6 + ["s1"] * 6
