@@ -39,7 +39,7 @@ if SANITIZE and SANITIZE not in SANITIZERS:
 if SANITIZE and MSVC:
     raise SystemExit("CGRU_SANITIZE: expected GCC or Clang, got Windows; build without it, or on Linux")
 SHARED = "cgru.core.cython_shared"  # Cython's memoryviews, once for all modules; its C is generated
-PUBLIC = ["cgru/core/simd/cgru.h", "cgru/core/thread_pool.h"]  # what the modules include
+PUBLIC = [f"cgru/core/{name}.h" for name in ("simd/cgru", "simd/kernel_list", "thread_pool")]  # for the modules
 KERNELS, HEADERS = sorted(glob("cgru/core/simd/*.c")), glob("cgru/core/simd/*.h")
 
 DIRECTIVES = {
@@ -267,17 +267,16 @@ setup(
             extension("core.gradients"),
             extension("core.blocks"),
             extension("core.low_precision"),
-            extension("core.fading", level="-O3"),  # which has loops over numbers
-            extension("core.linear", level="-O3"),  # which has loops over numbers
+            extension("core.fading"),
+            extension("core.linear"),
             extension("passes"),
             extension("parameters", level="-O3"),  # which has a loop over numbers
             extension("cell"),
             extension("stream"),
-            extension("network.training.compiled.numbers", level="-O3"),
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
             extension("network.training.compiled.gaps"),
-            extension("network.training.compiled.plain", level="-O3"),
+            extension("network.training.compiled.plain"),
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),
             extension("torch.runs", level="-O3"),

@@ -227,24 +227,61 @@ def activations(shape: Shape, dtype: str) -> Ready:
     return lambda: {f.__name__: kernels.activation(code, 0.3, x) for f, code in codes.items()}, due
 
 
+def one_gru(u: int, every: bool = False) -> list[Any]:
+    return [cgru.GRU(u, sequences=every)]
+
+
 def fitted(
-    shape: Shape, dtype: str, loss: str = "cross_entropy", kind: str = "SGD", every: bool = False, **options: Any
-) -> Ready:
-    """One compiled epoch, with a head at the last step or at `every` one; due is the same in float64 as a loop."""
+    shape: Shape, dtype: str, loss: str = "cross_entropy", kind: str = "SGD", every: bool = False,
+    layers: Callable[[int], list[Any]] | None = None, gaps: bool = False, factor: float = 1.0,
+    settings: Mapping[str, Any] | None = None, **options: Any,
+) -> Ready:  # fmt: skip
+    """One compiled epoch of some layers and a head at the last step, or at `every` one; due is a loop in float64.
+
+    Inputs may have `gaps`. Targets of mean_squared_error are multiplied by `factor`. `options` are those of the
+    optimizer, `settings` those of the fit.
+    """
     m, s, e, u = shape
     X, rng = normal(m, s, e), np.random.default_rng(3)
-    y = rng.integers(0, 3, (m, s) if every else m) if loss == "cross_entropy" else normal(m, 2, seed=4)
-    lengths = np.arange(m) % s + 1
+    y = rng.integers(0, 3, (m, s) if every else m) if loss == "cross_entropy" else factor * normal(m, 2, seed=4)
+    if gaps:
+        X[rng.random(X.shape) < 0.4] = np.nan
+    decay = rng.random((m, s)) if layers is recurrent_layers else None
+    make = layers or partial(one_gru, every=every)
 
     def epoch(optimizer: Any, dtype: str) -> Arrays:
         head = cgru.Dense(3, "softmax") if loss == "cross_entropy" else cgru.Dense(2, "identity")
-        net = cgru.Network([cgru.GRU(u, sequences=every), head], loss=loss, optimizer=optimizer, seed=0, dtype=dtype)
-        history = net.fit(X.astype(dtype), y, lengths=lengths, epochs=1, batch_size=(m + 1) // 2)
+        net = cgru.Network([*make(u), head], loss=loss, optimizer=optimizer, seed=0, dtype=dtype)
+        data = cgru.Sequences(X.astype(dtype), np.arange(m) % s + 1, decay=decay)
+        history = net.fit(data, y, epochs=1, batch_size=(m + 1) // 2, **settings or {})
         return {"loss": np.array(history.loss)} | net.parameters()
 
     own = getattr(cgru, kind)
     looped = type(kind, (own,), {})  # no class of the package, so that the fit is a loop of NumPy's losses and updates
     return (lambda: epoch(own(**options), dtype)), (lambda: epoch(looped(**options), "float64"))
+
+
+def recurrent_layers(u: int) -> list[Any]:
+    """Masks, learned initial states whose factors are part of the samples, and two directions that are averaged."""
+    masked = {"dropout": 0.2, "recurrent_dropout": 0.2, "zoneout": 0.2, "learn_h0": True}
+    both = cgru.Bidirectional(cgru.GRU(u, sequences=True, **masked), "mean")
+    return [cgru.Dropout(0.3), both, cgru.GRU(u, clip_gradients=True)]
+
+
+def elementwise_layers(u: int) -> list[Any]:
+    return [cgru.Difference(), cgru.Scale(), cgru.Clip(-1, 1), cgru.Frames(2, 1), cgru.GRU(u)]
+
+
+def normalizing_layers(u: int) -> list[Any]:
+    return [cgru.Normalize(), cgru.LayerNorm(), cgru.GRU(u)]
+
+
+def pooling_layers(u: int) -> list[Any]:
+    return [cgru.GRU(u, sequences=True), cgru.Pool("mean+max+last+attention", hidden=3)]
+
+
+def fading_layers(u: int) -> list[Any]:
+    return [cgru.GRUD(u)]
 
 
 def optimizers(shape: Shape, dtype: str) -> Ready:
@@ -338,13 +375,37 @@ KERNELS: dict[str, Kernel] = {
         ("batch_forward", "batch_backward"), partial(recurrent, reset_after=True), ODD, (64, 20, 3, 5), True, 8,
     ),
     "wide inputs": Kernel(("feature_product",), recurrent, WIDE, (16, 20, 400, 3), None, 40),
-    "dense": Kernel(("store_product",), dense, ODD[1:], (64, 1, 64, 64), None, 2),
+    "dense": Kernel(("store_product", "softmax"), dense, ODD[1:], (64, 1, 64, 64), None, 2),
     "activation": Kernel(
         ("activation",), activations, ((1, 1, 1, 1), (1, 1, 1, 33), (7, 5, 17, 3)), (16, 16, 16, 1), None, 2,
     ),
     "loss": Kernel(("loss",), fitted, ODD[1:], BATCH, tolerance=4),
     "head in lanes": Kernel(
         ("batch_linear", "batch_linear_gradients"), partial(fitted, every=True), ODD[1:5:3], (64, 20, 3, 5), True, 4,
+    ),
+    "recurrent stages": Kernel(
+        ("combine", "add_multiple", "multiply", "add_restarts", "draw_mask", "largest_magnitude", "penalise"),
+        partial(
+            fitted, loss="mean_squared_error", layers=recurrent_layers, factor=1e12, clip_norm=0.1,
+            settings={"l1": 0.1, "l2": 0.1, "activity_l1": 0.1, "activity_l2": 0.1},
+        ),
+        ODD[1:5], BATCH, None,
+    ),
+    "elementwise stages": Kernel(
+        ("subtract_rows", "scale_clip", "scale_clip_backward"),
+        partial(fitted, layers=elementwise_layers), ODD[1:5], BATCH, None,
+    ),
+    "normalizing stages": Kernel(
+        ("normalize_rows", "normalize_rows_backward", "normalize_steps", "normalize_steps_backward"),
+        partial(fitted, layers=normalizing_layers), ODD[1:5], BATCH, None,
+    ),
+    "pools": Kernel(
+        ("pool_forward", "pool_backward", "score_backward"),
+        partial(fitted, layers=pooling_layers), ODD[1:5], BATCH, None,
+    ),
+    "fading": Kernel(
+        ("fade", "fade_backward", "fading_backward"),
+        partial(fitted, layers=fading_layers, gaps=True), ODD[1:5], BATCH, None,
     ),
     "optimizers": Kernel(("optimizer_steps", "sum_of_squares"), optimizers, ODD[1:3], (16, 4, 8, 32), tolerance=400),
     "int8": Kernel(

@@ -24,13 +24,13 @@ from cgru.network import Network
 from cgru.cell cimport (
     cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
 )
-from cgru.core.fading cimport Fading, fade
-from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels, view
+from cgru.core.kernels cimport (
+    CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_fading, cgru_kernels,
+    kernels, view,
+)
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
-from cgru.network.training.compiled.numbers cimport normalize_rows, scale_clip, subtract_rows
-from cgru.network.training.compiled.stage cimport ATTENTION, AVERAGE, LARGEST
 
 cnp.import_array()
 
@@ -155,12 +155,12 @@ cdef class _Gaps(_Recurrent):
     cdef cnp.ndarray delta, before, gx, gh, Wgx, bgx
     cdef Linear rates
     cdef LinearCall call
-    cdef Fading fading
+    cdef cgru_fading fading
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell and the rates of a GRUD; see the base class."""
         cdef Py_ssize_t e = layer.features
-        cdef Fading *f = &self.fading
+        cdef cgru_fading *f = &self.fading
         p = dict(zip(layer.parameter_names, layer.checked_parameters()))
         cell = copy.copy(layer.cell)
         cell.p, cell.dtype = {}, layer.dtype
@@ -197,7 +197,7 @@ cdef class _Gaps(_Recurrent):
         self.fading.anew.data = NULL
         if given is not None:
             self.fading.anew, self.fading.units = view(given), cnp.PyArray_DIM(given, 1)
-        fade(k, &self.fading)
+        k.fade(&self.fading)
         execute(&self.call)
         if given is not None:
             self.gh *= given
@@ -307,13 +307,15 @@ cdef class _Elementwise(_Stage):
         """Compute the activation, or scale, shift and bounds, of each number."""
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *out = cnp.PyArray_DATA(self.out)
+        cdef void *scale = NULL
+        cdef void *shift = NULL
         if self.activates:
             activated(self.k, self.f, x, out, self.m, self.n)
-        elif self.scale is None:
-            scale_clip(x, self.n, NULL, NULL, self.low, self.high, out, self.m, self.n, self.k.size)
-        else:
-            scale_clip(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
-                       self.m, self.n, self.k.size)
+            return True
+        if self.scale is not None:
+            scale, shift = cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift)
+        self.k.scale_clip(cgru_array(x, self.n, 0, 1), scale, shift, self.low, self.high, cgru_array(out, self.n, 0, 1),
+                          cgru_extent(self.m, 1, NULL), self.n)
         return True
 
 
@@ -331,9 +333,11 @@ cdef class _LayerNorm(_Stage):
 
     cdef bint run(self) noexcept:
         """Normalise, scale and shift each row."""
-        normalize_rows(cnp.PyArray_DATA(self.given), self.n, cnp.PyArray_DATA(self.scale),
-                       cnp.PyArray_DATA(self.shift), self.epsilon, cnp.PyArray_DATA(self.out), self.m, self.n,
-                       cnp.PyArray_ITEMSIZE(self.given))
+        kernels(cnp.PyArray_ITEMSIZE(self.given)).normalize_rows(
+            cgru_array(cnp.PyArray_DATA(self.given), self.n, 0, 1), cnp.PyArray_DATA(self.scale),
+            cnp.PyArray_DATA(self.shift), self.epsilon, cgru_array(cnp.PyArray_DATA(self.out), self.n, 0, 1),
+            cgru_extent(self.m, 1, NULL), self.n
+        )
         return True
 
 
@@ -366,8 +370,8 @@ cdef class _Difference(_Stage):
         cdef char *out = <char *>cnp.PyArray_DATA(self.out)
         cdef char *begun = <char *>cnp.PyArray_DATA(self.begun)
         for i in range(self.m):
-            subtract_rows(x + i * self.n * size, self.n, last + i * self.n * size if begun[i] else NULL, self.n,
-                          out + i * self.u * size, 1, self.n, self.u, size)
+            kernels(size).subtract_rows(x + i * self.n * size, self.n, last + i * self.n * size if begun[i] else NULL,
+                                        self.n, out + i * self.u * size, 1, self.n, self.u)
         memcpy(last, x, cnp.PyArray_NBYTES(self.last))
         memset(begun, True, self.m)
         return True
@@ -446,8 +450,8 @@ cdef void _pool_step(int how, const floating *x, floating *y, double *sums, Py_s
     """
     cdef double weight = 1, kept = 1, most = sums[n + 1]
     cdef Py_ssize_t c
-    if how == AVERAGE or how == ATTENTION:
-        if how == ATTENTION:
+    if how == CGRU_AVERAGE or how == CGRU_ATTENTION:
+        if how == CGRU_ATTENTION:
             if steps == 1 or score > most:
                 sums[n + 1] = score
             weight, kept = exp(score - sums[n + 1]), exp(most - sums[n + 1]) if steps > 1 else 0
@@ -457,7 +461,7 @@ cdef void _pool_step(int how, const floating *x, floating *y, double *sums, Py_s
             y[c] = <floating>(sums[c] / sums[n])
         return
     for c in range(n):
-        if how != LARGEST or steps == 1 or x[c] > y[c] or x[c] != x[c]:  # NaN stays
+        if how != CGRU_LARGEST or steps == 1 or x[c] > y[c] or x[c] != x[c]:  # NaN stays
             y[c] = x[c]
 
 
@@ -511,7 +515,7 @@ cdef class _Pool(_Stage):
         for part in range(self.parts):
             for i in range(self.m):
                 score = 0
-                if self.how[part] == ATTENTION:
+                if self.how[part] == CGRU_ATTENTION:
                     hidden = <floating *>cnp.PyArray_DATA(self.hidden) + i * self.linear.u
                     V = <double *>cnp.PyArray_DATA(self.V)
                     for j in range(self.linear.u):

@@ -200,6 +200,45 @@ cdef extern from "simd/cgru.h" nogil:
         const void *input
         const cgru_product *wide
 
+    ctypedef struct cgru_extent:
+        Py_ssize_t m, s
+        const Py_ssize_t *running
+
+    cdef enum:
+        CGRU_ADD, CGRU_MULTIPLY, CGRU_HALVE, CGRU_COPY, CGRU_ZERO
+        CGRU_AVERAGE, CGRU_LARGEST, CGRU_LAST, CGRU_ATTENTION
+        CGRU_FADING
+
+    ctypedef struct cgru_pool:
+        Py_ssize_t m, n, u
+        const Py_ssize_t *length
+        cgru_array X, dA, dX
+        void *out
+        Py_ssize_t *chosen
+        Py_ssize_t scores
+        void *hidden
+        const void *V
+        void *dV
+        double *attention
+
+    ctypedef struct cgru_fading:
+        Py_ssize_t m, s, e
+        const Py_ssize_t *length
+        cgru_array X, anew
+        Py_ssize_t units
+        const double *times
+        Py_ssize_t row, step
+        double unit
+        void *last
+        void *age
+        double *time
+        const void *W
+        const void *b
+        cgru_array xm, delta, before, gx, dxm, dgx_, dX
+        void *later
+        void *dW
+        void *db
+
     ctypedef struct cgru_kernels:
         const char *level
         int size
@@ -252,6 +291,33 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t (*batch_wide_size)(const cgru_call *) noexcept nogil
         void (*feature_product)(const cgru_feature_product *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        void (*combine)(int, cgru_array, cgru_array, cgru_array, cgru_extent, Py_ssize_t) noexcept nogil
+        void (*add_multiple)(void *, Py_ssize_t, double, const void *, Py_ssize_t) noexcept nogil
+        void (*multiply)(void *, double, Py_ssize_t) noexcept nogil
+        void (*add_restarts)(cgru_array, cgru_array, cgru_extent, void *, Py_ssize_t) noexcept nogil
+        double (*largest_magnitude)(const void *, Py_ssize_t) noexcept nogil
+        void (*draw_mask)(double (*)(void *) noexcept nogil, void *, double, int, void *, Py_ssize_t) noexcept nogil
+        void (*penalise)(cgru_array, double, double, cgru_array, cgru_extent, Py_ssize_t) noexcept nogil
+        void (*scale_clip)(cgru_array, const void *, const void *, double, double, cgru_array, cgru_extent,
+                           Py_ssize_t) noexcept nogil
+        void (*scale_clip_backward)(cgru_array, cgru_array, const void *, double, double, cgru_array, void *, void *,
+                                    cgru_extent, Py_ssize_t) noexcept nogil
+        void (*subtract_rows)(const void *, Py_ssize_t, const void *, Py_ssize_t, void *, Py_ssize_t, Py_ssize_t,
+                              Py_ssize_t) noexcept nogil
+        void (*softmax)(const void *, void *, Py_ssize_t, Py_ssize_t, double) noexcept nogil
+        void (*normalize_rows)(cgru_array, const void *, const void *, double, cgru_array, cgru_extent,
+                               Py_ssize_t) noexcept nogil
+        void (*normalize_rows_backward)(cgru_array, cgru_array, const void *, double, cgru_array, void *, void *,
+                                        cgru_extent, Py_ssize_t) noexcept nogil
+        void (*normalize_steps)(cgru_array, const Py_ssize_t *, Py_ssize_t, Py_ssize_t, int, cgru_array) noexcept nogil
+        void (*normalize_steps_backward)(cgru_array, cgru_array, const Py_ssize_t *, Py_ssize_t, Py_ssize_t, int,
+                                         cgru_array) noexcept nogil
+        void (*pool_forward)(const cgru_pool *, int, Py_ssize_t) noexcept nogil
+        void (*pool_backward)(const cgru_pool *, int, Py_ssize_t) noexcept nogil
+        void (*score_backward)(const cgru_pool *, Py_ssize_t) noexcept nogil
+        void (*fade)(const cgru_fading *) noexcept nogil
+        void (*fade_backward)(const cgru_fading *) noexcept nogil
+        void (*fading_backward)(const void *, void *, Py_ssize_t) noexcept nogil
 
     enum:
         CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED

@@ -4,7 +4,6 @@ m rows, n inputs, u units. dense.py has checked all arguments. All arrays are of
 """
 
 cimport numpy as cnp
-from cython cimport floating
 from libc.string cimport memset
 
 from cgru.core.checks cimport contiguous_rows
@@ -17,71 +16,9 @@ from cgru.core.threads cimport share, threads_for
 
 cnp.import_array()
 
-cdef extern from "simd/cgru.h":
-    enum: CGRU_SIGMOID
-
 SOFTMAX_CODE = SOFTMAX
 
 cdef double SHORT = 1e4  # operations of a call that is too short to release the GIL for
-
-cdef floating _most(const floating *z, Py_ssize_t n) noexcept nogil:
-    """Return the largest of n numbers, by four independent chains; unspecified if there is a NaN."""
-    cdef floating[4] most = [z[0], z[0], z[0], z[0]]
-    cdef Py_ssize_t j = 0, c
-    while j + 4 <= n:
-        for c in range(4):
-            most[c] = z[j + c] if z[j + c] > most[c] else most[c]
-        j += 4
-    for c in range(j, n):
-        most[0] = z[c] if z[c] > most[0] else most[0]
-    return max(max(most[0], most[1]), max(most[2], most[3]))
-
-
-cdef double _sum(const floating *a, Py_ssize_t n) noexcept nogil:
-    """Return the sum of n numbers in double, by four independent chains."""
-    cdef double[4] total = [0, 0, 0, 0]
-    cdef Py_ssize_t j = 0, c
-    while j + 4 <= n:
-        for c in range(4):
-            total[c] += a[j + c]
-        j += 4
-    for c in range(j, n):
-        total[0] += a[c]
-    return (total[0] + total[1]) + (total[2] + total[3])
-
-
-cdef void _below_most(const floating *z, floating *a, Py_ssize_t u, double temperature) noexcept nogil:
-    """Write (z - max z) / temperature into a row, so that its exponentials do not overflow."""
-    cdef Py_ssize_t j
-    cdef floating most = _most(z, u)
-    for j in range(u):
-        a[j] = z[j] - most
-    if temperature != 1:
-        for j in range(u):  # in double: a float32 could not hold any temperature
-            a[j] = <floating>(a[j] / temperature)
-
-
-cdef void _shares(floating *s, Py_ssize_t u) noexcept nogil:
-    """Turn a row of sigmoid(x) into softmax(x), by exp(x) = sigmoid(x) / (1 - sigmoid(x)). A NaN fills the row."""
-    cdef Py_ssize_t j
-    cdef floating inverse
-    for j in range(u):
-        s[j] /= 1 - s[j]
-    inverse = <floating>(1 / _sum(s, u))
-    for j in range(u):
-        s[j] *= inverse
-
-
-cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssize_t m, Py_ssize_t u,
-                   double temperature) noexcept nogil:
-    """Write the softmax of each row of z (m, u) into a."""
-    cdef cgru_activation sigmoid = cgru_activation(CGRU_SIGMOID, 0)
-    cdef Py_ssize_t i
-    for i in range(m):
-        _below_most(z + i * u, a + i * u, u, temperature)
-    k.activation(sigmoid, a, a, m * u)
-    for i in range(m):
-        _shares(a + i * u, u)
 
 
 cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
@@ -89,10 +26,8 @@ cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, voi
     """Write the activation of Z (m, u) into A, which may be Z."""
     if f.code != SOFTMAX:
         k.activation(f, Z, A, m * u)
-    elif k.size == 4:
-        _softmax(k, <float *>Z, <float *>A, m, u, f.alpha)
     else:
-        _softmax(k, <double *>Z, <double *>A, m, u, f.alpha)
+        k.softmax(Z, A, m, u, f.alpha)
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:

@@ -33,7 +33,7 @@ __all__ = ["Pool"]
 
 Arrays = dict[str, np.ndarray]
 
-HOW = ("mean", "max", "last", "attention")  # in the order of their codes in cgru/network/training/compiled/stage.pxd
+HOW = ("mean", "max", "last", "attention")  # in the order of their codes in cgru/core/simd/cgru.h
 C_TEXTS = {  # by reduction: its C function, the state members beside the result, and these as call arguments
     "mean": (
         """\

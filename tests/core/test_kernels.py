@@ -90,13 +90,13 @@ def test_every_kernel_at_every_level(level, name, dtype):
     assert {shape: error for shape, error in found.items() if not error <= 1} == {}
 
 
-def entries(header, table):
-    """The functions of a table of cgru.h."""
+def entries(header, table, listing):
+    """The functions of a table of cgru.h, whose kernels are in a list of their own or among its fields."""
     body = re.search(rf"typedef struct {{([^}}]*)}} {table};", header)[1]
-    code = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
-    return re.findall(r"\(\*(\w+)", code) + [
-        name for found in re.findall(r"cgru_epilogue ([^;]*);", code) for name in re.findall(r"\*(\w+)", found)
-    ]
+    if "kernel_list.h" in body:
+        body += listing
+    code = re.sub(r"#define([^\n]*\\\n)*[^\n]*|/\*.*?\*/|double \(\*next", "", body, flags=re.DOTALL)
+    return re.findall(r"(?:\(\*|\bKERNEL\(\w+, |\bEPILOGUE\()(\w+)", code)
 
 
 def test_the_functions_of_a_table():
@@ -106,20 +106,21 @@ typedef struct {
     /* (*none)(void), or */
     void (*pack)(const void *W,
                  int n);
-    cgru_epilogue *gates, *put;
+    #include "kernel_list.h"
     void (*steps[3])(void);
 } cgru_kernels;"""
-    assert entries(header, "cgru_kernels") == ["pack", "steps", "gates", "put"]
+    listing = "#define EPILOGUE(name) \\\n  KERNEL(void, name, (int))\nEPILOGUE(put) KERNEL(void, gates, (int n))\n"
+    assert entries(header, "cgru_kernels", listing) == ["pack", "steps", "put", "gates"]
 
 
 def test_the_list_has_every_entry_of_the_tables():
-    source = Path(__file__).resolve().parents[2] / "cgru/core/simd/cgru.h"
-    if not source.is_file():
+    folder = Path(__file__).resolve().parents[2] / "cgru/core/simd"
+    if not folder.is_dir():
         pytest.skip("the source does not lie beside the tests")
-    header = source.read_text(encoding="utf-8")
+    sources = [(folder / name).read_text(encoding="utf-8") for name in ("cgru.h", "kernel_list.h")]
     due = {
-        *entries(header, "cgru_kernels"),
-        *(f"low_precision.{name}" for name in entries(header, "cgru_low_precision_kernels")),
+        *entries(sources[0], "cgru_kernels", sources[1]),
+        *(f"low_precision.{name}" for name in entries(sources[0], "cgru_low_precision_kernels", sources[1])),
     }
     assert {name for kernel in KERNELS.values() for name in kernel.entries} == due
 

@@ -216,13 +216,13 @@ static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *ro
     wide.operand[0].rows = rows - p->i * n;
     wide.out = p->call->dX;
     if (!p->call->staged) {
-        product(&wide, t, p->i, p->n);
+        packed_product(&wide, t, p->i, p->n);
         return;
     }
     for (ptrdiff_t i = p->i; i < p->i + p->n; i += FEATURE_ROWS) {
         const ptrdiff_t count = min(p->i + p->n - i, FEATURE_ROWS);
         wide.out = (cgru_array){stage - i * e, e, 0, 1};
-        product(&wide, t, i, count);
+        packed_product(&wide, t, i, count);
         for (ptrdiff_t j = 0; j < count; j++) stream_row(AT(p->call->dX, i + j, t), stage + j * e, e);
     }
     finish_streams();

@@ -59,6 +59,18 @@
 #include "batch_simd.h"
 #include "batch_simd_linear.h"
 
+/* No product and sum are fused from here on, so that these loops have the same bits at every level. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+#include "elementwise.h"
+#include "softmax.h"
+#include "moments.h"
+#include "pool.h"
+#include "fading.h"
+
 /* Makes a string literal of a text as it is. */
 #define STRING_(text) #text
 /* Makes a string literal of a text whose macros are expanded first. */
@@ -72,51 +84,10 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .level = STRING(LEVEL),
     .size = SIZE,
     .lanes = LANES,
-    .pack = pack,
-    .product = product_of_any_weights,
-    .product_columns = product_columns,
-    .load_h0 = load_h0,
-    .load_x = load_x,
-    .mask_state = mask_state,
-    .decay_state = decay_state,
-    .decay_backward = decay_backward,
-    .store_last = store_last,
-    .pad = pad,
-    .pad_backward = pad_backward,
-    .stream_input = stream_input,
-    .gates_backward = gates_backward,
-    .single_step = single_step,
-    .single_forward = single_forward,
-    .single_backward = single_backward,
-    .row_sums_part = row_sums_part,
-    .row_part_start = row_part_start,
-    .pack_single = pack_single,
-    .gates = gates,
-    .recurrent = recurrent,
-    .candidate = candidate,
-    .reset_backward = reset_backward,
-    .state_backward = state_backward,
-    .input_backward = input_backward,
-    .store_product = store_product,
-    .collect_rows = collect_rows,
-    .add_outer_products = add_outer_products,
-    .panel_count = panel_count,
-    .activation = activation,
-    .norm_forward = norm_forward,
-    .norm_backward = norm_backward,
-    .loss = loss_and_gradient,
-    .batch_linear = batch_linear,
-    .batch_linear_gradients = batch_linear_gradients,
+#define KERNEL(result, name, parameters) .name = name,
+#include "kernel_list.h"
+#undef KERNEL
     .optimizer_steps = {sgd_step, adam_step, rmsprop_step},
-    .sum_of_squares = sum_of_squares,
-    .batch_forward = batch_forward,
-    .batch_backward = batch_backward,
-    .batch_gradient_sums = batch_gradient_sums,
-    .batch_gradient_add = batch_gradient_add,
-    .batch_gradient_size = batch_gradient_size,
-    .batch_wide_size = batch_wide_size,
-    .feature_product = feature_product,
-    .copy = copy,
 };
 
 #if BYTES >= 32 && defined(__clang__)

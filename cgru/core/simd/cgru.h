@@ -298,6 +298,55 @@ typedef struct {
     int nesterov;
 } cgru_optimizer_step;
 
+/* The rows at each of s steps: m, or the first running[t] of them. */
+typedef struct {
+    ptrdiff_t m, s;
+    const ptrdiff_t *running; /* (s), or NULL */
+} cgru_extent;
+
+/* How `combine` combines two arrays: a + b, a * b, a / 2, a, 0. */
+enum { CGRU_ADD, CGRU_MULTIPLY, CGRU_HALVE, CGRU_COPY, CGRU_ZERO };
+
+/* The poolings of a Pool, in the order of HOW in cgru/layers/pool.py. */
+enum { CGRU_AVERAGE, CGRU_LARGEST, CGRU_LAST, CGRU_ATTENTION };
+
+/* Poolings of X (m, s, n) side by side in `out` (m, u); see pool.h. */
+typedef struct {
+    ptrdiff_t m, n, u;
+    const ptrdiff_t *length; /* (m) steps of each sample */
+    cgru_array X, dA, dX;
+    void *out;
+    ptrdiff_t *chosen; /* (m, u) the step that each number of a maximum, or of the last step, comes from */
+    ptrdiff_t scores;  /* columns of `hidden` (s, m, scores), of which attention makes scores; then their gradients */
+    void *hidden;
+    const void *V; /* (scores) the factors of these columns; NULL: the only column is the score */
+    void *dV;      /* NULL: not wanted */
+    double *attention; /* (s, m) the weights of the steps */
+} cgru_pool;
+
+/* The input of a GRU-D, and its gradients; see fading.h. */
+typedef struct {
+    ptrdiff_t m, s, e;
+    const ptrdiff_t *length; /* (m) the real steps of each row; NULL: all are */
+    cgru_array X;            /* (m, s, e), NaN where nothing was measured */
+    cgru_array anew;         /* (m, s, units): a step at which all are 0 forgets what was seen; no data: none does */
+    ptrdiff_t units;
+    const double *times; /* of row i at step t: times[i * row + t * step]; NULL: each step is 1 after the one before */
+    ptrdiff_t row, step;
+    double unit; /* the time that counts as 1 */
+    /* What the steps before have left, and then these: `Seen` of cgru/grud_reference.py. */
+    void *last, *age; /* (m, e) */
+    double *time;     /* (m) */
+    const void *W, *b; /* Wgx and bgx (e) */
+    cgru_array xm;     /* (m, s, 2 e) */
+    cgru_array delta, before, gx; /* (m, s, e), time-major; `before` are the values last seen before each step */
+    cgru_array dxm;               /* backward: dL/dxm, with the strides of xm */
+    cgru_array dgx_;              /* where the gradient of the argument of gx goes */
+    cgru_array dX;                /* where dL/dX goes; no data: it is not wanted */
+    void *later;                  /* (m, e) memory, where dX is wanted */
+    void *dW, *db;                /* (e) sums to add to; NULL: they are not wanted */
+} cgru_fading;
+
 /* Kinds of low precision: int8, bfloat16, and bfloat16 with rows rounded to bfloat16, too; see low_precision.h. */
 enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
 
@@ -347,76 +396,11 @@ typedef struct {
     int size;          /* bytes of a number */
     ptrdiff_t lanes;   /* numbers in a vector */
 
-    /* Packs W (k, n) into `weights` of `product`, from row k0 and vector vector0 on. Columns past n become zero. */
-    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
-                 ptrdiff_t k, ptrdiff_t n);
-    /* Computes a product for `rows` rows from `row` on, and calls its epilogue; t is the step. */
-    void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    /* Part `part` of `parts` of the columns of a product with packed weights. `tiles` holds stored sums: `vectors`
-     * vectors for each row, the same for all parts. */
-    void (*product_columns)(const cgru_product *product, int stage, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows, int part,
-                         int parts, void *tiles);
-
-    /* Elementwise work on rows, before, between and after the products of a step; see cell.h. */
-    void (*load_h0)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*load_x)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*mask_state)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*decay_state)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*decay_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*stream_input)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-
-    /* One step of a single sample without caches: h (u) is updated in place; `work` has 5 up numbers. */
-    void (*single_step)(const cgru_single_sample *single, const void *x, void *h, void *work);
-    /* Steps `first` to `stop` of a single sample, counted in the order in which they run; all steps, backward. */
-    void (*single_forward)(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop);
-    void (*single_backward)(const cgru_single_sample *single, ptrdiff_t steps);
-    /* Part `part` of `parts` of the columns of some sums; where it begins, in numbers. */
-    void (*row_sums_part)(const cgru_row_sums *sums, ptrdiff_t t, int part, int parts);
-    ptrdiff_t (*row_part_start)(ptrdiff_t u, int part, int parts);
-    /* Packs W (k, n) for a single sample. */
-    void (*pack_single)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
-
-    /* The epilogues of products. */
-    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *store_product;
-
-    /* Collects up to CGRU_GROUP rows, each of step t; adds the outer products of the collected rows to the gradients.
-     */
-    void (*collect_rows)(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
-    void (*add_outer_products)(cgru_outer_product *outer);
-    /* Panels of u columns: parts of a term. */
-    ptrdiff_t (*panel_count)(ptrdiff_t u);
-
-    /* y[i] = f(x[i]); for the tests. */
-    void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
-
-    /* What follows the products of a step with layer norm; backward, what precedes them. */
-    void (*norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-
-    /* Writes A and dZ, and adds to the loss `value` and, of a classification, to `right`, the number of right rows. */
-    void (*loss)(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
-    void (*batch_linear)(const cgru_batch_linear *linear, ptrdiff_t t, ptrdiff_t samples);
-    void (*batch_linear_gradients)(const cgru_batch_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running,
-                                   void *dW, void *db);
+/* Makes the field of a kernel. */
+#define KERNEL(result, name, parameters) result(*name) parameters;
+#include "kernel_list.h"
+#undef KERNEL
     void (*optimizer_steps[3])(const cgru_optimizer_step *step, ptrdiff_t n); /* in the order of cgru/optimizers.py */
-    /* The sum of (g / unit)^2. */
-    double (*sum_of_squares)(const void *g, ptrdiff_t n, double unit);
-
-    /* All steps of some rows; whether these include the `first` step to run, and the `last` one. */
-    void (*batch_forward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    void (*batch_backward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    /* Sums the outer products of a part of the samples, lane by lane; adds the sums of all parts to the gradients. */
-    void (*batch_gradient_sums)(const cgru_outer_product *part, int first);
-    void (*batch_gradient_add)(const cgru_outer_product *parts, ptrdiff_t count);
-    ptrdiff_t (*batch_gradient_size)(const cgru_call *call, ptrdiff_t e, int terms, ptrdiff_t samples);
-    ptrdiff_t (*batch_wide_size)(const cgru_call *call);
-    void (*feature_product)(const cgru_feature_product *product, ptrdiff_t rows);
-    /* Copies W (k, n) into rows `ld` apart. */
-    void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);
 } cgru_kernels;
 
 /* Returns the table of a level for float (itemsize 4) or double (8); NULL where the compiler or the machine lacks it.

@@ -202,7 +202,7 @@ INLINE void product_panels(const int stage, const cgru_product *product, ptrdiff
 }
 
 /* Computes a product with packed weights for rows row0..., and calls its epilogue tile by tile. */
-static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+static void packed_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     product_panels(ALL, product, t, row0, rows, 0, 0, NULL);
 }
 

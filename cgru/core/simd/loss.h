@@ -361,7 +361,7 @@ INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums
 }
 
 /* value += share * the loss of rows row0..., right += how many (weighted) are classified rightly; writes A and dZ. */
-static void loss_and_gradient(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+static void loss(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     logs l = {ZERO + 1, 1, 0, NULL, 0};
     sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};
     ptrdiff_t row = row0;

@@ -97,13 +97,13 @@ static void transposed_product(const cgru_product *product, ptrdiff_t t, ptrdiff
 }
 
 /* Computes a product with its weights packed, transposed, or unpacked: row after row if it has `sums`, else in tiles. */
-static void product_of_any_weights(const cgru_product *product_, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (!product_->unpacked[0])
-        product(product_, t, row0, rows);
-    else if (product_->is_transposed)
-        transposed_product(product_, t, row0, rows);
-    else if (product_->sums)
-        unpacked_product(product_, t, row0, rows);
+static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    if (!product->unpacked[0])
+        packed_product(product, t, row0, rows);
+    else if (product->is_transposed)
+        transposed_product(product, t, row0, rows);
+    else if (product->sums)
+        unpacked_product(product, t, row0, rows);
     else
-        unpacked_tiled_product(product_, t, row0, rows);
+        unpacked_tiled_product(product, t, row0, rows);
 }

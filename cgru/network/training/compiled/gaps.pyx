@@ -1,22 +1,20 @@
 """The input of a GRUD's stage: X' = [xh | mask], the factors of the state, and the weights of the GRU over X'.
 
-The equations are those of cgru/grud_reference.py, the loops those of cgru/core/fading.pyx. The GRU's U are W above V,
-and its z is 1 minus that of a GRUD.
+The equations are those of cgru/grud_reference.py, the loops those of cgru/core/simd/fading.h. The GRU's U are W above
+V, and its z is 1 minus that of a GRUD.
 """
 
 from libc.math cimport NAN
 from libc.string cimport memcpy, memset
 
-from cgru.core.fading cimport Fading, fade, fade_backward, fading_backward
-from cgru.core.kernels cimport CGRU_HH, CGRU_R, CGRU_Z, cgru_activation, cgru_array, cgru_matrix, time_major_array
-from cgru.network.training.compiled.numbers cimport MULTIPLY, add_to, combine, input_as_rows, multiply_by
+from cgru.core.kernels cimport (
+    CGRU_FADING, CGRU_HH, CGRU_MULTIPLY, CGRU_R, CGRU_Z, cgru_activation, cgru_array, cgru_extent, cgru_fading,
+    cgru_matrix, time_major_array,
+)
 from cgru.network.training.compiled.plain cimport dense_product, head_backward, make_product, plain_workspace
 from cgru.network.training.compiled.stage cimport (
-    Arena, Gaps, Piece, Recurrent, Size, Stage, assign, rows_at, time_major,
+    Arena, Gaps, Piece, Recurrent, Size, Stage, assign, extent_of, input_as_rows, rows_at, time_major,
 )
-
-cdef extern from "simd/cgru.h":
-    enum: CGRU_FADING
 
 cdef enum:
     W, U, V, B, OF_GATE  # the parameters of a gate; there are those of z, r and the candidate, then the rates
@@ -71,12 +69,12 @@ cdef Py_ssize_t gaps_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, b
     return plain_workspace(&rates, m, s, back)
 
 
-cdef Fading _fading_of(const Stage *stage, const Piece *piece) noexcept nogil:
+cdef cgru_fading _fading_of(const Stage *stage, const Piece *piece) noexcept nogil:
     """Return the arguments of the loops for a piece; of the backward pass only what the forward pass has, too."""
     cdef Py_ssize_t e = stage.n, m = piece.m
     cdef const Gaps *gaps = &stage.gaps
-    cdef Fading f
-    memset(&f, 0, sizeof(Fading))
+    cdef cgru_fading f
+    memset(&f, 0, sizeof(cgru_fading))
     f.m, f.s, f.e, f.length, f.unit = m, piece.s, e, piece.length, gaps.unit
     if gaps.timed:
         f.times, f.row, f.step = gaps.times, 1, m
@@ -123,7 +121,7 @@ cdef void _assemble_weights(Stage *stage) noexcept nogil:
         memcpy(to + 2 * e * u * bytes, p[U], u * u * bytes)
         memcpy(to + (2 * e + u) * u * bytes, p[B], u * bytes)
         if i == 0:
-            multiply_by(to, numbers, -1, stage.k.size)
+            stage.k.multiply(to, -1, numbers)
         part.w.U[GATES[i]], part.g.U[GATES[i]] = cgru_matrix(to, u, 1), g
         to, g = to + 2 * e * u * bytes, g + 2 * e * u * bytes
         part.w.V[GATES[i]], part.g.V[GATES[i]] = cgru_matrix(to, u, 1), g
@@ -140,11 +138,11 @@ cdef void _add_gradients(Stage *stage) noexcept nogil:
     for i in range(3):
         to, g = stage.gaps.dp + i * OF_GATE, <char *>stage.gaps.g + i * numbers * size
         if i == 0:
-            multiply_by(g, numbers, -1, size)
-        add_to(to[W], g, e * u, size)
-        add_to(to[V], g + e * u * size, e * u, size)
-        add_to(to[U], g + 2 * e * u * size, u * u, size)
-        add_to(to[B], g + (2 * e + u) * u * size, u, size)
+            stage.k.multiply(g, -1, numbers)
+        stage.k.add_multiple(to[W], 1, 1, g, e * u)
+        stage.k.add_multiple(to[V], 1, 1, g + e * u * size, e * u)
+        stage.k.add_multiple(to[U], 1, 1, g + 2 * e * u * size, u * u)
+        stage.k.add_multiple(to[B], 1, 1, g + (2 * e + u) * u * size, u)
 
 
 cdef void fade_forward(Stage *stage, const Piece *piece) noexcept nogil:
@@ -154,13 +152,13 @@ cdef void fade_forward(Stage *stage, const Piece *piece) noexcept nogil:
     cdef Py_ssize_t u = part.call.u, t
     cdef int size = stage.k.size
     cdef cgru_activation fading = cgru_activation(CGRU_FADING, 0)
-    cdef Fading f
+    cdef cgru_fading f
     cdef Stage rates = _rates(stage, piece)
     input_as_rows(stage, piece)
     f = _fading_of(stage, piece)
     f.anew, f.units = part.call.decay, 1
     _move_seen(stage, piece, False)
-    fade(stage.k, &f)
+    stage.k.fade(&f)
     if gaps.time_of != NULL and piece.carries:
         _move_seen(stage, piece, True)
     rates.Z = gaps.gh
@@ -170,7 +168,8 @@ cdef void fade_forward(Stage *stage, const Piece *piece) noexcept nogil:
         stage.k.activation(fading, <char *>gaps.gh + t * piece.m * u * size, <char *>gaps.gh + t * piece.m * u * size,
                            rows_at(piece, True, t) * u)
     if part.call.decay.data != NULL:
-        combine(MULTIPLY, part.now.decay, part.call.decay, time_major(gaps.factors, u, piece.m), piece, True, u, size)
+        stage.k.combine(CGRU_MULTIPLY, part.now.decay, part.call.decay, time_major(gaps.factors, u, piece.m),
+                        extent_of(piece, True), u)
         part.now.decay.data = gaps.factors
     _assemble_weights(stage)
 
@@ -182,17 +181,18 @@ cdef int fade_backward_of(Stage *stage, const Piece *piece) except -1 nogil:
     cdef Py_ssize_t u = part.call.u, t
     cdef int size = stage.k.size
     cdef cgru_array dgh = time_major(gaps.dgh, u, piece.m)
-    cdef Fading f = _fading_of(stage, piece)
+    cdef cgru_extent every = extent_of(piece, True)
+    cdef cgru_fading f = _fading_of(stage, piece)
     cdef Stage rates = _rates(stage, piece)
     _add_gradients(stage)
     f.dgx_ = cgru_array(gaps.dgx_, 0, 0, 1)
     f.dxm, f.dW, f.db = time_major_array(gaps.dxm, 2 * stage.n, piece.m, part.now.column), gaps.dp[WGX], gaps.dp[BGX]
-    fade_backward(stage.k, &f)
-    combine(MULTIPLY, time_major_array(part.dhp, u, piece.m, part.now.column), part.every, dgh, piece, True, u, size)
+    stage.k.fade_backward(&f)
+    stage.k.combine(CGRU_MULTIPLY, time_major_array(part.dhp, u, piece.m, part.now.column), part.every, dgh, every, u)
     if part.call.decay.data != NULL:
-        combine(MULTIPLY, dgh, part.call.decay, dgh, piece, True, u, size)
+        stage.k.combine(CGRU_MULTIPLY, dgh, part.call.decay, dgh, every, u)
     for t in range(piece.s):
-        fading_backward(<char *>gaps.gh + t * piece.m * u * size, <char *>gaps.dgh + t * piece.m * u * size,
-                        rows_at(piece, True, t) * u, size)
+        stage.k.fading_backward(<char *>gaps.gh + t * piece.m * u * size, <char *>gaps.dgh + t * piece.m * u * size,
+                                rows_at(piece, True, t) * u)
     rates.Z, rates.trainable = gaps.dgh, True
     return head_backward(&rates, piece)

@@ -1,6 +1,8 @@
 """The stages of layers other than GRU: Embedding, Dropout, Pool, Flip, Frames, elementwise ones, Dense and the head."""
 
-from cgru.core.kernels cimport cgru_loss
+from numpy.random cimport bitgen_t
+
+from cgru.core.kernels cimport cgru_kernels, cgru_loss
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 
@@ -8,6 +10,11 @@ from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 cdef int make_plain(Stage *stage, dict description, random) except -1
 cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
+
+# Draw masks `to` (steps, m, n) of dropout, or with `keeps` of zoneout; the caller holds the generator's lock.
+cdef bitgen_t *bit_generator_of(rng) except NULL
+cdef void draw_mask(const cgru_kernels *k, bitgen_t *random, double rate, bint keeps, void *to, const Piece *piece,
+                    Py_ssize_t steps, Py_ssize_t n) noexcept nogil
 
 # A Dense within another stage: make it, and compute X W + b; `head_backward` goes back.
 cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noexcept nogil

@@ -14,26 +14,20 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
 """
 
-from cython cimport floating
-from libc.math cimport INFINITY, exp
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_activation, cgru_array, cgru_call, cgru_loss, cgru_batch_linear,
-    cgru_gradients, cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose,
-    whole_lines,
+    CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
+    cgru_batch_linear, cgru_call, cgru_extent, cgru_gradients, cgru_kernels, cgru_loss, cgru_matrix, cgru_pool,
+    cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
-from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, bit_generator_of, combine, draw_mask, input_as_rows, kept_scale, normalize_feature,
-    normalize_feature_back, normalize_rows, normalize_rows_back, scale_clip, scale_clip_back, subtract_from,
-    subtract_rows,
-)
 from cgru.network.training.compiled.stage cimport (
-    ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, no_array, rows_at,
-    time_major,
+    Arena, Piece, Size, Stage, assign, extent_of, in_lanes, input_as_rows, no_array, rows_at, time_major,
 )
 
 cdef extern from "simd/cgru.h":
@@ -121,26 +115,43 @@ cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
 
 # --- Dropout, Flip ---
 
+cdef bitgen_t *bit_generator_of(rng) except NULL:
+    """Return the C struct of a `numpy.random.Generator`; the caller keeps it alive, and holds its lock to draw."""
+    return <bitgen_t *>PyCapsule_GetPointer(rng.bit_generator.capsule, "BitGenerator")
+
+
+cdef void draw_mask(const cgru_kernels *k, bitgen_t *random, double rate, bint keeps, void *to, const Piece *piece,
+                    Py_ssize_t steps, Py_ssize_t n) noexcept nogil:
+    """Draw a mask `to` (steps, m, n) of dropout, or with `keeps` of zoneout.
+
+    The numbers drawn are those of `Generator.random`, sample by sample in the order of the batch, not of the rows.
+    """
+    cdef Py_ssize_t slot, row, t
+    for slot in range(piece.slots):
+        row = piece.row[slot]
+        for t in range(steps if row < piece.m else 0):
+            k.draw_mask(random.next_double, random.state, rate, keeps, <char *>to + (t * piece.m + row) * n * k.size, n)
+
+
 cdef int _dropout_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = X * mask, drawn for each sample, step and number; A = X outside training."""
     cdef Py_ssize_t m = piece.m, n = stage.n
-    cdef int size = stage.k.size
+    cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     if stage.random == NULL or not piece.training:
         stage.A = stage.X
         return 0
     input_as_rows(stage, piece)
-    draw_mask(stage.random, stage.rate, 0, kept_scale(stage.rate, size), stage.mask, piece,
-              piece.s if stage.steps_in else 1, n, size)
+    draw_mask(stage.k, stage.random, stage.rate, False, stage.mask, piece, extent.s, n)
     stage.A = time_major(stage.out, n, m)
-    combine(MULTIPLY, stage.X, time_major(stage.mask, n, m), stage.A, piece, stage.steps_in, n, size)
+    stage.k.combine(CGRU_MULTIPLY, stage.X, time_major(stage.mask, n, m), stage.A, extent, n)
     return 0
 
 
 cdef int _dropout_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA * mask"""
     cdef cgru_array mask = time_major(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
-    combine(COPY if stage.random == NULL else MULTIPLY, stage.dA, mask, stage.dX, piece, stage.steps_in, stage.n,
-            stage.k.size)
+    stage.k.combine(CGRU_COPY if stage.random == NULL else CGRU_MULTIPLY, stage.dA, mask, stage.dX,
+                    extent_of(piece, stage.steps_in), stage.n)
     return 0
 
 
@@ -179,59 +190,13 @@ cdef Stage _score_stage(const Stage *stage) noexcept nogil:
     return score
 
 
-cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, floating *A) noexcept nogil:
-    """Write the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A.
-
-    Sums are in double, as those of a mean.
-    """
-    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, length = piece.length[i], c, j, t
-    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
-    cdef const floating *hidden = <floating *>stage.hidden + i * k
-    cdef const floating *V = <floating *>stage.V
-    cdef double *a = stage.attention + i
-    cdef double most = 0, sum = 0
-    for t in range(length):
-        a[t * m] = 0
-        for j in range(k):
-            a[t * m] += hidden[t * m * k + j] * (1.0 if V == NULL else V[j])
-        if t == 0 or a[t * m] > most:
-            most = a[t * m]
-    for t in range(length):
-        a[t * m] = exp(a[t * m] - most)
-        sum += a[t * m]
-    for t in range(length):
-        a[t * m] /= sum
-    for c in range(n):
-        sum = 0
-        for t in range(length):
-            sum += a[t * m] * x[t * stage.X.step + c]
-        A[c] = <floating>sum
-
-
-cdef void _pool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, floating *A) noexcept nogil:
-    """Write pooling `part` of row i to A; `chosen` gets the step that a number comes from."""
-    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
-    cdef Py_ssize_t n = stage.n, step = stage.X.step, length = piece.length[i], c, t, at
-    cdef Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
-    cdef double sum
-    cdef int how = stage.pooling[part]
-    if how == ATTENTION:
-        _attend_row(stage, piece, i, A)
-        return
-    for c in range(n):
-        at, sum = length - 1, 0
-        if how == AVERAGE:
-            for t in range(length):  # summed in double: over many steps float32 would lose digits
-                sum += x[t * step + c]
-            A[c] = <floating>(sum / length)
-            continue
-        if how == LARGEST:
-            at = 0
-            for t in range(length):
-                if x[t * step + c] > x[at * step + c]:
-                    at = t
-        chosen[c] = at
-        A[c] = x[at * step + c]
+cdef cgru_pool _pooling(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the arguments of a stage's poolings."""
+    cdef cgru_pool pool = cgru_pool(piece.m, stage.n, stage.u, piece.length, stage.X, stage.dA, stage.dX, stage.out,
+                                    stage.chosen, stage.scores, stage.hidden, stage.V, NULL, stage.attention)
+    if stage.trainable:
+        pool.dV = stage.dV
+    return pool
 
 
 cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
@@ -239,67 +204,18 @@ cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
     Or several of these side by side.
     """
-    cdef Py_ssize_t i, at
-    cdef int part
+    cdef cgru_pool pool
     cdef Stage score
+    cdef int part
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
     if stage.scores:
         score = _score_stage(stage)
         _dense_forward(&score, piece)
-    for i in range(piece.m):
-        for part in range(stage.poolings):
-            at = i * stage.u + part * stage.n
-            if stage.k.size == 4:
-                _pool_row[float](stage, piece, part, i, <float *>stage.out + at)
-            else:
-                _pool_row[double](stage, piece, part, i, <double *>stage.out + at)
+    pool = _pooling(stage, piece)
+    for part in range(stage.poolings):
+        stage.k.pool_forward(&pool, stage.pooling[part], part)
     return 0
-
-
-cdef void _unpool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, const floating *d) noexcept nogil:
-    """Add the gradient d of pooling `part` of row i to the steps of dX, but for what goes by way of scores."""
-    cdef floating *to = <floating *>stage.dX.data + i * stage.dX.sample
-    cdef Py_ssize_t m = piece.m, n = stage.n, step = stage.dX.step, length = piece.length[i], c, t
-    cdef const Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
-    cdef const double *a = stage.attention + i
-    if stage.pooling[part] == AVERAGE:
-        for t in range(length):
-            for c in range(n):
-                to[t * step + c] += d[c] / <floating>length
-    elif stage.pooling[part] == ATTENTION:
-        for t in range(length):
-            for c in range(n):
-                to[t * step + c] += <floating>(a[t * m] * d[c])
-    else:
-        for c in range(n):
-            to[chosen[c] * step + c] += d[c]
-
-
-cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *d,
-                           const floating *A) noexcept nogil:
-    """Write dL/dH of row i in the place of H = activate(X W + b), and add to dV; d is dL/dA of its weighted sum A.
-
-    dL/dscore = a (d X - d A) for each step, a being the weights.
-    """
-    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
-    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
-    cdef floating *hidden = <floating *>stage.hidden + i * k
-    cdef const floating *V = <floating *>stage.V
-    cdef floating *dV = <floating *>stage.dV if stage.trainable else NULL
-    cdef const double *a = stage.attention + i
-    cdef double g
-    for t in range(piece.length[i]):
-        g = 0
-        for c in range(n):
-            g += <double>d[c] * (x[c] - A[c])
-        g *= a[t * m]
-        for j in range(k):
-            if dV != NULL:
-                dV[j] += <floating>(g * hidden[j])
-            hidden[j] = <floating>(g * (1.0 if V == NULL else V[j]))
-        x += stage.X.step
-        hidden += m * k
 
 
 cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except -1 nogil:
@@ -309,39 +225,28 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
     noise.
     """
     cdef Stage score = _score_stage(stage)
-    cdef Py_ssize_t i, at
-    cdef int size = stage.k.size
-    cdef char *d
-    for i in range(piece.m):
-        at, d = i * stage.u + part * stage.n, _address(stage.dA, i, 0, size) + part * stage.n * size
-        if size == 4:
-            _score_gradients[float](stage, piece, i, <float *>d, <float *>stage.out + at)
-        else:
-            _score_gradients[double](stage, piece, i, <double *>d, <double *>stage.out + at)
+    cdef cgru_pool pool = _pooling(stage, piece)
+    stage.k.score_backward(&pool, part)
     score.dA = time_major(stage.hidden, stage.scores, piece.m)
     _dense_backward(&score, piece)
     if stage.V == NULL:
-        memset(stage.db, 0, size)
+        memset(stage.db, 0, stage.k.size)
     return 0
 
 
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
-    cdef Py_ssize_t i, t
-    cdef int part, size = stage.k.size
-    cdef char *d
+    cdef cgru_pool pool = _pooling(stage, piece)
+    cdef int part
     for part in range(stage.poolings):
-        if stage.pooling[part] == ATTENTION:
+        if stage.pooling[part] == CGRU_ATTENTION:
             _attention_backward(stage, piece, part)
-    for i in range(piece.m if stage.dX.data != NULL else 0):
-        for t in range(piece.length[i] if stage.scores == 0 else 0):
-            memset(_address(stage.dX, i, t, size), 0, stage.n * size)
-        for part in range(stage.poolings):
-            d = _address(stage.dA, i, 0, size) + part * stage.n * size
-            if size == 4:
-                _unpool_row[float](stage, piece, part, i, <float *>d)
-            else:
-                _unpool_row[double](stage, piece, part, i, <double *>d)
+    if stage.dX.data == NULL:
+        return 0
+    if stage.scores == 0:  # else dX by way of the scores is there
+        stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent_of(piece, True), stage.n)
+    for part in range(stage.poolings):
+        stage.k.pool_backward(&pool, stage.pooling[part], part)
     return 0
 
 
@@ -378,15 +283,15 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX[t] = dA summed over the frames that step t is part of."""
     cdef Py_ssize_t i, j, p, t, n = stage.n
     cdef int size = stage.k.size
-    for i in range(piece.m):
-        for t in range(piece.length[i]):
-            memset(_address(stage.dX, i, t, size), 0, n * size)
+    cdef const char *d
+    stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent_of(piece, True), n)
     for p in range(stage.numbers[LENGTH]):
         for j in range(stage.output_piece.s):
             t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
             for i in range(rows_at(&stage.output_piece, True, j)):
+                d = _address(stage.dA, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:
-                    add_to(_address(stage.dX, i, t, size), _address(stage.dA, i, j, size) + p * n * size, n, size)
+                    stage.k.add_multiple(_address(stage.dX, i, t, size), 1, 1, d, n)
     return 0
 
 
@@ -394,27 +299,15 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef int _normalize_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = (X - mean) / deviation of each feature over the row's steps, and with 3 n outputs log(deviation) and mean."""
-    cdef Py_ssize_t i, c, n = stage.n
-    cdef int size = stage.k.size
-    cdef cgru_array X = input_as_rows(stage, piece)
+    input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
-    for i in range(piece.m):
-        for c in range(n):
-            normalize_feature(_address(X, i, 0, size) + c * size, X.step, piece.length[i],
-                              _address(stage.A, i, 0, size) + c * size, stage.A.step, n, stage.u > n, size)
+    stage.k.normalize_steps(stage.X, piece.length, piece.m, stage.n, stage.u > stage.n, stage.A)
     return 0
 
 
 cdef int _normalize_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = (dA - mean(dA) - A * mean(dA * A)) / deviation, and the shares of log(deviation) and mean."""
-    cdef Py_ssize_t i, c, n = stage.n
-    cdef int size = stage.k.size
-    cdef cgru_array X = stage.X, dA = stage.dA, dX = stage.dX
-    for i in range(piece.m):
-        for c in range(n):
-            normalize_feature_back(_address(X, i, 0, size) + c * size, X.step, piece.length[i],
-                                   _address(dA, i, 0, size) + c * size, dA.step,
-                                   _address(dX, i, 0, size) + c * size, dX.step, n, stage.u > n, size)
+    stage.k.normalize_steps_backward(stage.X, stage.dA, piece.length, piece.m, stage.n, stage.u > stage.n, stage.dX)
     return 0
 
 
@@ -427,8 +320,8 @@ cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_array X = input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
     for t in range(piece.s):
-        subtract_rows(_address(X, 0, t, size), X.sample, _address(X, 0, t - 1, size) if t else NULL, X.sample,
-                      _address(stage.A, 0, t, size), rows_at(piece, True, t), stage.n, stage.u, size)
+        stage.k.subtract_rows(_address(X, 0, t, size), X.sample, _address(X, 0, t - 1, size) if t else NULL, X.sample,
+                              _address(stage.A, 0, t, size), rows_at(piece, True, t), stage.n, stage.u)
     return 0
 
 
@@ -447,9 +340,9 @@ cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
             else:
                 memset(to, 0, n * size)
             if t:
-                add_to(to, d, n, size)
+                stage.k.add_multiple(to, 1, 1, d, n)
             if t + 1 < piece.length[i]:
-                subtract_from(to, d + stage.dA.step * size, n, size)
+                stage.k.add_multiple(to, 1, -1, d + stage.dA.step * size, n)
     return 0
 
 
@@ -471,7 +364,7 @@ cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef int size = stage.k.size
     for t in range(piece.s):
         for i in range(rows_at(piece, True, t)):
-            add_to(stage.dW + stage.tokens[t * m + i] * u * size, _address(stage.dA, i, t, size), u, size)
+            stage.k.add_multiple(stage.dW + stage.tokens[t * m + i] * u * size, 1, 1, _address(stage.dA, i, t, size), u)
     return 0
 
 
@@ -674,37 +567,36 @@ cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
 cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = activate(X), or min(max(X * scale + shift, low), high)"""
     cdef Work work
-    cdef Py_ssize_t t, n = stage.n, m = piece.m
-    cdef int size = stage.k.size
     input_as_rows(stage, piece)
-    stage.A = time_major(stage.out, n, m)
+    stage.A = time_major(stage.out, stage.n, piece.m)
     if stage.activates:
         work = _activation_work(stage, piece)
-        work.loss.A = cgru_matrix(stage.out, n, 1)
+        work.loss.A = cgru_matrix(stage.out, stage.n, 1)
         _compute_in_workspace(stage, piece, &work)
-        return 0
-    for t in range(piece.s if stage.steps_in else 1):
-        scale_clip(_address(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low, stage.high,
-                   _address(stage.A, 0, t, size), rows_at(piece, stage.steps_in, t), n, size)
+    else:
+        stage.k.scale_clip(stage.X, stage.W, stage.b, stage.low, stage.high, stage.A, extent_of(piece, stage.steps_in),
+                           stage.n)
     return 0
+
+
+cdef inline void *_gradients_of_scale(const Stage *stage) noexcept nogil:
+    """Return where the gradients of a scale go; NULL where the stage has none, or is frozen."""
+    return stage.dW if stage.trainable else NULL
 
 
 cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
     cdef Work work
-    cdef Py_ssize_t t, rows
-    cdef int size = stage.k.size
-    cdef char *dx
+    cdef void *dscale = _gradients_of_scale(stage)
     if stage.activates:
         work = _activation_work(stage, piece)
         work.loss.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
         work.loss.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
         _compute_in_workspace(stage, piece, &work)
-        return 0
-    for t in range(piece.s if stage.steps_in else 1):
-        rows = rows_at(piece, stage.steps_in, t)
-        dx = NULL if stage.dX.data == NULL else _address(stage.dX, 0, t, size)
-        scale_clip_back(stage, _address(stage.X, 0, t, size), _address(stage.dA, 0, t, size), dx, rows)
+    else:
+        stage.k.scale_clip_backward(stage.X, stage.dA, stage.W, stage.low, stage.high, stage.dX,
+                                    dscale, stage.db,
+                                    extent_of(piece, stage.steps_in), stage.n)
     return 0
 
 
@@ -712,25 +604,18 @@ cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil
 
 cdef int _layer_norm_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = N * scale + shift, N = (X - mean) / sqrt(variance + eps) over the features of a step."""
-    cdef Py_ssize_t t
-    cdef int size = stage.k.size
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.n, piece.m)
-    for t in range(piece.s if stage.steps_in else 1):
-        normalize_rows(_address(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low,
-                       _address(stage.A, 0, t, size), rows_at(piece, stage.steps_in, t), stage.n, size)
+    stage.k.normalize_rows(stage.X, stage.W, stage.b, stage.low, stage.A, extent_of(piece, stage.steps_in), stage.n)
     return 0
 
 
 cdef int _layer_norm_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = (d - mean(d) - N * mean(d * N)) / sqrt(variance + eps), d = dA * scale; dscale += dA * N, dshift += dA."""
-    cdef Py_ssize_t t
-    cdef int size = stage.k.size
-    cdef char *dx
-    for t in range(piece.s if stage.steps_in else 1):
-        dx = NULL if stage.dX.data == NULL else _address(stage.dX, 0, t, size)
-        normalize_rows_back(stage, _address(stage.X, 0, t, size), _address(stage.dA, 0, t, size), dx,
-                            rows_at(piece, stage.steps_in, t))
+    cdef void *dscale = _gradients_of_scale(stage)
+    stage.k.normalize_rows_backward(stage.X, stage.dA, stage.W, stage.low, stage.dX,
+                                    dscale, stage.db,
+                                    extent_of(piece, stage.steps_in), stage.n)
     return 0
 
 

@@ -22,10 +22,11 @@ from cgru.network.training.compiled.batch cimport (
     read_times, read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
 from cgru.network.training.compiled.gaps cimport make_gaps
-from cgru.network.training.compiled.numbers cimport penalise_piece
 from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
 from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
-from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, assign, no_array
+from cgru.network.training.compiled.stage cimport (
+    Arena, Parameter, Piece, Recurrent, Size, Stage, assign, extent_of, no_array,
+)
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
@@ -356,8 +357,8 @@ cdef class Program:
         cdef Py_ssize_t i
         for i in range(piece.m):
             rows += piece.length[i] if stage.steps_out else 1
-        penalise_piece(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
-                       stage.u, self.k.size)
+        self.k.penalise(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA,
+                        extent_of(piece, stage.steps_out), stage.u)
 
     cdef int _check_signals(self) except -1 nogil:
         """Count the operations of a piece, and check for Ctrl-C after enough of them."""

@@ -8,16 +8,16 @@ before the first and one behind the last, in lanes (s + 2, u, m).
 from cgru.core cimport blocks, driver
 from cgru.core.blocks cimport Origin
 from cgru.core.kernels cimport (
-    CGRU_PLACES, array_index, cgru_array, cgru_call, cgru_kernels, new_call, time_major_array, whole_lines,
+    CGRU_ADD, CGRU_COPY, CGRU_HALVE, CGRU_MULTIPLY, CGRU_PLACES, CGRU_ZERO, array_index, cgru_array, cgru_call,
+    cgru_extent, cgru_kernels, new_call, time_major_array, whole_lines,
 )
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
 from cgru.network.training.compiled.gaps cimport fade_backward_of, fade_forward, gaps_workspace, plan_gaps
-from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows,
-    kept_scale,
+from cgru.network.training.compiled.plain cimport bit_generator_of, draw_mask
+from cgru.network.training.compiled.stage cimport (
+    Arena, Piece, Recurrent, Size, Stage, assign, extent_of, input_as_rows, no_array, time_major,
 )
-from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
@@ -175,9 +175,10 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
         return 0
     stage.A = time_major_array(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
     first, second = _outputs_to_merge(stage, 0, piece), _outputs_to_merge(stage, 1, piece)
-    combine(MULTIPLY if stage.merge == MUL else ADD, first, second, stage.A, piece, stage.steps_out, u, size)
+    extent = extent_of(piece, stage.steps_out)
+    stage.k.combine(CGRU_MULTIPLY if stage.merge == MUL else CGRU_ADD, first, second, stage.A, extent, u)
     if stage.merge == MEAN:
-        combine(HALVE, stage.A, stage.A, stage.A, piece, stage.steps_out, u, size)
+        stage.k.combine(CGRU_HALVE, stage.A, stage.A, stage.A, extent, u)
     return 0
 
 
@@ -255,7 +256,6 @@ cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece)
     For training they are also put beside the first step that runs, where the backward pass reads the state before.
     """
     cdef Py_ssize_t i, u = part.call.u
-    cdef int size = stage.k.size
     cdef cgru_array start = no_array(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
     part.now.fresh = not part.learned
     for i in range(piece.m):
@@ -265,11 +265,23 @@ cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece)
         part.now.h0 = start = time_major(part.start, u, piece.m)
         for i in range(piece.m):
             if part.begins[i]:
-                copy_row(learned, 0, 0, start, i, 0, u, size)
+                _copy_row(stage, learned, 0, 0, start, i, 0, u)
             else:
-                copy_row(time_major(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
+                _copy_row(stage, time_major(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u)
     for i in range(piece.m if piece.training else 0):
-        copy_row(start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u, size)
+        _copy_row(stage, start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u)
+
+
+cdef void _copy_row(const Stage *stage, cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row,
+                    Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    """Copy the n numbers of step t of row i to step `step` of `row` of `to`; zeros where `source` has no data."""
+    cdef int how = CGRU_ZERO if source.data == NULL else CGRU_COPY
+    to.data = <char *>to.data + (row * to.sample + step * to.step) * stage.k.size
+    if source.data == NULL:
+        source = to
+    else:
+        source.data = <char *>source.data + (i * source.sample + t * source.step) * stage.k.size
+    stage.k.combine(how, source, source, to, cgru_extent(1, 1, NULL), n)
 
 
 cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
@@ -278,28 +290,27 @@ cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexc
     cdef cgru_array to = time_major(part.carried, u, piece.slots)
     for i in range(piece.m):
         part.begun[piece.slot[i]] = True
-        copy_row(part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, stage.k.size)
+        _copy_row(stage, part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u)
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
     """Draw all masks of one GRU, in the order of cgru/core/masks.py."""
     cdef Py_ssize_t u = part.call.u
-    cdef int size = stage.k.size
     cdef int gate
     cdef double rate = part.recurrent_dropout
     if part.dropout:
-        draw_mask(part.random, part.dropout, 0, kept_scale(part.dropout, size), part.mask, piece, 1, stage.n, size)
+        draw_mask(stage.k, part.random, part.dropout, False, part.mask, piece, 1, stage.n)
     for gate in range(3 if rate else 0):
-        draw_mask(part.random, rate, 0, kept_scale(rate, size), <char *>part.recurrent + gate * piece.m * u * size,
-                  piece, 1, u, size)
+        draw_mask(stage.k, part.random, rate, False, <char *>part.recurrent + gate * piece.m * u * stage.k.size, piece,
+                  1, u)
     if part.zoneout:
-        draw_mask(part.random, part.zoneout, 1, 0, part.kept, piece, piece.s, u, size)
+        draw_mask(stage.k, part.random, part.zoneout, True, part.kept, piece, piece.s, u)
 
 
 cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
                             cgru_array to) noexcept nogil:
     """Write a times the dropout mask (m, e), the same at each step, to `to`."""
-    combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, piece, True, stage.n, stage.k.size)
+    stage.k.combine(CGRU_MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, extent_of(piece, True), stage.n)
 
 
 # --- backward ---
@@ -314,7 +325,7 @@ cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
         for i in range(stage.parts):
             _backward_one(stage, i, piece, stage.scratch, stage.threads)
     if stage.parts == 2 and stage.dX.data != NULL:
-        combine(ADD, stage.dX, _dX_of(stage, 1), stage.dX, piece, True, stage.n, stage.k.size)
+        stage.k.combine(CGRU_ADD, stage.dX, _dX_of(stage, 1), stage.dX, extent_of(piece, True), stage.n)
     return 0
 
 
@@ -343,12 +354,13 @@ cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept n
     """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
     cdef Py_ssize_t u = stage.part[0].call.u, rows = piece.m * (piece.s if stage.steps_out else 1)
     cdef cgru_array dA = stage.dA, to
+    cdef int how
     if stage.merge == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
         to = time_major_array(<char *>stage.unmerged + i * rows * u * stage.k.size, u, piece.m, dA.column)
-        combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs_to_merge(stage, 1 - i, piece), to, piece,
-                stage.steps_out, u, stage.k.size)
+        how = CGRU_HALVE if stage.merge == MEAN else CGRU_MULTIPLY
+        stage.k.combine(how, dA, _outputs_to_merge(stage, 1 - i, piece), to, extent_of(piece, stage.steps_out), u)
         return to
     return dA
 
@@ -392,9 +404,9 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
         _apply_input_mask(stage, part, piece, dX, dX)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
-            add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
+            stage.k.add_multiple(part.g.h0, 1, 1, <char *>part.start + row * call.u * stage.k.size, call.u)
     if stage.fades:
         return fade_backward_of(stage, piece)
     if call.dhp.data != NULL:
-        add_restarts(call.decay, call.dhp, piece, part.g.h0, call.u, stage.k.size)
+        stage.k.add_restarts(call.decay, call.dhp, extent_of(piece, True), part.g.h0, call.u)
     return 0

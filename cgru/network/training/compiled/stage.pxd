@@ -13,11 +13,9 @@ m rows, s steps, n numbers that come in and u that go out at each step.
 from numpy.random cimport bitgen_t
 
 from cgru.core.kernels cimport (
-    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, time_major_array,
+    CGRU_COPY, CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_extent, cgru_gradients, cgru_kernels,
+    cgru_weights, time_major_array,
 )
-
-cdef enum:
-    AVERAGE, LARGEST, LAST, ATTENTION  # the poolings of a Pool, in the order of HOW in cgru/layers/pool.py
 
 cdef enum:
     MOST_PARAMETERS = 26  # of one stage
@@ -66,7 +64,7 @@ cdef struct Recurrent:
     Py_ssize_t block  # steps of a block of the last backward pass
 
 
-# The input of a GRUD, beside its GRU; see cgru/core/fading.pxd. e features, u units.
+# The input of a GRUD, beside its GRU; see cgru/core/simd/fading.h. e features, u units.
 cdef struct Gaps:
     double unit  # the time that counts as 1
     bint timed  # whether the samples have times
@@ -174,6 +172,23 @@ cdef inline cgru_array no_array() noexcept nogil:
 cdef inline Py_ssize_t rows_at(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
     """Return how many rows have step t; without `each` step, for one number a sample, return all rows."""
     return piece.running[t] if each and piece.running != NULL else piece.m
+
+
+cdef inline cgru_extent extent_of(const Piece *piece, bint each) noexcept nogil:
+    """Return the rows at each step of a piece; without `each` step, all rows once."""
+    cdef cgru_extent extent = cgru_extent(piece.m, 1, NULL)
+    if each:
+        extent.s, extent.running = piece.s, piece.running
+    return extent
+
+
+cdef inline cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
+    """Return a stage's input as (s, m, n); where samples are in lanes, copy it so and set `stage.X` to the copy."""
+    cdef cgru_array rows = time_major(stage.X_as_rows, stage.n, piece.m)
+    if in_lanes(stage.X):
+        stage.k.combine(CGRU_COPY, stage.X, stage.X, rows, extent_of(piece, stage.steps_in), stage.n)
+        stage.X = rows
+    return stage.X
 
 
 # The size that memory is planned for: up to m rows and s steps; `many` rows times steps (with two more steps); `back`

@@ -10,9 +10,8 @@ cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcmp, memcpy, memset
 
-from cgru.core.kernels cimport kernels
+from cgru.core.kernels cimport cgru_array, cgru_extent, kernels
 from cgru.layers import layer as layers
-from cgru.network.training.compiled.numbers cimport largest_magnitude, multiply_by, penalise
 from cgru.network.training import updater
 from cgru.optimizers import is_matrix
 
@@ -195,7 +194,7 @@ cdef class Weights:
         cdef double squares = self.k.sum_of_squares(self.visible(), self.numbers, 1)
         if squares < 1 / LEAST_SUM:
             return sqrt(squares)
-        return largest_magnitude(self.visible(), self.numbers, self.k.size)
+        return self.k.largest_magnitude(self.visible(), self.numbers)
 
     def changed(self):
         """Return whether the model's arrays differ from those that `store_parameters` wrote."""
@@ -222,7 +221,7 @@ cdef class Weights:
         cdef double found = self.k.sum_of_squares(g, numbers, 1)
         unit[0] = 1
         if not LEAST_SUM < found < 1 / LEAST_SUM:  # squares may have underflown or overflown
-            unit[0] = largest_magnitude(g, numbers, self.k.size)
+            unit[0] = self.k.largest_magnitude(g, numbers)
             if unit[0] == 0:
                 return 0
             if not isfinite(unit[0]):
@@ -235,7 +234,7 @@ cdef class Weights:
         cdef double unit, factor, found = self._norm(start, numbers, &unit)
         factor = clipping(found, unit, norm)
         if factor < 1:
-            multiply_by(self.g + start * self.k.size, numbers, factor, self.k.size)
+            self.k.multiply(self.g + start * self.k.size, factor, numbers)
 
     cdef bint update(self, double rate) noexcept nogil:
         """Add penalties, clip the gradients, and make an update of the optimizer; return False if one is not finite.
@@ -252,7 +251,8 @@ cdef class Weights:
             weight = &self.weight[i]
             if weight.l1 or weight.l2:
                 at = weight.start * self.k.size
-                penalise(self.current() + at, weight.l1, weight.l2, self.g + at, weight.numbers, self.k.size)
+                self.k.penalise(cgru_array(self.current() + at, 0, 0, 1), weight.l1, weight.l2,
+                                cgru_array(self.g + at, 0, 0, 1), cgru_extent(1, 1, NULL), weight.numbers)
         for i in range(self.clips):
             self._clip(self.clipped[2 * i], self.clipped[2 * i + 1], MOST_NORM)
         norm = self._norm(0, self.numbers, &unit)
