@@ -270,7 +270,7 @@ setup(
             extension("core.fading"),
             extension("core.linear"),
             extension("passes"),
-            extension("parameters", level="-O3"),  # which has a loop over numbers
+            extension("parameters"),
             extension("cell"),
             extension("stream"),
             extension("network.training.compiled.batch", level="-O3"),

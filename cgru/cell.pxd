@@ -1,12 +1,14 @@
 """Run and train one GRU cell from other compiled code, without GIL, allocation or exceptions; see docs/inside.md.
 
-m samples, s steps, e features, u units. All arrays are C-contiguous and batch-major. Their dtype is that in the
-function's name, and has to be that of the cell. Every address, also of a workspace or a cache, is a multiple of the
-size of that dtype. `bytes` is the size of the workspace, `room` the size of the cache, both in bytes.
+m samples, s steps, e features, u units. All arrays are C-contiguous and batch-major, of float or double (Cython chooses
+by the pointers; `step[float]` says so), which has to be the dtype of the cell. Every address, also of a workspace or a
+cache, is a multiple of its size. `bytes` is the size of the workspace, `room` the size of the cache, both in bytes.
 
 Every function returns a `cell_code`. With any code but CELL_OK nothing has been written. Any number of threads may call
-the reading functions of one cell, each with its own workspace. `update_*` must not run beside another call on its cell.
+the reading functions of one cell, each with its own workspace. `update` must not run beside another call on its cell.
 """
+
+from cython cimport floating
 
 cdef extern from *:
     """
@@ -29,75 +31,53 @@ cdef cgru_cell *pointer(object cell) except NULL
 
 # Return the bytes of workspace for any call with m samples and s steps; 0 for wrong sizes.
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
-# Return the bytes of the cache that `forward_*`, `backward_*` and `gradients_*` share; 0 for wrong sizes.
+# Return the bytes of the cache that `forward`, `backward` and `gradients` share; 0 for wrong sizes.
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
 # Return how many numbers all parameters have, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, and then chh for
 # "reset_after", or chh, gU, gV for "layer_norm".
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil
 
 # Run one step: x (m, e) is read, h (m, u) is read and overwritten.
-cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,
-                    void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int step_double(const cgru_cell *cell, Py_ssize_t m, const double *x, double *h,
-                     void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
+              Py_ssize_t bytes) noexcept nogil
 
 # Run a sequence: X (m, s, e) is read, h (m, u) is read and overwritten. All states are written to H (m, s, u), or NULL.
-cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                        void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
-                         void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
+                  void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Run a step or a sequence like these, with factors for the states as they enter each step: h <- g h + (1 - g) h0.
 # g = 1 changes nothing, g = 0 begins anew, whatever h was. decay (m, s, n), of a step (m, n), holds them, from 0 to 1:
 # one for all units (n = 1), or one for each (n = u). h0 (u) is a learned initial state, or NULL for zero.
-cdef int step_decay_float(const cgru_cell *cell, Py_ssize_t m, const float *x, const float *decay, Py_ssize_t n,
-                          const float *h0, float *h, void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int step_decay_double(const cgru_cell *cell, Py_ssize_t m, const double *x, const double *decay, Py_ssize_t n,
-                           const double *h0, double *h, void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int sequence_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
-                              Py_ssize_t n, const float *h0, float *h, float *H, void *workspace,
-                              Py_ssize_t bytes) noexcept nogil
-cdef int sequence_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
-                               Py_ssize_t n, const double *h0, double *h, double *H, void *workspace,
-                               Py_ssize_t bytes) noexcept nogil
+cdef int step_decay(const cgru_cell *cell, Py_ssize_t m, const floating *x, const floating *decay, Py_ssize_t n,
+                    const floating *h0, floating *h, void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                        Py_ssize_t n, const floating *h0, floating *h, floating *H, void *workspace,
+                        Py_ssize_t bytes) noexcept nogil
 
-# Run a sequence like `sequence_*`, and write to `cache` what `backward_*` reads.
-cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                       void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
-                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
+# Run a sequence like `sequence`, and write to `cache` what `backward` reads.
+cdef int forward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
+                 void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# Run a sequence like `sequence_decay_*`, and write to `cache` what `backward_decay_*` reads.
-cdef int forward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
-                             Py_ssize_t n, const float *h0, float *h, float *H, void *cache, Py_ssize_t room,
-                             void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int forward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
-                              Py_ssize_t n, const double *h0, double *h, double *H, void *cache, Py_ssize_t room,
-                              void *workspace, Py_ssize_t bytes) noexcept nogil
+# Run a sequence like `sequence_decay`, and write to `cache` what `backward_decay` reads.
+cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                       Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
+                       void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Backpropagate: dH (m, s, u) is dL/dH, or NULL for zero. dh (m, u) holds dL/d(last state) and is overwritten by dL/dh0.
-# dL/dX is written to dX (m, s, e), or NULL. `cache` receives what `gradients_*` reads.
-cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *dH, float *dh, float *dX,
-                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
-                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
+# dL/dX is written to dX (m, s, e), or NULL. `cache` receives what `gradients` reads.
+cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
+                  void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# Backpropagate like these through `forward_decay_*`, with the same factors. dhp (m, s, u), or NULL, receives the
+# Backpropagate like these through `forward_decay`, with the same factors. dhp (m, s, u), or NULL, receives the
 # gradient of each state after its factor. The gradient of the factor is dhp (h - h0), h the state a step earlier,
 # summed over u for n = 1. The gradient of h0 is (1 - g) dhp, summed over m and s.
-cdef int backward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *decay, Py_ssize_t n,
-                              const float *dH, float *dh, float *dX, float *dhp, void *cache, Py_ssize_t room,
-                              void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int backward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *decay, Py_ssize_t n,
-                               const double *dH, double *dh, double *dX, double *dhp, void *cache, Py_ssize_t room,
-                               void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
+                        const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
+                        void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# Add the gradients, summed over samples and steps, to g (parameter_count). X is that of `forward_*`.
-cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,
-                         const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
-cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *g,
-                          const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
+# Add the gradients, summed over samples and steps, to g (parameter_count). X is that of `forward`.
+cdef int gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g, const void *cache,
+                   Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Subtract rate * g from the parameters, in the arrays that the cell was made from and in the cell.
-cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil
-cdef int update_double(cgru_cell *cell, const double *g, double rate) noexcept nogil
+cdef int update(cgru_cell *cell, const floating *g, double rate) noexcept nogil

@@ -15,7 +15,7 @@ from cgru.activations import compiled
 from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
-from cgru.core cimport gradients
+from cgru.core cimport gradients as weight_gradients
 from cgru.core.crew cimport Crew, close_crew, open_crew
 from cgru.core.driver cimport join_crew, prepare, run_steps
 from cgru.core.gradients cimport Sums
@@ -56,7 +56,7 @@ cdef struct PackedCell:
     int parameter_count, cache_count
     int threads  # that a call may use
     Py_ssize_t width  # columns of all caches together
-    bint writes  # whether `update_*` may write to the arrays
+    bint writes  # whether `update` may write to the arrays
     void *packed[4]  # packed weights: forward for one sample and for several, then backward
     Run one  # a prepared run of one step of one sample
     Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h alone cannot run it
@@ -173,15 +173,15 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
     return count
 
 
-cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
-               Py_ssize_t bytes) noexcept nogil:
+cdef int step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
+              Py_ssize_t bytes) noexcept nogil:
     """Check the arguments, and run one step of x (m, e): h (m, u) is updated in place; return a `cell_code`.
 
     A single sample goes straight to single_sample.h, without a plan.
     """
     cdef PackedCell *inside = <PackedCell *>cell
     if m != 1:
-        return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
+        return sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
     if cell == NULL or x == NULL or h == NULL or workspace == NULL:
         return CELL_NULL
     if inside.k.size != sizeof(floating):
@@ -189,7 +189,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
     if (<size_t>x | <size_t>h | <size_t>workspace) & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
     if bytes < inside.step_bytes:  # too few, or single_sample.h alone cannot run this cell
-        return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
+        return sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
     if inside.low_precision != NULL:
         inside.low_precision.k.single(&inside.low_precision.layer, x, h, first_line(workspace))
     else:
@@ -197,8 +197,8 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
     return CELL_OK
 
 
-cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
-                   void *workspace, Py_ssize_t bytes) noexcept nogil:
+cdef int sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
+                  void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Check the arguments, and run X (m, s, e) from h, updated in place; write all states to H unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
@@ -210,10 +210,10 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     return CELL_OK
 
 
-cdef int _sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
-                         Py_ssize_t n, const floating *h0, floating *h, floating *H, void *workspace,
-                         Py_ssize_t bytes) noexcept nogil:
-    """Run as `_sequence` does, the states entering each step with the factors decay (m, s, n), n 1 or u."""
+cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                        Py_ssize_t n, const floating *h0, floating *h, floating *H, void *workspace,
+                        Py_ssize_t bytes) noexcept nogil:
+    """Run as `sequence` does, the states entering each step with the factors decay (m, s, n), n 1 or u."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, others, workspace, bytes)
@@ -226,6 +226,12 @@ cdef int _sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
     _bind_decay(&call, decay, n, h0)
     _forward(inside, &call, X, h, workspace)
     return CELL_OK
+
+
+cdef int step_decay(const cgru_cell *cell, Py_ssize_t m, const floating *x, const floating *decay, Py_ssize_t n,
+                    const floating *h0, floating *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run one step of `sequence_decay`."""
+    return sequence_decay(cell, m, 1, x, decay, n, h0, h, <floating *>NULL, workspace, bytes)
 
 
 cdef int _check_decay(const PackedCell *inside, const void *decay, Py_ssize_t n) noexcept nogil:
@@ -267,9 +273,9 @@ cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, v
         close_crew()
 
 
-cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
-                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run as `_sequence` does, and write the caches for `_backward` and `_gradients` into `cache`, of `room` bytes."""
+cdef int forward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
+                 void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run as `sequence` does, and write the caches for `backward` and `gradients` into `cache`, of `room` bytes."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_cached(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
     if code != CELL_OK:
@@ -286,10 +292,10 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
     return CELL_OK
 
 
-cdef int _forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
-                        Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
-                        void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run as `_sequence_decay` does, and write the caches for `_backward_decay` and `_gradients` into `cache`.
+cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                       Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
+                       void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run as `sequence_decay` does, and write the caches for `backward_decay` and `gradients` into `cache`.
 
     The states that entered the steps, which are all that these read of h, are where those a step earlier else are.
     """
@@ -308,8 +314,8 @@ cdef int _forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
     return CELL_OK
 
 
-cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
-                   void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
+                  void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Check the arguments, and backpropagate dH (NULL: zero): dh becomes dL/dh0, dX gets dL/dX unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t optional = <size_t>dH | <size_t>dX
@@ -321,9 +327,9 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     return CELL_OK
 
 
-cdef int _backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
-                         const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
-                         void *workspace, Py_ssize_t bytes) noexcept nogil:
+cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
+                        const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
+                        void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Run as `_backward` does after `_forward_decay`; write dL/d(state that entered) to dhp unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t others = <size_t>dH | <size_t>dX | <size_t>decay | <size_t>dhp
@@ -361,9 +367,9 @@ cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexc
     return to
 
 
-cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
-                    const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check the arguments, and add the gradients of all parameters to g; `cache` has been through `_backward`."""
+cdef int gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g, const void *cache,
+                   Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Check the arguments, and add the gradients of all parameters to g; `cache` has been through `backward`."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_cached(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
     if code != CELL_OK:
@@ -375,22 +381,12 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     plan = _plan(inside, &call, GRADIENTS, 1)
-    gradients.prepare(&sums, &plan, &call, &to, first_line(workspace), False)
-    gradients.run_steps(&sums, True, True)
+    weight_gradients.prepare(&sums, &plan, &call, &to, first_line(workspace), False)
+    weight_gradients.run_steps(&sums, True, True)
     return CELL_OK
 
 
-cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_ssize_t columns,
-                   double rate) noexcept nogil:
-    """Subtract rate * g (rows, columns), contiguous, from a parameter p with any strides, in place."""
-    cdef floating *to = <floating *>p.data
-    cdef Py_ssize_t i, j
-    for i in range(rows):
-        for j in range(columns):
-            to[i * p.row + j * p.column] -= <floating>rate * g[i * columns + j]
-
-
-cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
+cdef int update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
     """Check the arguments, subtract rate * g from the parameters in place and pack them again; return a `cell_code`."""
     cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or g == NULL:
@@ -403,11 +399,14 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
         return CELL_READ_ONLY if inside.low_precision == NULL else CELL_QUANTIZED
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef Shape shape
-    cdef int i
+    cdef cgru_matrix p
+    cdef Py_ssize_t i, row
     for i in range(inside.parameter_count):
         shape = inside.parameters[i]
-        _descend(&(<cgru_matrix *>&inside.weights)[shape.place], (<const floating **>&of)[shape.place], shape.rows,
-                 shape.columns, rate)
+        p = (<cgru_matrix *>&inside.weights)[shape.place]
+        for row in range(shape.rows):
+            inside.k.add_multiple(<floating *>p.data + row * p.row, p.column, -rate,
+                                  (<const floating **>&of)[shape.place] + row * shape.columns, shape.columns)
     _pack(inside)
     return CELL_OK
 
@@ -447,7 +446,7 @@ se_hPars=None)
 
     Args:
         source: a `GRU`, a layer of `cgru.quantize`, or a dict of a GRU's parameters, all float32 or float64. The cell
-            of a quantised layer cannot be trained (CELL_QUANTIZED). The cell keeps the arrays, and `update_*` writes
+            of a quantised layer cannot be trained (CELL_QUANTIZED). The cell keeps the arrays, and `update` writes
             into them. It ignores a learned h0, because the caller passes the states: begin with h0.
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
             a layer it must be None, like the arguments below `batch`, which the layer has itself.
@@ -462,7 +461,7 @@ se_hPars=None)
 
     Attributes:
         p: the arrays that the cell was made from. Arrays of another dtype or at unaligned addresses are copied, and
-            then `update_*` returns CELL_READ_ONLY.
+            then `update` returns CELL_READ_ONLY.
         variant: the variant's name.
         dtype: float32 or float64.
 
@@ -584,7 +583,7 @@ se_hPars=None)
         return 0
 
     def refresh(self):
-        """Pack the weights again, after something other than `update_*` wrote into the arrays."""
+        """Pack the weights again, after something other than `update` wrote into the arrays."""
         pointer(self)  # raises for a cell whose construction failed
         if self.inside.low_precision == NULL:
             with nogil:
@@ -616,108 +615,3 @@ se_hPars=None)
 
     def __reduce__(self):
         raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")
-
-
-cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,
-                    void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_step` on float32 numbers."""
-    return _step(cell, m, x, h, workspace, bytes)
-
-cdef int step_double(const cgru_cell *cell, Py_ssize_t m, const double *x, double *h,
-                     void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_step` on float64 numbers."""
-    return _step(cell, m, x, h, workspace, bytes)
-
-cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                        void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_sequence` on float32 numbers."""
-    return _sequence(cell, m, s, X, h, H, workspace, bytes)
-
-cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
-                         void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_sequence` on float64 numbers."""
-    return _sequence(cell, m, s, X, h, H, workspace, bytes)
-
-cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                       void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_forward_cached` on float32 numbers."""
-    return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
-
-cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
-                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_forward_cached` on float64 numbers."""
-    return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
-
-cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *dH, float *dh, float *dX,
-                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_backward` on float32 numbers."""
-    return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
-
-cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
-                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_backward` on float64 numbers."""
-    return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
-
-cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,
-                         const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_gradients` on float32 numbers."""
-    return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
-
-cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *g,
-                          const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_gradients` on float64 numbers."""
-    return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
-
-cdef int step_decay_float(const cgru_cell *cell, Py_ssize_t m, const float *x, const float *decay, Py_ssize_t n,
-                          const float *h0, float *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run one step of `_sequence_decay` on float32 numbers."""
-    return _sequence_decay(cell, m, 1, x, decay, n, h0, h, <float *>NULL, workspace, bytes)
-
-cdef int step_decay_double(const cgru_cell *cell, Py_ssize_t m, const double *x, const double *decay, Py_ssize_t n,
-                           const double *h0, double *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run one step of `_sequence_decay` on float64 numbers."""
-    return _sequence_decay(cell, m, 1, x, decay, n, h0, h, <double *>NULL, workspace, bytes)
-
-cdef int sequence_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
-                              Py_ssize_t n, const float *h0, float *h, float *H, void *workspace,
-                              Py_ssize_t bytes) noexcept nogil:
-    """Run `_sequence_decay` on float32 numbers."""
-    return _sequence_decay(cell, m, s, X, decay, n, h0, h, H, workspace, bytes)
-
-cdef int sequence_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
-                               Py_ssize_t n, const double *h0, double *h, double *H, void *workspace,
-                               Py_ssize_t bytes) noexcept nogil:
-    """Run `_sequence_decay` on float64 numbers."""
-    return _sequence_decay(cell, m, s, X, decay, n, h0, h, H, workspace, bytes)
-
-cdef int forward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
-                             Py_ssize_t n, const float *h0, float *h, float *H, void *cache, Py_ssize_t room,
-                             void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_forward_decay` on float32 numbers."""
-    return _forward_decay(cell, m, s, X, decay, n, h0, h, H, cache, room, workspace, bytes)
-
-cdef int forward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
-                              Py_ssize_t n, const double *h0, double *h, double *H, void *cache, Py_ssize_t room,
-                              void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_forward_decay` on float64 numbers."""
-    return _forward_decay(cell, m, s, X, decay, n, h0, h, H, cache, room, workspace, bytes)
-
-cdef int backward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *decay, Py_ssize_t n,
-                              const float *dH, float *dh, float *dX, float *dhp, void *cache, Py_ssize_t room,
-                              void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_backward_decay` on float32 numbers."""
-    return _backward_decay(cell, m, s, decay, n, dH, dh, dX, dhp, cache, room, workspace, bytes)
-
-cdef int backward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *decay, Py_ssize_t n,
-                               const double *dH, double *dh, double *dX, double *dhp, void *cache, Py_ssize_t room,
-                               void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run `_backward_decay` on float64 numbers."""
-    return _backward_decay(cell, m, s, decay, n, dH, dh, dX, dhp, cache, room, workspace, bytes)
-
-cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil:
-    """Run `_update` on float32 numbers."""
-    return _update(cell, g, rate)
-
-cdef int update_double(cgru_cell *cell, const double *g, double rate) noexcept nogil:
-    """Run `_update` on float64 numbers."""
-    return _update(cell, g, rate)

@@ -7,7 +7,6 @@ attributes that it reads before it writes any.
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
 
 from cgru import reference
 from cgru.core import gradients, masks
@@ -18,6 +17,7 @@ from cgru.initializers import draw
 from cgru.passes import GRUPass
 from cgru.variant import NAMES, RESET_BEFORE, Variant, by_letter
 from cgru.core.checks cimport entry, real
+from cgru.core.kernels cimport kernels
 
 cnp.import_array()
 
@@ -201,21 +201,13 @@ def gru_compute_gradients(layer):
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)
 
 
-cdef void _descend(floating *p, const floating *g, Py_ssize_t n, double lrate) noexcept nogil:
-    """Subtract lrate * g from p, both n numbers in contiguous memory."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        p[i] -= <floating>lrate * g[i]
-
-
 cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
     """Subtract lrate * g from p in place: plain memory in C, anything else by NumPy."""
     if not _plain(p, g):
         np.subtract(p, lrate * g, out=p, casting="same_kind")
-    elif cnp.PyArray_TYPE(p) == cnp.NPY_FLOAT:
-        _descend(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
     else:
-        _descend(<double *>cnp.PyArray_DATA(p), <const double *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
+        kernels(cnp.PyArray_ITEMSIZE(p)).add_multiple(cnp.PyArray_DATA(p), 1, -lrate, cnp.PyArray_DATA(g),
+                                                      cnp.PyArray_SIZE(p))
     return 0
 
 

@@ -21,9 +21,7 @@ from cgru.core.decay import cast_factors
 from cgru.grud_reference import Seen
 from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
-from cgru.cell cimport (
-    cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
-)
+from cgru.cell cimport cgru_cell, pointer, step, step_decay, workspace_bytes
 from cgru.core.kernels cimport (
     CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_fading, cgru_kernels,
     kernels, view,
@@ -121,14 +119,13 @@ cdef class _Recurrent(_Stage):
         if self.decay is not None:
             g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
             if self.single:
-                step_decay_float(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
+                step_decay(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
             else:
-                step_decay_double(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory,
-                                  bytes)
+                step_decay(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory, bytes)
         elif self.single:
-            step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
+            step(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
-            step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
+            step(self.lent, m, <double *>x, <double *>h, memory, bytes)
         memcpy(cnp.PyArray_DATA(self.out), h, self.state_bytes)
         return True
 

@@ -18,9 +18,9 @@ from numba.extending import get_cython_function_address
 import cgru
 
 size, pointer = ctypes.c_ssize_t, ctypes.c_size_t
-# int step_double(cell, m, x, h, workspace, bytes)
+# int step(cell, m, x, h, workspace, bytes): __pyx_fuse_0 is of float, __pyx_fuse_1 of double
 step = ctypes.CFUNCTYPE(ctypes.c_int, pointer, size, pointer, pointer, pointer, size)(
-    get_cython_function_address("cgru.cell", "step_double")
+    get_cython_function_address("cgru.cell", "__pyx_fuse_1step")
 )
 workspace_bytes = ctypes.CFUNCTYPE(size, pointer, size, size)(
     get_cython_function_address("cgru.cell", "workspace_bytes")

@@ -75,7 +75,7 @@ def case(seed: int) -> str:
                 if place in ("work", "cache"):
                     size = value if hostile == f"size of {place}" else arrays[place].nbytes
                     given.append(ctypes.c_ssize_t(size))
-        return function(f"{name}_{'float' if dtype == np.float32 else 'double'}")(*given)
+        return function(f"__pyx_fuse_{int(dtype == np.float64)}{name}")(*given)
 
     before = "forward_decay" if "decay" in name else "forward"
     if "cache" in places:  # which is not read before it is written

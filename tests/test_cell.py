@@ -51,7 +51,7 @@ def function(name, restype=ctypes.c_int):
 
 
 def typed(name, dtype):
-    return function(f"{name}_{'float' if dtype == np.float32 else 'double'}")
+    return function(f"__pyx_fuse_{DTYPES.index(dtype)}{name}")
 
 
 def room(name, *given):

@@ -56,7 +56,7 @@ class FromPython(Steps):
 
 
 class FromC(Steps):
-    """`step_float` of `cgru.cell`, called by a loop in C through its address, as any compiled code can."""
+    """`step` of `cgru.cell`, called by a loop in C through its address, as any compiled code can."""
 
     name, version = "cgru from C", f"cgru {cgru.__version__}"
 
@@ -73,14 +73,14 @@ class FromC(Steps):
         return Cgru(case).layer
 
     def through(self, frames: np.ndarray, turns: int) -> Callable[[], None]:
-        step, cell = ctypes.c_void_p(address("step_float")), ctypes.c_void_p(self.cell.address)
+        step, cell = ctypes.c_void_p(address("__pyx_fuse_0step")), ctypes.c_void_p(self.cell.address)
         sizes = map(ctypes.c_ssize_t, (*frames.shape, turns))
         room = ctypes.c_ssize_t(self.workspace.nbytes)
         given = step, cell, array(frames), *sizes, array(self.h), array(self.workspace), room
 
         def run() -> None:  # holds self, with which the cell goes
             if code := self.library.cell_steps(*given):
-                raise RuntimeError(f"step_float: expected 0, got the code {code}")
+                raise RuntimeError(f"step: expected 0, got the code {code}")
 
         return run
 

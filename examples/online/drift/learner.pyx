@@ -6,8 +6,7 @@ import numpy as np
 import cgru
 
 from cgru cimport (
-    CELL_OK, backward_double, cache_bytes, cgru_cell, forward_double, gradients_double, parameter_count, pointer,
-    update_double, workspace_bytes,
+    CELL_OK, backward, cache_bytes, cgru_cell, forward, gradients, parameter_count, pointer, update, workspace_bytes,
 )
 from libc.math cimport sqrt
 from libc.string cimport memcpy, memmove, memset
@@ -70,7 +69,7 @@ cdef class Learner:
         memmove(&self.X[0, 0], &self.X[1, 0], (s - 1) * e * sizeof(double))
         memcpy(&self.X[s - 1, 0], x, e * sizeof(double))
         memcpy(&self.h[0], &self.H[0, 0], u * sizeof(double))
-        cdef int code = forward_double(
+        cdef int code = forward(
             self.inside, 1, s, &self.X[0, 0], &self.h[0], &self.H[0, 0],
             &self.cache[0], self.cache.shape[0] * sizeof(double),
             &self.workspace[0], self.workspace.shape[0] * sizeof(double))
@@ -88,13 +87,13 @@ cdef class Learner:
         for j in range(u):
             self.dh[j] = dy * self.w[j]
             squares += dy * dy * self.h[j] * self.h[j]
-        code = backward_double(self.inside, 1, s, NULL, &self.dh[0], NULL,
-                               &self.cache[0], room, &self.workspace[0], bytes)
+        code = backward[double](self.inside, 1, s, NULL, &self.dh[0], NULL,
+                                &self.cache[0], room, &self.workspace[0], bytes)
         if code != CELL_OK:
             return code
         memset(&self.g[0], 0, self.g.shape[0] * sizeof(double))
-        code = gradients_double(self.inside, 1, s, &self.X[0, 0], &self.g[0],
-                                &self.cache[0], room, &self.workspace[0], bytes)
+        code = gradients(self.inside, 1, s, &self.X[0, 0], &self.g[0],
+                         &self.cache[0], room, &self.workspace[0], bytes)
         if code != CELL_OK:
             return code
         for j in range(self.g.shape[0]):
@@ -103,4 +102,4 @@ cdef class Learner:
         for j in range(u):
             self.w[j] -= rate * dy * self.h[j]
         self.b -= rate * dy
-        return update_double(self.inside, &self.g[0], rate)
+        return update(self.inside, &self.g[0], rate)

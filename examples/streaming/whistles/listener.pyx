@@ -5,7 +5,7 @@ import numpy as np
 
 import cgru
 
-from cgru.cell cimport CELL_OK, cgru_cell, pointer, step_float, workspace_bytes
+from cgru.cell cimport CELL_OK, cgru_cell, pointer, step, workspace_bytes
 from libc.math cimport logf
 
 cdef enum:
@@ -82,7 +82,7 @@ cdef class Listener:
         cdef int code
         for t in range(frames):
             _features(sound + t * SAMPLES, &self.x[0])
-            code = step_float(self.inside, 1, &self.x[0], &self.h[0], &self.workspace[0], bytes)
+            code = step(self.inside, 1, &self.x[0], &self.h[0], &self.workspace[0], bytes)
             if code != CELL_OK:
                 return code
             score = self.b
