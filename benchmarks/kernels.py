@@ -234,12 +234,12 @@ def one_gru(u: int, every: bool = False) -> list[Any]:
 def fitted(
     shape: Shape, dtype: str, loss: str = "cross_entropy", kind: str = "SGD", every: bool = False,
     layers: Callable[[int], list[Any]] | None = None, gaps: bool = False, factor: float = 1.0,
-    settings: Mapping[str, Any] | None = None, **options: Any,
+    penalties: cgru.Penalties | None = None, **options: Any,
 ) -> Ready:  # fmt: skip
     """One compiled epoch of some layers and a head at the last step, or at `every` one; due is a loop in float64.
 
     Inputs may have `gaps`. Targets of mean_squared_error are multiplied by `factor`. `options` are those of the
-    optimizer, `settings` those of the fit.
+    optimizer.
     """
     m, s, e, u = shape
     X, rng = normal(m, s, e), np.random.default_rng(3)
@@ -253,7 +253,7 @@ def fitted(
         head = cgru.Dense(3, "softmax") if loss == "cross_entropy" else cgru.Dense(2, "identity")
         net = cgru.Network([*make(u), head], loss=loss, optimizer=optimizer, seed=0, dtype=dtype)
         data = cgru.Sequences(X.astype(dtype), np.arange(m) % s + 1, decay=decay)
-        history = net.fit(data, y, epochs=1, batch_size=(m + 1) // 2, **settings or {})
+        history = net.fit(data, y, epochs=1, batch_size=(m + 1) // 2, penalties=penalties or cgru.Penalties())
         return {"loss": np.array(history.loss)} | net.parameters()
 
     own = getattr(cgru, kind)
@@ -387,7 +387,7 @@ KERNELS: dict[str, Kernel] = {
         ("combine", "add_multiple", "multiply", "add_restarts", "draw_mask", "largest_magnitude", "penalise"),
         partial(
             fitted, loss="mean_squared_error", layers=recurrent_layers, factor=1e12, clip_norm=0.1,
-            settings={"l1": 0.1, "l2": 0.1, "activity_l1": 0.1, "activity_l2": 0.1},
+            penalties=cgru.Penalties(l1=0.1, l2=0.1, activity_l1=0.1, activity_l2=0.1),
         ),
         ODD[1:5], BATCH, None,
     ),
