@@ -265,23 +265,25 @@ cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece)
         part.now.h0 = start = time_major(part.start, u, piece.m)
         for i in range(piece.m):
             if part.begins[i]:
-                _copy_row(stage, learned, 0, 0, start, i, 0, u)
+                _copy_rows(stage, learned, 0, 0, start, i, 0, u, 1)
             else:
-                _copy_row(stage, time_major(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u)
-    for i in range(piece.m if piece.training else 0):
-        _copy_row(stage, start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u)
+                _copy_rows(stage, time_major(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, 1)
+    if piece.training and not part.call.reverse:
+        _copy_rows(stage, start, 0, 0, part.every, 0, 0, u, piece.m)
+    for i in range(piece.m if piece.training and part.call.reverse else 0):
+        _copy_rows(stage, start, i, 0, part.every, i, piece.length[i] + 1, u, 1)
 
 
-cdef void _copy_row(const Stage *stage, cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row,
-                    Py_ssize_t step, Py_ssize_t n) noexcept nogil:
-    """Copy the n numbers of step t of row i to step `step` of `row` of `to`; zeros where `source` has no data."""
+cdef void _copy_rows(const Stage *stage, cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row,
+                     Py_ssize_t step, Py_ssize_t n, Py_ssize_t rows) noexcept nogil:
+    """Copy n numbers of step t of rows from i on to step `step` of `to` from `row` on; zeros where no source."""
     cdef int how = CGRU_ZERO if source.data == NULL else CGRU_COPY
     to.data = <char *>to.data + (row * to.sample + step * to.step) * stage.k.size
     if source.data == NULL:
         source = to
     else:
         source.data = <char *>source.data + (i * source.sample + t * source.step) * stage.k.size
-    stage.k.combine(how, source, source, to, cgru_extent(1, 1, NULL), n)
+    stage.k.combine(how, source, source, to, cgru_extent(rows, 1, NULL), n)
 
 
 cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
@@ -290,7 +292,7 @@ cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexc
     cdef cgru_array to = time_major(part.carried, u, piece.slots)
     for i in range(piece.m):
         part.begun[piece.slot[i]] = True
-        _copy_row(stage, part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u)
+        _copy_rows(stage, part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, 1)
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
