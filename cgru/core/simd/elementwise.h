@@ -129,7 +129,7 @@ static void scale_clip_backward(cgru_array X, cgru_array D, const void *scale, d
 static void subtract_rows(const void *x, ptrdiff_t sample, const void *before, ptrdiff_t before_sample, void *to,
                           ptrdiff_t rows, ptrdiff_t n, ptrdiff_t u) {
     for (ptrdiff_t i = 0; i < rows; i++) {
-        const T *a = (const T *)x + i * sample, *b = (const T *)before + (before ? i * before_sample : 0);
+        const T *a = (const T *)x + i * sample, *b = before ? (const T *)before + i * before_sample : NULL;
         T *y = (T *)to + i * u;
         if (u > n) memcpy(y, a, n * SIZE);
         for (ptrdiff_t c = 0; c < n; c++) y[u - n + c] = before ? a[c] - b[c] : 0;

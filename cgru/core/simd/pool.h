@@ -54,7 +54,7 @@ static void pool_backward(const cgru_pool *pool, int how, ptrdiff_t part) {
         const T *d = row_of(pool->dA, i, 0) + part * n;
         T *to = row_of(pool->dX, i, 0);
         const ptrdiff_t length = pool->length[i], *chosen = pool->chosen + i * pool->u + part * n;
-        const double *a = pool->attention + i;
+        const double *a = pool->attention ? pool->attention + i : NULL;
         for (ptrdiff_t t = 0; how == CGRU_AVERAGE && t < length; t++)
             for (ptrdiff_t c = 0; c < n; c++) to[t * step + c] += d[c] / (T)length;
         for (ptrdiff_t t = 0; how == CGRU_ATTENTION && t < length; t++)
