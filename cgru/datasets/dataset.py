@@ -15,7 +15,7 @@ from cgru.datasets.columns import Columns
 from cgru.network.data.samples import Sequences
 
 __all__ = [
-    "Dataset", "Split", "check_padding", "check_unpacked", "real_steps", "with_features", "with_values",
+    "Dataset", "Split", "check_bytes", "check_padding", "real_steps", "with_features", "with_values",
 ]  # fmt: skip
 
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
@@ -132,7 +132,7 @@ def check_padding(lengths: Any, width: int) -> None:
         raise ValueError(f"expected sequences that are less unlike in length, got {got}; windows cut the long ones")
 
 
-def check_unpacked(size: int, path: Any) -> None:
+def check_bytes(size: int, path: Any) -> None:
     """Raise ValueError for a file that is far larger unpacked than it is."""
     if size > max(PADDED, DENSEST * os.path.getsize(path)):
         due = f"at most {DENSEST} times as many bytes unpacked"

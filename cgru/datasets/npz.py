@@ -13,7 +13,7 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.datasets.columns import LONGEST
-from cgru.datasets.dataset import Dataset, Split, check_padding, check_unpacked
+from cgru.datasets.dataset import Dataset, Split, check_bytes, check_padding
 from cgru.files import Archive, map_array
 from cgru.network.data.samples import STEP_ARRAYS, Sequences, step_arrays
 
@@ -38,7 +38,7 @@ def read_npz(path: str | os.PathLike[str], groups: str = "") -> Dataset:
             except ValueError as error:
                 raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
             sizes = [math.prod(each.shape) * each.dtype.itemsize for each in archive.headers.values()]
-            check_unpacked(sum(sizes), path)
+            check_bytes(sum(sizes), path)
             arrays, there = {name: archive.read(name) for name in archive.headers}, archive.all_names
     found = {}
     for name, aliases in known.items():

@@ -207,9 +207,9 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
     rows, found, header = rows_of(table, how), [], " ".join(how.time) or "step"
     for id, (start, end) in zip(rows.ids, rows.bounds, strict=True):
         own = rows.order[start:end]
-        times = np.arange(len(own)) if rows.times is None else rows.times.values[own]
-        if rows.times is not None and rows.times.is_dated:
-            times = times.astype("datetime64[us]")
+        at = np.arange(len(own)) if rows.clock is None else rows.clock.values[own]
+        if rows.clock is not None and rows.clock.is_dated:
+            at = at.astype("datetime64[us]")
         for target in targets:
             name = str(id) if how.id else target
             X, later = (np.column_stack([numbers[each][own] for each in names]) if names else None
@@ -217,8 +217,8 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
             columns = [numbers[each][own] for each in (target, *inputs, *known)]
             notes = (*table.notes, *notes_on_sentinels(np.column_stack(columns), [name, *inputs, *known]))
             where = f"{header} of {name}" if how.id else header
-            step = Step(1, "numbers") if rows.times is None else infer_step(times, where)
-            one = Series(name, numbers[target][own], X, times, step, header, how.changed(parts=1), notes, later)
+            step = Step(1, "numbers") if rows.clock is None else infer_step(at, where)
+            one = Series(name, numbers[target][own], X, at, step, header, how.changed(parts=1), notes, later)
             found.append(_trimmed(_with_gaps(one, where, gaps)))
     return found
 

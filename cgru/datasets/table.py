@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
-from cgru.datasets.dataset import check_unpacked
+from cgru.datasets.dataset import check_bytes
 from cgru.datasets.text_tables import MARK, NUMBER, decode, kept_lines, split_cells
 
 __all__ = ["Table", "check_installed", "factorize", "kind_of", "table_of"]
@@ -209,12 +209,12 @@ def table_of(source: Any, columns: Columns) -> Table:
         check_installed("fastexcel")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                check_unpacked(sum(each.file_size for each in archive.infolist()), path)
+                check_bytes(sum(each.file_size for each in archive.infolist()), path)
     try:
         with open(path, "rb") as file:  # of its name Polars may make a pattern or an address
             if kind == "parquet":
                 lazy = pl.scan_parquet(file)
-                check_unpacked(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
+                check_bytes(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
                 file.seek(0)
                 frame = pl.read_parquet(file)
             elif kind == "jsonl":

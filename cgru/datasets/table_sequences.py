@@ -34,14 +34,14 @@ class Rows(NamedTuple):
         ids: the id of each sequence (m,).
         bounds: of each sequence the first step and the one behind the last.
         codes: the index of the sequence of each row of the table (n,).
-        times: the times of the rows of the table, or None.
+        clock: the times of the rows of the table, or None.
     """
 
     order: np.ndarray
     ids: np.ndarray
     bounds: list[tuple[int, int]]
     codes: np.ndarray
-    times: Times | None
+    clock: Times | None
 
     def cut(self, values: np.ndarray) -> list[np.ndarray]:
         """Return values of the steps (n, ...) by sequence."""
@@ -51,20 +51,20 @@ class Rows(NamedTuple):
         """Return these rows with sequences that begin at other steps, and their ids."""
         ends = [*starts[1:].tolist(), len(self.order)]
         bounds = list(zip(starts.tolist(), ends, strict=True))
-        return Rows(self.order, ids, bounds, self.codes, self.times)
+        return Rows(self.order, ids, bounds, self.codes, self.clock)
 
 
 def rows_of(table: Table, how: Columns) -> Rows:
     """Return the rows of each sequence in order; ColumnsError for times that repeat or decrease."""
     keys = [table.column(name, "id") for name in how.id] or [table.lines] * how.wide
     firsts, codes = factorize(keys or [np.zeros(len(table.frame))])
-    times = read_times(table, how.time) if how.time else None
+    clock = read_times(table, how.time) if how.time else None
     if not how.wide:
-        check_order(table, how, codes, times)
-    order = np.lexsort((np.arange(len(codes)) if times is None else times.values, codes))
+        check_order(table, how, codes, clock)
+    order = np.lexsort((np.arange(len(codes)) if clock is None else clock.values, codes))
     names = ["/".join(map(str, each)) for each in zip(*(key[firsts] for key in keys), strict=True)]
     ids = np.arange(1, 2) if not keys else _short(keys[0][firsts] if len(keys) == 1 else np.array(names, object), "id")
-    return Rows(order, ids, [], codes, times).begun(np.flatnonzero(np.diff(codes[order], prepend=-1)), ids)
+    return Rows(order, ids, [], codes, clock).begun(np.flatnonzero(np.diff(codes[order], prepend=-1)), ids)
 
 
 def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
@@ -79,7 +79,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     if how.wide:
         table, numbers, notes = _unfolded(table, how)
     whole = rows_of(table, how)
-    order, times = whole.order, whole.times
+    order, clock = whole.order, whole.clock
     if not (trained or how.wide) and len(whole.ids) == len(order) > 1:
         due = "sequences of several rows (wide=True: each row is a sequence)"
         raise ColumnsError("id", f"a new one in each row, {' and '.join(how.id)}", due, {"wide": True})
@@ -88,7 +88,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     names = list(numbers)
     features = np.column_stack([*numbers.values(), np.zeros((len(order), 0))])[order]
     notes += [*missing_values.notes_on_sentinels(features, names), *_notes_on_ids(table, how)]
-    if lost := [name for name in ("time_step", "sort") if times is None and getattr(how, name)]:
+    if lost := [name for name in ("time_step", "sort") if clock is None and getattr(how, name)]:
         raise ColumnsError(lost[0], "none", "a column of times, by time")
     if how.windows and len(whole.ids) == 1 and not how.groups and not trained:
         length, n = how.windows[0], len(order)
@@ -106,7 +106,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     features, names = _expand(features, names, how)
     features, names = np.hstack([features, marks]), [*names, *map(indicator_name, indicated)]
     if how.time_step:
-        since = np.diff(times.seconds[order], prepend=0.0)
+        since = np.diff(clock.seconds[order], prepend=0.0)
         since[starts] = 0
         features, names = np.column_stack([features, since]), [*names, TIME_STEP]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -120,14 +120,14 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
         y, more = _targets(table, how, rows)
         notes += more
     written = None
-    if times is not None and not targets:
-        written = _padded_texts(whole.cut(times.texts[order]))
+    if clock is not None and not targets:
+        written = _padded_texts(whole.cut(clock.texts[order]))
     X, lengths = pad_sequences(rows.cut(features))
-    clock = None
-    if filling.decays and times is not None:
-        clock = padded([each - each[0] for each in rows.cut(times.seconds[order])])[0]
-        clock = np.maximum.accumulate(clock, axis=1)
-    split = Split(Sequences(X, lengths, times=clock), y, rows.ids if how.id or how.windows or table.nested else None)
+    passed = None
+    if filling.decays and clock is not None:
+        passed = padded([each - each[0] for each in rows.cut(clock.seconds[order])])[0]
+        passed = np.maximum.accumulate(passed, axis=1)
+    split = Split(Sequences(X, lengths, times=passed), y, rows.ids if how.id or how.windows or table.nested else None)
     settled = how.changed(missing=str(filling.settled(indicated)), parts=1, columns=None if how.wide else how.columns)
     return Dataset(split, None, None, tuple(names), tuple(notes), settled, how.label or None, written, groups)
 
