@@ -230,10 +230,10 @@ def test_files_are_read_and_written_on_all_threads(tmp_path):
             found.append(loaded.predict(X))
             loaded.save(tmp_path / f"{k}.npz")
             found.append(cgru.load(tmp_path / f"{k}.npz").predict(X))
-            found.append(datasets.read(tmp_path / "table.csv").train.X)
+            found.append(datasets.read(tmp_path / "table.csv").train.X.X)
         return found
 
-    table = datasets.read(tmp_path / "table.csv").train.X
+    table = datasets.read(tmp_path / "table.csv").train.X.X
     assert_same(at_once(work), [[due, due, table] * 3] * THREADS)
 
 

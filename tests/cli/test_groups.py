@@ -96,7 +96,7 @@ def test_a_model_of_groups_needs_none_to_be_used(folder):
         ),
         (("long.csv", "--groups", "a,b", "--validation", 0.2), "argument --groups: expected one name"),
         (("long.csv", "--groups", "time", "--time", "time", "--validation", 0.2), "groups: expected one role"),
-        (("--groups", "subject", "--validation", 0.2), "argument --groups: needs DATA, the embedded"),
+        (("--groups", "subject", "--validation", 0.2), "argument --groups: needs DATA"),
     ],
 )
 def test_refused(folder, arguments, words):
