@@ -57,6 +57,9 @@ class Rows(NamedTuple):
 def rows_of(table: Table, how: Columns) -> Rows:
     """Return the rows of each sequence in order; ColumnsError for times that repeat or decrease."""
     keys = [table.column(name, "id") for name in how.id] or [table.lines] * how.wide
+    for i, key in enumerate(keys):
+        if key.dtype.kind == "f" and table.is_text(how.id[i]):  # as numbers 1.10 and 1.1 would be one
+            keys[i] = table.column(how.id[i], "id", plain=True)
     firsts, codes = factorize(keys or [np.zeros(len(table.frame))])
     clock = read_times(table, how.time) if how.time else None
     if not how.wide:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgru.datasets import ColumnsError, read_series, series_from_frame
+from cgru.datasets import ColumnsError, read, read_series, series_from_frame
 from cgru.datasets.time_columns import infer_step, parse_iso
 
 pl = pytest.importorskip("polars")
@@ -74,6 +74,14 @@ def test_series_of_columns_and_of_ids():
         ("b", [1, 3], ["3"]),
         ("a", [2, 4], ["3"]),
     ]
+
+
+@pytest.mark.parametrize("ids", [("1.10", "1.1"), ("1e3", "1000"), ("12345678901234567890", "12345678901234567891")])
+def test_ids_that_are_one_number_are_not_one_id(tmp_path, ids):
+    rows = [f"{name},2024-01-0{3 * i + k},{k}" for i, name in enumerate(ids) for k in (1, 2, 3)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,date,y", *rows]))
+    assert [(each.name, len(each.y)) for each in read_series(tmp_path / "t.csv", label="y")] == [(i, 3) for i in ids]
+    assert read(tmp_path / "t.csv", label="", targets=False).train.ids.tolist() == [*ids]
 
 
 def test_known_inputs_gaps_and_ends(tmp_path):
