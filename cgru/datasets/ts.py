@@ -60,7 +60,7 @@ def _sample(parts: list[str], number: int) -> np.ndarray:
     """Parse the dimensions of line `number` to a sample (s, e); "?" is NaN."""
     rows = []
     for part in parts:
-        cells = ["nan" if cell.strip() == "?" else cell.strip() for cell in part.split(",")]
+        cells = ["nan" if (word := cell.strip().lower()) == "?" else word for cell in part.split(",")]
         wrong = [cell for cell in cells if cell != "nan" and not re.fullmatch(NUMBER, cell)]
         if wrong:
             raise ValueError(f"line {number}: expected numbers, or ? where one is missing, got {wrong[0][:40]!r}")

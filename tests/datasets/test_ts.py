@@ -47,6 +47,12 @@ def test_several_dimensions_of_unlike_lengths(ts):
     assert data.train.y.tolist() == ["up", "down"]
 
 
+@pytest.mark.parametrize("word", ["?", "nan", "NaN", " NAN "])
+def test_words_for_a_missing_value(ts, word):
+    found = ts(ONE + f"1,{word},3:up\n", missing="zero").train.X.X
+    assert found.tolist() == [[[1], [0], [3]]]
+
+
 def test_targets_are_reals(ts):
     data = ts(REALS + "1,2:0.5\n3,4:2\n")
     assert data.train.y.tolist() == [0.5, 2]
