@@ -8,7 +8,7 @@ import queue
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
@@ -192,9 +192,12 @@ def run_on_threads(
 
     def work() -> None:
         """Run jobs until none is left, or the call is over."""
-        with single_threaded(), suppress(IndexError):
+        with single_threaded():
             while not state.over.is_set():
-                i, name, job = waiting.popleft()
+                try:
+                    i, name, job = waiting.popleft()
+                except IndexError:
+                    return
                 with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
                     result = run(job, name, shared, keep, state)
                     if state.over.is_set():  # the fit may have been cut short
@@ -207,15 +210,17 @@ def run_on_threads(
 
     outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
     outer.inner.add(state)
+    futures: list[Future[None]] = []
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work) for _ in range(min(threads, len(tasks)))]
         try:
-            for future in futures:
-                future.add_done_callback(lambda _: done.put(None))
+            for _ in range(min(threads, len(tasks))):
+                futures.append(pool.submit(work))
+                futures[-1].add_done_callback(lambda _: done.put(None))
             for _ in futures:
                 while (result := wait_for_next(done)) is not None:
                     tell(result)
         finally:
+            state.over.set()  # for a thread, too, whose future a Ctrl-C kept out of `futures`
             while wait(futures, 0.01).not_done:
                 state.stop()
             outer.inner.discard(state)

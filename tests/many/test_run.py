@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -244,6 +245,30 @@ def test_no_start_begins_after_an_interrupt(stopping):
     with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
         cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
     assert len(begun) <= 1
+
+
+def test_an_interrupt_while_threads_are_made_ends_the_call(monkeypatch):
+    class Interrupted(ThreadPoolExecutor):
+        """As by a Ctrl-C before the first future is returned."""
+
+        def submit(self, work):
+            super().submit(work)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cgru.many.run.ThreadPoolExecutor", Interrupted)
+    jobs = [cgru.Job(made(), i, epochs=20) for i in range(50)]
+    with pytest.warns(RuntimeWarning, match="interrupted"):
+        results = cgru.fit_many(jobs, X, LABELS, threads=2)
+    assert isinstance(results[-1].error, KeyboardInterrupt)
+
+
+def test_an_index_error_of_the_store_is_raised(tmp_path, monkeypatch):
+    def refuse(path, data):
+        raise IndexError(path)
+
+    monkeypatch.setattr("cgru.many.run.write_result", refuse)
+    with pytest.raises(IndexError):
+        cgru.fit_many([cgru.Job(made(), i, epochs=1) for i in range(2)], X, LABELS, threads=1, store=tmp_path)
 
 
 def test_an_interrupt_ends_the_fits_that_a_job_makes_itself(stopping):
