@@ -36,7 +36,7 @@ Task = tuple[int, Any, Job]  # index among the jobs of the call, name, job
 BATCH_SHARE = 64  # a batch costs 1 / 64 of what is left: the last batches are small, and no worker waits for long
 MAX_JOBS = 100  # of a batch
 MAX_UNDER_WAY = 128  # batches
-MAX_BYTES_UNDER_WAY = 1 << 28  # of the shared data of all batches, but each core has two batches
+MAX_BYTES_UNDER_WAY = 1 << 28  # of all batches, with the data that jobs share; but each core has two batches
 MAX_IDLE = 3  # executors in a row that break before they begin a job
 WORKER_STATE = WorkerState()  # of this worker process: networks that its batches fitted or made
 POLL_SECONDS = 1.0
@@ -83,8 +83,7 @@ class Dispatcher:
         self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
         self.results, self.tell = results, tell
         self.batches, self.lost = deque(_batches(tasks, costs)), deque[Task]()
-        self.most = max(2 * (os.cpu_count() or 1), min(MAX_UNDER_WAY, MAX_BYTES_UNDER_WAY // len(self.shared)))
-        self.pending: dict[Future[Any], list[Task]] = {}
+        self.pending: dict[Future[Any], tuple[list[Task], int]] = {}  # the jobs of each future, and their bytes
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.retried: set[int] = set()
         self.idle = 0  # executors in a row that broke before they began a job
@@ -96,7 +95,7 @@ class Dispatcher:
         self.mark.touch()
         try:
             while self.batches or self.lost or self.pending:
-                if self.batches and len(self.pending) < self.most:
+                if self.batches and not self._is_full():
                     self._send(self.batches.popleft())
                 elif self.pending:
                     self._receive(wait_for_next(self.done))
@@ -104,6 +103,12 @@ class Dispatcher:
                     self._send([self.lost.popleft()])  # while nothing else is under way
         finally:
             self._close()
+
+    def _is_full(self) -> bool:
+        """Return whether so many batches, or bytes, are under way that no other is sent."""
+        n_bytes = sum(own + len(self.shared) for _, own in self.pending.values())
+        most = MAX_UNDER_WAY if n_bytes < MAX_BYTES_UNDER_WAY else 2 * (os.cpu_count() or 1)
+        return len(self.pending) >= most
 
     def _close(self) -> None:
         """Cancel the batches that have not begun, and store the results of those that are done."""
@@ -143,7 +148,7 @@ class Dispatcher:
         except BrokenExecutor as error:
             self._drop_executor(error, tasks)
         else:
-            self.pending[future] = tasks
+            self.pending[future] = tasks, sum(len(data) for *_, data in pickled)
             future.add_done_callback(self.done.put)
 
     def _receive(self, future: Future[Any]) -> None:
@@ -154,9 +159,10 @@ class Dispatcher:
         if isinstance(error, BrokenExecutor):
             self._drop_executor(error, [])
             return
-        self._store(self.pending[future], dict(future.result()) if error is None else {})
+        tasks, _ = self.pending[future]
+        self._store(tasks, dict(future.result()) if error is None else {})
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            self._send_again(self.pending[future], error)
+            self._send_again(tasks, error)
         self.pending.pop(future, None)  # after a Ctrl-C before this line it is received once more
 
     def _drop_executor(self, error: BaseException, tasks: list[Task]) -> None:
@@ -164,7 +170,7 @@ class Dispatcher:
 
         Nothing more is sent where there is no function that makes another, or MAX_IDLE in a row did nothing at all.
         """
-        count, waiting = len(self.results), sum(self.pending.values(), tasks)
+        count, waiting = len(self.results), sum((own for own, _ in self.pending.values()), tasks)
         self.pending.clear()
         self._store(waiting, {})
         waiting = [task for task in waiting if task[0] not in self.results]

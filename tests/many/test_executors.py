@@ -147,6 +147,30 @@ def test_batches_get_smaller_and_no_more_are_under_way_than_the_window(monkeypat
         assert max(most) <= window
 
 
+def test_the_data_of_jobs_count_among_the_bytes_under_way(monkeypatch):
+    class Later:
+        """Runs a batch when somebody waits for it."""
+
+        def submit(self, work, message):
+            waiting.append((Future(), partial(work, message)))
+            return waiting[-1][0]
+
+    def run_one(done):
+        most.append(len(waiting))
+        future, call = waiting.pop(0)
+        future.set_result(call())
+        return done.get()
+
+    waiting, most = [], []
+    monkeypatch.setattr(executors, "wait_for_next", run_one)
+    monkeypatch.setattr(executors, "MAX_BYTES_UNDER_WAY", 1 << 16)
+    monkeypatch.setattr(executors.os, "cpu_count", lambda: 1)
+    own = {"X": np.zeros((2, 5, 1000)), "y": np.arange(2)}
+    results = cgru.fit_many([cgru.Job(made, **own, epochs=1, cost=1.0) for _ in range(9)], executor=Later())
+    assert [result.error for result in results] == [None] * 9
+    assert max(most) == 2
+
+
 # --- what cannot travel ---
 
 
