@@ -150,7 +150,8 @@ def _cure_of_words(table: Table, how: Columns, wrong: dict[str, np.ndarray]) -> 
         again = table._replace(columns=how.changed(decimal=decimal, thousands=thousands))
         read = [name for name in wrong if not again.parsed(name)[1].any()]
         cells = [cell for name in read for cell in texts[name] if cell]
-        if (decimal, thousands) == (",", None) and all(re.match(r"[+-]?\d{1,3}([.,]\d{3})*$", cell) for cell in cells):
+        are_groups = all(re.match(r"[+-]?(0|[1-9]\d{0,2}([.,]\d{3})*)$", cell) for cell in cells)
+        if (decimal, thousands) == (",", None) and are_groups and any(len(re.split("[.,]", x)) != 2 for x in cells):
             continue  # 985 and 1,029
         if len(read) > best[0] and any((thousands or decimal) in cell for cell in cells):
             best = len(read), {"decimal": decimal, "thousands": thousands}

@@ -99,6 +99,10 @@ TABLES = {
         "time_format"}, {}),
     "thousands": (table(value=thousands, write=lambda v: german(v, 0), sep=";"), {}, {"id", "thousands"}, {"value":
         thousands}),
+    "German decimals below 1": (table(value=lambda i, t: (100 + i + t) / 1000, write=lambda v: german(v, 3), sep=";"),
+        {}, {"id", "decimal"}, {"value": lambda i, t: (100 + i + t) / 1000}),
+    "German decimals above 1": (table(value=lambda i, t: (1100 + i + t) / 1000, write=lambda v: german(v, 3), sep=";"),
+        {}, {"id", "decimal"}, {"value": lambda i, t: (1100 + i + t) / 1000}),
     "thousands and decimals": (table(value=lambda i, t: thousands(i, t) + 0.5, write=lambda v: german(v, 1), sep=";"),
         {}, {"id", "thousands", "decimal"}, {"value": lambda i, t: thousands(i, t) + 0.5}),
     "commas between thousands": (table(value=thousands, write=lambda v: f"{v:,}", sep="\t"), {}, {"id", "thousands"},
