@@ -132,8 +132,8 @@ def check_padding(lengths: Any, width: int) -> None:
         raise ValueError(f"expected sequences that are less unlike in length, got {got}; windows cut the long ones")
 
 
-def check_bytes(size: int, path: Any) -> None:
-    """Raise ValueError for a file that is far larger unpacked than it is."""
+def check_bytes(size: int, path: Any, cure: str = "a DataFrame of it goes into from_frame") -> None:
+    """Raise ValueError, with the `cure`, for a file that is far larger unpacked than it is."""
     if size > max(PADDED, DENSEST * os.path.getsize(path)):
         due = f"at most {DENSEST} times as many bytes unpacked"
-        raise ValueError(f"expected {due}, got {size}; a DataFrame of it goes into from_frame")
+        raise ValueError(f"expected {due}, got {size}; {cure}")

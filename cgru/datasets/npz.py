@@ -38,7 +38,7 @@ def read_npz(path: str | os.PathLike[str], groups: str = "") -> Dataset:
             except ValueError as error:
                 raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
             sizes = [math.prod(each.shape) * each.dtype.itemsize for each in archive.headers.values()]
-            check_bytes(sum(sizes), path)
+            check_bytes(sum(sizes), path, "the arrays that numpy.load returns go into Network.fit")
             arrays, there = {name: archive.read(name) for name in archive.headers}, archive.all_names
     found = {}
     for name, aliases in known.items():
