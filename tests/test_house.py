@@ -262,7 +262,7 @@ PARTS = {
     ("quantized/", "export/", "quantization.py"): 1465,
     ("torch/", "interop/", "keras.py"): 3714,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
-    ("many/", "files/"): 1079,
+    ("many/", "files/"): 1087,
     ("datasets/",): 1991,
     ("cli/", "__main__.py"): 1301,
     ("forecast/", "reports/", "plot/"): 1455,

@@ -8,10 +8,11 @@ import queue
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
@@ -208,21 +209,30 @@ def run_on_threads(
                     if tell is not None:
                         done.put(result)
 
+    def begin(future: Future[None]) -> None:
+        """Do the work of a thread; the future then has what it raised."""
+        if future.set_running_or_notify_cancel():
+            try:
+                work()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+
     outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
     outer.inner.add(state)
-    futures: list[Future[None]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for _ in range(min(threads, len(tasks))):
-                futures.append(pool.submit(work))
-                futures[-1].add_done_callback(lambda _: done.put(None))
-            for _ in futures:
-                while (result := wait_for_next(done)) is not None:
-                    tell(result)
-        finally:
-            state.over.set()  # for a thread, too, whose future a Ctrl-C kept out of `futures`
-            while wait(futures, 0.01).not_done:
-                state.stop()
-            outer.inner.discard(state)
+    futures: list[Future[None]] = [Future() for _ in range(min(threads, len(tasks)))]
+    try:
+        for future in futures:  # no pool of them, for which the end of the program would wait
+            future.add_done_callback(lambda _: done.put(None))
+            Thread(target=begin, args=(future,), daemon=True).start()
+        for _ in futures:
+            while (result := wait_for_next(done)) is not None:
+                tell(result)
+    finally:
+        state.over.set()
+        while wait([future for future in futures if not future.cancel()], 0.01).not_done:  # all that began
+            state.stop()
+        outer.inner.discard(state)
     for future in futures:
         future.result()  # raises what is no job's: a full disk

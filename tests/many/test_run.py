@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -248,18 +247,25 @@ def test_no_start_begins_after_an_interrupt(stopping):
 
 
 def test_an_interrupt_while_threads_are_made_ends_the_call(monkeypatch):
-    class Interrupted(ThreadPoolExecutor):
-        """As by a Ctrl-C before the first future is returned."""
+    class Interrupted(threading.Thread):
+        """As by a Ctrl-C before the second thread is made."""
 
-        def submit(self, work):
-            super().submit(work)
+        def start(self):
+            super().start()
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cgru.many.run.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr("cgru.many.run.Thread", Interrupted)
     jobs = [cgru.Job(made(), i, epochs=20) for i in range(50)]
     with pytest.warns(RuntimeWarning, match="interrupted"):
         results = cgru.fit_many(jobs, X, LABELS, threads=2)
     assert isinstance(results[-1].error, KeyboardInterrupt)
+
+
+def test_the_end_of_the_program_waits_for_no_thread():
+    found = []
+    job = cgru.Job(made(), 0, epochs=1, callback=lambda _: found.append(threading.current_thread().daemon))
+    assert cgru.fit_many([job], X, LABELS)[0].error is None
+    assert found == [True]
 
 
 def test_an_index_error_of_the_store_is_raised(tmp_path, monkeypatch):
