@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,32 @@ class Docstrings(griffe.Extension):
                 links.insert(0, f"{'Guides' if found[1:] else 'Guide'}: {', '.join(found)}")
             of.docstring.value += f"\n\n{'. '.join(links)}"
 
+    def sign(self, of: Any) -> None:
+        """Give a function with `**options`, or a class, the parameters that it gets from what declares them."""
+        module = importlib.import_module(of.module.path)
+        made = functools.reduce(getattr, of.path.removeprefix(f"{of.module.path}.").split("."), module)
+        parameters = []
+        for each in inspect.signature(made).parameters.values():
+            hint = "" if each.annotation is each.empty else inspect.formatannotation(each.annotation).strip("'")
+            default = None if each.default is each.empty else repr(each.default)
+            kind = griffe.ParameterKind[each.kind.name.lower()]
+            parameters.append(griffe.Parameter(each.name, annotation=hint or None, kind=kind, default=default))
+        if of.is_class:
+            of.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters)))
+        else:
+            of.parameters = griffe.Parameters(*parameters)
+
     def visit(self, of: Any, value: Any) -> None:
         """Give `of`, and what is in it, the docstrings of `value`; without one those that were read."""
         if of.is_module and of.filepath.suffix == ".pyi":
             with contextlib.suppress(ImportError):  # one that is of another library, which is not installed
                 value = importlib.import_module(of.path)
+        declared = of.is_class and of.module.path in ("cgru.sklearn", "cgru.sktime", "cgru.aeon")
+        if of.is_function and "options" in of.parameters and "FitOptions" in str(of.parameters["options"].annotation):
+            self.sign(of)
+        elif declared and "__init__" not in of.members:
+            with contextlib.suppress(ImportError):  # what sktime and aeon are not installed for
+                self.sign(of)
         text = getattr(value, "__doc__", None) if value is not None else of.docstring and of.docstring.value
         if text and not (of.is_attribute and "property" not in of.labels):
             first, _, rest = text.partition("\n\n")
