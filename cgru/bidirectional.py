@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from cgru.core.checks import real
 from cgru.gru import GRU, OPTIONS, Shared
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
-from cgru.layers.steps import Steps
+from cgru.layers.steps import SEQUENCE
 from cgru.passes import run_later
 
 __all__ = ["Bidirectional", "merged"]
@@ -114,7 +114,7 @@ class Bidirectional(WithGRUs):
         (3, 4)
     """
 
-    steps = Steps(needs="sequence")
+    steps = SEQUENCE
     reads = ("decay",)
     fields = Fields(halves=("layer",), half="GRU")
     onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0

@@ -24,7 +24,7 @@ from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
 from cgru.layers.layer import Fields, Layer, Shape
-from cgru.layers.steps import Steps
+from cgru.layers.steps import SEQUENCE, STEP, Steps
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
 from cgru.variant import Variant, VariantFlag, variant_of
@@ -285,7 +285,7 @@ class GRU(Layer):
     @property
     def steps(self) -> Steps:
         """Return what the layer needs of a sequence: all of it in reverse."""
-        return Steps("sequence" if self.reverse else "step")
+        return SEQUENCE if self.reverse else STEP
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`.

@@ -16,7 +16,7 @@ from cgru.layers.layer import (
     mask_padding,
     zero_padding,
 )
-from cgru.layers.steps import Steps
+from cgru.layers.steps import PAST
 
 __all__ = ["Difference"]
 
@@ -61,7 +61,7 @@ class Difference(SequenceLayer):
                [ 2., -2.]])
     """
 
-    steps = Steps(needs="past")
+    steps = PAST
     fields = Fields(flags=("keep",))
 
     def __init__(self, keep: bool = True) -> None:

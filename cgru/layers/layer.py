@@ -23,7 +23,7 @@ from cgru.core.gradients import linear_gradients
 from cgru.core.lengths import mask
 from cgru.core.linear import SOFTMAX_CODE
 from cgru.core.memory import show, views
-from cgru.layers.steps import Steps
+from cgru.layers.steps import STEP, Steps
 from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
@@ -149,7 +149,7 @@ class Layer:
     reads: tuple[str, ...] = ()
     is_head: bool = False
     draws: bool = False
-    steps: Steps = Steps()
+    steps: Steps = STEP
     stage: Any = None
     weights: str | None = None
 

@@ -27,7 +27,7 @@ from cgru.layers.layer import (
     product_gradients,
     unflatten,
 )
-from cgru.layers.steps import Steps
+from cgru.layers.steps import PAST, STEP, Steps
 
 __all__ = ["Pool"]
 
@@ -198,7 +198,7 @@ class Pool(Layer):
     @property
     def steps(self) -> Steps:
         """Return what the layer needs of a sequence: its last piece alone, or all steps."""
-        return Steps("step" if self.how == "last" else "past")
+        return STEP if self.how == "last" else PAST
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, n times the number of parts) for (m, s, n).

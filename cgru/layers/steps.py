@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Steps"]
+__all__ = ["PAST", "SEQUENCE", "STEP", "Steps"]
 
 NEEDS = ("step", "past", "sequence", "series")
 
@@ -92,3 +92,6 @@ class Steps:
             array([3, 2])
         """
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
+
+
+STEP, PAST, SEQUENCE = Steps(), Steps("past"), Steps("sequence")
