@@ -16,27 +16,6 @@
 #elif BYTES == 64
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
-#if BYTES >= 32
-#include <immintrin.h>
-#elif ARM64
-#include <arm_neon.h>
-#endif
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if SIZE == 4
-#define INT int32_t
-#define UINT uint32_t
-#else
-#define INT int64_t
-#define UINT uint64_t
-#endif
-#if BYTES == 1
-#define LANES 1
-#else
-#define LANES (BYTES / SIZE)
-#endif
 /* Rows of a tile: ROWS x 3 sums have to fit into the 32 or 16 vector registers. */
 #if BYTES == 64 || (BYTES == 16 && ARM64)
 #define ROWS 8
@@ -71,16 +50,7 @@
 #include "pool.h"
 #include "fading.h"
 
-/* Makes a string literal of a text as it is. */
-#define STRING_(text) #text
-/* Makes a string literal of a text whose macros are expanded first. */
-#define STRING(text) STRING_(text)
-/* Makes the name of the table of kernels of a level and a type. */
-#define TABLE_OF_(level, type) cgru_##level##_##type
-/* Makes that name of a level and a type that are macros. */
-#define TABLE_OF(level, type) TABLE_OF_(level, type)
-
-const cgru_kernels TABLE_OF(LEVEL, T) = {
+const cgru_kernels NAME_OF(LEVEL, T) = {
     .level = STRING(LEVEL),
     .size = SIZE,
     .lanes = LANES,

@@ -16,6 +16,14 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
 
+/* Makes a string literal of a text as it is. */
+#define STRING_(text) #text
+/* Makes a string literal of a text whose macros are expanded first. */
+#define STRING(text) STRING_(text)
+/* Makes the name that cgru has for a table or a function of two parts. */
+#define NAME_OF_(first, second) cgru_##first##_##second
+/* The same of parts whose macros are expanded first. */
+#define NAME_OF(first, second) NAME_OF_(first, second)
 /* Makes a pragma of a text. */
 #define PRAGMA(text) _Pragma(#text)
 /* Unrolls the next loop up to n times, so that arrays of vectors become registers. */

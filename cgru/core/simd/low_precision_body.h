@@ -29,22 +29,6 @@
 #elif defined(TARGET)
 PRAGMA_OF(GCC target(TARGET))
 #endif
-#if X86
-#include <immintrin.h>
-#elif ARM64
-#include <arm_neon.h>
-#endif
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#define INT int32_t
-#define UINT uint32_t
-#if BYTES == 1
-#define LANES 1
-#else
-#define LANES (BYTES / SIZE)
-#endif
 
 #include "vector.h"
 #include "equations.h"
@@ -58,16 +42,7 @@ typedef union { T x; INT bits; } cast;
 #include "quantize_row.h"
 #include "low_precision.h"
 
-/* Makes a string literal of a text as it is. */
-#define STRING_(text) #text
-/* Makes a string literal of a text whose macros are expanded first. */
-#define STRING(text) STRING_(text)
-/* Makes the name of a level's table of kernels. */
-#define TABLE_OF_(level) cgru_low_precision_##level
-/* Makes that name of a level that is a macro. */
-#define TABLE_OF(level) TABLE_OF_(level)
-
-const cgru_low_precision_kernels TABLE_OF(LEVEL) = {
+const cgru_low_precision_kernels NAME_OF(low_precision, LEVEL) = {
     .level = STRING(LEVEL),
     .lanes = LANES,
     .has_rounded = BF16,

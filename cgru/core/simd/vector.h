@@ -3,6 +3,28 @@
  * sigmoid(x) = 1 / (1 + exp(-x)), tanh(x) = 1 - 2 / (1 + exp(2 x)), relu, lrelu and elu, by polynomials whose source
  * and error stand beside them. A level without vector extensions has LANES 1: the vector is then the number itself. */
 
+#if X86
+#include <immintrin.h>
+#elif ARM64
+#include <arm_neon.h>
+#endif
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if SIZE == 4
+#define INT int32_t
+#define UINT uint32_t
+#else
+#define INT int64_t
+#define UINT uint64_t
+#endif
+#if BYTES == 1
+#define LANES 1
+#else
+#define LANES (BYTES / SIZE)
+#endif
+
 #if LANES > 1
 typedef T vec __attribute__((vector_size(LANES * sizeof(T))));
 typedef T unaligned __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
