@@ -96,7 +96,7 @@ def entries(header, table, listing):
     if "kernel_list.h" in body:
         body += listing
     code = re.sub(r"#define([^\n]*\\\n)*[^\n]*|/\*.*?\*/|double \(\*next", "", body, flags=re.DOTALL)
-    return re.findall(r"(?:\(\*|\bKERNEL\(\w+, |\bEPILOGUE\()(\w+)", code)
+    return re.findall(r"(?:\(\*|\b(?:KERNEL|LOOP)\(\w+, |\bEPILOGUE\()(\w+)", code)
 
 
 def test_the_functions_of_a_table():
@@ -110,7 +110,8 @@ typedef struct {
     void (*steps[3])(void);
 } cgru_kernels;"""
     listing = "#define EPILOGUE(name) \\\n  KERNEL(void, name, (int))\nEPILOGUE(put) KERNEL(void, gates, (int n))\n"
-    assert entries(header, "cgru_kernels", listing) == ["pack", "steps", "put", "gates"]
+    listing += "LOOP(void, add, (int))\n"
+    assert entries(header, "cgru_kernels", listing) == ["pack", "steps", "put", "gates", "add"]
 
 
 def test_the_list_has_every_entry_of_the_tables():

@@ -44,19 +44,27 @@
 #else
 #pragma GCC optimize("fp-contract=off")
 #endif
-#include "elementwise.h"
 #include "softmax.h"
+#include "fading.h"
+
+/* Makes the name of a loop. It is compiled once for a type, at the baseline, since memory limits it. */
+#define LOOP_OF(name) NAME_OF(name, T)
+#define KERNEL(result, name, parameters)
+#define LOOP(result, name, parameters) result LOOP_OF(name) parameters;
+#include "kernel_list.h"
+#if BYTES == 16
+#include "elementwise.h"
 #include "moments.h"
 #include "pool.h"
-#include "fading.h"
+#endif
 
 const cgru_kernels NAME_OF(LEVEL, T) = {
     .level = STRING(LEVEL),
     .size = SIZE,
     .lanes = LANES,
 #define KERNEL(result, name, parameters) .name = name,
+#define LOOP(result, name, parameters) .name = LOOP_OF(name),
 #include "kernel_list.h"
-#undef KERNEL
     .optimizer_steps = {sgd_step, adam_step, rmsprop_step},
 };
 

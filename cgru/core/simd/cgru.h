@@ -398,8 +398,8 @@ typedef struct {
 
 /* Makes the field of a kernel. */
 #define KERNEL(result, name, parameters) result(*name) parameters;
+#define LOOP KERNEL
 #include "kernel_list.h"
-#undef KERNEL
     void (*optimizer_steps[3])(const cgru_optimizer_step *step, ptrdiff_t n); /* in the order of cgru/optimizers.py */
 } cgru_kernels;
 

@@ -3,7 +3,7 @@
 
 /* Returns whether row i forgets at step t what was seen. */
 INLINE int forgets(const cgru_fading *f, ptrdiff_t i, ptrdiff_t t) {
-    const T *g = f->anew.data ? row_of(f->anew, i, t) : NULL;
+    const T *g = f->anew.data ? AT(f->anew, i, t) : NULL;
     for (ptrdiff_t c = 0; g && c < f->units; c++)
         if (g[c * f->anew.column] != 0) return 0;
     return g != NULL;
@@ -33,7 +33,7 @@ INLINE void look(const T *restrict x, ptrdiff_t column, T *restrict xh, T *restr
 
 /* Runs step t of row i. */
 static void fade_row(const cgru_fading *f, ptrdiff_t i, ptrdiff_t t) {
-    T *xh = row_of(f->xm, i, t), *there = xh + f->e * f->xm.column, *gx = row_of(f->gx, i, t);
+    T *xh = AT(f->xm, i, t), *there = xh + f->e * f->xm.column, *gx = AT(f->gx, i, t);
     T *last = (T *)f->last + i * f->e, *age = (T *)f->age + i * f->e;
     const double time = f->time[i], next = time == time ? time + 1 : 0;
     const double now = f->times ? f->times[i * f->row + t * f->step] : next;
@@ -42,11 +42,11 @@ static void fade_row(const cgru_fading *f, ptrdiff_t i, ptrdiff_t t) {
         memset(last, 0, f->e * SIZE);
         memset(age, 0, f->e * SIZE);
     }
-    grow(age, row_of(f->delta, i, t), gx, row_of(f->before, i, t), last, f->W, f->b,
+    grow(age, AT(f->delta, i, t), gx, AT(f->before, i, t), last, f->W, f->b,
          begins ? 0 : (T)((now - time) / f->unit), f->e);
     activation((cgru_activation){CGRU_FADING, 0}, gx, gx, f->e);
-    if (f->X.column == 1 && f->xm.column == 1) look(row_of(f->X, i, t), 1, xh, there, 1, last, age, gx, f->e);
-    else look(row_of(f->X, i, t), f->X.column, xh, there, f->xm.column, last, age, gx, f->e);
+    if (f->X.column == 1 && f->xm.column == 1) look(AT(f->X, i, t), 1, xh, there, 1, last, age, gx, f->e);
+    else look(AT(f->X, i, t), f->X.column, xh, there, f->xm.column, last, age, gx, f->e);
     f->time[i] = now;
 }
 
@@ -80,13 +80,13 @@ static void fade_backward(const cgru_fading *f) {
     for (ptrdiff_t t = f->s - 1; t >= 0; t--)
         for (ptrdiff_t i = 0; i < f->m; i++) {
             if (f->length && t >= f->length[i]) continue;
-            const T *d = row_of(f->dxm, i, t), *there = row_of(f->xm, i, t) + e * column, *gx = row_of(f->gx, i, t);
-            T *dgx_ = row_of(f->dgx_, i, t);
-            if (column == 1) fade_row_backward(d, there, 1, gx, row_of(f->before, i, t), dgx_, e);
-            else fade_row_backward(d, there, column, gx, row_of(f->before, i, t), dgx_, e);
-            if (f->dW) add_fading(dgx_, row_of(f->delta, i, t), f->dW, f->db, e);
+            const T *d = AT(f->dxm, i, t), *there = AT(f->xm, i, t) + e * column, *gx = AT(f->gx, i, t);
+            T *dgx_ = AT(f->dgx_, i, t);
+            if (column == 1) fade_row_backward(d, there, 1, gx, AT(f->before, i, t), dgx_, e);
+            else fade_row_backward(d, there, column, gx, AT(f->before, i, t), dgx_, e);
+            if (f->dW) add_fading(dgx_, AT(f->delta, i, t), f->dW, f->db, e);
             if (!f->dX.data) continue;
-            T *dX = row_of(f->dX, i, t), *later = (T *)f->later + i * e;
+            T *dX = AT(f->dX, i, t), *later = (T *)f->later + i * e;
             const int begins = forgets(f, i, t);
             for (ptrdiff_t c = 0; c < e; c++) {
                 const int measured = there[c * column] != 0;

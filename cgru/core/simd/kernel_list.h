@@ -1,5 +1,5 @@
-/* The kernels of a table, given one by one to a macro KERNEL(result, name, parameters). This is the one list: cgru.h
- * makes the fields of `cgru_kernels` of it, and body.h their values, the functions of these names. */
+/* The kernels of a table, given one by one to a macro KERNEL(result, name, parameters), or LOOP for those that all levels
+ * share. This is the one list: cgru.h makes the fields of `cgru_kernels` of it, and body.h their values. */
 #define EPILOGUE(name)                                                                                       \
     KERNEL(void, name, (const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t vector, \
                         ptrdiff_t vectors, const void *tile))
@@ -74,34 +74,37 @@ KERNEL(void, feature_product, (const cgru_feature_product *product, ptrdiff_t ro
 /* Copies W (k, n) into rows `ld` apart. */
 KERNEL(void, copy, (cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld))
 
-/* Loops over arrays, the same bits at every level; see elementwise.h, softmax.h, moments.h, pool.h and fading.h. */
-KERNEL(void, combine, (int how, cgru_array a, cgru_array b, cgru_array to, cgru_extent extent, ptrdiff_t n))
-KERNEL(void, add_multiple, (void *to, ptrdiff_t column, double factor, const void *a, ptrdiff_t n))
-KERNEL(void, multiply, (void *a, double factor, ptrdiff_t n))
-KERNEL(void, add_restarts, (cgru_array decay, cgru_array dhp, cgru_extent extent, void *to, ptrdiff_t n))
-KERNEL(double, largest_magnitude, (const void *a, ptrdiff_t n))
-KERNEL(void, draw_mask, (double (*next)(void *), void *state, double rate, int keeps, void *to, ptrdiff_t n))
-KERNEL(void, penalise, (cgru_array A, double l1, double l2, cgru_array G, cgru_extent extent, ptrdiff_t n))
-KERNEL(void, scale_clip, (cgru_array X, const void *scale, const void *shift, double low, double high, cgru_array to,
+/* Loops over arrays, the same bits at every level; see elementwise.h, moments.h and pool.h. */
+LOOP(void, combine, (int how, cgru_array a, cgru_array b, cgru_array to, cgru_extent extent, ptrdiff_t n))
+LOOP(void, add_multiple, (void *to, ptrdiff_t column, double factor, const void *a, ptrdiff_t n))
+LOOP(void, multiply, (void *a, double factor, ptrdiff_t n))
+LOOP(void, add_restarts, (cgru_array decay, cgru_array dhp, cgru_extent extent, void *to, ptrdiff_t n))
+LOOP(double, largest_magnitude, (const void *a, ptrdiff_t n))
+LOOP(void, draw_mask, (double (*next)(void *), void *state, double rate, int keeps, void *to, ptrdiff_t n))
+LOOP(void, penalise, (cgru_array A, double l1, double l2, cgru_array G, cgru_extent extent, ptrdiff_t n))
+LOOP(void, scale_clip, (cgru_array X, const void *scale, const void *shift, double low, double high, cgru_array to,
        cgru_extent extent, ptrdiff_t n))
-KERNEL(void, scale_clip_backward, (cgru_array X, cgru_array D, const void *scale, double low, double high,
+LOOP(void, scale_clip_backward, (cgru_array X, cgru_array D, const void *scale, double low, double high,
        cgru_array dX, void *dscale, void *dshift, cgru_extent extent, ptrdiff_t n))
-KERNEL(void, subtract_rows, (const void *x, ptrdiff_t sample, const void *before, ptrdiff_t before_sample, void *to,
+LOOP(void, subtract_rows, (const void *x, ptrdiff_t sample, const void *before, ptrdiff_t before_sample, void *to,
        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t u))
-KERNEL(void, softmax, (const void *Z, void *A, ptrdiff_t m, ptrdiff_t u, double temperature))
-KERNEL(void, normalize_rows, (cgru_array X, const void *scale, const void *shift, double epsilon, cgru_array to,
+LOOP(void, normalize_rows, (cgru_array X, const void *scale, const void *shift, double epsilon, cgru_array to,
        cgru_extent extent, ptrdiff_t n))
-KERNEL(void, normalize_rows_backward, (cgru_array X, cgru_array D, const void *scale, double epsilon, cgru_array dX,
+LOOP(void, normalize_rows_backward, (cgru_array X, cgru_array D, const void *scale, double epsilon, cgru_array dX,
        void *dscale, void *dshift, cgru_extent extent, ptrdiff_t n))
-KERNEL(void, normalize_steps, (cgru_array X, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n, int keep,
-       cgru_array to))
-KERNEL(void, normalize_steps_backward, (cgru_array X, cgru_array D, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n,
+LOOP(void, normalize_steps, (cgru_array X, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n, int keep, cgru_array to))
+LOOP(void, normalize_steps_backward, (cgru_array X, cgru_array D, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n,
        int keep, cgru_array dX))
-KERNEL(void, pool_forward, (const cgru_pool *pool, int how, ptrdiff_t part))
-KERNEL(void, pool_backward, (const cgru_pool *pool, int how, ptrdiff_t part))
-KERNEL(void, score_backward, (const cgru_pool *pool, ptrdiff_t part))
+LOOP(void, pool_forward, (const cgru_pool *pool, int how, ptrdiff_t part))
+LOOP(void, pool_backward, (const cgru_pool *pool, int how, ptrdiff_t part))
+LOOP(void, score_backward, (const cgru_pool *pool, ptrdiff_t part))
+
+/* The same with activations, which have the bits of their level; see softmax.h and fading.h. */
+KERNEL(void, softmax, (const void *Z, void *A, ptrdiff_t m, ptrdiff_t u, double temperature))
 KERNEL(void, fade, (const cgru_fading *fading))
 KERNEL(void, fade_backward, (const cgru_fading *fading))
 KERNEL(void, fading_backward, (const void *factors, void *gradients, ptrdiff_t n))
 
 #undef EPILOGUE
+#undef LOOP
+#undef KERNEL

@@ -25,13 +25,13 @@ INLINE double row_factor(const T *x, ptrdiff_t n, double epsilon, double *mean) 
 }
 
 /* to = (x - mean) / sqrt(variance + epsilon) * scale + shift over the n numbers of each row at each step. */
-static void normalize_rows(cgru_array X, const void *scale, const void *shift, double epsilon, cgru_array to,
+void LOOP_OF(normalize_rows)(cgru_array X, const void *scale, const void *shift, double epsilon, cgru_array to,
                            cgru_extent extent, ptrdiff_t n) {
     const T *by = scale, *plus = shift;
     for (ptrdiff_t t = 0; t < extent.s; t++)
         for (ptrdiff_t i = 0; i < rows_at(extent, t); i++) {
-            const T *x = row_of(X, i, t);
-            T *y = row_of(to, i, t);
+            const T *x = AT(X, i, t);
+            T *y = AT(to, i, t);
             double mean;
             const double factor = row_factor(x, n, epsilon, &mean);
             for (ptrdiff_t c = 0; c < n; c++) y[c] = (T)((x[c] - mean) * factor * by[c] + plus[c]);
@@ -40,13 +40,13 @@ static void normalize_rows(cgru_array X, const void *scale, const void *shift, d
 
 /* Backpropagates D through normalize_rows, and adds to dscale and dshift unless NULL. N = (x - mean) / sqrt(variance +
  * epsilon), e = d * scale: dx = (e - mean(e) - N * mean(e * N)) / sqrt(variance + epsilon). dX without data: not wanted. */
-static void normalize_rows_backward(cgru_array X, cgru_array D, const void *scale, double epsilon, cgru_array dX,
+void LOOP_OF(normalize_rows_backward)(cgru_array X, cgru_array D, const void *scale, double epsilon, cgru_array dX,
                                     void *dscale, void *dshift, cgru_extent extent, ptrdiff_t n) {
     const T *by = scale;
     T *of_scale = dscale, *of_shift = dshift;
     for (ptrdiff_t t = 0; t < extent.s; t++)
         for (ptrdiff_t i = 0; i < rows_at(extent, t); i++) {
-            const T *x = row_of(X, i, t), *d = row_of(D, i, t);
+            const T *x = AT(X, i, t), *d = AT(D, i, t);
             double mean, sum = 0, products = 0;
             const double factor = row_factor(x, n, epsilon, &mean);
             for (ptrdiff_t c = 0; c < n; c++) {
@@ -62,7 +62,7 @@ static void normalize_rows_backward(cgru_array X, cgru_array D, const void *scal
             products /= n;
             for (ptrdiff_t c = 0; dX.data && c < n; c++) {
                 const double normal = (x[c] - mean) * factor;
-                row_of(dX, i, t)[c] = (T)(factor * ((double)d[c] * by[c] - sum - normal * products));
+                AT(dX, i, t)[c] = (T)(factor * ((double)d[c] * by[c] - sum - normal * products));
             }
         }
 }
@@ -93,11 +93,11 @@ static int moments(const T *x, ptrdiff_t step, ptrdiff_t length, double *mean, d
 }
 
 /* Normalises n features of m samples over their steps; with `keep` log(deviation) and mean are n and 2 n behind each. */
-static void normalize_steps(cgru_array X, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n, int keep, cgru_array to) {
+void LOOP_OF(normalize_steps)(cgru_array X, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n, int keep, cgru_array to) {
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t c = 0; c < n; c++) {
-            const T *x = row_of(X, i, 0) + c;
-            T *y = row_of(to, i, 0) + c;
+            const T *x = AT(X, i, 0) + c;
+            T *y = AT(to, i, 0) + c;
             double mean, deviation;
             const int constant = moments(x, X.step, length[i], &mean, &deviation);
             for (ptrdiff_t t = 0; t < length[i]; t++, y += to.step) {
@@ -110,11 +110,11 @@ static void normalize_steps(cgru_array X, const ptrdiff_t *length, ptrdiff_t m, 
 }
 
 /* Backpropagates D through normalize_steps. */
-static void normalize_steps_backward(cgru_array X, cgru_array D, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n,
+void LOOP_OF(normalize_steps_backward)(cgru_array X, cgru_array D, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n,
                                      int keep, cgru_array dX) {
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t c = 0; c < n; c++) {
-            const T *x = row_of(X, i, 0) + c, *d = row_of(D, i, 0) + c;
+            const T *x = AT(X, i, 0) + c, *d = AT(D, i, 0) + c;
             double mean, deviation, offset = 0, slope = 0, of_mean = 0;
             const int constant = moments(x, X.step, length[i], &mean, &deviation);
             for (ptrdiff_t t = 0; t < length[i]; t++, d += D.step) {
@@ -124,11 +124,11 @@ static void normalize_steps_backward(cgru_array X, cgru_array D, const ptrdiff_t
                 slope -= d[n];
                 of_mean += d[2 * n];
             }
-            d = row_of(D, i, 0) + c;
+            d = AT(D, i, 0) + c;
             for (ptrdiff_t t = 0; t < length[i]; t++, d += D.step) {
                 const double z = (x[t * X.step] - mean) / deviation;
                 const double dx = constant ? 0 : (*d - offset / length[i] - z * (slope / length[i])) / deviation;
-                row_of(dX, i, t)[c] = (T)(dx + of_mean / length[i]);
+                AT(dX, i, t)[c] = (T)(dx + of_mean / length[i]);
             }
         }
 }

@@ -4,7 +4,7 @@
 /* Writes the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A. */
 INLINE void attend_row(const cgru_pool *pool, ptrdiff_t i, T *A) {
     const ptrdiff_t m = pool->m, k = pool->scores, length = pool->length[i];
-    const T *x = row_of(pool->X, i, 0), *hidden = (const T *)pool->hidden + i * k, *V = pool->V;
+    const T *x = AT(pool->X, i, 0), *hidden = (const T *)pool->hidden + i * k, *V = pool->V;
     double *a = pool->attention + i, most = 0, sum = 0;
     for (ptrdiff_t t = 0; t < length; t++) {
         a[t * m] = 0;
@@ -24,10 +24,10 @@ INLINE void attend_row(const cgru_pool *pool, ptrdiff_t i, T *A) {
 }
 
 /* Writes pooling number `part` of each row, whose kind is `how`; `chosen` gets the step that a number comes from. */
-static void pool_forward(const cgru_pool *pool, int how, ptrdiff_t part) {
+void LOOP_OF(pool_forward)(const cgru_pool *pool, int how, ptrdiff_t part) {
     const ptrdiff_t step = pool->X.step;
     for (ptrdiff_t i = 0; i < pool->m; i++) {
-        const T *x = row_of(pool->X, i, 0);
+        const T *x = AT(pool->X, i, 0);
         T *A = (T *)pool->out + i * pool->u + part * pool->n;
         ptrdiff_t *chosen = pool->chosen + i * pool->u + part * pool->n;
         const ptrdiff_t length = pool->length[i];
@@ -48,11 +48,11 @@ static void pool_forward(const cgru_pool *pool, int how, ptrdiff_t part) {
 }
 
 /* Adds the gradient of pooling number `part` to dX, all but what goes by way of the scores. */
-static void pool_backward(const cgru_pool *pool, int how, ptrdiff_t part) {
+void LOOP_OF(pool_backward)(const cgru_pool *pool, int how, ptrdiff_t part) {
     const ptrdiff_t m = pool->m, n = pool->n, step = pool->dX.step;
     for (ptrdiff_t i = 0; i < m; i++) {
-        const T *d = row_of(pool->dA, i, 0) + part * n;
-        T *to = row_of(pool->dX, i, 0);
+        const T *d = AT(pool->dA, i, 0) + part * n;
+        T *to = AT(pool->dX, i, 0);
         const ptrdiff_t length = pool->length[i], *chosen = pool->chosen + i * pool->u + part * n;
         const double *a = pool->attention ? pool->attention + i : NULL;
         for (ptrdiff_t t = 0; how == CGRU_AVERAGE && t < length; t++)
@@ -65,14 +65,14 @@ static void pool_backward(const cgru_pool *pool, int how, ptrdiff_t part) {
 
 /* Writes dL/dhidden in the place of `hidden`, and adds to dV unless NULL; `part` is the attention. With the weights a
  * and their weighted sum A, dL/dscore = a (d X - d A) at each step. */
-static void score_backward(const cgru_pool *pool, ptrdiff_t part) {
+void LOOP_OF(score_backward)(const cgru_pool *pool, ptrdiff_t part) {
     const ptrdiff_t m = pool->m, n = pool->n, k = pool->scores;
     const T *V = pool->V;
     T *dV = pool->dV;
     for (ptrdiff_t i = 0; i < m; i++) {
-        const T *d = row_of(pool->dA, i, 0) + part * n, *A = (const T *)pool->out + i * pool->u + part * n;
+        const T *d = AT(pool->dA, i, 0) + part * n, *A = (const T *)pool->out + i * pool->u + part * n;
         for (ptrdiff_t t = 0; t < pool->length[i]; t++) {
-            const T *x = row_of(pool->X, i, t);
+            const T *x = AT(pool->X, i, t);
             T *hidden = (T *)pool->hidden + (t * m + i) * k;
             double g = 0;
             for (ptrdiff_t c = 0; c < n; c++) g += (double)d[c] * (x[c] - A[c]);
