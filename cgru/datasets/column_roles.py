@@ -44,9 +44,7 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
 
     Raise ColumnsError for a column that does not exist, two names for one role, and a table without an id.
     """
-    kept = {
-        role: tuple(name for name in getattr(how, role) or () if name in table.names) for role in ("label", "groups")
-    }
+    kept = {of: tuple(name for name in getattr(how, of) or () if name in table.names) for of in ("label", "groups")}
     if not targets:
         how = how.changed(label=kept["label"] or (how.label and ()))
     if not targets or how.parts:
@@ -73,9 +71,11 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
     id = (table.nested,) if table.nested and how.id is None else how.id or ()
     how = how.changed(id=id, time=how.time or (), label=how.label or ())
     if how.columns is None:
-        taken = {table.nested, *table.nameless, *how.id, *how.time, *how.label, *how.groups, *how.ignore}
-        taken -= {*(how.categories or ())}
-        how = how.changed(columns=tuple(name for name in table.names if name not in taken))
+        taken = {table.nested, *how.id, *how.time, *how.label, *how.groups, *how.ignore}
+        columns = tuple(name for name in table.names if name not in taken)
+        if bare := [name for name in columns if name in table.nameless and name not in (how.categories or ())]:
+            raise ColumnsError("ignore", f"none for {bare[0]}", "a name for each one", {"ignore": (*how.ignore, *bare)})
+        how = how.changed(columns=columns)
     known = dict(how.categories or {})
     for name in [name for name, values in known.items() if not values]:
         words, gone = table.values(name, plain=True)
@@ -224,9 +224,9 @@ def check_order(table: Table, how: Columns, codes: np.ndarray, times: Times | No
         if table.columns.time is None and (name := _unordered_time(table, how, codes)):
             cure = {"time": (name,), "sort": True}
             raise ColumnsError("time", f"{name}, which may be it", "to know what tells the order of the steps", cure)
-        if table.columns.time is None and how.id and not _are_blocks(codes):
-            more = compound_id(table, how, codes, _are_blocks)
-            got = f"those of one apart, again in {table.locate(_again(codes))}"
+        if table.columns.time is None and how.id and (row := _again(codes)):
+            more = compound_id(table, how, codes, lambda of: not _again(of))
+            got = f"those of one apart, again in {table.locate(row)}"
             cure = {"id": more} if more else None if restarts else {"time": ()}
             raise ColumnsError("time", got, "rows of one sequence one after another, or a time", cure)
         return
@@ -280,13 +280,8 @@ def _wraps(codes: np.ndarray, values: np.ndarray) -> bool:
     return len(np.unique(falls)) == len(falls) and bool((values[lasts] < values[firsts])[falls].all())
 
 
-def _are_blocks(codes: np.ndarray) -> bool:
-    """Return whether the rows of each sequence are adjacent."""
-    return np.count_nonzero(np.diff(codes)) == codes.max()
-
-
 def _again(codes: np.ndarray) -> int:
-    """Return the first row whose sequence has rows before, but not the one before."""
+    """Return the first row whose sequence has rows before, but not the one before; 0 if there is none."""
     begins = np.append(True, np.diff(codes) != 0)
     begins[np.unique(codes, return_index=True)[1]] = False
     return int(begins.argmax())

@@ -324,9 +324,11 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
         if not name:
             if not (own != "").any():
                 continue
+            if own.to_list() in ([*map(str, range(k, len(own) + k))] for k in (0, 1)):
+                notes.append(f"column {i + 1}, which has no name and counts the rows, is left out")
+                continue
             name = f"column_{i + 1}"
             nameless.append(name)
-            notes.append(f"column {i + 1} has no name: it is called {name}, and left out unless an option names it")
         if name in found:
             again = next(f"{name}_{j}" for j in range(2, len(first) + 2) if f"{name}_{j}" not in {*found, *first})
             notes.append(f"two columns are called {name}: the second is read as {again}")

@@ -217,7 +217,7 @@ TABLES = {
     "an index of pandas": (rows(("", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None, {}),
     "row names of R": (rows(HEAD, *enumerate(table().splitlines()[1:], 1)), PLAIN, None, {}),
     "an index in another order": (rows(("", *HEAD), *((3 * i % 24, line) for i, line in
-        enumerate(table().splitlines()[1:]))), PLAIN, None, {"note": "no name"}),
+        enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
     "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
     "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
