@@ -176,10 +176,10 @@ def _seconds(value: Any, name: str) -> float:
     return float(value)
 
 
-def _of_kind(kind: type, value: Any, name: str) -> Any:
-    """Check that the value is a `kind`."""
+def _of_kind(kind: type, value: Any, name: str, other: str = "") -> Any:
+    """Check that the value is a `kind`; `other` says what it may be, too."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected a cgru.{kind.__name__}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a cgru.{kind.__name__}{other}, got {type(value).__name__}")
     return value
 
 
@@ -277,7 +277,7 @@ class Checkpoint:
 
 def _checkpoint(value: Any, name: str) -> Checkpoint:
     """Return a `Checkpoint` for one, or for the name of a file."""
-    return Checkpoint(value) if isinstance(value, str | os.PathLike) else _of_kind(Checkpoint, value, name)
+    return Checkpoint(value) if isinstance(value, str | os.PathLike) else _of_kind(Checkpoint, value, name, " or path")
 
 
 class FitOptions(TypedDict, total=False):
