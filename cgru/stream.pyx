@@ -576,7 +576,7 @@ cdef class Stream:
 
     Raises:
         TypeError, ValueError, RuntimeError: the source has no parameters, or cannot run a step at a time. The error
-            names the reason: a reverse direction, a user's own callable.
+            names the reason: a reverse direction, a callable or a class of a user's own.
 
     Examples:
         >>> layer = cgru.GRU(4, sequences=True, rng=0)

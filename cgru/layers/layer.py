@@ -231,8 +231,8 @@ class Layer:
             shape: (m, s, n) or (m, n); a letter stands for a dimension that is not known.
 
         Returns:
-            The shape of the outputs, in which letters may stand too. A layer that changes the number of
-            steps returns the input's steps here; `steps.lengths` counts those of the output.
+            The shape of the outputs, in which letters may stand too. A layer that changes the number of steps returns
+            the input's here; `steps.lengths` counts those of the output.
 
         Raises:
             ValueError: the layer does not take inputs of this shape.
