@@ -258,7 +258,7 @@ PARTS = {
     ("core/",): 8046,
     ("",): 4166,  # the layer, and what is as near to it
     ("layers/",): 1562,
-    ("network/",): 5768,
+    ("network/",): 5789,
     ("quantized/", "export/", "quantization.py"): 1465,
     ("torch/", "interop/", "keras.py"): 3714,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

@@ -6,7 +6,7 @@ m samples, s steps, e features per step, u units.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, repeat
 from operator import xor
 from typing import Any
@@ -18,10 +18,12 @@ from cgru.core.checks import float_dtype
 from cgru.core.lengths import mask
 from cgru.layers.flip import flipped_boundaries
 from cgru.layers.layer import Layer, Shape
+from cgru.passes import Pass
 
 __all__ = [
     "chain", "check_reads", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features",
-    "input_features", "output_lengths", "output_mask", "per_step", "shape_of", "step_arrays", "steppers", "stride",
+    "go_back", "input_features", "output_lengths", "output_mask", "per_step", "run", "shape_of", "step_arrays",
+    "steppers", "stride",
 ]  # fmt: skip
 
 
@@ -179,6 +181,44 @@ def step_arrays(
         {name: array for name, array in (turned if flipped else beside).items() if name in layer.reads}
         for layer, flipped in zip(layers, flips, strict=False)
     ]
+
+
+# --- running, one layer after the other ---
+
+
+def run(
+    layers: Sequence[Layer],
+    A: np.ndarray,
+    lengths: np.ndarray | None,
+    beside: Mapping[str, np.ndarray] | None,
+    run_layer: Callable[..., np.ndarray],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Run the layers one after the other; return the outputs, and how many steps of each sample are real in them.
+
+    `run_layer(i, A, lengths, **given)` runs layer i, which reads the arrays `given`, and returns its outputs.
+    """
+    for i, (layer, given) in enumerate(zip(layers, step_arrays(layers, beside, lengths), strict=False)):
+        A = run_layer(i, A, lengths, **given)
+        lengths = layer.steps.real(A, lengths)
+    return A, lengths
+
+
+def go_back(
+    passes: Sequence[Pass],
+    lowest: int,
+    dA: np.ndarray | None,
+    dZ: np.ndarray | None = None,
+    penalised: Callable[[int, Any], Any] = lambda i, dA: dA,
+) -> Iterator[tuple[int, Pass]]:
+    """Go back from the highest of `passes` to number `lowest`, from dL/dA, or the highest's dL/dZ; yield each of them.
+
+    `penalised(i, dA)` returns dL/dA of pass i with the gradients of penalties.
+    """
+    for i in range(len(passes) - 1, lowest - 1, -1):
+        dA = penalised(i, dA)
+        dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
+        dZ = None
+        yield i, passes[i]
 
 
 # --- layers that can be cut, trained, started ---

@@ -211,35 +211,40 @@ class Loop(Updater):
 
         The slice's states become those after its last step.
         """
-        batch, body, passes = batch_slice.data, self.model.body, []
-        A, lengths = self.model.standardized(batch.X), batch.lengths
-        read = chain.step_arrays(body, batch.beside, lengths)
-        for i, (layer, given) in enumerate(zip(body, read, strict=False)):
+        batch, states, passes = batch_slice.data, batch_slice.states, []
+
+        def run_layer(i: int, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
+            """Run layer i and keep its pass; return its outputs."""
+            layer = self.model.layers[i]
             if layer.cells:
-                start = None if batch_slice.states is None else batch_slice.states[i][batch_slice.rows]
+                start = None if states is None else states[i][batch_slice.rows]
                 ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True, **given)
-                if batch_slice.states is not None:
-                    batch_slice.states[i][batch_slice.rows] = ran.state
+                if states is not None:
+                    states[i][batch_slice.rows] = ran.state
                     if "h0" in layer.p:
                         ran.begins = batch_slice.begins
             else:
                 ran = layer.run(A, lengths, **given)
             passes.append(ran)
-            A = ran.A
-            lengths = layer.steps.real(A, lengths)
-        return passes, A, lengths
+            return ran.A
+
+        A = self.model.standardized(batch.X)
+        return passes, *chain.run(self.model.body, A, batch.lengths, batch.beside, run_layer)
 
     def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
         """Return the gradients of all trainable parameters by keys like `0.Uz`, with penalties, clipped by layer."""
         layers, found = self.model.layers, {}
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
-        for i in range(len(layers) - 1, lowest - 1, -1):
+
+        def penalised(i: int, dA: Any) -> Any:
+            """Return dL/dA of layer i with the gradient of its activity penalty."""
             if layers[i].cells and (self.penalties.activity_l1 or self.penalties.activity_l2):
-                dA = dA + self._of_activity(i, passes[i].A, batch)
-            dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
-            dZ = None
+                return dA + self._of_activity(i, passes[i].A, batch)
+            return dA
+
+        for i, ran in chain.go_back(passes, lowest, dA, dZ, penalised):
             if layers[i].trainable:
-                g = passes[i].gradients()
+                g = ran.gradients()
                 for name, value in layers[i].p.items():
                     factors = [each.get(f"{i}.{name}", 0.0) for each in (self.penalties.l1, self.penalties.l2)]
                     if any(factors):

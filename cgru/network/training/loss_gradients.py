@@ -48,8 +48,15 @@ def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]
 
 def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     """Return the gradients of the weighted sum of all losses of a block; with `each` of each sample's mean loss."""
-    layers = [layer.evaluating() for layer in model.layers]
-    passes = _run(layers, model.standardized(block.X), block)
+    layers, passes = [layer.evaluating() for layer in model.layers], []
+
+    def run_layer(i: int, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
+        """Run layer i and keep its pass; return its outputs."""
+        options = {"preactivations": False} if layers[i].cells else {}
+        passes.append(layers[i].run(A, lengths, **options, **given))
+        return passes[i].A
+
+    chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer)
     if each:
         _check_passes(layers, passes)
     head, (A, Z) = layers[-1], (block.rows(passes[-1].fc[name]) for name in ("A", "Z"))
@@ -59,22 +66,10 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     dZ, dA = (None if d is None else block.scatter(d * factors) for d in (dZ, dA))
     found: dict[str, Any] = {}
     lowest = next(i for i, layer in enumerate(layers) if layer.p)
-    for i in reversed(range(lowest, len(layers))):
-        dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
-        dZ, g = None, passes[i].gradients(True) if each else passes[i].gradients()
+    for i, ran in chain.go_back(passes, lowest, dA, dZ):
+        g = ran.gradients(True) if each else ran.gradients()
         found = {f"{i}.{name}": _in_shape(g["d" + name], p, each) for name, p in layers[i].p.items()} | found
     return found
-
-
-def _run(layers: list[Layer], A: np.ndarray, block: Data) -> list[Pass]:
-    """Run the layers one after the other on the inputs A of a block; return their passes."""
-    passes, lengths = [], block.lengths
-    for layer, given in zip(layers, chain.step_arrays(layers, block.beside, lengths), strict=False):
-        options = {"preactivations": False} if layer.cells else {}
-        passes.append(layer.run(A, lengths, **options, **given))
-        A = passes[-1].A
-        lengths = layer.steps.real(A, lengths)
-    return passes
 
 
 def _check_passes(layers: list[Layer], passes: list[Pass]) -> None:
