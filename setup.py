@@ -275,7 +275,7 @@ setup(
             extension("stream"),
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
-            extension("network.training.compiled.gaps"),
+            extension("network.training.compiled.fading_stage"),
             extension("network.training.compiled.plain"),
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),

@@ -181,9 +181,9 @@ class GRUD(Layer):
         return self.halves
 
     @property
-    def stage(self) -> dict[str, Any]:
-        """Return this layer's stage in a compiled fit."""
-        return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences), "unit": self.unit or 1.0}
+    def stage(self) -> tuple[dict[str, Any], ...]:
+        """Return this layer's stages in a compiled fit: the fading, and the GRU."""
+        return {"kind": "fading", "unit": self.unit or 1.0}, self.cell.stage
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`."""

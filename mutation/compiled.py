@@ -333,7 +333,7 @@ TESTS = {
     "cgru/core/thread_pool.c": ["tests/core/test_threads.py", "tests/core/test_crew.py"],
     "cgru/core": ["tests/core/test_kernels.py"],
     "cgru/stream.pyx": ["tests/test_grud.py"],
-    "cgru/network/training/compiled/gaps.pyx": ["tests/test_grud.py"],
+    "cgru/network/training/compiled/fading_stage.pyx": ["tests/test_grud.py"],
     "cgru/network/training/compiled/plain.pyx": ["tests/layers"],
     "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers", "tests/network/data"],
     "cgru/torch": ["tests/torch_gru"],

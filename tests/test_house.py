@@ -255,10 +255,10 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8046,
+    ("core/",): 8049,
     ("",): 4166,  # the layer, and what is as near to it
     ("layers/",): 1562,
-    ("network/",): 5789,
+    ("network/",): 5731,
     ("quantized/", "export/", "quantization.py"): 1465,
     ("torch/", "interop/", "keras.py"): 3714,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

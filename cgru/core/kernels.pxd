@@ -224,6 +224,7 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_fading:
         Py_ssize_t m, s, e
         const Py_ssize_t *length
+        const Py_ssize_t *slot
         cgru_array X, anew
         Py_ssize_t units
         const double *times

@@ -328,6 +328,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t m, s, e;
     const ptrdiff_t *length; /* (m) the real steps of each row; NULL: all are */
+    const ptrdiff_t *slot;   /* (m) the rows of `last`, `age` and `time`; NULL: the same */
     cgru_array X;            /* (m, s, e), NaN where nothing was measured */
     cgru_array anew;         /* (m, s, units): a step at which all are 0 forgets what was seen; no data: none does */
     ptrdiff_t units;

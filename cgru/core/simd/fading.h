@@ -34,8 +34,9 @@ INLINE void look(const T *restrict x, ptrdiff_t column, T *restrict xh, T *restr
 /* Runs step t of row i. */
 static void fade_row(const cgru_fading *f, ptrdiff_t i, ptrdiff_t t) {
     T *xh = AT(f->xm, i, t), *there = xh + f->e * f->xm.column, *gx = AT(f->gx, i, t);
-    T *last = (T *)f->last + i * f->e, *age = (T *)f->age + i * f->e;
-    const double time = f->time[i], next = time == time ? time + 1 : 0;
+    const ptrdiff_t slot = f->slot ? f->slot[i] : i;
+    T *last = (T *)f->last + slot * f->e, *age = (T *)f->age + slot * f->e;
+    const double time = f->time[slot], next = time == time ? time + 1 : 0;
     const double now = f->times ? f->times[i * f->row + t * f->step] : next;
     const int begins = time != time || forgets(f, i, t);
     if (begins) {
@@ -47,7 +48,7 @@ static void fade_row(const cgru_fading *f, ptrdiff_t i, ptrdiff_t t) {
     activation((cgru_activation){CGRU_FADING, 0}, gx, gx, f->e);
     if (f->X.column == 1 && f->xm.column == 1) look(AT(f->X, i, t), 1, xh, there, 1, last, age, gx, f->e);
     else look(AT(f->X, i, t), f->X.column, xh, there, f->xm.column, last, age, gx, f->e);
-    f->time[i] = now;
+    f->time[slot] = now;
 }
 
 /* Writes xm = [xh | mask], delta, gx and the values last seen, of all steps. */

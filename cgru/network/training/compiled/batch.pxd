@@ -1,7 +1,7 @@
 """The rows of a batch, the pieces of them that run at once, and the samples that they are read from."""
 
 from cgru.core.kernels cimport cgru_array
-from cgru.network.training.compiled.stage cimport Arena, Gaps, Piece, Stage
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 # One number for each step of the samples, with its strides in bytes.
 cdef struct StepArray:
@@ -38,9 +38,10 @@ cdef struct Batch:
     Py_ssize_t *row  # (m) the row of each slot
     Py_ssize_t *running  # (s) memory for `Piece.running`
     Py_ssize_t *places  # (s + 2) counters for sorting by length
+    double *times  # (s, m) memory for `Piece.times`; NULL: no stage reads them
 
 
-cdef void plan_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
+cdef void plan_batch(Batch *batch, Arena *arena, Size size, bint timed) noexcept
 cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil
 cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
 cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
@@ -51,7 +52,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil
 # Read the piece of a batch; `piece` is that of its outputs.
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil
 cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil
-cdef void read_times(const Batch *batch, Gaps *to) noexcept nogil
+cdef void read_times(Batch *batch) noexcept nogil
 cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil
 cdef void read_classes(const Batch *batch, const Piece *piece, Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Batch *batch, const Piece *piece, void *to, int size) noexcept nogil

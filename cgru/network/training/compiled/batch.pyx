@@ -139,16 +139,17 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
         t += STEPS_AT_ONCE
 
 
-cdef void read_times(const Batch *batch, Gaps *to) noexcept nogil:
-    """Read the times of the steps of a piece, (s, m), if the samples have any."""
+cdef void read_times(Batch *batch) noexcept nogil:
+    """Read the times of the steps of a piece, if the samples have any."""
     cdef const StepArray *times = &batch.samples.times
-    cdef const Piece *piece = &batch.piece
+    cdef Piece *piece = &batch.piece
     cdef Py_ssize_t i, t
-    to.timed = times.data != NULL
-    for i in range(piece.m if to.timed else 0):
+    cdef const char *at
+    piece.times = NULL if times.data == NULL else batch.times
+    for i in range(piece.m if piece.times != NULL else 0):
         for t in range(piece.length[i]):
-            to.times[t * piece.m + i] = (<const double *>(times.data + batch.sample[i] * times.sample
-                                                          + (batch.start[i] + t) * times.step))[0]
+            at = times.data + batch.sample[i] * times.sample + (batch.start[i] + t) * times.step
+            batch.times[t * piece.m + i] = (<const double *>at)[0]
 
 
 cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, number *to) noexcept nogil:
@@ -250,8 +251,10 @@ cdef Py_ssize_t *_take_integers(Arena *arena, Py_ssize_t n) noexcept:
     return <Py_ssize_t *>assign(arena, n, sizeof(Py_ssize_t))
 
 
-cdef void plan_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept:
-    """Assign memory to a batch of up to m rows and `steps` steps."""
+cdef void plan_batch(Batch *batch, Arena *arena, Size size, bint timed) noexcept:
+    """Assign memory to a batch; `timed`: a stage reads the times of steps."""
+    cdef Py_ssize_t m = size.m, steps = size.s
+    batch.times = <double *>assign(arena, size.many, sizeof(double)) if timed else NULL
     batch.sample, batch.whole, batch.slot = _take_integers(arena, m), _take_integers(arena, m), _take_integers(arena, m)
     batch.start, batch.length, batch.row = _take_integers(arena, m), _take_integers(arena, m), _take_integers(arena, m)
     batch.running, batch.places = _take_integers(arena, steps + 1), _take_integers(arena, steps + 2)

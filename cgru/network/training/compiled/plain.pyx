@@ -44,6 +44,8 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     """Set up a stage, without its memory, from the dict that `Layer.stage` returned."""
     kind = description["kind"]
     stage.u, stage.steps_out = description.get("units", stage.n * description.get("times", 1)), stage.steps_in
+    stage.plan, stage.workspace = _plan, plain_workspace
+    stage.slots, stage.gradient_slots = <void **>&stage.W, <void **>&stage.dW
     stage.activates = "activate" in description
     if stage.activates:
         stage.activate.code, stage.activate.alpha = description["activate"]
@@ -92,7 +94,7 @@ cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexce
     return m * s if each else m
 
 
-cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
+cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noexcept:
     """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u

@@ -11,7 +11,6 @@ from libc.math cimport isfinite
 from libc.string cimport memset
 
 from cgru import losses
-from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
     cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
@@ -21,9 +20,9 @@ from cgru.network.training.compiled.batch cimport (
     Batch, Samples, Source, arrange_rows, cut_piece, output_piece, plan_batch, read_classes, read_decay, read_targets,
     read_times, read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
-from cgru.network.training.compiled.gaps cimport make_gaps
-from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
-from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
+from cgru.network.training.compiled.fading_stage cimport make_fading
+from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain
+from cgru.network.training.compiled.recurrent cimport make_recurrent, wanted_column
 from cgru.network.training.compiled.stage cimport (
     Arena, Parameter, Piece, Recurrent, Size, Stage, assign, extent_of, no_array,
 )
@@ -70,7 +69,8 @@ cdef class Program:
     cdef Py_ssize_t stride  # input steps of one output step, where samples are cut into pieces
     cdef Py_ssize_t ways, terms  # outputs for one target; values that the loss of a row averages
     cdef const double *numbers[2]  # parameters of the loss: in scoring, in training
-    cdef bint per_step, carries, draws  # draws: whether a stage draws a mask for each step
+    cdef bint per_step, carries, timed  # timed: whether a layer reads the times of steps
+    cdef bint draws  # whether a stage draws a mask for each step
     cdef Batch batch
     cdef Py_ssize_t *classes
     cdef void *targets
@@ -90,7 +90,9 @@ cdef class Program:
         cdef Py_ssize_t scratch
         self.model, self.k = model, kernels(model.dtype.itemsize)
         self.threads, self.carries, self.e = available(), carries, e
-        self.count = len(model.layers)
+        self.timed = any(["times" in layer.reads for layer in model.layers])
+        descriptions = [_as_tuple(layer.stage) for layer in model.layers]
+        self.count = sum(map(len, descriptions))
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
         self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
@@ -99,7 +101,7 @@ cdef class Program:
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make_stages(e, settings.memory == "low", decays)
+        self._make_stages(e, descriptions, settings.memory == "low", decays)
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
         self._set_sizes(batch, scored, steps)
@@ -121,35 +123,26 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make_stages(self, Py_ssize_t e, bint low_memory, bint decays) except -1:
+    cdef int _make_stages(self, Py_ssize_t e, list descriptions, bint low_memory, bint decays) except -1:
         """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
-        cdef Stage *stage
+        cdef Stage *stage = self.stages
         cdef Py_ssize_t n = e
         cdef bint steps = True, flipped = False
-        for i, layer in enumerate(self.model.layers):
-            stage = &self.stages[i]
-            stage.decays, stage.flipped = decays, flipped
+        for i, (layer, parts) in enumerate(zip(self.model.layers, descriptions)):
+            if layer.features not in (None, n):
+                name = layer.parameter_names[0]
+                raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
+            layer.checked_parameters()
+            for description in parts:
+                stage.decays, stage.flipped = decays, flipped
+                stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
+                stage.trainable = layer.trainable and len(layer.parameter_names) > 0
+                self._make_stage(stage, layer, description, low_memory)
+                if description is parts[0]:
+                    self._set_parameters(stage, i, layer)
+                n, steps = stage.u, stage.steps_out
+                stage += 1
             flipped ^= layer.steps.reverses
-            stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
-            stage.trainable = layer.trainable and len(layer.parameter_names) > 0
-            description = layer.stage
-            if "missing" in layer.reads:
-                make_gaps(stage, description["unit"])
-            if description["kind"] != "recurrent" or stage.fades:
-                layer.checked_parameters()
-                if layer.features not in (None, n):
-                    name = layer.parameter_names[0]
-                    raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
-            if description["kind"] == "recurrent":
-                for cell in layer.cells if not stage.fades else ():
-                    parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
-                    self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
-            else:
-                self._add_generator(layer, layer.draws and layer.training, steps)
-                make_plain(stage, description, layer.np_rng if layer.draws else None)
-            self._set_parameters(stage, i, layer)
-            n, steps = stage.u, stage.steps_out
         while self.lowest < self.count - 1 and not self.stages[self.lowest].trainable:
             self.lowest += 1
         for i in range(self.lowest, self.count - 1):
@@ -157,6 +150,20 @@ cdef class Program:
             # Both directions of a pair read dA, and a penalty adds to it.
             if stage.parts == 1 and stage.steps_out and not self.activity_l1 and not self.activity_l2:
                 stage.above = &self.stages[i + 1] if self.stages[i + 1].fill != NULL else NULL
+        return 0
+
+    cdef int _make_stage(self, Stage *stage, layer, dict description, bint low_memory) except -1:
+        """Set up a stage of a layer, and add the generators that it draws from."""
+        kind = description["kind"]
+        if kind == "recurrent":
+            for cell in layer.cells:
+                self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
+            make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
+        elif kind == "fading":
+            make_fading(stage, description, self.memory)
+        else:
+            self._add_generator(layer, layer.draws and layer.training, stage.steps_in)
+            make_plain(stage, description, layer.np_rng if layer.draws else None)
         return 0
 
     cdef bint _stores_dX(self, Py_ssize_t i) noexcept nogil:
@@ -171,19 +178,23 @@ cdef class Program:
         return 0
 
     cdef int _set_parameters(self, Stage *stage, Py_ssize_t i, layer) except -1:
-        """Set where stage i finds each parameter of `layer`, and which GRU and place it has there."""
+        """Set where stage i finds each parameter of `layer`, and where it goes."""
         cdef Parameter *parameter
+        cdef Recurrent *part
+        cdef int place
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
             stage.parameters += 1
             parameter.start = self.weights.start[f"{i}.{name}"]
-            parameter.columns = array.shape[array.ndim - 1]
-            half, _, own = name.rpartition(".")
-            parameter.part = half == "backward"
-            if stage.parts and not stage.fades:
-                parameter.place = parameter_index(own)
+            if stage.parts:
+                half, _, own = name.rpartition(".")
+                part, place = &stage.part[half == "backward"], parameter_index(own)
+                (<cgru_matrix *>&part.w)[place] = cgru_matrix(NULL, array.shape[array.ndim - 1], 1)
+                parameter.p = <void **>&(<cgru_matrix *>&part.w)[place].data
+                parameter.g = <void **>&part.g + place
             else:
-                parameter.place = layer.parameter_names.index(name)
+                place = layer.parameter_names.index(name)
+                parameter.p, parameter.g = stage.slots + place, stage.gradient_slots + place
         return 0
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
@@ -200,15 +211,13 @@ cdef class Program:
 
     cdef Py_ssize_t _workspace_size(self, Py_ssize_t trained) except -1:
         """Return the numbers of workspace of the stage that takes most; `trained` is the rows of a training piece."""
-        cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            scratch = recurrent_workspace if stage.parts else plain_workspace
-            most = max(most, scratch(stage, self.rows, self.sizes[i].s, False))
+            most = max(most, stage.workspace(stage, self.rows, self.sizes[i].s, False))
             if trained:
-                most = max(most, scratch(stage, trained, self.sizes[i].s, True))
+                most = max(most, stage.workspace(stage, trained, self.sizes[i].s, True))
         return most
 
     cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
@@ -222,10 +231,7 @@ cdef class Program:
         cdef bint turns = False
         for i in range(self.count):
             stage = &self.stages[i]
-            if stage.parts:
-                plan_recurrent(stage, arena, size[i], self.carries)
-            else:
-                plan_plain(stage, arena, size[i + 1])
+            stage.plan(stage, arena, size[i], size[i + 1], self.carries)
             if turns and i < self.count - 1:  # the head reads lanes
                 stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
@@ -243,7 +249,7 @@ cdef class Program:
         self.classes = <Py_ssize_t *>assign(arena, rows, sizeof(Py_ssize_t))
         self.targets = assign(arena, rows * u, self.k.size)
         self.row_weights = <double *>assign(arena, rows, sizeof(double))
-        plan_batch(&self.batch, arena, size.m, size.s)
+        plan_batch(&self.batch, arena, size[0], self.timed)
         return 0
 
     # --- one piece ---
@@ -251,6 +257,7 @@ cdef class Program:
     cdef void _read_input(self) noexcept nogil:
         """Read the inputs of the piece to the first stage."""
         cdef Stage *first = &self.stages[0]
+        read_times(&self.batch)
         if first.tokens != NULL:
             read_tokens(&self.batch, first.n, first.tokens)
         else:
@@ -259,29 +266,14 @@ cdef class Program:
 
     cdef void _point_to_parameters(self) noexcept nogil:
         """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
-        cdef Stage *stage
         cdef Parameter *each
         cdef Py_ssize_t i, j
         cdef char *base = self.weights.current() if self.batch.piece.training else self.weights.visible()
-        cdef char *p
-        cdef char *g
         for i in range(self.count):
-            stage = &self.stages[i]
-            for j in range(stage.parameters):
-                each = &stage.parameter[j]
-                p = base + each.start * self.k.size
-                g = self.weights.g + each.start * self.k.size
-                if stage.fades:
-                    stage.gaps.p[each.place], stage.gaps.dp[each.place] = p, g
-                elif stage.parts:
-                    (<cgru_matrix *>&stage.part[each.part].w)[each.place] = cgru_matrix(p, each.columns, 1)
-                    (<void **>&stage.part[each.part].g)[each.place] = g
-                elif each.place == 2:
-                    stage.V, stage.dV = p, g
-                elif each.place == 1:
-                    stage.b, stage.db = p, g
-                else:
-                    stage.W, stage.dW = p, g
+            for j in range(self.stages[i].parameters):
+                each = &self.stages[i].parameter[j]
+                each.p[0] = base + each.start * self.k.size
+                each.g[0] = self.weights.g + each.start * self.k.size
 
     cdef int _forward(self) except -1 nogil:
         """Read the inputs and run all stages below the head."""
@@ -290,12 +282,11 @@ cdef class Program:
         self._read_input()
         self._point_to_parameters()
         self.stages[0].piece = &self.batch.piece
-        if self.stages[0].fades:
-            read_times(&self.batch, &self.stages[0].gaps)
+        for i in range(self.count):
+            read_decay(&self.batch, &self.stages[i])
         for i in range(self.count - 1):
             stage = &self.stages[i]
             self.stages[i + 1].piece = output_piece(stage)
-            read_decay(&self.batch, stage)
             stage.forward(stage, stage.piece)
             self.stages[i + 1].X = stage.A
         return 0
@@ -521,3 +512,8 @@ cdef class Program:
                 self._check_signals()
                 self._add_to_totals(&totals)
                 first += size
+
+
+def _as_tuple(stage):
+    """Return the stages of a layer as a tuple."""
+    return stage if isinstance(stage, tuple) else (stage,)

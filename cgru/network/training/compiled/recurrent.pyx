@@ -13,10 +13,9 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
-from cgru.network.training.compiled.gaps cimport fade_backward_of, fade_forward, gaps_workspace, plan_gaps
 from cgru.network.training.compiled.plain cimport bit_generator_of, draw_mask
 from cgru.network.training.compiled.stage cimport (
-    Arena, Piece, Recurrent, Size, Stage, assign, extent_of, input_as_rows, no_array, time_major,
+    Arena, Piece, Recurrent, Size, Stage, assign, begins, extent_of, input_as_rows, no_array, time_major,
 )
 
 cdef enum:
@@ -31,12 +30,13 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bi
     """Set up a stage of one or two `GRU`, without its memory; `steps_out`: outputs are at all steps."""
     cdef Recurrent *part
     cdef Py_ssize_t u
-    stage.forward, stage.backward, stage.low_memory = forward_recurrent, backward_recurrent, low_memory
+    stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
+    stage.low_memory = low_memory
     stage.parts, stage.merge, stage.steps_out = len(layers), MERGES[merge], steps_out
     for i, layer in enumerate(layers):
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
-        part.call = new_call(1, 1, 2 * stage.n if stage.fades else stage.n, u, stage.k.size, variant, layer.codes())
+        part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
         part.call.whole = True
         part.stateful = layer.stateful
@@ -53,7 +53,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bi
     return 0
 
 
-cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
+cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noexcept:
     """Assign the memory of a stage, from `arena`; with `carries`, or if it is `stateful`, also for carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
@@ -80,9 +80,9 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
             part.kept = assign(arena, size.back * u, bytes)
         if stage.decays:
             part.decay = assign(arena, size.many, bytes)
-        if stage.decays or stage.fades:
+        if stage.decays or part.factored:
             part.hp = assign(arena, size.back * u, bytes)
-            part.dhp = assign(arena, size.back * u if part.learned or stage.fades else 0, bytes)
+            part.dhp = assign(arena, size.back * u if part.learned or part.factored else 0, bytes)
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
@@ -92,16 +92,14 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
         stage.unmerged = assign(arena, 2 * (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
         stage.second = assign(arena, size.back * e, bytes)
-    if stage.fades:
-        plan_gaps(stage, arena, size, stage.part[0].carried != NULL or carries or stage.part[0].stateful)
 
 
-cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
+cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
     """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass.
 
     Two GRU that run at once have few rows, and a half each.
     """
-    cdef Py_ssize_t most = gaps_workspace(stage, m, s, back) if stage.fades else 0
+    cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i
     for i in range(2 * stage.parts):  # each GRU without recurrent dropout, as in scoring, and with it
@@ -128,7 +126,7 @@ cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads,
 
 cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
     """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
-    cdef Py_ssize_t column = piece.m if stage.parts and not stage.fades else 1
+    cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call
     cdef int i
     for i in range(stage.parts):
@@ -154,7 +152,7 @@ cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *
     return call
 
 
-cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
+cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
     """Run all GRU of the stage and merge their outputs."""
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
@@ -218,10 +216,7 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
     part.every = time_major_array(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
     _set_initial_states(stage, part, piece)
-    if stage.fades:
-        fade_forward(stage, piece)
-    else:
-        call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
+    call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
         if part.dropout:
@@ -259,7 +254,7 @@ cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece)
     cdef cgru_array start = no_array(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
     part.now.fresh = not part.learned
     for i in range(piece.m):
-        part.begins[i] = part.carried == NULL or not piece.carries or not part.begun[piece.slot[i]]
+        part.begins[i] = begins(part, piece, i)
         part.now.fresh = part.now.fresh and part.begins[i]
     if not part.now.fresh:
         part.now.h0 = start = time_major(part.start, u, piece.m)
@@ -317,7 +312,7 @@ cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Pie
 
 # --- backward ---
 
-cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
+cdef int _backward(Stage *stage, const Piece *piece) except -1 nogil:
     """Run all GRU of the stage backward: sum their dX, and compute the gradients."""
     cdef Back back = Back(stage, piece)
     cdef int i
@@ -390,10 +385,7 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     call.dX, call.h0, call.last = dX, no_array(), no_array()
     if part.learned and stage.trainable:
         call.last = time_major(part.start, call.u, piece.m)
-        if call.decay.data != NULL:
-            call.dhp = time_major_array(part.dhp, call.u, piece.m, call.column)
-    if stage.fades:
-        call.dX = time_major_array(stage.gaps.dxm, call.e, piece.m, call.column)
+    if call.decay.data != NULL and (part.learned or part.factored) and stage.trainable:
         call.dhp = time_major_array(part.dhp, call.u, piece.m, call.column)
     if stage.steps_out:
         call.dA = dA
@@ -407,8 +399,6 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             stage.k.add_multiple(part.g.h0, 1, 1, <char *>part.start + row * call.u * stage.k.size, call.u)
-    if stage.fades:
-        return fade_backward_of(stage, piece)
-    if call.dhp.data != NULL:
+    if call.dhp.data != NULL and part.learned:
         stage.k.add_restarts(call.decay, call.dhp, extent_of(piece, True), part.g.h0, call.u)
     return 0

@@ -32,6 +32,7 @@ cdef struct Piece:
     bint training  # whether to draw masks and keep the caches of the backward pass
     bint carries  # whether states go on from the piece before
     Py_ssize_t every  # input steps of the samples for one step of this piece
+    const double *times  # (s, m) of the steps; NULL: the samples have none
 
 
 # One GRU of a recurrent stage.
@@ -58,49 +59,41 @@ cdef struct Recurrent:
     bint *begins  # (m) whether a row begins without a carried state
     void *decay  # (s, m) the factors of the states as they enter each step, where samples have such
     void *hp  # (s, m, u) the states behind these factors
-    void *dhp  # (s, m, u) dL/dhp, with `learned`
+    void *dhp  # (s, m, u) dL/dhp, with `learned` or `factored`
+    bint factored  # whether the stage below makes factors of the states, and reads dL/dhp
     bint learned  # whether a sample begins at w.h0; else at zero
     bint stateful  # whether a batch continues the one before
     Py_ssize_t block  # steps of a block of the last backward pass
 
 
-# The input of a GRUD, beside its GRU; see cgru/core/simd/fading.h. e features, u units.
-cdef struct Gaps:
-    double unit  # the time that counts as 1
-    bint timed  # whether the samples have times
-    double *times  # (s, m) of the steps of a piece
-    const void *p[16]  # the parameters, in the order of cgru/grud.py
-    void *dp[16]  # their gradients
-    void *w  # the weights of the GRU
-    void *g  # its gradients
-    void *xm  # (s, m, 2 e)
-    void *dxm
-    void *delta  # (s, m, e)
-    void *before
-    void *gx
-    void *dgx_  # (e) of a row
-    void *gh  # (s, m, u)
-    void *factors  # (s, m, u) gh times the factors of the samples, where they have some
-    void *dgh
-    void *last  # (m, e), (m, e) and (m) what each row has seen so far
-    void *age
-    double *time
-    void *last_of  # the same of each sample of the batch, after the piece before; NULL: each piece begins without
-    void *age_of
-    double *time_of
-
-
-# A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
+# A parameter of a stage: where it begins in the buffer of `Weights`, and where its address and its gradient's go.
 cdef struct Parameter:
-    Py_ssize_t start, columns
-    int part, place
+    Py_ssize_t start
+    void **p
+    void **g
 
 
-# One layer.
+# The size that memory is planned for: up to m rows and s steps; `many` rows times steps (with two more steps); `back`
+# rows times steps of pieces that have a backward pass.
+cdef struct Size:
+    Py_ssize_t m, s, many, back
+
+
+# Memory that is handed out from `base` on. A first pass without a base counts how much is needed.
+cdef struct Arena:
+    char *base
+    Py_ssize_t used
+
+
+# One layer, or a part of one that is a stage by itself.
 cdef struct Stage:
     const cgru_kernels *k
     int (*forward)(Stage *, const Piece *) except -1 nogil
     int (*backward)(Stage *, const Piece *) except -1 nogil
+    # Assign memory for inputs and outputs of these sizes; with `carries` also for states that pieces go on from.
+    void (*plan)(Stage *, Arena *, Size inputs, Size outputs, bint carries) noexcept
+    # Return the numbers of workspace for m rows and s steps; `back`: also for the backward pass.
+    Py_ssize_t (*workspace)(const Stage *, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
     # Write dX of `steps` steps from `start` on to an array that begins with these, after `backward`, in memory of
     # `fill_size` numbers; NULL: the stage has dX of all steps at once only.
     void (*fill)(const Stage *, Py_ssize_t start, Py_ssize_t steps, cgru_array dX, void *memory) noexcept nogil
@@ -121,12 +114,13 @@ cdef struct Stage:
     void *X_as_rows  # memory for X as (s, m, n), where X is in lanes and the stage cannot read that
     Parameter parameter[MOST_PARAMETERS]
     int parameters
+    void **slots  # where the addresses of parameters go that are no GRU's, in the layer's order, and of gradients
+    void **gradient_slots
     const Stage *above  # the stage that fills in dA, a block of steps at a time; NULL: dA is there
     void *fill_memory  # for that
     bint low_memory  # whether gates are computed anew in the backward pass instead of kept
     bint decays, flipped  # whether there is memory for factors of states; whether the steps of X are in reverse order
-    bint fades  # whether it is a GRUD
-    Gaps gaps
+    void *own  # what only this kind of stage knows
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU
@@ -182,6 +176,11 @@ cdef inline cgru_extent extent_of(const Piece *piece, bint each) noexcept nogil:
     return extent
 
 
+cdef inline bint begins(const Recurrent *part, const Piece *piece, Py_ssize_t i) noexcept nogil:
+    """Return whether row i begins without the state that an earlier piece left."""
+    return part.carried == NULL or not piece.carries or not part.begun[piece.slot[i]]
+
+
 cdef inline cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
     """Return a stage's input as (s, m, n); where samples are in lanes, copy it so and set `stage.X` to the copy."""
     cdef cgru_array rows = time_major(stage.X_as_rows, stage.n, piece.m)
@@ -189,18 +188,6 @@ cdef inline cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept 
         stage.k.combine(CGRU_COPY, stage.X, stage.X, rows, extent_of(piece, stage.steps_in), stage.n)
         stage.X = rows
     return stage.X
-
-
-# The size that memory is planned for: up to m rows and s steps; `many` rows times steps (with two more steps); `back`
-# rows times steps of pieces that have a backward pass.
-cdef struct Size:
-    Py_ssize_t m, s, many, back
-
-
-# Memory that is handed out from `base` on. A first pass without a base counts how much is needed.
-cdef struct Arena:
-    char *base
-    Py_ssize_t used
 
 
 cdef inline void *assign(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
