@@ -378,23 +378,27 @@ cdef class _Frames(_Stage):
     """A Frames layer: collects the steps of a frame, and outputs it when it is complete."""
 
     cdef object layer
-    cdef cnp.ndarray rows  # (m, length, n)
-    cdef Py_ssize_t length, hop, before
+    cdef cnp.ndarray rows  # (m, span, n)
+    cdef Py_ssize_t length, span, dilation, hop, before
     cdef Py_ssize_t filled  # steps of the current frame; below 0: so many steps are skipped before it begins
     cdef Py_ssize_t steps, made  # steps read and frames written
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         """Allocate memory for a frame of m samples; the input is `given`."""
-        self.layer, self.length, self.hop = layer, layer.length, layer.hop
+        self.layer, self.length, self.hop, self.before = layer, layer.length, layer.hop, layer.before
+        self.span, self.dilation = layer.span, layer.dilation
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
-        self.rows = np.empty((m, self.length, self.n), given.dtype)
-        self.before = layer.before
+        self.rows = np.empty((m, self.span, self.n), given.dtype)
         self.begin(NULL)
 
     cdef void begin(self, const char *rows) noexcept:
-        """Begin an empty frame, with the zero steps before the first one; all rows do so together."""
-        memset(cnp.PyArray_DATA(self.rows), 0, cnp.PyArray_NBYTES(self.rows))
-        self.filled, self.steps, self.made = self.before, 0, 0
+        """Begin an empty frame, with the zero steps before the first; single rows do so only if steps are kept."""
+        cdef Py_ssize_t i, bytes = self.span * self.n * cnp.PyArray_ITEMSIZE(self.rows)
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                memset(<char *>cnp.PyArray_DATA(self.rows) + i * bytes, 0, bytes)
+        if rows == NULL:
+            self.filled, self.steps, self.made = self.before, 0, 0
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the frame so far, and the counts of steps and frames."""
@@ -406,34 +410,34 @@ cdef class _Frames(_Stage):
     cdef bint run(self) noexcept:
         """Append the step in `given` to the frame; return whether that completed one."""
         self.steps += 1
-        return self.push(<char *>cnp.PyArray_DATA(self.given))
+        return self.push()
 
-    cdef bint push(self, const char *x) noexcept:
-        """Append a step to the frame, zeros for NULL. Output a complete frame, begin the next, and return True."""
-        cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.length - self.hop), i
+    cdef bint push(self) noexcept:
+        """Append the step in `given` to the frame. Output a complete frame, begin the next, and return True."""
+        cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.span - self.hop), i, p
         cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
+        cdef char *out = <char *>cnp.PyArray_DATA(self.out)
+        cdef char *x = <char *>cnp.PyArray_DATA(self.given)
         cdef char *to
         for i in range(self.m if self.filled >= 0 else 0):
-            to = rows + (i * self.length + self.filled) * bytes
-            if x == NULL:
-                memset(to, 0, bytes)
-            else:
-                memcpy(to, x + i * bytes, bytes)
+            memcpy(rows + (i * self.span + self.filled) * bytes, x + i * bytes, bytes)
         self.filled += 1
-        if self.filled < self.length:
+        if self.filled < self.span:
             return False
-        memcpy(cnp.PyArray_DATA(self.out), rows, cnp.PyArray_NBYTES(self.rows))
         for i in range(self.m):
-            to = rows + i * self.length * bytes
-            memmove(to, to + (self.length - kept) * bytes, kept * bytes)
-        self.filled, self.made = self.length - self.hop, self.made + 1
+            to = rows + i * self.span * bytes
+            for p in range(self.length):
+                memcpy(out + (i * self.length + p) * bytes, to + p * self.dilation * bytes, bytes)
+            memmove(to, to + (self.span - kept) * bytes, kept * bytes)
+        self.filled, self.made = self.span - self.hop, self.made + 1
         return True
 
     cdef bint finish(self) except -1:
         """Complete one more frame with zeros, if `Frames.count` has it; return whether it did."""
         if not self.steps or self.made >= self.layer.count(self.steps):
             return False
-        while not self.push(NULL):
+        memset(cnp.PyArray_DATA(self.given), 0, cnp.PyArray_NBYTES(self.given))
+        while not self.push():
             pass
         return True
 
@@ -716,12 +720,12 @@ cdef class Stream:
                 the first step of a sequence it counts for nothing. None: 1.
             resets: (m,) booleans, or one of a single sample: the rows of which this is the first step of a new
                 sequence, as in a new Stream. Their states become zero, or the learned h0, whatever they were, and pools
-                and differences forget the steps before. `Frames` collects the steps of all rows together: there, all
-                rows begin anew, or none.
+                and differences forget the steps before. Above a layer that changes the number of steps, such as
+                `Frames`, all rows begin anew, or none.
             decay: (m,) factors g from 0 to 1, or one of a single sample; of a `GRU` by itself also (m, u). Each GRU's
                 state h enters the step as g * h + (1 - g) * h0, with h0 zero or learned, as of `Network.predict`. A
                 factor of 0 replaces the state alone, of a `GRUD` also what it has seen; other layers remember the steps
-                before. No GRU may stand above `Frames`.
+                before. No GRU may stand above a layer that changes the number of steps, such as `Frames`.
 
         Returns:
             The output: (m, k) for x (m, e), or (k,) for x (e,). None while a layer that changes the number of steps has
@@ -892,6 +896,6 @@ def _layers(source):
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
         if getattr(layer, "code", ()) is None:
             raise ValueError(f"{prefix}: expected one of cgru's own activations, got {name_of(layer.activate)}")
-    if not any([layer.cells or layer.steps.count for layer in layers]):
+    if not any([layer.cells or layer.steps.count or layer.steps.needs == "past" for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

@@ -54,6 +54,13 @@ NETWORKS = {
         cgru.Dense(3, "identity", dtype=dtype),
         standardized=True,
     ),
+    "causal frames": lambda dtype: network(
+        cgru.Frames(3, 1, (4, 0), 2),
+        cgru.GRU(6, sequences=True, dtype=dtype),
+        cgru.Frames(2, 1, (1, 0)),
+        cgru.Dense(3, "identity", dtype=dtype),
+        standardized=True,
+    ),
     "attention and more": lambda dtype: network(
         cgru.GRU(7, sequences=True, dtype=dtype),
         cgru.Dense(33, "tanh", dtype=dtype),
@@ -595,7 +602,8 @@ def test_nan_in_a_stream_is_that_of_its_sample():
     np.testing.assert_array_equal(stream.step(x), due.step(x))
 
 
-FRAMES = [(1,), (3,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (3, 1, (2, 0)), (4, 2, (1, 3)), (2, 3, (1, 6))]
+FRAMES = [(1,), (3,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (3, 1, (2, 0)), (4, 2, (1, 3)), (2, 3, (1, 6)),
+          (3, 2, (4, 1), 2), (2, 1, (3, 0), 3)]  # fmt: skip
 
 
 def framed(frames, dtype, last=False):

@@ -19,31 +19,36 @@ from cgru.layers.layer import (
     mask_padding,
     zero_padding,
 )
-from cgru.layers.steps import Steps
+from cgru.layers.steps import PAST, STEP, Steps
 
-__all__ = ["Frames"]
+__all__ = ["Frames", "checked_zeros"]
 
 Pad = bool | tuple[int, int]
 
 C = """\
 /* layer $i: the steps of the frame that is begun, and how many there are; below 0: how many lie before its first */
-static int layer_$i(real *rows, int64_t *filled, uint64_t *made, const real *x) {
-    if (*filled == $length) {
+static int frames_$i(real *rows, int64_t *filled, uint64_t *made, const real *x) {
+    if (*filled == $span) {
         $moved
         *filled = $rest;
     }
     if (*filled >= 0) memcpy(rows + *filled * $n, x, $n * sizeof(real));
-    if (++*filled < $length) return 0;
+    if (++*filled < $span) return 0;
     *made += 1;
+    $spread
     return 1;
 }
+"""
+
+# Of a layer that may have frames left after the last step.
+MORE = """\
 
 /* Of s steps and zeros after them one more frame, if there is one. */
 static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
     static const real zeros[$n] = {0};
     $count
     if (s == 0 || *made >= count) return 0;
-    while (!layer_$i(rows, filled, made, zeros)) {}
+    while (!frames_$i(rows, filled, made, zeros)) {}
     return 1;
 }
 """
@@ -65,10 +70,14 @@ class Frames(SequenceLayer):
     In a network zeros are added after the standardisation. The layers above have f steps: outputs at steps and their
     targets are (m, f, k), and `steps.lengths` returns how many steps of each sample are real. The dtype stays.
 
+    With `dilation` d a frame has every d-th step of a window, and `length` above is that of the window,
+    (length - 1) d + 1.
+
     Args:
         length: steps of a frame.
         hop: steps from the start of one frame to that of the next; None: `length`.
         pad: True, False or (before, after).
+        dilation: steps from one step of a frame to the next.
 
     Attributes:
         d: dimensions m, s, n.
@@ -88,70 +97,83 @@ class Frames(SequenceLayer):
                [5., 0., 0., 0.]])
         >>> cgru.Frames(4, pad=False).forward(X).shape
         (1, 1, 4)
+        >>> cgru.Frames(2, 1, pad=False, dilation=3).forward(X)[0]
+        array([[1., 4.],
+               [2., 5.]])
     """
 
-    fields = Fields({"length": None, "hop": None, "pad": None})
+    fields = Fields({"length": None, "hop": None, "pad": None}, options=("dilation",))
 
-    def __init__(self, length: int, hop: int | None = None, pad: Pad = True) -> None:
+    def __init__(self, length: int, hop: int | None = None, pad: Pad = True, dilation: int = 1) -> None:
         super().__init__()
         self.length = positive(length, "length")
         self.hop = self.length if hop is None else positive(hop, "hop")
         self.pad = _checked_pad(pad)
+        self.dilation = positive(dilation, "dilation")
 
     def __repr__(self) -> str:
-        return f"Frames({self.length}, {self.hop}, pad={self.pad})"
+        dilated = f", dilation={self.dilation}" * (self.dilation > 1)
+        return f"Frames({self.length}, {self.hop}, pad={self.pad}{dilated})"
 
     @property
     def stage(self) -> dict[str, Any]:
         """Return the description of this stage in a compiled fit: where frames begin and how many there are."""
-        numbers = (self.length, self.hop, self.before, self._padding, self.pad is True)
+        numbers = (self.length, self.hop, self.before, self._padding, self.pad is True, self.dilation)
         return {"kind": "frames", "numbers": numbers}
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add padding of the array named A and the gathering of its frames to a graph; return the result's name."""
         A, s = graph.real(A), graph.count(A)
-        past = graph.op("Mul", self._add_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
-        missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.length)), s)
+        past = graph.op("Mul", self.onnx_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
+        missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.span)), s)
         after = graph.op("Unsqueeze", graph.op("Max", missing, graph.whole(0)), graph.integers(0))
         pads = graph.op("Concat", graph.integers(0, self.before, 0, 0), after, graph.integers(0), axis=0)
         begins = graph.op("Range", graph.whole(0), past, graph.whole(self.hop))
-        steps = graph.op("Add", graph.op("Unsqueeze", begins, graph.integers(1)), graph.integers(*range(self.length)))
+        steps = graph.op("Add", graph.op("Unsqueeze", begins, graph.integers(1)), graph.integers(*self._places))
         frames = graph.op("Gather", graph.op("Pad", A, pads), steps, axis=1)
-        lengths = self._add_count(graph, graph.lengths()) if graph.steps else None
+        lengths = self.onnx_count(graph, graph.lengths()) if graph.steps else None
         return graph.change_steps(graph.op("Reshape", frames, graph.integers(0, 0, -1)), lengths)
 
-    def _add_count(self, graph: Any, s: str) -> str:
-        """Add to an ONNX graph the number of frames of s steps; return the name of that number."""
+    def onnx_count(self, graph: Any, s: str) -> str:
+        """Add to an ONNX graph the number of frames of s steps, given by its name; return the name of that number."""
         hop = graph.whole(self.hop)
         if self.pad is not True:
-            more = graph.whole(self._padding - self.length + self.hop)
+            more = graph.whole(self._padding - self.span + self.hop)
             return graph.op("Div", graph.op("Add", s, more), hop)
         begun = graph.op("Div", graph.op("Add", s, graph.whole(self.hop - 1)), hop)
         reached = graph.op(
-            "Add", graph.op("Max", s, graph.whole(self.length)), graph.whole(2 * self.hop - 1 - self.length)
+            "Add", graph.op("Max", s, graph.whole(self.span)), graph.whole(2 * self.hop - 1 - self.span)
         )
         return graph.op("Min", begun, graph.op("Div", reached, hop))
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
-        i, n, rest = c.i, c.n, self.length - self.hop
+        i, n, rest = c.i, c.n, self.span - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
-        s, length, hop = f"s + {self._padding}", self.length, self.hop
+        s, length, hop, apart = f"s + {self._padding}", self.span, self.hop, self.dilation > 1
         moved = f"memmove(rows, rows + {hop * n}, {rest * n} * sizeof(real));" if rest > 0 else ""
+        spread = f"memcpy(rows + ({length} + p) * {n}, rows + p * {self.dilation * n}, {n} * sizeof(real));"
+        spread = f"for (int p = 0; p < {self.length}; p++) {spread}" * apart  # the frame, behind its window
         count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
             count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
             count += f"    if (count > (s + {hop - 1}) / {hop}) count = (s + {hop - 1}) / {hop};"
-        words = {"i": i, "n": n, "length": self.length, "rest": rest, "moved": moved}
+        words = {"i": i, "n": n, "span": length, "rest": rest, "moved": moved, "spread": spread, "count": count}
+        step = f"frames_{i}({state}, {c.x})"
+        waits = self.steps.count is not None
         return c.part(
-            f"Frames of {self.length} steps, one every {self.hop}",
+            f"Frames of {self.length} steps, one every {hop}" + f", {self.dilation} apart" * apart,
             self.length * n,
-            f"state->rows_{i}",
-            Template(C).substitute(words, count=count),
-            f"state->steps_{i}++;\nif (!layer_{i}({state}, {c.x})) return 0;",
-            (f"$real rows_{i}[{self.length * n}];", f"int64_t filled_{i};", f"uint64_t made_{i}, steps_{i};"),
+            f"state->rows_{i}" + f" + {length * n}" * apart,
+            Template(C + MORE * waits).substitute(words),
+            f"state->steps_{i}++;\nif (!{step}) return 0;" if waits else f"{step};",
+            (
+                f"$real rows_{i}[{(length + self.length * apart) * n}];",
+                f"int64_t filled_{i};",
+                f"uint64_t made_{i}" + f", steps_{i}" * waits + ";",
+            ),
             f"state->filled_{i} = {self.before};" if self.before else "",
-            f"more_{i}({state}, state->steps_{i})",
+            f"more_{i}({state}, state->steps_{i})" * waits,
         )
 
     @property
@@ -160,23 +182,35 @@ class Frames(SequenceLayer):
         return self.length
 
     @property
+    def span(self) -> int:
+        """Return the number of steps from the first of a frame to its last, both included."""
+        return (self.length - 1) * self.dilation + 1
+
+    @property
     def before(self) -> int:
         """Return the number of zero steps before the first step."""
         return 0 if isinstance(self.pad, bool) else self.pad[0]
 
     @property
     def steps(self) -> Steps:
-        """Return how steps become frames, and whether pieces of a sequence do; padding alone may fill a first frame."""
-        if self.hop == self.length and not self._padding:
-            return Steps("step", self.length, self._counted)
-        return Steps("past" if self.before < self.length else "sequence", count=self._counted)
+        """Return how steps become frames, and whether pieces of a sequence do; padding alone may fill a first frame.
+
+        Frames that each end at a step of their own keep the steps.
+        """
+        if self.hop == 1 and self.before == self._padding == self.span - 1:
+            return PAST if self.before else STEP
+        if self.hop == self.span and not self._padding:
+            return Steps("step", self.hop, self._counted)
+        return Steps("past" if self.before < self.span else "sequence", count=self._counted)
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s.
+        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s if the number of steps changes.
 
         Frames of frames are "f'". A number s stays as it is: `steps.lengths` counts frames.
         """
         m, s, n = super().output_shape(shape)
+        if self.steps.count is None:
+            return m, s, n
         return m, "f" if s == "s" else f"{s}'" if isinstance(s, str) else s, n
 
     def _counted(self, lengths: ArrayLike, name: str) -> np.ndarray:
@@ -185,11 +219,11 @@ class Frames(SequenceLayer):
         TypeError or ValueError by `name` where these are no integers of at least 1, or too few for a frame.
         """
         steps = integers(lengths, name).astype(np.intp)
-        least = 1 if self.pad is True else max(1, self.length - self._padding)
+        least = 1 if self.pad is True else max(1, self.span - self._padding)
         wrong = np.flatnonzero(steps < least)
         if wrong.size:
             due = "at least 1 step" if least == 1 else f"at least the {least} steps that make a frame"
-            cure = "" if self.pad is True else "; pad=True makes frames of fewer"
+            cure = "; Frames(pad=True) and Conv1D(padding='causal') take fewer" * (least > 1)
             raise ValueError(f"{name}: expected {due}, got {steps.flat[wrong[0]]} in sample {wrong[0]}{cure}")
         return self.count(steps)
 
@@ -207,13 +241,18 @@ class Frames(SequenceLayer):
             [0, 1, 3]
         """
         if self.pad is True:
-            return np.minimum(-(-steps // self.hop), 1 + -(-np.maximum(0, steps - self.length) // self.hop))
-        return np.maximum(0, 1 + (steps + self._padding - self.length) // self.hop)
+            return np.minimum(-(-steps // self.hop), 1 + -(-np.maximum(0, steps - self.span) // self.hop))
+        return np.maximum(0, 1 + (steps + self._padding - self.span) // self.hop)
 
     @property
     def _padding(self) -> int:
         """Return the number of zero steps before and after each sample, together."""
         return 0 if isinstance(self.pad, bool) else sum(self.pad)
+
+    @property
+    def _places(self) -> range:
+        """Return which steps of its window a frame has."""
+        return range(0, self.span, self.dilation)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""
@@ -232,7 +271,7 @@ class Frames(SequenceLayer):
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        steps = np.arange(f)[:, None] * self.hop + np.arange(self.length)
+        steps = np.arange(f)[:, None] * self.hop + self._places
         return Z.take(steps, axis=1).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
@@ -252,23 +291,31 @@ class Frames(SequenceLayer):
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
         Z = self._padded_zeros(parts[:, 0], f)
-        for p in range(self.length):
-            Z[:, p : p + (f - 1) * self.hop + 1 : self.hop] += parts[:, :, p]
+        for p, at in enumerate(self._places):
+            Z[:, at : at + (f - 1) * self.hop + 1 : self.hop] += parts[:, :, p]
         real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
         """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
-        return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
+        return np.zeros((len(A), (f - 1) * self.hop + self.span, A.shape[2]), A.dtype)
 
 
 def _checked_pad(pad: Any) -> Pad:
     """Return `pad` as a bool or as two integers; TypeError or ValueError for anything else."""
     if isinstance(pad, bool | np.bool_):
         return bool(pad)
+    return checked_zeros(pad, "pad", "True, False or (before, after)")
+
+
+def checked_zeros(pad: Any, name: str, due: str) -> tuple[int, int]:
+    """Return the steps of zeros before and after a sample as integers.
+
+    TypeError or ValueError by `name` for anything else; `due` is what it may be.
+    """
     if not isinstance(pad, tuple | list) or len(pad) != 2:
-        raise TypeError(f"pad: expected True, False or (before, after), got {pad!r}")
+        raise TypeError(f"{name}: expected {due}, got {pad!r}")
     for steps in pad:
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
-            raise ValueError(f"pad: expected two integers of at least 0, got {pad!r}")
+            raise ValueError(f"{name}: expected two integers of at least 0, got {pad!r}")
     return int(pad[0]), int(pad[1])

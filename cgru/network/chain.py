@@ -157,7 +157,7 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
         if layer.steps.needs == "past" and not layer.steps.count and name.endswith("resets") and i < readers[-1]:
             raise ValueError(
                 f"{name}: expected None, as {layer!r}, layer {i}, would take the end of one episode into the next, got "
-                "some; take differences of X yourself, in each episode, or give a factor of 0 as decay"
+                "some; put it above them, or give a factor of 0 as decay, which resets their states alone"
             )
         if (layer.steps.count or (layer.steps.reverses and what != "decay")) and i < readers[-1]:
             above = next(j for j in readers if j > i)

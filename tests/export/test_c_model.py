@@ -62,6 +62,7 @@ def stacks(dtype):
     every, alone = cgru.Difference(), cgru.Difference(keep=False)
     yield "differences", every, gru(9, dtype), alone, gru(7, dtype), cgru.Difference()
     yield "differences_last", alone, gru(9, dtype), cgru.Difference(keep=False), cgru.Pool("last+mean")
+    yield "causal_frames", cgru.Frames(3, 1, (4, 0), 2), gru(9, dtype), cgru.Frames(2, 1, (1, 0))
     yield "differences_alone", cgru.Difference(), cgru.Dropout(0.2)
     for name in NAMED:
         numbers = {"LRELU_alpha": 0.1, "ELU_alpha": 0.6, "softmax_temperature": 0.7}
@@ -498,7 +499,7 @@ def test_files_keep_their_modes(tmp_path):
 # --- frames ---
 
 
-FRAMES = [(1,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (4, 2, (1, 3)), (2, 3, (1, 6))]
+FRAMES = [(3, 1, (2, 2), 2), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (4, 2, (1, 3)), (2, 3, (1, 6))]
 
 
 def framed():

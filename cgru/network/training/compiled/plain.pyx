@@ -5,7 +5,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     Dropout      A = X * mask
     Flip         A[t] = X[length - 1 - t]
     Pool         A = mean, maximum or last of X over the steps, or their sum weighted by attention
-    Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
+    Frames       A[j] = X[j hop - before + p dilation] for each p < length, with zeros past the ends, side by side
     Normalize    A = (X - mean) / deviation over the steps, and perhaps log(deviation) and mean, side by side
     LayerNorm    A = (X - mean) / sqrt(variance + eps) * scale + shift over the features
     Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
@@ -37,7 +37,7 @@ cdef enum:
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
 
 cdef enum:
-    LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
+    LENGTH, HOP, BEFORE, ZEROS, FILLS, DILATION  # indices of Frames' options in `Stage.numbers`
 
 
 cdef int make_plain(Stage *stage, dict description, random) except -1:
@@ -256,10 +256,10 @@ cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
     """Return the number of frames of s steps, as `Frames.lengths`."""
-    cdef Py_ssize_t length = stage.numbers[LENGTH], hop = stage.numbers[HOP]
+    cdef Py_ssize_t span = (stage.numbers[LENGTH] - 1) * stage.numbers[DILATION] + 1, hop = stage.numbers[HOP]
     if stage.numbers[FILLS]:
-        return min((s + hop - 1) // hop, 1 + (max(0, s - length) + hop - 1) // hop)
-    return 1 + (s + stage.numbers[ZEROS] - length) // hop
+        return min((s + hop - 1) // hop, 1 + (max(0, s - span) + hop - 1) // hop)
+    return 1 + (s + stage.numbers[ZEROS] - span) // hop
 
 
 cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
@@ -272,7 +272,7 @@ cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
     for j in range(stage.output_piece.s):
         for i in range(rows_at(&stage.output_piece, True, j)):
             for p in range(stage.numbers[LENGTH]):
-                t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
+                t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p * stage.numbers[DILATION]
                 to = _address(stage.A, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:
                     memcpy(to, _address(stage.X, i, t, size), n * size)
@@ -289,7 +289,7 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
     stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent_of(piece, True), n)
     for p in range(stage.numbers[LENGTH]):
         for j in range(stage.output_piece.s):
-            t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
+            t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p * stage.numbers[DILATION]
             for i in range(rows_at(&stage.output_piece, True, j)):
                 d = _address(stage.dA, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:

@@ -106,7 +106,7 @@ cdef struct Stage:
     Piece output_piece  # the piece of its outputs, where the stage changes the number of steps
     Py_ssize_t *running  # memory of that piece's `running` and, below, `length`
     Py_ssize_t *length
-    Py_ssize_t numbers[5]  # integer options of a Frames
+    Py_ssize_t numbers[6]  # integer options of a Frames
     int threads  # at most
     cgru_array X, A, dA, dX
     void *out  # memory of A
