@@ -14,6 +14,7 @@ import numpy as np
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import default_batch_size
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
@@ -84,18 +85,19 @@ def quantize(
             raise ValueError("limit: expected a layer of int8 beside it, which may keep bfloat16, got bfloat16 alone")
     if lengths is not None and calibration is None:
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
-    for i, layer in enumerate(net.layers):
+    parts = chain.unfolded(net.layers)
+    for i, layer in parts:
         _check(layer, i)
     bounds = [0.0] * len(kinds)
     if calibration is not None:
         calibration, lengths, _ = check_inputs(net.data_spec, calibration, lengths, "calibration ")
         for block in _layer_calls(net, calibration, lengths):
             bounds = [max(bound, _max_abs(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
-    layers = [_quantize_layer(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
+    layers = [_quantize_layer(layer, *each) for (_, layer), *each in zip(parts, kinds, bounds, strict=True)]
     if limit is not None:
         for i, found in enumerate(_noises(net, layers, calibration, lengths)):
             if kinds[i] == "int8" and isinstance(layers[i], Quantized) and not found["snr"] >= limit:  # NaN: not finite
-                layers[i] = _quantize_layer(net.layers[i], "bfloat16", bounds[i])
+                layers[i] = _quantize_layer(parts[i][1], "bfloat16", bounds[i])
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
@@ -104,7 +106,7 @@ def quantize(
 
 def bytes_of(net: Network) -> list[int]:
     """Return the bytes of the parameters of each layer, as in memory and in a file."""
-    return [sum(array.nbytes for array in layer.p.values()) for layer in net.layers]
+    return [sum(array.nbytes for array in layer.p.values()) for _, layer in chain.unfolded(net.layers)]
 
 
 def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
@@ -113,9 +115,9 @@ def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) ->
     Each is a dict: `layer`; `weights` (None: the layer has no quantised weights); `bytes` of `net` in its own dtype;
     `small_bytes`; and the `noise` of its outputs for the inputs that it gets in `net`.
     """
-    sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
+    sizes, small_sizes, found, parts = bytes_of(net), bytes_of(small), [], chain.unfolded(net.layers)
     for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths)[:2])):
-        said = {"layer": type(net.layers[i]).__name__, "weights": getattr(small.layers[i], "weights", None)}
+        said = {"layer": type(parts[i][1]).__name__, "weights": getattr(small.layers[i], "weights", None)}
         found.append(said | {"bytes": sizes[i], "small_bytes": small_sizes[i]} | apart)
     return found
 
@@ -195,7 +197,7 @@ def _weights_by_layer(net: Network, weights: Any) -> list[str]:
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < count:
             raise ValueError(f"weights: expected layers from 0 to {count - 1}, got {i!r}")
     kinds = [given.get(i, "int8") if isinstance(weights, Mapping) else weights for i in range(count)]
-    return [named_weights(kind) for kind in kinds]
+    return [named_weights(kinds[i]) for i, _ in chain.unfolded(net.layers)]
 
 
 def _check(layer: Layer, i: int) -> None:
@@ -231,7 +233,7 @@ def _layer_calls(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Ite
         steps, found = None if lengths is None else lengths[rows], []
         with np.errstate(over="ignore", invalid="ignore"):
             A = net.standardized(X[rows])
-            for layer in net.layers:
+            for _, layer in chain.unfolded(net.layers):
                 before, A = A, layer.predict(A, steps)
                 found.append((before, steps, A))
                 steps = layer.steps.real(A, steps)

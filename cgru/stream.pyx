@@ -21,6 +21,7 @@ from cgru.core.decay import cast_factors
 from cgru.grud_reference import Seen
 from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
+from cgru.network.chain import unfolded
 from cgru.cell cimport cgru_cell, pointer, step, step_decay, workspace_bytes
 from cgru.core.kernels cimport (
     CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_fading, cgru_kernels,
@@ -401,14 +402,12 @@ cdef class _Frames(_Stage):
             self.filled, self.steps, self.made = self.before, 0, 0
 
     cdef int continue_from(self, _Stage before) except -1:
-        """Copy the frame so far, and the counts of steps and frames."""
         cdef _Frames old = before
         self.rows[...] = old.rows
         self.filled, self.steps, self.made = old.filled, old.steps, old.made
         return 0
 
     cdef bint run(self) noexcept:
-        """Append the step in `given` to the frame; return whether that completed one."""
         self.steps += 1
         return self.push()
 
@@ -417,10 +416,10 @@ cdef class _Frames(_Stage):
         cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.span - self.hop), i, p
         cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
         cdef char *out = <char *>cnp.PyArray_DATA(self.out)
-        cdef char *x = <char *>cnp.PyArray_DATA(self.given)
         cdef char *to
         for i in range(self.m if self.filled >= 0 else 0):
-            memcpy(rows + (i * self.span + self.filled) * bytes, x + i * bytes, bytes)
+            to = rows + (i * self.span + self.filled) * bytes
+            memcpy(to, <char *>cnp.PyArray_DATA(self.given) + i * bytes, bytes)
         self.filled += 1
         if self.filled < self.span:
             return False
@@ -629,10 +628,9 @@ cdef class Stream:
         if isinstance(source, Network):
             width = source.features if self.embedding is None else self.embedding.d["u"]
             given = np.empty((self.batch, width), source.dtype)
-        for layer in filter(_kind, layers):
+        for layer in filter(_kind, [part for _, part in unfolded(layers)]):
             before = None if given is None else given.shape[1]
-            more = (self.threads,) if layer.cells else ()
-            stage = _kind(layer)(layer, self.batch, given, *more)
+            stage = _kind(layer)(layer, self.batch, given, *(self.threads,) * bool(layer.cells))
             if before is not None and stage.n != before:
                 raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
             self.stages.append(stage)

@@ -60,7 +60,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
     if not isinstance(net, AnyNet):
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
-    for i, layer in enumerate(layers):
+    for i, layer in chain.unfolded(layers):
         if not layer.steps.causal:
             raise ValueError(
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs "
@@ -82,7 +82,7 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part
         parts = [Part(f"input: {e} features", e, "x")]
     else:
         parts = [_standardize(net.mean, net.scale, e, dtype)]
-    for i, layer in enumerate(layers):
+    for i, layer in chain.unfolded(layers):
         parts.append(layer.c_text(Writer(layer, i, parts[-1].result, parts[-1].width, dtype)))
     if not any(part.members for part in parts):
         due = "a GRU, a Pool that is not 'last', or Frames"

@@ -117,8 +117,10 @@ class Layer:
         is_head: whether the layer may stand at the top of a network, under a loss.
         draws: whether a training step draws from `np_rng`.
         steps: what the layer does to the steps of a sequence, a `Steps`.
-        stage: the stage that runs the layer in a compiled fit and in a `Stream`, as plain data with its `kind`; None:
-            a fit runs it in Python, and a stream cannot. Not inherited, since a subclass may compute something else.
+        stage: the stage that runs the layer in a compiled fit and in a `Stream`, as plain data with its `kind`, or a
+            tuple of several; None: a fit runs it in Python, and a stream cannot. Not inherited, since a subclass may
+            compute something else. A class whose layers are others, one after the other, also has a `chain`, a tuple of
+            these.
         weights: how the weights are stored, "int8" or "bfloat16", so that the layer does not train; None: as floats of
             its dtype.
 

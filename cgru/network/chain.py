@@ -17,13 +17,13 @@ from numpy.typing import DTypeLike
 from cgru.core.checks import float_dtype
 from cgru.core.lengths import mask
 from cgru.layers.flip import flipped_boundaries
-from cgru.layers.layer import Layer, Shape
+from cgru.layers.layer import Layer, Shape, class_attribute
 from cgru.passes import Pass
 
 __all__ = [
     "chain", "check_reads", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features",
     "go_back", "input_features", "output_lengths", "output_mask", "per_step", "run", "shape_of", "step_arrays",
-    "steppers", "stride",
+    "steppers", "stride", "unfolded",
 ]  # fmt: skip
 
 
@@ -111,6 +111,11 @@ def features(layers: Sequence[Layer]) -> int | None:
         if n is not None or "u" in layer.d:
             return n if n is None or i == 0 else input_features(layers[:i], n)
     return None
+
+
+def unfolded(layers: Sequence[Layer]) -> list[tuple[int, Layer]]:
+    """Return the layers with their numbers; where a layer's own class makes a `chain` of others, these in its place."""
+    return [(i, part) for i, layer in enumerate(layers) for part in class_attribute(layer, "chain") or (layer,)]
 
 
 # --- steps ---

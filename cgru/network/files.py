@@ -75,11 +75,12 @@ def _parameter_headers(layer: Layer, e: int) -> Headers:
     return {name: Header(*each) for name, each in layer.arrays(e).items()}
 
 
-def _first_matrix(layers: Sequence[Layer]) -> tuple[int, str]:
-    """Return the index of the lowest layer with a matrix, and the matrix's name: its rows are the input features."""
-    for i, layer in enumerate(layers):
+def _input_features(layers: Sequence[Layer], rows: Callable[[int, str], int]) -> int:
+    """Return the input features of `layers`, by `rows(i, name)` of the lowest matrix, which is `name` of layer i."""
+    parts = chain.unfolded(layers)
+    for place, (i, layer) in enumerate(parts):
         for name in filter(is_matrix, layer.arrays(1)):
-            return i, name
+            return chain.input_features([part for _, part in parts[:place]], rows(i, name))
     raise ValueError("layers: expected one that has parameters, got none")
 
 
@@ -124,8 +125,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
         due = f"a description of at most {LONGEST} characters"
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)}
-    lowest, name = _first_matrix(layers)
-    e = chain.input_features(layers[:lowest], len(layers[lowest].p[name]))
+    e = _input_features(layers, lambda i, name: len(layers[i].p[name]))
     shape = _step_shape(layers, e)
     for i, layer in enumerate(layers):
         for name, (due, dtype) in _parameter_headers(layer, shape[-1]).items():
@@ -356,8 +356,7 @@ def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any]
 
 def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
     """Return ({name: header} of each array that the layers need, shape of one input step for each layer)."""
-    first, name = _first_matrix(layers)
-    e = chain.input_features(layers[:first], headers[f"{first}.{name}"].shape[0])
+    e = _input_features(layers, lambda i, name: headers[f"{i}.{name}"].shape[0])
     shape = _step_shape(layers, e)
     tokens = len(shape) == 2
     due, inputs = {}, []

@@ -265,11 +265,12 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
     model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in data.blocks(size):
-            ((below, *_),) = model.head_inputs(batch.X, batch.lengths, size, beside=batch.beside)
+            ((below, lengths, *_),) = model.head_inputs(batch.X, batch.lengths, size, beside=batch.beside)
             model.reset_states()  # samples do not continue those of the batch before
-            top = model.head.run(batch.rows(below))
-            A, Y, weights = top.A, _targets(model, batch), batch.rows(batch.weights)
-            values = judge.of_head(model.head, top.fc["Z"], A, Y, each=True)[0]
+            top = model.head.run(below, lengths)
+            A, Z = batch.rows(top.A), batch.rows(top.fc["Z"])
+            Y, weights = _targets(model, batch), batch.rows(batch.weights)
+            values = judge.of_head(model.head, Z, A, Y, each=True)[0]
             hits = judge.hits(A, Y, weights)
             loss, weight = loss + (values if weights is None else weights * values).sum(), weight + batch.count
             right = None if hits is None else right + hits

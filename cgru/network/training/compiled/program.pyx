@@ -91,8 +91,8 @@ cdef class Program:
         self.model, self.k = model, kernels(model.dtype.itemsize)
         self.threads, self.carries, self.e = available(), carries, e
         self.timed = any(["times" in layer.reads for layer in model.layers])
-        descriptions = [_as_tuple(layer.stage) for layer in model.layers]
-        self.count = sum(map(len, descriptions))
+        descriptions = [(i, layer, _as_tuple(layer.stage)) for i, layer in chain.unfolded(model.layers)]
+        self.count = sum([len(parts) for _, _, parts in descriptions])
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
         self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
@@ -128,7 +128,7 @@ cdef class Program:
         cdef Stage *stage = self.stages
         cdef Py_ssize_t n = e
         cdef bint steps = True, flipped = False
-        for i, (layer, parts) in enumerate(zip(self.model.layers, descriptions)):
+        for i, layer, parts in descriptions:
             if layer.features not in (None, n):
                 name = layer.parameter_names[0]
                 raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
