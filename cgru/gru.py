@@ -314,6 +314,10 @@ class GRU(Layer):
         states += self.p.get("h0", 0)
         return states
 
+    def checked_parameters(self) -> tuple[np.ndarray, ...]:
+        """Return the parameters in their order, once it is checked that they fit."""
+        return tuple(parameters(self.p, self.features, self.d["u"], self.dtype, self.variant).values())
+
     # --- the contract's members, in the order of a training step ---
 
     def compute_shapes(self, A: ArrayLike) -> None:

@@ -15,17 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import grud_reference, initializers
-from cgru.activations import FADING
 from cgru.core.checks import flag, lengths_of, real, sequences
 from cgru.core.decay import decay_of
-from cgru.core.fading import Faded
-from cgru.core.lengths import mask
-from cgru.core.linear import Linear
+from cgru.core.fading import Fading
 from cgru.core.times import times_of
 from cgru.gru import GRU, Shared
 from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, unflatten, zero_padding
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape
 from cgru.passes import GRUPass, predict
 
 __all__ = ["GRUD", "gru_parameters"]
@@ -227,10 +224,7 @@ class GRUD(Layer):
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c: fading, and one step of the GRU."""
         i, e, u, p = c.i, c.n, self.d["u"], c.p
-        cell = copy.copy(self.cell)
-        cell.p, cell.dtype = {}, self.dtype
-        cell.p = gru_parameters(p)
-        gru = c.of(cell, f"xm_{i}", 2 * e).gru()
+        gru = c.of(self.gru(p), f"xm_{i}", 2 * e).gru()
         rates = (c.array(name.lower(), p[name]) for name in ("Wgx", "bgx", "Wgh", "bgh"))
         unit = c.number(self.unit or 1.0, "unit")
         code = C.substitute(i=i, e=e, u=u, unit=unit, rates="".join(rates)) + gru.code
@@ -240,6 +234,26 @@ class GRUD(Layer):
         about = f"GRUD, {e} features, {u} units; NaN where nothing was measured"
         begin = f"state->dt_{i} = 1;"
         return c.part(about, u, gru.result, code, step + gru.step, members, begin, waits=f"state->dt_{i} = dt;")
+
+    def gru(self, p: Mapping[str, np.ndarray]) -> GRU:
+        """Return a copy of `cell` that has parameters.
+
+        Args:
+            p: the parameters of this layer by name.
+
+        Returns:
+            A GRU over [xh | mask].
+
+        Examples:
+            >>> layer = cgru.GRUD(4)
+            >>> layer.make(np.ones((2, 6, 3)))
+            >>> layer.gru(layer.p).features
+            6
+        """
+        made = copy.copy(self.cell)
+        made.p, made.dtype = {}, self.dtype
+        made.p = gru_parameters(p)
+        return made
 
     def checked_state(self, cell: GRU, value: Any, name: str, m: int) -> np.ndarray:
         """Return the state that a run of m samples starts from, once it is checked.
@@ -251,10 +265,11 @@ class GRUD(Layer):
             m: the number of samples.
 
         Returns:
-            The records (m,), or h (m, u) in the layer's dtype.
+            The records (m,).
         """
         if getattr(np.asarray(value).dtype, "names", None) is None:
-            return super().checked_state(cell, value, name, m)
+            h = super().checked_state(cell, value, name, m)
+            return self.joined_state(h, Seen.nothing(m, self.features or self.d["e"], self.dtype))
         value = np.reshape(value, -1)
         due = self._record(self.features or self.d["e"])
         if value.dtype != due or len(value) != m:
@@ -292,8 +307,7 @@ class GRUD(Layer):
         Returns:
             A `Pass` that can go back.
         """
-        checked, seen, h0 = self._checked(A, lengths, h0, times, resets, decay)
-        ran = GRUDPass(self, *checked, seen, h0)
+        ran = GRUDPass(self, *self._checked(A, lengths, h0, times, resets, decay))
         if self.stateful:
             self.state = ran.state.copy()
         return ran
@@ -380,19 +394,19 @@ class GRUD(Layer):
         self, A: Any, lengths: Any, h0: Any, times: Any = None, resets: Any = None, decay: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the outputs of `predict`, and the last state."""
-        (X, lengths, times, factor, p), seen, h0 = self._checked(A, lengths, h0, times, resets, decay)
-        faded, gh = self.faded(X, p, times, lengths, factor, seen)
-        given = faded.fc["xm"], lengths, h0, gru_parameters(p), self.cell.variant, self.cell.codes()
-        every, last = predict(*given, every=self.sequences, decay=_joint(gh, factor))
-        state = self.joined_state(last, faded.seen)
+        fading, lengths, factor, p, h0 = self._checked(A, lengths, h0, times, resets, decay)
+        decay, cell = fading.run(factor), self.cell
+        given = fading.fc["xm"], lengths, h0, gru_parameters(p), cell.variant, cell.codes()
+        every, last = predict(*given, every=self.sequences, decay=decay)
+        state = self.joined_state(last, fading.seen)
         if self.stateful:
             self.state = state.copy()
         return every if self.sequences else last, state
 
     def _checked(
         self, A: Any, lengths: Any, h0: Any, times: Any, resets: Any, decay: Any
-    ) -> tuple[tuple[Any, ...], Seen, np.ndarray | None]:
-        """Check the arguments of a run; return (X, lengths, times, factors, parameters), what was seen, h0."""
+    ) -> tuple[Fading, np.ndarray | None, np.ndarray | None, Arrays, np.ndarray | None]:
+        """Check the arguments of a run; return the fading, lengths, factors, parameters and h0."""
         X = sequences(A, "A", self.dtype)
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
@@ -408,44 +422,15 @@ class GRUD(Layer):
         p = dict(zip(PARAMETERS, self.checked_parameters(), strict=True))
         seen = Seen.nothing(m, e, self.dtype)
         if h0 is not None:
-            h0 = self.checked_state(self.cell, h0, "h0", m)
-            if h0.dtype.names:
-                seen, h0 = Seen(*(np.ascontiguousarray(h0[name]) for name in Seen._fields)), h0["h"]
-            h0 = np.ascontiguousarray(h0)
+            h0, *rest = (self.checked_state(self.cell, h0, "h0", m)[name] for name in ("h", *Seen._fields))
+            h0, seen = np.ascontiguousarray(h0), Seen(*rest)
         if times is not None:
             wrong = np.flatnonzero(times[:, 0] < seen.time)
             if wrong.size:
                 i = wrong[0]
                 due = f"times from {seen.time[i]} on, where the steps before have ended"
                 raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {i}, step 0")
-        return (X, lengths, times, factor, p), seen, h0
-
-    def faded(self, X: Any, p: Any, times: Any, lengths: Any, factor: Any, seen: Any) -> tuple[Faded, np.ndarray]:
-        """Return the input of the GRU, with values that fade where they are missing, and the factors of its states.
-
-        Args:
-            X: (m, s, e) the input, NaN where nothing was measured.
-            p: the parameters by name.
-            times: (m, s) the times of the steps; None: each is 1 after the one before.
-            lengths: (m,) how many steps of each sample are real; None: all.
-            factor: (m, s, 1 or u) further factors of the states; None: none.
-            seen: what earlier steps left, a `cgru.grud_reference.Seen`.
-
-        Returns:
-            The input with its caches, and the factors gh (m, s, u).
-
-        Examples:
-            >>> layer, X = cgru.GRUD(4, rng=0), np.array([[[1.0], [np.nan]]])
-            >>> layer.make(X)
-            >>> nothing = cgru.grud_reference.Seen.nothing(1, 1, layer.dtype)
-            >>> input, gh = layer.faded(X, layer.p, None, None, None, nothing)
-            >>> input.fc["xm"].shape, gh.shape  # [xh | mask]
-            ((1, 2, 2), (1, 2, 4))
-        """
-        faded = Faded(X, p["Wgx"], p["bgx"], times, lengths, factor, seen, self.unit or 1.0)
-        delta = faded.fc["delta"]
-        gh = unflatten(Linear(p["Wgh"], p["bgh"], (FADING, 0.0)).outputs(flatten_steps(delta)), like=delta)
-        return faded, zero_padding(gh, None if lengths is None else mask(lengths, X.shape[1]))
+        return Fading(X, p, times, lengths, seen, self.unit or 1.0), lengths, factor, p, h0
 
     def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:
         """Join the last states and what was seen to records.
@@ -483,9 +468,8 @@ class GRUD(Layer):
             >>> layer.initial_states(2).shape
             (2,)
         """
-        state = np.zeros(m, self._record(self.features or self.d["e"]))
-        state["time"] = np.nan
-        return state
+        seen = Seen.nothing(m, self.features or self.d["e"], self.dtype)
+        return self.joined_state(np.zeros((m, self.d["u"]), self.dtype), seen)
 
     def _record(self, e: int) -> np.dtype:
         """Return the dtype of the records of a state for e features."""
@@ -496,31 +480,28 @@ class GRUD(Layer):
 class GRUDPass(LayerPass):
     """One run of a `GRUD`, over a pass of a GRU. It reads the layer's parameters as they are when it goes back."""
 
-    def __init__(self, layer: GRUD, X: Any, lengths: Any, times: Any, factor: Any, p: Any, seen: Any, h0: Any) -> None:
-        """Run X from h0 and what was seen; `GRUD` has checked all arguments."""
-        self._faded, gh = layer.faded(X, p, times, lengths, factor, seen)
-        cell, decay = copy.copy(layer.cell), _joint(gh, factor)  # a copy, since other runs may have other parameters
-        self._factor, self._p, self._gates = factor, p, gru_parameters(p)
-        cell.p, given = self._gates, (self._faded.fc["xm"], lengths, h0, self._gates, cell.codes())
-        self._ran = GRUPass(cell, *given, {"decay": decay}, dg_shape=decay.shape)
-        self.state = layer.joined_state(self._ran.state, self._faded.seen)
+    def __init__(self, layer: GRUD, fading: Fading, lengths: Any, factor: Any, p: Arrays, h0: Any) -> None:
+        """Run the fading, and the GRU from h0; `GRUD` has checked all arguments."""
+        decay, cell = fading.run(factor), layer.gru(p)  # a GRU of its own: other runs may have other parameters
+        self._fading, self._factor, self._p, self._gates = fading, factor, p, cell.p
+        given = fading.fc["xm"], lengths, h0, cell.p, cell.codes(), {"decay": decay}
+        self._ran = GRUPass(cell, *given, dg_shape=decay.shape)
+        self.state = layer.joined_state(self._ran.state, fading.seen)
         kept = {name: self._ran.fc[name] for name in ("h", "hp", "z", "r", "hh")}
-        super().__init__(None, X=X, A=self._ran.A, **self._faded.fc, gh=gh, **kept)
+        super().__init__(None, X=fading.X, A=self._ran.A, **fading.fc, **kept)
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
         """Return {"dA", "dX", "dxm", "dgx_", "dgh_", "dh", "dhp"} for dL/dA."""
         self._gates.update(gru_parameters(self._p))  # as they are now
         dxm = self._ran.backward(dA)
-        gh = self._arrays["gh"]
-        dgh_ = np.where(gh < 1, -self.dgh * gh, gh.dtype.type(0))
-        dX, dgx_ = self._faded.backward(dxm)
         own = {name: self._ran.bc[name] for name in ("dh", "dhp")}
-        return {"dA": dA, "dX": dX, "dxm": dxm, "dgx_": dgx_, "dgh_": dgh_, **own}
+        return {"dA": dA, "dxm": dxm, **self._fading.backward(dxm, self.dgh), **own}
 
     @property
     def dgh(self) -> np.ndarray:
         """Return dL/dgh (m, s, u), after `backward`."""
-        return _joint(self._ran.bc["dg"], self._factor)
+        dg = self._ran.bc["dg"]
+        return dg if self._factor is None else dg * self._factor
 
     def gradients(self, each: bool = False) -> Arrays:
         """Return the gradients of all parameters, `'d' + name`, summed over samples and steps; with `each` (m, ...).
@@ -542,11 +523,6 @@ def gru_parameters(p: Mapping[str, np.ndarray]) -> Arrays:
         W, U, V, b = (sign * p[letter + own] for letter in "WUVb")
         found |= {"U" + gate: np.concatenate((W, V)), "V" + gate: U, "b" + gate: b}
     return found
-
-
-def _joint(gh: np.ndarray, factor: np.ndarray | None) -> np.ndarray:
-    """Return the factors of the state: its own, times those that were given."""
-    return gh if factor is None else gh * factor
 
 
 def _checked_unit(value: Any) -> float:

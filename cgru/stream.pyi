@@ -4,17 +4,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import disjoint_base
 
-from cgru.gru import GRU
-from cgru.grud import GRUD
+from cgru.layers.layer import Layer
 from cgru.network import Network
 
 __all__ = ["Stream"]
 
 @disjoint_base
 class Stream:
-    def __init__(self, source: GRU | GRUD | Network, batch: int = 1, threads: int = 1) -> None: ...
+    def __init__(self, source: Layer | Network, batch: int = 1, threads: int = 1) -> None: ...
     @property
-    def source(self) -> GRU | GRUD | Network: ...
+    def source(self) -> Layer | Network: ...
     @property
     def batch(self) -> int: ...
     @property

@@ -3,7 +3,6 @@
 m samples, e features, k outputs. The cells of cell.pyx run the GRU layers.
 """
 
-import copy
 from itertools import dropwhile
 
 import numpy as np
@@ -13,20 +12,19 @@ from cython cimport critical_section, floating
 from libc.math cimport NAN, exp
 from libc.string cimport memcpy, memmove, memset
 
-from cgru import activations
 from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import positive, real, within
 from cgru.core.decay import cast_factors
 from cgru.grud_reference import Seen
-from cgru.grud import GRUD, gru_parameters
+from cgru.layers.layer import Layer
 from cgru.network import Network
 from cgru.network.chain import unfolded
 from cgru.cell cimport cgru_cell, pointer, step, step_decay, workspace_bytes
 from cgru.core.kernels cimport (
-    CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_fading, cgru_kernels,
-    kernels, view,
+    CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_kernels, kernels,
 )
+from cgru.core.fading cimport Fading
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
@@ -44,6 +42,7 @@ cdef class _Stage:
 
     cdef cnp.ndarray given
     cdef cnp.ndarray out
+    cdef cnp.ndarray dt  # (m,) the time since the step before, where the stage reads it; else None
     cdef Py_ssize_t m, n, u
 
     def __init__(self, Py_ssize_t m, Py_ssize_t n, Py_ssize_t u, dtype, cnp.ndarray given):
@@ -73,6 +72,7 @@ cdef class _Recurrent(_Stage):
 
     cdef object cell
     cdef const cgru_cell *lent
+    cdef cnp.ndarray x  # the input of the cell
     cdef cnp.ndarray h  # (m, u)
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
     cdef cnp.ndarray decay  # (m, 1) or (m, u), the factors that the states meet as they enter a step; None: no factors
@@ -85,6 +85,7 @@ cdef class _Recurrent(_Stage):
         self.cell = Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
+        self.x = self.given
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
         self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
@@ -113,7 +114,7 @@ cdef class _Recurrent(_Stage):
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
         cdef Py_ssize_t m = self.m, bytes = self.room, n
-        cdef void *x = cnp.PyArray_DATA(self.given)
+        cdef void *x = cnp.PyArray_DATA(self.x)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
         cdef void *g, *start
@@ -143,63 +144,32 @@ cdef class _Recurrent(_Stage):
         return 0
 
 
-cdef class _Gaps(_Recurrent):
-    """A GRUD: its cell over [xh | mask] is that of the base class, whose input is `xm`."""
+cdef class _Fading(_Recurrent):
+    """A GRUD: its cell is that of the base class."""
 
     cdef object layer
-    cdef cnp.ndarray x  # (m, e), NaN where nothing was measured
-    cdef cnp.ndarray dt  # (m,) the time since the step before
-    cdef cnp.ndarray last, age, time, now  # what was seen, as `Seen` of cgru/grud_reference.py; the times of this step
-    cdef cnp.ndarray delta, before, gx, gh, Wgx, bgx
-    cdef Linear rates
-    cdef LinearCall call
-    cdef cgru_fading fading
+    cdef Fading fading
+    cdef cnp.ndarray now, gh  # (m, 1) the times of this step; (m, u) the factors of the states
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell and the rates of a GRUD; see the base class."""
-        cdef Py_ssize_t e = layer.features
-        cdef cgru_fading *f = &self.fading
-        p = dict(zip(layer.parameter_names, layer.checked_parameters()))
-        cell = copy.copy(layer.cell)
-        cell.p, cell.dtype = {}, layer.dtype
-        cell.p = gru_parameters(p)
-        _Recurrent.__init__(self, cell, m, None, threads)
-        self.layer, self.x, self.n = layer, np.empty((m, e), layer.dtype) if given is None else given, e
-        self.last, self.age, self.time = Seen.nothing(m, e, layer.dtype)
-        self.dt, self.now = np.ones(m), np.empty(m)
-        self.delta, self.before, self.gx = (np.empty((m, e), layer.dtype) for _ in range(3))
-        self.gh, self.Wgx, self.bgx = np.empty((m, self.u), layer.dtype), p["Wgx"].copy(), p["bgx"].copy()
-        self.rates = Linear(p["Wgh"], p["bgh"], (activations.FADING, 0.0))
-        cdef void *gh = cnp.PyArray_DATA(self.gh)
-        self.rates.prepare(&self.call, cnp.PyArray_DATA(self.delta), e, m, gh, gh)
-        f.m, f.s, f.e, f.unit = m, 1, e, layer.unit or 1.0
-        f.X, f.xm, f.delta, f.before, f.gx = (
-            view(self.x), view(self.given), view(self.delta), view(self.before), view(self.gx)
-        )
-        f.times, f.row, f.step = <double *>cnp.PyArray_DATA(self.now), 1, 0
-        f.last, f.age, f.time = (
-            cnp.PyArray_DATA(self.last), cnp.PyArray_DATA(self.age), <double *>cnp.PyArray_DATA(self.time)
-        )
-        f.W, f.b = cnp.PyArray_DATA(self.Wgx), cnp.PyArray_DATA(self.bgx)
+        p, e = dict(zip(layer.parameter_names, layer.checked_parameters())), layer.features
+        given = np.empty((m, e), layer.dtype) if given is None else given
+        self.layer, self.dt, self.now = layer, np.ones(m), np.empty((m, 1))
+        self.fading = Fading(given[:, None], p, self.now, None, Seen.nothing(m, e, layer.dtype), layer.unit or 1.0)
+        _Recurrent.__init__(self, layer.gru(p), m, self.fading.fc["xm"][:, 0], threads)
+        self.n, self.given, self.gh = e, given, self.fading.gh[:, 0]
 
     cdef bint run(self) noexcept:
         """Let values and states fade, and run a step of the cell."""
-        cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.h))
         cdef cnp.ndarray given = self.decay
-        cdef const double *time = <double *>cnp.PyArray_DATA(self.time)
+        cdef double *now = <double *>cnp.PyArray_DATA(self.now)
+        cdef const double *time = self.fading.loops.time
         cdef Py_ssize_t i
         for i in range(self.m):
-            (<double *>cnp.PyArray_DATA(self.now))[i] = time[i] + (<double *>cnp.PyArray_DATA(self.dt))[i]
-            if time[i] != time[i]:
-                (<double *>cnp.PyArray_DATA(self.now))[i] = 0
-        self.fading.anew.data = NULL
-        if given is not None:
-            self.fading.anew, self.fading.units = view(given), cnp.PyArray_DIM(given, 1)
-        k.fade(&self.fading)
-        execute(&self.call)
-        if given is not None:
-            self.gh *= given
-        self.decay = self.gh
+            now[i] = time[i] + (<double *>cnp.PyArray_DATA(self.dt))[i] if time[i] == time[i] else 0
+        factors = self.fading.run(None if given is None else given[:, None])
+        self.decay = self.gh if given is None else factors[:, 0]
         _Recurrent.run(self)
         self.decay = given
         return True
@@ -209,30 +179,26 @@ cdef class _Gaps(_Recurrent):
         cdef Py_ssize_t i
         for i in range(self.m):
             if rows == NULL or rows[i]:
-                (<double *>cnp.PyArray_DATA(self.time))[i] = NAN
+                self.fading.loops.time[i] = NAN
         _Recurrent.begin(self, rows)
 
     cdef state(self):
         """Return records of the states and of what was seen."""
-        return self.layer.joined_state(self.h, (self.last, self.age, self.time))
+        return self.layer.joined_state(self.h, self.fading.seen)
 
     cdef checked(self, value, str name):
-        """Return records, or states before which nothing was seen."""
+        """Return records; states become such, before which nothing was seen."""
         return self.layer.checked_state(self.layer.cell, value, name, self.m)
 
     cdef int set_state(self, value) except -1:
         """Set the states and what was seen."""
-        self.time[...] = np.nan
-        if value.dtype.names:
-            self.last[...], self.age[...], self.time[...] = (value[name] for name in Seen._fields)
-            value = value["h"]
-        self.h[...] = value
+        for name, array in zip(("h", *Seen._fields), (self.h, *self.fading.seen)):
+            array[...] = value[name]
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`, and what it has seen."""
-        self.set_state((<_Gaps>before).state())
-        return 0
+        return self.set_state((<_Fading>before).state())
 
 
 cdef class _Linear(_Stage):
@@ -541,16 +507,16 @@ cdef class _Pool(_Stage):
 
 
 cdef dict KINDS = {
-    "dense": _Linear, "elementwise": _Elementwise, "frames": _Frames, "difference": _Difference,
-    "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None, "embedding": None,  # the stream itself looks tokens up
+    "recurrent": _Recurrent, "fading": _Fading, "dense": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None,
+    "embedding": None,  # the stream itself looks tokens up
 }
 
 
 def _kind(layer):
     """Return the class of the stage of a layer; None where it is left out."""
-    if layer.cells:
-        return _Gaps if "missing" in layer.reads else _Recurrent
-    kind = layer.evaluating().stage["kind"]
+    stage = (layer if layer.cells else layer.evaluating()).stage
+    kind = (stage[0] if isinstance(stage, tuple) else stage or {"kind": "recurrent"})["kind"]  # None: see `Cell`
     if kind == "pool" and layer.steps.piecewise:
         return None
     return _Quantized if layer.weights and kind == "dense" else KINDS[kind]
@@ -607,7 +573,7 @@ cdef class Stream:
     cdef list stages, recurrent
     cdef object frames  # the first layer that changes the number of steps, or None
     cdef bint framed  # whether a GRU reads the steps that it makes
-    cdef bint timed  # whether the first stage is that of a GRUD
+    cdef bint timed  # whether the first stage reads the time since the step before
     cdef bint finished  # from `finish` to `reset`
     cdef object embedding, table, standardisation  # layer, its table, (mean, scale) of inputs, or None
     cdef cnp.ndarray given
@@ -639,8 +605,8 @@ cdef class Stream:
         framed = list(dropwhile(lambda layer: not layer.steps.count, layers))
         self.frames, self.framed = next(iter(framed), None), any([layer.cells for layer in framed])
         first = self.stages[0]
-        self.timed = isinstance(first, _Gaps)
-        self.given, self.out, self.row = (<_Gaps>first).x if self.timed else first.given, given, given[0]
+        self.timed = first.dt is not None
+        self.given, self.out, self.row = first.given, given, given[0]
         self.dtype, self.features, self.units = given.dtype, first.n, stage.u
         raw = getattr(source, "mean", None) is None
         self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
@@ -751,7 +717,7 @@ cdef class Stream:
         self._check_rows("dt", np.shape(passed), [(self.batch,), ()])
         if not within(passed, 0, np.finfo(np.float64).max):
             raise ValueError(f"dt: expected finite times of at least 0, got {dt}")
-        (<_Gaps>self.stages[0]).dt[...] = passed
+        (<_Stage>self.stages[0]).dt[...] = passed
         return 0
 
     def _step_anew(self, x, resets, decay):
@@ -883,7 +849,7 @@ cdef class Stream:
 
 def _layers(source):
     """Return the layers of `source`; raise an error with the reason if one cannot run a step at a time."""
-    if not isinstance(source, Network | GRUD) and getattr(source, "cells", ()) != (source,):
+    if not isinstance(source, Network) and not (isinstance(source, Layer) and len(source.cells) == 1):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):

@@ -38,7 +38,7 @@ INTERNAL = (
     {"c_text", "onnx_node", "stage"}
     | {"callables", "cells", "code", "codes", "draws", "steps"}
     | {"arrays", "checked", "checked_parameters", "checked_state", "initial_states", "joined_state", "seeded"}
-    | {"evaluating", "predict_on"}
+    | {"evaluating", "gru", "predict_on"}
 )
 ONE_RESULT = {"returns_multiple_items": False, "returns_named_value": False}  # "Returns:" is one text of several lines
 

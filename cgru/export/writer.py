@@ -18,8 +18,7 @@ from cgru.activations import PARAMETERS, identity, name_of, ours, parameter, sof
 from cgru.core.checks import real
 from cgru.export.c_products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
-from cgru.gru import GATES, GRU
-from cgru.grud import GRUD
+from cgru.gru import GATES
 from cgru.layers.layer import Layer, class_attribute
 from cgru.network import Network, chain
 from cgru.quantized.layers import check_numbers
@@ -27,7 +26,7 @@ from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
 
-AnyNet = Network | GRU | GRUD
+AnyNet = Network | Layer
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Part:
 
 def layers_of(net: Any) -> Sequence[Layer]:
     """Return the layers of `net`; TypeError, ValueError or RuntimeError if they cannot be exported."""
-    if not isinstance(net, AnyNet):
+    if not isinstance(net, Network) and not (isinstance(net, Layer) and len(net.cells) == 1):
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
     for i, layer in chain.unfolded(layers):

@@ -141,9 +141,7 @@ class Frames(SequenceLayer):
             more = graph.whole(self._padding - self.span + self.hop)
             return graph.op("Div", graph.op("Add", s, more), hop)
         begun = graph.op("Div", graph.op("Add", s, graph.whole(self.hop - 1)), hop)
-        reached = graph.op(
-            "Add", graph.op("Max", s, graph.whole(self.span)), graph.whole(2 * self.hop - 1 - self.span)
-        )
+        reached = graph.op("Add", graph.op("Max", s, graph.whole(self.span)), graph.whole(2 * self.hop - 1 - self.span))
         return graph.op("Min", begun, graph.op("Div", reached, hop))
 
     def c_text(self, c: Any) -> Any:
