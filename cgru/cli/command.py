@@ -72,14 +72,14 @@ def data(request: Request) -> None:
             request.data = path
             echo(*described(training_data(request)[0]), sep="\n")
             return
-        found = overview(path, **given(request))
-    echo(*found.lines, sep="\n")
-    if found.error is not None:
-        echo(found.error.problem)
-    if found.options:
-        echo(f"cgru fit {shlex.quote(request.data)} {as_options(found.options)}")
-    if found.data is not None:
-        echo(*described(found.data), sep="\n")
+        lines, error, found = overview(path, **given(request))
+    echo(*lines, sep="\n")
+    if error is not None:
+        echo(error.problem)
+        if error.cure:
+            echo(f"cgru fit {shlex.quote(request.data)} {as_options(error.cure)}")
+    if found is not None:
+        echo(*described(found), sep="\n")
 
 
 def info(request: Request) -> None:

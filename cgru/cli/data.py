@@ -15,12 +15,12 @@ import cgru
 from cgru.cli.arguments import Request, RequestError, as_options, as_request_error, given
 from cgru.datasets import Columns, ColumnsError, Dataset, load_japanese_vowels, read
 from cgru.datasets.dataset import real_steps, with_features
-from cgru.datasets.missing_values import parse_filling
+from cgru.datasets.missing_values import decays, parse_missing
 from cgru.datasets.read_files import OF_OTHERS
 from cgru.datasets.table import kind_of
 from cgru.network import read_extra
 
-__all__ = ["check_finite", "columns_of", "decays", "is_table", "model_data", "opened", "training_data"]
+__all__ = ["check_finite", "columns_of", "is_table", "model_data", "opened", "training_data"]
 
 EMBEDDED = "Japanese Vowels"
 STDIN = "-"
@@ -82,7 +82,8 @@ def model_data(net: cgru.Network, request: Request, targets: bool = True) -> tup
             due, got = ", ".join(how.categories or ["none"]), ", ".join(categories)
             raise RequestError(f"argument --categories: expected those of the model, {due}, got {got}")
         if "missing" in options:
-            options["missing"] = str(parse_filling(how.missing).replaced(parse_filling(options["missing"])))
+            methods = parse_missing(options["missing"])
+            options["missing"] = methods if "" in methods else parse_missing(how.missing) | methods
         if "time" in options:
             options.setdefault("time_format", None)  # it belongs to another column
         data = read(path, how, targets=targets, **options)
@@ -123,15 +124,10 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
     return load_japanese_vowels()
 
 
-def decays(data: Dataset) -> bool:
-    """Return whether values of the data stay missing, for a first layer that reads what was measured."""
-    return parse_filling(data.columns.missing).decays
-
-
 def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
     """Raise RequestError for NaN and infinities in X, unless values stay missing; `tested` is the file of the test."""
     for split, where in ((data.train, source), (data.test, tested or source)):
-        if split is None or decays(data):
+        if split is None or decays(data.columns.missing):
             continue
         if not all(np.isfinite(split.X.X[rows][real]).all() for rows, real in real_steps(split)):
             x, cure = "x" if split is data.train or tested else "test_x", "--missing forward fills NaN"

@@ -15,12 +15,13 @@ import numpy as np
 import cgru
 from cgru import plot
 from cgru.cli.arguments import Request, RequestError, as_request_error, given
-from cgru.cli.data import check_finite, decays, training_data
+from cgru.cli.data import check_finite, training_data
 from cgru.cli.model_commands import score_text
 from cgru.cli.output import check_output, check_page, check_plot, echo, name_of, save_figure, save_report, say
 from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
+from cgru.datasets.missing_values import decays
 from cgru.estimators import input_layers, recipe
 from cgru.estimators.input_layers import AUTO, RAW
 from cgru.estimators.recipe import Recipe
@@ -145,7 +146,7 @@ def _recipe(request: Request, task: Task, data: Dataset, source: str) -> Recipe:
     made["loss"] = loss_of(task.names, request.loss, f"argument --loss: {source}", cure)
     if request.causal:
         made["bidirectional"] = False
-    if decays(data):
+    if decays(data.columns.missing):
         made["missing"] = recipe.DECAY
         if request.inputs not in (None, AUTO, RAW):
             raise RequestError(f"argument --inputs: expected raw with --missing decay, got {request.inputs}")

@@ -7,12 +7,12 @@ from pathlib import Path
 from cgru.datasets.columns import Columns, ColumnsError, as_text
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.dataset_summary import described
-from cgru.datasets.read_files import Overview, from_frame, overview, read
+from cgru.datasets.read_files import from_frame, overview, read
 from cgru.datasets.series_tables import Series, read_series, series_from_frame
 from cgru.datasets.time_columns import Step
 
 __all__ = [
-    "Columns", "ColumnsError", "Dataset", "Overview", "Series", "Split", "Step", "as_text", "described",
+    "Columns", "ColumnsError", "Dataset", "Series", "Split", "Step", "as_text", "described",
     "from_frame", "load_japanese_vowels", "overview", "read", "read_series", "series_from_frame",
 ]  # fmt: skip
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any
 
-from cgru.datasets.missing_values import MISSING, parse_filling
+from cgru.datasets.missing_values import MISSING, parse_missing
 
 __all__ = ["Columns", "ColumnsError", "as_text"]
 
 ROLES = ("id", "time", "label", "columns", "categories", "groups", "ignore")
 LONGEST = 1000  # characters of a name, a class or a group: an array of strings has for each the room of the longest
+TASKS = ("classification", "regression")
 EPOCHS = ("d", "h", "min", "s", "ms", "us", "ns")
 
 
@@ -125,8 +126,9 @@ def _text(value: Any) -> str:
 
 
 def _missing(value: Any) -> str:
-    """Check how missing values are filled; see `missing_values.parse_filling`."""
-    return str(parse_filling(value))
+    """Check how missing values are filled; see `missing_values.parse_missing`."""
+    methods = parse_missing(value).items()
+    return as_text(tuple(f"{name}={method}".removeprefix("=") for name, method in methods))
 
 
 def _na(value: Any) -> tuple[str, ...]:
@@ -148,11 +150,10 @@ def _lines(value: Any) -> str:
 
 def _windows(value: Any) -> tuple[int, int]:
     """Check the length and the hop of windows: both, a length, or a text of these."""
-    numbers = value.split(",") if isinstance(value, str) else value if isinstance(value, Sequence) else [value]
-    found = [re.fullmatch(r"0*[1-9]\d{0,8}", str(each).strip()) for each in numbers]
-    if not 1 <= len(found) <= 2 or not all(found):
+    text = ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    if not (found := re.fullmatch(r" *0*([1-9]\d{0,8})(?: *, *0*([1-9]\d{0,8}))? *", text)):
         raise ValueError("a length and a hop of at least 1, such as 100,50")
-    return int(found[0][0]), int(found[-1][0])
+    return int(found[1]), int(found[2] or found[1])
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -230,21 +231,17 @@ class Columns:
         True
     """
 
+    # fmt: off
     id: tuple[str, ...] | None = _option('columns with the id; "" for one sequence (default: id)', _names, "A,B")
     time: tuple[str, ...] | None = _option(
-        'columns with the time of the step; "" for the order of the rows (default: time, timestamp or date)',
-        _names, "A,B",
-    )  # fmt: skip
+        'columns with the time; "" for the rows\' order (default: time, timestamp or date)', _names, "A,B")
     label: tuple[str, ...] | None = _option(
-        'columns with the target; "" for none (default: label, target, y or class)', _names, "A,B"
-    )  # fmt: skip
+        'columns with the target; "" for none (default: label, target, y or class)', _names, "A,B")
     columns: tuple[str, ...] | None = _option("columns with the features (default: all others)", _names, "A,B")
     categories: Mapping[str, tuple[str, ...]] | None = _option(
-        "columns to encode one-hot, such as text (default: none)", _categories, "A,B"
-    )  # fmt: skip
+        "columns to encode one-hot, such as text (default: none)", _categories, "A,B")
     groups: tuple[str, ...] = _option(
-        "column, or array of an .npz, with groups that are held back whole (default: none)", _one_name, "A", ()
-    )  # fmt: skip
+        "column, or array of an .npz, with groups that are held back whole (default: none)", _one_name, "A", ())
     ignore: tuple[str, ...] = _option("columns to leave out (default: none)", _names, "A,B", ())
     wide: bool = _option("the table has a row for each sequence (default: no)", _flag, default=False)
     per_step: bool = _option("each step has a target of its own (default: no)", _flag, default=False)
@@ -254,28 +251,21 @@ class Columns:
     decimal: str | None = _option("decimal sign of a text file (default: .)", _text, choices=(".", ","))
     thousands: str | None = _option("sign between thousands of a text file (default: none)", _text, "SIGN")
     na: tuple[str, ...] = _option(
-        "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, "A,B", ()
-    )  # fmt: skip
+        "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, "A,B", ())
     missing: str = _option(
-        f"what to do with missing values: {', '.join(MISSING)}; decay keeps them and the times, for a network "
-        "that reads both; zero+indicator adds a feature that is 1 where a value was missing; A=zero,B=forward, too "
-        "(default: refuse)", _missing, "HOW", MISSING[0],
-    )  # fmt: skip
+        "what to do with missing values: refuse, forward, interpolate, zero, or decay, which keeps them for a network "
+        "that reads them; zero+indicator marks; A=zero,B=forward, too (default: refuse)", _missing, "HOW", MISSING[0])
     header: bool | None = _option("the first line of a text file has the names (default: if it has no numbers)", _flag)
     skip_lines: str | None = _option("lines to leave out: 3 for three, 2-2 for the second (default: none)", _lines, "N")
     comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, "SIGN")
     separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, "SIGN")
     time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, default=False)
     windows: tuple[int, int] | None = _option(
-        "cut sequences into windows, one every HOP steps, with the label of the last step or --per-step (default: no)",
-        _windows, "LENGTH,HOP",
-    )  # fmt: skip
-    parts: int | None = _option(
-        "parts that an only sequence is cut into before windows, to hold some back (default: 12 at most)", _count, "N"
-    )  # fmt: skip
-    task: str | None = _option(
-        "kind of the targets (default: regression for reals)", _text, choices=("classification", "regression")
-    )  # fmt: skip
+        "cut windows, one every HOP steps, with the label of the last step or --per-step (default: no)", _windows,
+        "LENGTH,HOP")
+    parts: int | None = _option("parts of an only sequence before windows (default: 12 at most)", _count, "N")
+    task: str | None = _option("kind of the targets (default: regression for reals)", _text, choices=TASKS)
+    # fmt: on
 
     def __post_init__(self) -> None:
         """Check all fields, and keep them in one form."""
@@ -350,9 +340,8 @@ class Columns:
             ('machine',)
         """
         known = {each.name for each in fields(cls)}
-        if not isinstance(found, Mapping) or (other := set(found) - known):
-            got = f"{sorted(other)[0]!r}" if isinstance(found, Mapping) else repr(found)[:40]
-            raise ValueError(f"columns: expected some of {', '.join(sorted(known))}, got {got}")
+        if not isinstance(found, Mapping) or {*found} - known:
+            raise ValueError(f"columns: expected some of {', '.join(sorted(known))}, got {found!r:.80}")
         return cls(**found)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cgru.core import checks
+from cgru.core.lengths import padded
 from cgru.datasets.columns import LONGEST
 from cgru.datasets.dataset import Dataset, Split, check_bytes, check_padding
 from cgru.files import Archive, map_array
@@ -19,49 +20,44 @@ from cgru.network.data.samples import STEP_ARRAYS, Sequences, step_arrays
 
 __all__ = ["read_npz"]
 
-_SPLITS = ("train_", "test_")
 FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)} | {name: (name,) for name in STEP_ARRAYS}
 Arrays = Mapping[str, np.ndarray]  # by their canonical names: train_x for X_train
 
 
 def read_npz(path: str | os.PathLike[str], groups: str = "") -> Dataset:
     """Read the data set from an `.npz` file or a folder of `.npy` files; `groups` is an array's name, "" for none."""
-    known = _aliases(groups)
-    wanted = {alias for aliases in known.values() for alias in aliases}
+    known = _canonical_names()
+    of_groups = (f"train_{groups}", f"{groups}_train", groups) if groups else ()
     if os.path.isdir(path):
         there = sorted(file.removesuffix(".npy") for file in os.listdir(path) if file.endswith(".npy"))
-        arrays = {name: _map(path, name) for name in there if name in wanted}
+        arrays = {name: _map(path, name) for name in there if name in (*known, *of_groups)}
     else:
         with open(path, "rb") as file:
             try:
-                archive = Archive(file, wanted)
+                archive = Archive(file, {*known, *of_groups})
             except ValueError as error:
                 raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
             sizes = [math.prod(each.shape) * each.dtype.itemsize for each in archive.headers.values()]
             check_bytes(sum(sizes), path, "the arrays that numpy.load returns go into Network.fit")
             arrays, there = {name: archive.read(name) for name in archive.headers}, archive.all_names
-    found = {}
-    for name, aliases in known.items():
-        names = [alias for alias in aliases if alias in arrays]
-        if len(names) > 1:
-            raise ValueError(f"{name}: expected it once, got {' and '.join(names)}")
-        if names:
-            found[name] = _decoded(arrays[names[0]], name)
+    found: dict[str, np.ndarray] = {}
+    for alias in [alias for alias in arrays if alias in known]:
+        if (name := known[alias]) in found:
+            raise ValueError(f"{name}: expected it once, got {alias}, too")
+        found[name] = _decoded(arrays[alias], name)
+    for alias in [alias for alias in reversed(of_groups) if alias in arrays]:
+        found["groups"] = _decoded(arrays[alias], groups)
     return _dataset(found, there, groups)
 
 
-def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
-    """Return the names that each array may have in a file, such as x, X, and for a split train_x, X_train and so on.
-
-    The array of groups has the name `groups`; in a file with a split that name without a prefix is the training groups.
-    """
-    known: dict[str, tuple[str, ...]] = {name: (name,) for name in ("class_names", "feature_names")}
-    for name, forms in (FORMS | ({"groups": (groups,)} if groups else {})).items():
-        known[name] = forms
-        for prefix in _SPLITS:
-            known[prefix + name] = tuple(form for each in forms for form in (prefix + each, f"{each}_{prefix[:-1]}"))
-    if groups:
-        known["train_groups"] += (groups,)
+def _canonical_names() -> dict[str, str]:
+    """Return the names that arrays may have in a file, such as X_train, and the canonical name of each."""
+    known = {name: name for name in ("class_names", "feature_names")}
+    for name, forms in FORMS.items():
+        for form in forms:
+            known[form] = name
+            for split in ("train", "test"):
+                known[f"{split}_{form}"] = known[f"{form}_{split}"] = f"{split}_{name}"
     return known
 
 
@@ -88,24 +84,23 @@ def _decoded(array: np.ndarray, name: str) -> np.ndarray:
 
 def _dataset(arrays: Arrays, there: list[str], groups: str) -> Dataset:
     """Return the data set of both splits, names and groups."""
-    train, test = (_split(arrays, prefix) for prefix in _SPLITS)
-    if train is None and test is None:
-        train = _split(arrays, "")
-    if train is None and test is None:
+    train, test = _split(arrays, "train_"), _split(arrays, "test_")
+    train = _split(arrays, "") if train is test is None else train
+    if train is test is None:
         raise ValueError(f"expected an array x, or train_x and test_x, got {', '.join(there) or 'none of them'}")
     e = (train or test).X.shape[2]
     if train and test and test.X.shape[2] != e:
         raise ValueError(f"test_x: expected {e} features as in train_x, got {test.X.shape[2]}")
-    features, classes = (_names_in(arrays, name) for name in ("feature_names", "class_names"))
-    if features is not None and len(features) != e:
-        raise ValueError(f"feature_names: expected {e} names, one for each feature of a step, got {len(features)}")
+    names = {name: _names_in(arrays, name) for name in ("class_names", "feature_names")}
+    if names["feature_names"] and len(names["feature_names"]) != e:
+        raise ValueError(f"feature_names: expected {e} names, one for each feature of a step, got another number")
     given = step_arrays((train or test).X)
     notes = (f"read beside x: {', '.join(given)}",) if given else ()
-    found = arrays.get("train_groups", arrays.get("groups")) if groups and train else None
+    found = arrays.get("groups") if train else None
     if groups and train and np.shape(found) != (len(train.X),):
-        got = f"shape {found.shape} of {groups}" if found is not None else f"none called {groups} in {', '.join(there)}"
+        got = f"none called {groups} in {', '.join(there)}" if found is None else f"shape {found.shape} of {groups}"
         raise ValueError(f"groups: expected an array ({len(train.X)},), one for each sample, got {got}")
-    return Dataset(train, test, classes, features, notes, groups=found)
+    return Dataset(train, test, **names, notes=notes, groups=found)
 
 
 def _split(arrays: Arrays, prefix: str) -> Split | None:
@@ -122,8 +117,7 @@ def _split(arrays: Arrays, prefix: str) -> Split | None:
             y = _padded(y, lengths)
         for name, array in beside.items():
             if array.shape != x.shape[:1]:
-                due = f"{x.shape[:1]}, a number for each row of x"
-                raise ValueError(f"{prefix}{name}: expected shape {due}, got {array.shape}")
+                raise ValueError(f"{prefix}{name}: expected shape {x.shape[:1]}, as the rows of x, got {array.shape}")
             beside[name] = _padded(array, lengths)
         x = _padded(checks.real(x, f"{prefix}x"), lengths)
     if x.ndim != 3:
@@ -136,10 +130,7 @@ def _split(arrays: Arrays, prefix: str) -> Split | None:
 def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return frames (n, ...) as samples (m, s, ...), zero past each sample's length."""
     check_padding(lengths, math.prod(frames.shape[1:]))
-    s = lengths.max(initial=0)
-    padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
-    padded[np.arange(s) < lengths[:, None]] = frames
-    return padded
+    return padded(np.split(frames, np.cumsum(lengths)[:-1]))[0] if lengths.size else frames[None][:0]
 
 
 def _targets(y: np.ndarray, m: int, s: int, name: str) -> np.ndarray:
@@ -157,9 +148,6 @@ def _names_in(arrays: Arrays, name: str) -> tuple[str, ...] | None:
     """Return the strings (k,) in the array `name`; None if it is absent, ValueError unless they are unique."""
     if (array := arrays.get(name)) is None:
         return None
-    if array.ndim != 1 or array.dtype.kind not in "SUiu":
-        raise ValueError(f"{name}: expected strings of shape (k,), got {array.dtype} of shape {array.shape}")
-    names = tuple(map(str, array.tolist()))
-    if len(set(names)) < len(names):
-        raise ValueError(f"{name}: expected every name once")
-    return names
+    if array.ndim != 1 or array.dtype.kind not in "SUiu" or len(np.unique(array)) < len(array):
+        raise ValueError(f"{name}: expected strings of shape (k,), each once, got {array.dtype} of shape {array.shape}")
+    return tuple(map(str, array.tolist()))

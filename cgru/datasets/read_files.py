@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from cgru.datasets import missing_values
 from cgru.datasets.column_roles import resolve_roles, roles_and_values
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, with_features, with_values
-from cgru.datasets.missing_values import Filling, parse_filling
+from cgru.datasets.missing_values import INDICATOR, LEFT, fill_samples, methods_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, kind_of, table_of
 from cgru.datasets.table_sequences import pad_sequences, read_sequences
 from cgru.datasets.ts import read_ts
 from cgru.network.data.samples import Sequences
 
-__all__ = ["OF_OTHERS", "Overview", "from_frame", "overview", "read", "with_whole_cure"]
+__all__ = ["OF_OTHERS", "from_frame", "overview", "read", "with_whole_cure"]
 
 Path = str | os.PathLike[str]
 MANY = 20  # at most so many different integers are surely classes
-SECONDS = 5  # that cures are added up at most
 # What says something of files that are no tables.
 OF_OTHERS = {"npz": {"columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
 
@@ -116,29 +113,7 @@ def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = Tru
     return with_whole_cure(frame, lambda table: _data_of(table, targets), how)
 
 
-class Overview(NamedTuple):
-    r"""What a table has, for `cgru data FILE`.
-
-    Attributes:
-        lines: a line for each column: its name, its role or likely role, and three values.
-        options: the options with which it is read, fields of `Columns`; {} if it needs none.
-        error: the refusal without these options, or None.
-        data: the data set, read with them, or None if no options are known to read it.
-
-    Examples:
-        >>> import pathlib
-        >>> _ = pathlib.Path("steps.csv").write_text("id,time,a\nx,0,1\nx,1,2\ny,0,3\n")
-        >>> cgru.datasets.overview("steps.csv").data.feature_names
-        ('a',)
-    """
-
-    lines: list[str]
-    options: dict[str, Any]
-    error: ColumnsError | None
-    data: Dataset | None
-
-
-def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overview:
+def overview(path: Path, how: Columns | None = None, /, **options: Any) -> tuple[list[str], ColumnsError | None, Any]:
     r"""Look at a table: its columns with three values each, and the options that read it.
 
     Args:
@@ -147,7 +122,8 @@ def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overv
         **options: as for `read`.
 
     Returns:
-        The overview.
+        A line for each column with its name, its role or likely role, and three values; the refusal without further
+        options, which are its `cure`, or None; the data set, read with them, or None if no options are known.
 
     Raises:
         OSError: the file cannot be opened.
@@ -157,23 +133,21 @@ def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overv
         >>> import pathlib
         >>> rows = ["machine,time,heat,label", "A,0,1.5,fine", "A,1,2,fine", "B,0,3,failed", "B,1,4,failed"]
         >>> _ = pathlib.Path("machines.csv").write_text("\n".join(rows))
-        >>> found = cgru.datasets.overview("machines.csv")
-        >>> print("\n".join(found.lines), found.options)
+        >>> lines, error, data = cgru.datasets.overview("machines.csv")
+        >>> print("\n".join(lines), error.cure)
           machine  id          A, B
           time     time        0, 1
           heat     feature     1.5, 2, 3
           label    label       fine, failed {'id': ('machine',)}
     """
-    how, error, data = (how or Columns()).changed(**options), None, None
+    how, refusal = (how or Columns()).changed(**options), None
     try:
         data = read(path, how)
-    except ColumnsError as found:
-        error, how = found, how.changed(**(found.cure or {}))
-        data = read(path, how) if found.cure else None
-    lines = error.overview.split("\n") if error and error.overview else []
-    if data is not None and kind_of(path) not in OF_OTHERS:
-        lines = roles_and_values(table_of(path, how), how)
-    return Overview(lines, (error and error.cure) or {}, error, data)
+    except ColumnsError as error:
+        refusal, how = error, how.changed(**(error.cure or {}))
+        data = read(path, how) if error.cure else None
+    lines = refusal.overview.split("\n") if refusal and refusal.overview else []
+    return lines if data is None else roles_and_values(table_of(path, how), how), refusal, data
 
 
 def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> Any:
@@ -182,22 +156,21 @@ def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> A
     A ColumnsError that it raises gets the whole cure, by which it raises no other, or None if that is not found. One
     about roles gets an overview of the columns. Errors about a file begin with its path.
     """
-    whole: dict[str, Any] = {}
-    began = time.monotonic()
     with _errors_name(os.fspath(source) if isinstance(source, str | os.PathLike) else ""):
         try:
-            return use(table_of(source, how))
+            if not len((table := table_of(source, how)).frame):
+                raise ValueError("expected rows, got none")
+            return use(table)
         except ColumnsError as first:
             error, last = first, first
+        whole: dict[str, Any] = {}
         while last and (more := last.cure and _merged(how, whole, last.cure)) and more != whole:
             whole, last = more, None
             try:
                 use(table_of(source, how.changed(**whole)))
             except (TypeError, ValueError) as other:
                 last = other if isinstance(other, ColumnsError) else ColumnsError("", "", "")
-            if time.monotonic() - began > SECONDS:
-                break
-        error.cure = whole if last is None else None
+        error.cure = None if last else whole
         if error.argument in ROLES:
             how = how.changed(**(error.cure or {}))
             with contextlib.suppress(ValueError):
@@ -222,12 +195,12 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
         raise ValueError("expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
         raise ValueError(f"class_names: expected those of the other file, got {', '.join(other.class_names)}")
-    due, got = ((each.train.X.shape[2], each.train.y is None) for each in (data, other) if each.train is not None)
+    due, got = ((each.train.X.shape[2], each.train.y is None) for each in (data, other))
     if due[0] != got[0] or due < got:
         words = "{} features a step, and targets if the other file has some".format
         raise ValueError(f"expected {words(due[0])}, got {got[0]} and {'none' if got[1] else 'some'}")
-    notes = tuple(f"{os.path.basename(path)}: {note}" for note in other.notes if note not in data.notes)
-    return data._replace(test=other.train, notes=data.notes + notes)
+    notes = (f"{os.path.basename(path)}: {note}" for note in other.notes if note not in data.notes)
+    return data._replace(test=other.train, notes=(*data.notes, *notes))
 
 
 @contextlib.contextmanager
@@ -253,20 +226,34 @@ def _read(path: Path, how: Columns, targets: bool) -> Dataset:
 def _read_other(path: Path, kind: str, how: Columns, targets: bool) -> Dataset:
     """Read an `.npz`, a folder or a `.ts`, which describe themselves."""
     if others := sorted(how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}):
-        due, name = f"nothing, since it says nothing of {kind}", others[0]
-        raise ColumnsError(name, repr(getattr(how, name)), due, {each: getattr(Columns(), each) for each in others})
+        cure = {each: getattr(Columns(), each) for each in others}
+        raise ColumnsError(others[0], repr(getattr(how, others[0])), f"nothing for a file of {kind}", cure)
     if kind == "npz":
         data = read_npz(path, "" if how.parts or not targets else "".join(how.groups))
     else:
         X, y, notes = read_ts(path, targets)
         X, lengths = pad_sequences(X)
         data = Dataset(Split(Sequences(X, lengths), y), None, None, None, tuple(notes))
-    data = _fill(data, parse_filling(how.missing))
+    methods = methods_of(how.missing, data.feature_names or [""] * (data.train or data.test).X.shape[2])
+    if how.missing.endswith(INDICATOR):
+        raise ValueError("missing: expected no indicators of a file that is no table, got some")
+    splits = [_as_task(split and _with_filled(split, methods), how.task, False) for split in (data.train, data.test)]
     if how.columns is not None and data.feature_names is None:
         raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
-    data = with_features(data, how.columns)
-    train, test = (_as_task(split, how.task, False) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, columns=data.columns.changed(task=how.task))
+    data = data._replace(train=splits[0], test=splits[1], columns=Columns(missing=how.missing, task=how.task))
+    return with_features(data, how.columns)
+
+
+def _with_filled(split: Split, methods: list[str]) -> Split:
+    """Return a split with NaN in X filled; what is refused stays, to be refused later."""
+    if {*methods} <= {*LEFT} or split.X.dtype.kind != "f":
+        return split
+    X = np.array(split.X.X, order="C")  # it may be mapped
+    fill_samples(X, split.X.lengths, methods)
+    return with_values(split, X)
+
+
+# --- tables, and targets ---
 
 
 def _data_of(table: Table, targets: bool) -> Dataset:
@@ -274,21 +261,15 @@ def _data_of(table: Table, targets: bool) -> Dataset:
     how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
     data = read_sequences(table, roles, targets=targets, trained=trained)
-    notes = [*table.notes, *data.notes]
-    split = _as_task(data.train, how.task, True)
-    if split.y is not None:
-        notes += _check_targets(split.y, roles, trained)
-        if roles.per_step and split.y.ndim == 2 and how.task is None and (n := len(np.unique(split.y))) > MANY:
-            notes.append(f"there are {n} different classes at the steps: the task regression learns numbers")
-    is_number = split.y is not None and split.y.dtype.kind == "f"
-    names = data.target_names if is_number else None
+    split, notes = _as_task(data.train, how.task, True), [*table.notes, *data.notes]
+    if split.y is not None and not trained and not how.task:
+        notes += _check_targets(split.y, roles)
+    names = data.target_names if split.y is not None and split.y.dtype.kind == "f" else None
     return data._replace(train=split, notes=tuple(notes), target_names=names)
 
 
-def _check_targets(y: np.ndarray, how: Columns, trained: bool) -> list[str]:
+def _check_targets(y: np.ndarray, how: Columns) -> list[str]:
     """Refuse a target that is the same everywhere or different in each row; return notes on classes that are alike."""
-    if trained or how.task:
-        return []
     found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
     none = {"label": (), "ignore": tuple(dict.fromkeys((*how.ignore, *how.label))), "per_step": False}
     if len(found) == 1 and len(y) > 1:
@@ -296,34 +277,12 @@ def _check_targets(y: np.ndarray, how: Columns, trained: bool) -> list[str]:
     if y.dtype.kind == "f" or y.ndim > 1:
         return []
     if len(found) == len(y) > 2:
-        got = f"another class in each sequence, {found[0]}, {found[1]}, ..."
-        raise ColumnsError("label", got, "classes that several sequences have", none)
+        raise ColumnsError("label", f"{found[0]}, {found[1]}, ... once each", "classes of several sequences", none)
     folded: dict[str, list[str]] = {}
     for name in found.astype(str).tolist():
         folded.setdefault(" ".join(name.casefold().split()), []).append(name)
     alike = [" and ".join(map(repr, names)) for names in folded.values() if len(names) > 1]
     return [f"classes that differ only in case or white space: {', '.join(alike)}"] if alike else []
-
-
-# --- .npz, and targets ---
-
-
-def _fill(data: Dataset, filling: Filling) -> Dataset:
-    """Return `data` with NaN in X filled; what is refused stays, to be refused later."""
-    if filling == Filling():
-        return data
-    if filling.marks:
-        raise ValueError("missing: expected no indicators of a file that is no table, got some")
-    e = (data.train or data.test).X.shape[2]
-    names = data.feature_names or [f"feature {j}:" for j in range(e)]
-    methods, counts, splits = filling.methods(names), np.zeros(e, int), {}
-    for name in ("train", "test"):
-        if (split := getattr(data, name)) is not None and split.X.dtype.kind == "f":
-            X = np.array(split.X.X, order="C")  # it may be mapped
-            counts += missing_values.fill_samples(X, split.X.lengths, methods)
-            splits[name] = with_values(split, X)
-    notes = (*data.notes, *missing_values.notes_on_filled(counts, filling, names))
-    return data._replace(**splits, notes=notes, columns=Columns(missing=str(filling)))
 
 
 def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | None:
@@ -333,21 +292,19 @@ def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | N
     """
     if split is None or (y := split.y) is None:
         return split
-    is_real, cure = y.dtype.kind == "f", {"task": "classification" if y.dtype.kind == "f" else "regression"}
-    whole = np.isfinite(y).all() and not (y % 1).any() if is_real else y.dtype.kind in "biu"
+    is_real, other = y.dtype.kind == "f", {"task": "classification" if y.dtype.kind == "f" else "regression"}
+    is_whole = np.isfinite(y).all() and not (y % 1).any() if is_real else y.dtype.kind in "biu"
     if task == "regression" and not is_real:
-        if not whole:
-            got = f"words, such as {str(y.flat[0])!r}"
-            raise ColumnsError("task", got, "numbers for regression", {"task": "classification"})
+        if not is_whole:
+            raise ColumnsError("task", str(y.flat[0]), "numbers for regression", {"task": "classification"})
         return split._replace(y=y.astype(np.float64).reshape(*y.shape, *[1] * (y.ndim - 1)))  # of steps (m, s, 1)
     if task == "classification" and is_real:
         y = y[:, :, 0] if y.shape[2:] == (1,) else y
-        if not whole or (y.ndim > 1 and y is split.y):
-            due = "integers or words for classification (y.argmax(axis=1) of one-hot rows)"
-            raise ColumnsError("task", f"reals of shape {y.shape}", due, {"task": "regression"})
+        if not is_whole or (y.ndim > 1 and y is split.y):
+            raise ColumnsError("task", f"reals of shape {y.shape}", "classes, not one-hot", {"task": "regression"})
         return split._replace(y=y.astype(np.int64))
-    if task is None and is_table and y.ndim == 1 and whole and y.dtype.kind != "b":
+    if task is None and is_table and y.ndim == 1 and is_whole and y.dtype.kind != "b":
         n = len(np.unique(y))
         if n <= min(MANY, len(y) // 2) if is_real else n > max(MANY, len(y) // 2):
-            raise ColumnsError("task", f"{n} different whole numbers of {len(y)}", "classes or numbers", cure)
+            raise ColumnsError("task", f"{n} different whole numbers of {len(y)}", "classes or numbers", other)
     return split

@@ -11,7 +11,6 @@ import numpy as np
 
 from cgru.datasets.column_roles import likely_roles, numbers_of, resolve_roles
 from cgru.datasets.columns import Columns, ColumnsError
-from cgru.datasets.missing_values import notes_on_sentinels
 from cgru.datasets.read_files import with_whole_cure
 from cgru.datasets.table import Table
 from cgru.datasets.table_sequences import rows_of
@@ -180,84 +179,72 @@ def series_from_frame(
 def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str], gaps: bool) -> list[Series]:
     """Convert a table to its series by its `columns`; errors as of `read_series`."""
     inputs, known = ([each] if isinstance(each, str) else list(each) for each in (inputs, known))
-    how = table.columns
-    given = how.id if how.id is not None else tuple(name for name in table.names if name.casefold() == "id")[:1]
-    how = resolve_roles(table, how.changed(id=given, columns=how.columns or None))
     for role, names in (("inputs", inputs), ("known", known)):
         if lost := [name for name in names if name not in table.names]:
             raise ValueError(f"{role}: expected some of the columns {', '.join(table.names)}, got {lost[0]!r}")
-    targets = how.label
-    taken, is_timeless = {*targets, *inputs, *known, *how.id, *how.ignore}, not how.time and table.columns.time is None
+    said = table.columns
+    id = said.id if said.id is not None else [name for name in table.names if name.casefold() == "id"]
+    how = resolve_roles(table, said.changed(id=id, columns=said.columns or None))
+    is_timeless = not how.time and said.time is None
     likely = likely_roles(table, how.changed(id=how.id or None, time=None, columns=None)) if is_timeless else {}
     time = likely.get("time", ())
-    if not targets:
-        targets = tuple(name for name in how.columns if name not in (*inputs, *known, *how.time))
+    if not (targets := how.label):
+        targets = [name for name in how.columns if name not in (*inputs, *known, *how.time)]
         plain = [name for name in targets if name not in time]
-        numeric = [name for name in plain if not table.parsed(name)[1].any()]
-        targets = tuple(numeric) if len(numeric) == 1 else targets
+        numeric = [name for name in plain if table.is_number(name)]
+        targets = numeric if len(numeric) == 1 else targets
         if len(targets) != 1:
-            got, cure = ", ".join(targets) or "none", {"label": tuple((numeric or plain)[:1])} if plain else None
-            raise ColumnsError("label", got, "the column to forecast, by label", cure)
-    if is_timeless and (time or not how.label) and {*table.names} - {*taken, *targets}:
-        id = {"id": likely["id"]} if likely.get("id") and table.columns.id is None and "wide" not in likely else {}
-        raise ColumnsError("time", "none", "a column of times", id | {"time": tuple(time)})
+            cure = {"label": (numeric or plain)[:1]} if plain else None
+            raise ColumnsError("label", ", ".join(targets) or "none", "the column to forecast, by label", cure)
+    others = {*table.names} - {*targets, *inputs, *known, *how.id, *how.ignore}
+    if is_timeless and others and (time or not how.label):
+        id = {"id": likely["id"]} if likely.get("id") and said.id is None and "wide" not in likely else {}
+        raise ColumnsError("time", "none", "a column of times", id | {"time": time})
     if how.id and len(targets) > 1:
         raise ColumnsError("label", ", ".join(targets), "one column where id tells the series apart")
     numbers = numbers_of(table, how, list(dict.fromkeys((*targets, *inputs, *known))), "label")
     rows, found, header = rows_of(table, how), [], " ".join(how.time) or "step"
-    for id, (start, end) in zip(rows.ids, rows.bounds, strict=True):
-        own = rows.order[start:end]
-        at = np.arange(len(own)) if rows.clock is None else rows.clock.values[own]
-        if rows.clock is not None and rows.clock.is_dated:
-            at = at.astype("datetime64[us]")
+    for id, own in zip(rows.ids, rows.cut(rows.order), strict=True):
+        at, step = np.arange(len(own)), Step(1, "numbers")
+        where = f"{header} of {id}" if how.id else header
+        if rows.clock is not None:
+            at = rows.clock.values[own].astype("datetime64[us]" if rows.clock.is_dated else None)
+            step = infer_step(at, where)
         for target in targets:
-            name = str(id) if how.id else target
-            X, later = (np.column_stack([numbers[each][own] for each in names]) if names else None
-                        for names in (inputs, known))  # fmt: skip
-            columns = [numbers[each][own] for each in (target, *inputs, *known)]
-            notes = (*table.notes, *notes_on_sentinels(np.column_stack(columns), [name, *inputs, *known]))
-            where = f"{header} of {name}" if how.id else header
-            step = Step(1, "numbers") if rows.clock is None else infer_step(at, where)
-            one = Series(name, numbers[target][own], X, at, step, header, how.changed(parts=1), notes, later)
-            found.append(_trimmed(_with_gaps(one, where, gaps)))
+            values = np.column_stack([numbers[each][own] for each in (target, *inputs, *known)])
+            name, settled = str(id) if how.id else target, how.changed(parts=1)
+            one = Series(name, values[:, 0], None, at, step, header, settled, table.notes)
+            found.append(_whole(one, values, len(inputs), where, gaps))
     return found
 
 
-def _with_gaps(series: Series, where: str, gaps: bool) -> Series:
-    """Return a series with NaN at missing times; refuse missing times unless `gaps`."""
-    places = np.round(series.step.places(series.times)).astype(np.int64)
-    n = int(places[-1]) + 1
-    if n == len(places):
-        return series
-    if not gaps:
-        first = int(np.argmax(np.diff(places) > 1))
-        got = f"a gap between {' and '.join(series.written([first, first + 1]))}"
-        due = f"{where} at each step of {series.step} (gaps=True, or --missing interpolate, fills them)"
-        raise ColumnsError("time", got, due, in_order_of_rows(series.columns, series.columns.time))
-    if n > 10 * len(places):
-        raise ValueError(f"{where}: expected at least a tenth of all times, {series.step}, got {len(places)} of {n}")
-    times, y = series.step.at(series.times[0], np.arange(n)), np.full(n, np.nan)
-    times[places], y[places] = series.times, series.y
-    more = {}
-    for name in ("X", "known"):
-        if (values := getattr(series, name)) is not None:
-            more[name] = np.full((n, values.shape[1]), np.nan)
-            more[name][places] = values
-    return replace(series, y=y, times=times, **more)
+def _whole(series: Series, values: np.ndarray, e: int, where: str, gaps: bool) -> Series:
+    """Return a series of values (n, 1 + e + c): its own, and those of e inputs and of c known in the future.
 
-
-def _trimmed(series: Series) -> Series:
-    """Cut missing values off both ends of a series; refuse one without any value.
-
-    Known inputs keep their steps after the last value, up to the last that has all of them.
+    Missing times get NaN, or are refused unless `gaps`. Missing values are cut off both ends of the series; known
+    inputs keep their steps after the last value, up to the last that has all of them.
     """
-    values = np.flatnonzero(~np.isnan(series.y))
-    if not values.size:
+    step, times = series.step, series.times
+    places = step.places(times)
+    n = int(places[-1]) + 1
+    if n > len(places) and not gaps:
+        first = int(np.argmax(np.diff(places) > 1))
+        got, cure = series.written([first, first + 1]), in_order_of_rows(series.columns, series.columns.time)
+        due = f"{where} at each step of {step} (gaps=True, or --missing interpolate, fills them)"
+        raise ColumnsError("time", f"a gap between {' and '.join(got)}", due, cure)
+    if n > 10 * len(places):
+        raise ValueError(f"{where}: expected at least a tenth of all times, {step}, got {len(places)} of {n}")
+    if n > len(places):
+        given, found = times, values
+        times, values = step.at(times[0], np.arange(n)), np.full((n, found.shape[1]), np.nan)
+        times[places], values[places] = given, found
+    there = np.flatnonzero(~np.isnan(values[:, 0]))
+    if not there.size:
         raise ValueError(f"{series.name}: expected at least one value, got none")
-    part = slice(values[0], values[-1] + 1)
-    X, known, whole = None if series.X is None else series.X[part], None, part
-    if series.known is not None:
-        complete = np.flatnonzero(~np.isnan(series.known).any(axis=1))
+    part = whole = slice(there[0], there[-1] + 1)
+    X, known = values[part, 1 : e + 1] if e else None, None
+    if values.shape[1] > e + 1:
+        complete = np.flatnonzero(~np.isnan(values[:, e + 1 :]).any(axis=1))
         whole = slice(part.start, max(part.stop, complete.max(initial=-1) + 1))
-        known = series.known[whole]
-    return replace(series, y=series.y[part], X=X, times=series.times[whole], known=known)
+        known = values[whole, e + 1 :]
+    return replace(series, y=values[part, 0], X=X, times=times[whole], known=known)

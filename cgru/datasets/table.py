@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.columns import LONGEST, Columns, ColumnsError
+from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.dataset import check_bytes
 from cgru.datasets.text_tables import MARK, NUMBER, decode, kept_lines, split_cells
 
@@ -32,7 +32,7 @@ class Table(NamedTuple):
     """A table from a file or a DataFrame.
 
     Attributes:
-        frame: a DataFrame of Polars; all columns of a text file are text.
+        frame: a DataFrame of Polars, whose columns are text, integers or reals; all columns of a text file are text.
         columns: how cells are read.
         lines: the line of each row in the text file, or its number from 1 in another table (n,).
         notes: sentences about how the file was read.
@@ -62,103 +62,86 @@ class Table(NamedTuple):
         """Return whether a column has text, which may be numbers."""
         return str(self.frame[name].dtype) == "String"
 
-    def is_time(self, name: str) -> bool:
-        """Return whether a column of a typed table has dates, times or durations."""
-        return self.frame[name].dtype.is_temporal()
+    def is_number(self, name: str) -> bool:
+        """Return whether all cells of a column are numbers or missing."""
+        return not self.parsed(name)[1].any()
 
     def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a column as numbers (n,), NaN where one is missing, and a mask of cells that are no numbers."""
         import polars as pl
 
-        cells, odd = self.frame[name], np.zeros(len(self.frame), bool)
-        wanted = [float(word) for word in self.columns.na if re.fullmatch(NUMBER, word)]
-        if cells.dtype == pl.String:
-            thousands, decimal = self.columns.thousands, self.columns.decimal
-            decimal = decimal or ("," if thousands == "." else ".")
-            text = pl.col(name).str.strip_chars().str.to_lowercase()
-            gone = text.is_null() | text.is_in([*MISSING, *(word.lower() for word in self.columns.na)])
-            if thousands:
-                sign, point = map(re.escape, (thousands, decimal))
+        cells, odd, how = self.frame[name], np.zeros(len(self.frame), bool), self.columns
+        if self.is_text(name):
+            text = cells.str.strip_chars().str.to_lowercase().fill_null("")
+            gone = text.is_in([*MISSING, *(word.lower() for word in how.na)])
+            decimal = how.decimal or ("," if how.thousands == "." else ".")
+            if how.thousands:
+                sign, point = map(re.escape, (how.thousands, decimal))
                 grouped = text.str.contains(rf"^[+-]?\d{{1,3}}({sign}\d{{3}})+({point}\d*)?$")
-                text = pl.when(grouped).then(text.str.replace_all(thousands, "", literal=True)).otherwise(text)
+                text = text.str.replace_all(how.thousands, "", literal=True).zip_with(grouped, text)
             if decimal == ",":
-                plain = text.str.replace(",", ".", literal=True)
-                text = pl.when(~text.str.contains(".", literal=True)).then(plain)
+                text = text.str.replace_all(".", "no number", literal=True).str.replace_all(",", ".", literal=True)
             text = text.replace({"true": "1", "false": "0"})
-            number = pl.when(text.str.contains(f"^{NUMBER}$")).then(text.str.strip_prefix("+")).cast(pl.Float64)
-            cells, odd = self.frame.select(number.alias("number"), (number.is_null() & ~gone).alias("odd"))
-            odd = odd.to_numpy()
-        elif not (cells.dtype.is_numeric() or cells.dtype in (pl.Boolean, pl.Null)):
-            odd, cells = cells.is_not_null().to_numpy(), pl.Series([None] * len(cells), dtype=pl.Float64)
+            is_number = text.str.contains(f"^{NUMBER}$")
+            cells, odd = text.set(~is_number, None).str.strip_prefix("+"), (~is_number & ~gone).to_numpy()
         values = cells.cast(pl.Float64).to_numpy().copy()
-        values[np.isin(values, wanted)] = np.nan
+        values[np.isin(values, [float(word) for word in how.na if re.fullmatch(NUMBER, word)])] = np.nan
         return values, odd | np.isinf(values)
 
     def values(self, name: str, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return a column as classes, ids or words (n,), and the mask of missing ones.
 
-        Integers are int64, other numbers float64, booleans bool, and all others strings. `plain`: all are strings.
+        Integers are int64, other numbers float64, and all others strings. `plain`: all are strings.
         """
         import polars as pl
 
-        cells = self.frame[name]
-        if not plain and (cells.dtype.is_integer() or cells.dtype == pl.Boolean):
-            return cells.fill_null(cells.dtype == pl.Boolean).to_numpy(), cells.is_null().to_numpy()
         texts = pl.Series(self.texts(name), dtype=pl.String)
         missing = texts.str.to_lowercase().is_in([*NO_TEXT, *(word.lower() for word in self.columns.na)])
         there, gone = texts.filter(~missing), missing.to_numpy()
         if len(there) and not plain and there.str.contains(CANONICAL).all():
             return texts.set(missing, "0").cast(pl.Int64).to_numpy(), gone
-        if len(there) and not plain and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any():
-            numbers, odd = self.parsed(name)
-            if not odd.any():
-                return numbers, gone | np.isnan(numbers)
+        if len(there) and not plain and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any() and self.is_number(name):
+            return self.parsed(name)[0], gone
         return np.array(texts.to_list(), object), gone
 
-    def column(self, name: str, role: str, plain: bool = False) -> np.ndarray:
-        """Return the `values` of a column that has a role; refuse missing ones, without whose lines it is read."""
+    def column(self, name: str, role: str, plain: bool = False, otherwise: Any = None) -> np.ndarray:
+        """Return the `values` of a column that has a role; refuse missing ones, without whose lines it is read.
+
+        Where these are many, the cure is `otherwise`.
+        """
         found, gone = self.values(name, plain)
         if gone.any():
-            rows = np.flatnonzero(gone)
-            got = f"none of {name} in {self.locate(rows[0])}"
-            raise ColumnsError(role, got, "a value in each row", self.without(rows))
+            got, cure = f"none of {name} in {self.locate(gone.argmax())}", self.without(np.flatnonzero(gone))
+            raise ColumnsError(role, got, "a value in each row", cure or otherwise)
         return found
 
     def without(self, rows: Sequence[int]) -> dict[str, str] | None:
         """Return the cure that leaves out some rows, None if these are many."""
         if len(rows) > min(MOST_SKIPPED, len(self.lines) // 2):
             return None
-        first = self.texts(self.names[0])
-        marks = {first[i][:1] if re.match(MARK, first[i]) else "" for i in rows}
-        if self.is_file_of_text and self.columns.comment is None and len(marks) == 1 and (mark := marks.pop()):
-            return {"comment": mark}
-        lines = [*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])]
-        return {"skip_lines": ",".join(lines)}
+        marks = {cell[:1] for i, cell in enumerate(self.texts(self.names[0])) if i in rows}
+        if self.is_file_of_text and len(marks) == 1 and not self.columns.comment and re.match(MARK, *marks):
+            return {"comment": marks.pop()}
+        return {
+            "skip_lines": ",".join([*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])])
+        }
 
     def texts(self, name: str) -> list[str]:
-        """Return the cells of a column as text (n,), "" where one is missing; dates are in ISO 8601, 1.0 is 1."""
+        """Return the cells of a column as text (n,), "" where one is missing; 1.0 is 1."""
         import polars as pl
 
         cells = self.frame[name]
-        if cells.dtype == pl.String:
-            return cells.str.strip_chars().fill_null("").to_list()
-        if isinstance(cells.dtype, pl.Datetime) and cells.dtype.time_zone is None:
-            cells = cells.dt.cast_time_unit("us")
-        end = " 00:00:00" if cells.dtype.is_temporal() else ".0"
-        return ["" if value is None else str(value).removesuffix(end) for value in cells.to_list()]
+        cells = cells if self.is_text(name) else cells.cast(pl.String).str.strip_suffix(".0")
+        return cells.str.strip_chars().fill_null("").to_list()
 
 
 def factorize(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return (the first row of each different row (k,), the index of each row's (n,)), in order of appearance."""
-    codes = np.zeros(len(columns[0]), np.int64)
-    for values in columns:
-        known, own = np.unique(values, return_inverse=True)
-        codes = np.unique(codes * len(known) + own.reshape(-1), return_inverse=True)[1].reshape(-1)
-    firsts = np.unique(codes, return_index=True)[1]
-    order = np.argsort(firsts)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return firsts[order], rank[codes]
+    import polars as pl
+
+    frame = pl.DataFrame({str(i): values.tolist() for i, values in enumerate(columns)})
+    firsts = frame.with_row_index("row").select(pl.col("row").first().over(frame.columns))
+    return np.unique(firsts.to_series().to_numpy(), return_inverse=True)
 
 
 # --- sources of tables ---
@@ -201,8 +184,6 @@ def table_of(source: Any, columns: Columns) -> Table:
         return _table_of_text(path, columns)
     if kind in ("npz", "ts"):
         raise ValueError(f"expected a table, got a file of another kind, {kind}")
-    for name in [name for name in ("header", "comment", "separator") if getattr(columns, name) is not None]:
-        raise ColumnsError(name, repr(getattr(columns, name)), f"nothing for a file of {kind}", {name: None})
     import polars as pl
 
     if kind == "excel":
@@ -234,9 +215,8 @@ def _table_of_frame(frame: Any, columns: Columns) -> Table:
     import narwhals.stable.v2 as nw
     import polars as pl
 
-    index = getattr(frame, "index", None)
-    names = [name for name in getattr(index, "names", ()) if name is not None]
-    if names and not {*names} & {*frame.columns}:
+    index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
+    if index and not {*index} & {*frame.columns}:
         frame = frame.reset_index()
     try:
         found = nw.from_native(frame, eager_only=True)
@@ -245,24 +225,24 @@ def _table_of_frame(frame: Any, columns: Columns) -> Table:
     if isinstance(frame, pl.DataFrame):
         return _typed(frame, columns)
     series = []
-    for name in found.columns:
-        cells = found[name]
+    for cells in found.iter_columns():
         values: Any = cells.to_numpy()
-        if not cells.dtype.is_numeric() or cells.is_null().any():
-            pairs = zip(cells.is_null().to_list(), cells.to_list(), strict=True)  # arrays and Series become lists
+        if not cells.dtype.is_numeric():  # arrays and Series become lists
+            pairs = zip(cells.is_null().to_list(), cells.to_list(), strict=True)
             values = [None if lost else value.tolist() if hasattr(value, "tolist") else value for lost, value in pairs]
-        series.append(pl.Series(str(name), values, strict=False))
+        series.append(pl.Series(str(cells.name), values, strict=False))
     return _typed(pl.DataFrame(series), columns)
 
 
 def _typed(frame: Any, columns: Columns) -> Table:
-    """Return the table of a DataFrame of Polars: lists become steps, and rarer types text or numbers."""
+    """Return the table of a DataFrame of Polars: lists become steps, and all other types text or numbers."""
     import polars as pl
 
     nested, lines = "", np.flatnonzero(kept_lines(columns, len(frame))) + 1
     frame = frame[lines - 1]
-    read = {name: dtype for name, dtype in frame.schema.items() if name not in columns.ignore}
-    lists = [name for name, dtype in read.items() if dtype.base_type() in (pl.List, pl.Array)]
+    left = [name for name, dtype in frame.schema.items() if name in columns.ignore and not dtype.is_numeric()]
+    frame = frame.with_columns(pl.lit("").alias(name) for name in left)
+    lists = [name for name, dtype in frame.schema.items() if dtype.base_type() in (pl.List, pl.Array)]
     if lists:
         frame = frame.with_columns(pl.col(name).cast(pl.List(frame[name].dtype.inner)) for name in lists)
         sizes = [frame[name].list.len().fill_null(0) for name in lists]
@@ -272,36 +252,28 @@ def _typed(frame: Any, columns: Columns) -> Table:
         nested = next(name for name in ("row", "row_number", "number_of_the_row") if name not in frame.columns)
         lines = np.repeat(lines, sizes[0])
         frame = frame.filter(sizes[0] > 0).with_row_index(nested).explode(lists)
-        for name in lists:
-            if frame[name].dtype.base_type() in (pl.List, pl.Array):
-                cells = frame[name].cast(pl.List(frame[name].dtype.inner))
-                own = [cells.list.get(j, null_on_oob=True).alias(f"{name}_{j}") for j in range(cells.list.len().max())]
-                frame = frame.drop(name).with_columns(own)
-    changed = {}
     for name, dtype in frame.schema.items():
-        base = dtype.base_type()
-        if base in (pl.Struct, pl.Object, pl.List, pl.Array) and name not in columns.ignore:
+        cells, base = frame[name], dtype.base_type()
+        if base in (pl.List, pl.Array):  # within lists
+            cells = cells.cast(pl.List(dtype.inner))
+            own = [cells.list.get(j, null_on_oob=True).alias(f"{name}_{j}") for j in range(cells.list.len().max())]
+            frame = frame.drop(name).with_columns(own)
+        elif base in (pl.Struct, pl.Object):
             raise _other_cells(columns, name, str(dtype))
-        if base in (pl.Categorical, pl.Enum, pl.Binary):
-            changed[name] = pl.String
-        elif base in (pl.Decimal, pl.Null):
-            changed[name] = pl.Float64
-    return _checked(Table(frame.cast(changed, strict=False), columns, lines, nested=nested))
+        elif base in (pl.Decimal, pl.Null, pl.Duration):
+            cells = cells.dt.total_microseconds() / 1e6 if base == pl.Duration else cells.cast(pl.Float64)
+            frame = frame.with_columns(cells.alias(name))
+        elif not dtype.is_numeric():  # dates in ISO 8601
+            cells = (cells.dt.cast_time_unit("us") if base == pl.Datetime else cells).cast(pl.String, strict=False)
+            cells = cells.str.replace(r"\.0{6}", "").str.strip_suffix(" 00:00:00") if dtype.is_temporal() else cells
+            frame = frame.with_columns(cells)
+    return Table(frame, columns, lines, nested=nested)
 
 
 def _other_cells(columns: Columns, name: str, got: str) -> ColumnsError:
     """Return the error of a column whose cells cannot be read; its cure leaves the column out."""
     due = "numbers, text, times or lists of these, as many in all lists of a row"
     return ColumnsError("", f"{got} in {name}", due, {"ignore": (*columns.ignore, name)})
-
-
-def _checked(table: Table) -> Table:
-    """Return a table; refuse one without rows, and names that are too long to be any."""
-    if longest := [name for name in table.names if len(name) > LONGEST]:
-        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got one of {len(longest[0])}")
-    if not len(table.frame):
-        raise ValueError("expected rows, got none")
-    return table
 
 
 def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
@@ -322,10 +294,8 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
     for i, name in enumerate(first):
         own = cells.list.get(i)
         if not name:
-            if not (own != "").any():
-                continue
-            if own.to_list() in ([*map(str, range(k, len(own) + k))] for k in (0, 1)):
-                notes.append(f"column {i + 1}, which has no name and counts the rows, is left out")
+            counts = own.to_list() in ([*map(str, range(k, len(own) + k))] for k in (0, 1))
+            if counts or not (own != "").any():  # an index, as pandas and R write it
                 continue
             name = f"column_{i + 1}"
             nameless.append(name)
@@ -334,7 +304,7 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
             notes.append(f"two columns are called {name}: the second is read as {again}")
             name = again
         found[name] = own
-    return _checked(Table(pl.DataFrame(found), columns, lines, tuple(notes), tuple(nameless), is_file_of_text=True))
+    return Table(pl.DataFrame(found), columns, lines, tuple(notes), tuple(nameless), is_file_of_text=True)
 
 
 def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, columns: Columns) -> None:

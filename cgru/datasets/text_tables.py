@@ -65,13 +65,11 @@ def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray]:
 
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = kept_lines(columns, len(lines))
-    separator = columns.separator
     if columns.comment:
         kept &= [not line.lstrip().startswith(columns.comment) for line in lines]
     numbers = np.flatnonzero(kept)
     lines = [lines[i] for i in numbers]
-    if separator is None:
-        separator = _guess_separator([line for line in lines if line.strip()][:SAMPLE])
+    separator = columns.separator or _guess_separator([line for line in lines if line.strip()][:SAMPLE])
     if separator == " ":  # runs of white space
         lines = [" ".join(line.split()) for line in lines]
     if '"' in text:

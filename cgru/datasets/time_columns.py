@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,12 @@ import numpy as np
 from cgru.datasets.columns import Columns, ColumnsError
 from cgru.datasets.table import Table
 
-__all__ = [
-    "CLOCKS", "Step", "Times", "common_formats", "compact_form", "in_order_of_rows", "infer_step", "parse_iso",
-    "read_times",
-]  # fmt: skip
+__all__ = ["CLOCKS", "Step", "Times", "common_formats", "in_order_of_rows", "infer_step", "parse_iso", "read_times"]
 
-ISO = r"^(\d{4}-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?)?)?)?)(?: ?(Z|UTC|[+-]\d\d:?\d\d))?$"
+ISO = (
+    r"([1-9]\d{3}-\d\d(?:-\d\d(?:[T ]\d\d(:\d\d(?::\d\d(?:[.,]\d{1,6})?)?)?)?)?)(?:(?<=[.,]\d{6})\d+)?"
+    r"( ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+)
 DATES = (
     "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y",
     "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%m/%Y", "%b %Y", "%Y-%b", "%Y %m",
@@ -42,13 +42,13 @@ class Times(NamedTuple):
         values: the times (n,), integers or reals; of dates microseconds since 1970 in UTC.
         is_dated: whether they are dates, or times of day.
         texts: the times as the table has them (n,).
-        cyclic: whether they have no date, so that they may begin again.
+        is_cyclic: whether they have no date, so that they may begin again.
     """
 
     values: np.ndarray
     is_dated: bool
     texts: np.ndarray
-    cyclic: bool = False
+    is_cyclic: bool = False
 
     @property
     def seconds(self) -> np.ndarray:
@@ -59,36 +59,29 @@ class Times(NamedTuple):
 
 def read_times(table: Table, names: Sequence[str]) -> Times:
     """Return the times in a column, or in several joined with spaces; ColumnsError with a cure for any others."""
-    how = table.columns
+    how, form = table.columns, table.columns.time_format
+    for name in names:
+        table.column(name, "time", plain=True, otherwise=in_order_of_rows(how, names))
     texts = np.array([" ".join(parts) for parts in zip(*map(table.texts, names), strict=True)], object)
-    gone = np.any([table.values(name, plain=True)[1] for name in names], axis=0)
-    if gone.any():
-        lost = np.flatnonzero(gone)
-        cure = table.without(lost) or in_order_of_rows(how, names)
-        raise ColumnsError("time", f"none in {table.locate(lost[0])}", "a time in each row", cure)
-    if len(names) == 1 and table.is_time(names[0]):
-        return _typed_times(table, names[0], texts)
-    numbers, odd = table.parsed(names[0]) if len(names) == 1 else (np.zeros(0), np.ones(1, bool))
+    numbers, odd = table.parsed(names[0])
+    is_number = len(names) == 1 and not odd.any()
     if how.time_unit:
-        if odd.any():
+        if not is_number:
             raise ColumnsError("time_unit", repr(texts[int(odd.argmax())]), "numbers since 1970", {"time_unit": None})
         return Times(np.round(numbers * SECONDS[how.time_unit] * 1e6).astype(np.int64), True, texts)
-    if how.time_format:
-        values = _strptime(texts, how.time_format)
-        if isinstance(values, str):
-            raise _unreadable(table, names, texts, values, f"times in the form {how.time_format}")
-        return Times(values, True, texts, not re.search("%[dDjFxcYyGsU]", how.time_format))
-    if not odd.any():
-        if form := compact_form(numbers):
-            got = f"{texts[0]}, which looks like a date"
-            raise ColumnsError("time_format", got, "numbers that count", {"time_format": form})
-        whole = not (numbers % 1).any() and np.abs(numbers).max() < 2**53
-        return Times(numbers.astype(np.int64) if whole else numbers, False, texts)
-    values = parse_iso(texts)
-    if values is None:
-        bad = next((text for text in texts if parse_iso(np.array([text], object)) is None), texts[0])
-        raise _unreadable(table, names, texts, bad, "times in ISO 8601 or numbers")
-    return Times(values, True, texts)
+    if is_number and not form:
+        compact, different = COMPACT.get(len(texts[0]), ""), {*texts}
+        are_dates = compact and len(different) > 1 and min(different) >= "1900" and max(different) < "2101"
+        if are_dates and not isinstance(_moments(texts, compact), str):
+            raise ColumnsError(
+                "time_format", f"{texts[0]}, a date", "numbers that are no dates", {"time_format": compact}
+            )
+        is_whole = not (numbers % 1).any() and np.abs(numbers).max() < 2**53
+        return Times(numbers.astype(np.int64) if is_whole else numbers, False, texts)
+    values = _moments(texts, form) if form else parse_iso(texts)
+    if isinstance(values, str):
+        raise _unreadable(table, names, texts, values, f"times in the form {form or 'ISO 8601, or numbers'}")
+    return Times(values, True, texts, bool(form and not re.search("%[dDjFxcYyGsU]", form)))
 
 
 def in_order_of_rows(how: Columns, names: Sequence[str]) -> dict[str, Any]:
@@ -96,81 +89,54 @@ def in_order_of_rows(how: Columns, names: Sequence[str]) -> dict[str, Any]:
     return {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
 
 
-def _typed_times(table: Table, name: str, texts: np.ndarray) -> Times:
-    """Return the times of a column of dates, times of day or durations."""
-    import polars as pl
+def parse_iso(texts: Sequence[str]) -> np.ndarray | str:
+    """Return texts (n,) in ISO 8601 as microseconds since 1970, in UTC if they have offsets, or the first other one."""
 
-    cells = table.frame[name]
-    if cells.dtype == pl.Time:
-        return Times(cells.cast(pl.Int64).to_numpy() // 1000, True, texts, True)
-    if cells.dtype == pl.Duration:
-        return Times(cells.dt.total_microseconds().to_numpy() / 1e6, False, texts)
-    return Times(cells.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy(), True, texts)  # of a time zone in UTC
+    def parse(text: str) -> datetime.datetime:
+        found = re.fullmatch(ISO, text)
+        if not found or (found[3] and not found[2]):
+            raise ValueError(text)
+        zone = found[3] and datetime.datetime.strptime(found[3].strip().replace("UTC", "Z"), "%z").tzinfo
+        return np.datetime64(found[1].replace(",", "."), "us").astype(object).replace(tzinfo=zone)
 
-
-def compact_form(numbers: np.ndarray) -> str:
-    """Return the format of numbers that are all dates such as 20240131 or 202401, or ""."""
-    low, high = numbers.min(), numbers.max()
-    if low == high or not 190001 <= low <= high < 1e14 or (numbers % 1).any():
-        return ""
-    texts = [str(int(number)) for number in np.unique(numbers)]
-    form = COMPACT.get(len(texts[0]), "")
-    is_date = form and len(texts[-1]) == len(texts[0]) and texts[0][:4] >= "1900" and texts[-1][:4] <= "2100"
-    return form if is_date and not isinstance(_strptime(texts, form), str) else ""
+    return _moments(texts, parse)
 
 
-def parse_iso(texts: np.ndarray) -> np.ndarray | None:
-    """Return texts (n,) in ISO 8601 as microseconds since 1970, in UTC if they have offsets; None for others."""
-    import polars as pl
+def _moments(texts: Sequence[str], parse: str | Callable[[str], datetime.datetime]) -> np.ndarray | str:
+    """Return texts as microseconds since 1970, or the first that `parse`, a format or a function, does not read.
 
-    cells = pl.Series(texts.tolist(), dtype=pl.String)
-    times, zones = cells.str.extract(ISO, 1), cells.str.extract(ISO, 2)
-    has_zone = zones.is_not_null()
-    if times.null_count() or has_zone.any() != has_zone.all() or not (times.str.contains(":") | ~has_zone).all():
-        return None
-    try:
-        times = times.str.replace(" ", "T", literal=True).str.replace(",", ".", literal=True)
-        values = times.to_numpy().astype("datetime64[us]").astype(np.int64)
-        if has_zone.any():
-            shifts = {zone: datetime.datetime.strptime(zone.replace("UTC", "Z"), "%z").utcoffset() for zone in {*zones}}
-            values -= [shifts[zone] // MICROSECOND for zone in zones]
-    except ValueError:  # no such day
-        return None
-    return values
-
-
-def _strptime(texts: Sequence[str], form: str) -> np.ndarray | str:
-    """Return texts as microseconds since 1970 by a format of strptime, or the first that it does not read."""
-    found = dict.fromkeys(texts)
+    It is also the first that has no offset from UTC where others have one.
+    """
+    found, zones = dict.fromkeys(texts), set()
     for text in found:
         try:
-            moment = datetime.datetime.strptime(text, form)
+            moment = datetime.datetime.strptime(text, parse) if isinstance(parse, str) else parse(text)
+            zones.add(moment.tzinfo is None)
             found[text] = (moment.replace(tzinfo=moment.tzinfo or EPOCH.tzinfo) - EPOCH) // MICROSECOND
         except (ValueError, re.error, OverflowError):
+            return text
+        if len(zones) > 1:
             return text
     return np.array([found[text] for text in texts], np.int64)
 
 
 def common_formats(texts: Sequence[str]) -> list[str]:
     """Return the common formats that read all texts, dates and times of day."""
-    some = [*texts[:20], *texts[-20:]]
     forms = [*DATES, *CLOCKS]
     forms += [f"{day} {clock}" for day in ("%Y-%m-%d", *DATES) if "%d" in day for clock in (*CLOCKS, "%H")]
-    forms = [form for form in forms if not isinstance(_strptime(some, form), str)]
-    return [form for form in forms if not isinstance(_strptime(texts, form), str)]
+    for some in (texts[:20], texts[-20:], texts):
+        forms = [form for form in forms if not isinstance(_moments(some, form), str)]
+    return forms
 
 
 def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str, due: str) -> ColumnsError:
     """Return the error of times that cannot be read; its cure is a format, lines to leave out, or the rows' order."""
-    got, cure = f"{bad!r} in {table.locate(int(np.argmax(texts == bad)))}", in_order_of_rows(table.columns, names)
-    forms = common_formats(texts)
-    odd = np.array([re.search(r"\d", text) is None for text in texts])
-    if not forms and odd.any() and (found := table.without(np.flatnonzero(odd))):  # a footer or a row of units
-        return ColumnsError("time", got, due, found)
-    rising = [form for form in forms if (np.diff(_strptime(texts, form)) >= 0).all()]
-    if len(forms) == 1 or len(rising) == 1:
-        cure = {"time_format": (rising if len(rising) == 1 else forms)[0]}
+    got, forms = f"{bad!r} in {table.locate(int(np.argmax(texts == bad)))}", common_formats(texts)
+    odd = np.flatnonzero([re.search(r"\d", text) is None for text in texts])
+    if not forms and odd.size and (cure := table.without(odd)):  # a footer or a row of units
+        return ColumnsError("time", got, due, cure)
     due += f", not of two forms ({', '.join(forms)})" if len(forms) > 1 else ""
+    cure = {"time_format": forms[0]} if len(forms) == 1 else in_order_of_rows(table.columns, names)
     return ColumnsError("time_format", got, due, cure)
 
 
@@ -234,20 +200,14 @@ class Step(NamedTuple):
             times: datetime64 or numbers (n,), sorted.
 
         Returns:
-            Reals (n,), whole ones unless a time is between two steps.
+            Integers (n,), for a time between two steps the nearest.
 
         Examples:
             >>> cgru.datasets.Step(5, "numbers").places(np.array([0, 5, 15])).tolist()
-            [0.0, 1.0, 3.0]
+            [0, 1, 3]
         """
-        if self.unit == "months":
-            months = times.astype("datetime64[M]").astype(np.int64)
-            found = (months - months[0]) / self.count
-            is_exact = (found % 1 == 0) & (self.at(times[0], found.astype(np.int64)) == times)
-            return np.where(is_exact, found, found + 0.5)
-        apart = times - times[0]
-        size = self.count * 1e6 if self.unit == "seconds" else self.count
-        return apart.astype(np.float64) / size
+        size = self.count * {"numbers": 1, "seconds": 1e6, "months": 365.2425 / 12 * 86400e6}[self.unit]
+        return np.round((times - times[0]).astype(np.float64) / size).astype(np.int64)
 
 
 def infer_step(times: np.ndarray, where: str = "times") -> Step:
@@ -255,22 +215,20 @@ def infer_step(times: np.ndarray, where: str = "times") -> Step:
 
     Raise ColumnsError for times between two steps.
     """
-    dated, steps = times.dtype.kind == "M", []
+    steps = []
     if len(times) < 2:
-        return Step(86400, "seconds") if dated else Step(1, "numbers")
-    if dated:
-        times = times.astype("datetime64[us]")
+        return Step(86400, "seconds") if times.dtype.kind == "M" else Step(1, "numbers")
+    least = np.diff(times).min()
+    if times.dtype.kind == "M":
         months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
-        apart = np.diff(months.astype(np.int64))
-        if apart.min() > 0:
+        if (apart := np.diff(months.astype(np.int64)).min()) > 0:
             is_last = (days + np.timedelta64(1, "D")).astype("datetime64[M]") > months
             number = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-            steps.append(Step(int(apart.min()), "months", 31 if is_last.all() else int(number.max())))
-    least = np.diff(times).min()
-    steps.append(Step(float(least.astype(np.int64)) / 1e6, "seconds") if dated else Step(least.item(), "numbers"))
-    for step in steps:
+            steps.append(Step(int(apart), "months", 31 if is_last.all() else int(number.max())))
+        steps.append(Step(float(least.astype(np.int64)) / 1e6, "seconds"))
+    for step in steps or [Step(least.item(), "numbers")]:
         places = step.places(times)
-        off = np.abs(places - np.round(places)) >= 1e-6 * np.maximum(1, places)
+        off = np.abs((step.at(times[0], places) - times).astype(np.float64)) > 1e-6 * least.astype(np.float64) * places
         if not off.any():
             return step
     got = f"{times[off.argmax() - 1]} and {times[off.argmax()]} one after the other"

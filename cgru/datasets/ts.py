@@ -23,49 +23,44 @@ def read_ts(
     text, notes = decode(path)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and line[0] not in "#%"]  # without comments
-    start = next((i for i, (_, line) in enumerate(lines) if line.lower() == "@data"), None)
-    if start is None or start + 1 == len(lines):
+    start = next((i for i, (_, line) in enumerate(lines) if line.lower() == "@data"), len(lines))
+    if not lines[start + 1 :]:
         raise ValueError("expected samples below a line @data, got none")
     tags = {}
     for number, line in lines[:start]:
         tag, *words = line.split(None, 1_000_000)
-        if line[0] != "@" or not re.match("@[a-z]+$", tag.lower()):
+        if not re.match("@[a-z]+$", tag.lower()):
             raise ValueError(f"line {number}: expected a tag such as @classLabel true a b, got {line[:40]!r}")
         tags[tag.lower()] = [] if words and words[0].lower() == "false" else words or [""]
-    labels = [tags.get(tag) or [] for tag in ("@classlabel", "@targetlabel")]
-    if tags.get("@timestamps") or all(labels):
+    of_classes, of_numbers = tags.get("@classlabel", []), tags.get("@targetlabel", [])
+    if tags.get("@timestamps") or (of_classes and of_numbers):
         raise ValueError("expected no times, and either classes or targets, got @timestamps or both labels")
     due, X, y = tags.get("@dimensions") or tags.get("@dimension") or (["1"] if tags.get("@univariate") else []), [], []
     for number, line in lines[start + 1 :]:
-        *parts, label = line.split(":") if any(labels) else (*line.split(":"), "")
+        *parts, label = map(str.strip, line.split(":") if of_classes or of_numbers else (*line.split(":"), ""))
         X.append(_sample(parts, number))
         due = due or [str(len(parts))]
         if due != [str(len(parts))]:
             raise ValueError(f"line {number}: expected {' '.join(due)[:40]} dimensions, got {len(parts)}")
-        label, known = label.strip(), labels[0][1:]
-        is_right = (
-            re.fullmatch(NUMBER, label) if labels[1] else 0 < len(label) <= LONGEST and label in (known or [label])
-        )
-        if targets and any(labels) and not is_right:
-            what = "a number to learn" if labels[1] else f"a class, {', '.join(known[:9])},"
+        is_right = 0 < len(label) <= LONGEST and label in (of_classes[1:] or [label])
+        is_right = re.fullmatch(NUMBER, label) if of_numbers else is_right
+        if targets and (of_classes or of_numbers) and not is_right:
+            what = "a number to learn" if of_numbers else f"a class, {', '.join(of_classes[1:10])},"
             raise ValueError(f"line {number}: expected {what} at the end, got {label[:40]!r}")
         y.append(label)
-    if not targets or not any(labels):
+    if not targets or not (of_classes or of_numbers):
         return X, None, notes
     whole = all(re.fullmatch(r"0|-?[1-9]\d{0,17}", each) for each in y)
-    return X, np.array(y, np.float64 if labels[1] else np.int64 if whole else str), notes
+    return X, np.array(y, np.float64 if of_numbers else np.int64 if whole else str), notes
 
 
 def _sample(parts: list[str], number: int) -> np.ndarray:
     """Parse the dimensions of line `number` to a sample (s, e); "?" is NaN."""
-    rows = []
-    for part in parts:
-        cells = ["nan" if (word := cell.strip().lower()) == "?" else word for cell in part.split(",")]
-        wrong = [cell for cell in cells if cell != "nan" and not re.fullmatch(NUMBER, cell)]
-        if wrong:
-            raise ValueError(f"line {number}: expected numbers, or ? where one is missing, got {wrong[0][:40]!r}")
-        rows.append(np.array(cells, np.float64))
-    if len({*map(len, rows)}) != 1 or np.isinf(rows).any():
+    rows = [[cell.strip().lower().replace("?", "nan") for cell in part.split(",")] for part in parts]
+    if wrong := [cell for row in rows for cell in row if cell != "nan" and not re.fullmatch(NUMBER, cell)]:
+        raise ValueError(f"line {number}: expected numbers, or ? where one is missing, got {wrong[0][:40]!r}")
+    X = np.array(rows, np.float64) if len({*map(len, rows)}) == 1 else np.full((1, 1), np.inf)
+    if np.isinf(X).any():
         got = ", ".join(str(len(row)) for row in rows[:9]) or "none"
         raise ValueError(f"line {number}: expected finite numbers, in each dimension as many, got {got}")
-    return np.stack(rows, axis=1)
+    return X.T.copy()

@@ -63,13 +63,6 @@ def test_whole_groups_are_held_back(folder, monkeypatch, source, options):
     assert held(folder, source, *given, "--seed", 5, monkeypatch=monkeypatch)[1][0].X.tolist() != x.tolist()
 
 
-def test_an_id_of_two_columns_is_asked_about(folder):
-    words = "note: as groups, subject keeps its sequences together"
-    two = ("long.csv", "--id", "subject,trial", *SHORT)
-    assert words in run("fit", *two, "--validation", 0.25, cwd=folder)[1]
-    assert words not in run("fit", *two, "--validation", 0.25, "--groups", "subject", cwd=folder)[1]
-
-
 @pytest.mark.slow
 def test_a_model_of_groups_needs_none_to_be_used(folder):
     """Whether the column is there or not: it is no step either."""

@@ -48,7 +48,7 @@ def test_values_are_kept_in_one_form(given, kept):
     ("name", "value"),
     [
         ("id", 3), ("id", ["a", "a"]), ("id", "x" * 1001), ("groups", ["a", "b"]), ("wide", "yes"), ("time_unit", "y"),
-        ("decimal", ";"), ("missing", "mean"), ("missing", "refuse+indicator"), ("missing", 3), ("na", [True]),
+        ("decimal", ";"), ("missing", "mean"), ("missing", "refuse+indicator"), ("na", [True]),
         ("na", [None]), ("skip_lines", "5-2"), ("skip_lines", "x"),
         ("windows", 0), ("windows", "1,2,3"), ("windows", True), ("parts", 0), ("task", "both"),
         ("comment", ""), ("columns", [1, 2]),

