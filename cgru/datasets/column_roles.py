@@ -101,7 +101,9 @@ def numbers_of(table: Table, how: Columns, names: Sequence[str], role: str = "co
         name, odd = next(iter(wrong.items()))
         got = f"{table.texts(name)[odd.argmax()]!r} of {name} in {table.locate(odd.argmax())}"
         got += "" if len(wrong) == 1 else f" ({len(wrong)} columns have such: {listed(list(wrong))})"
-        raise ColumnsError(role, got, "numbers in each column that no option names", _cure_of_words(table, how, wrong))
+        raise ColumnsError(
+            role, got, "numbers in each column that no option names", _cure_of_words(table, how, names, wrong)
+        )
     for name in names if table.is_file_of_text and how.decimal is how.thousands is None else ():
         if name not in known:
             _check_thousands(table, name)
@@ -121,12 +123,12 @@ def _encoded(table: Table, how: Columns, name: str) -> tuple[np.ndarray, np.ndar
     return np.array([np.nan if lost else places[word] for word, lost in zip(words, gone, strict=True)]), gone & False
 
 
-def _cure_of_words(table: Table, how: Columns, wrong: dict[str, np.ndarray]) -> dict[str, Any]:
+def _cure_of_words(table: Table, how: Columns, names: Sequence[str], wrong: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return the cure for cells that are no numbers: signs, lines to leave out, missing values, or else roles."""
-    texts = {name: np.array(table.texts(name), object) for name in wrong}
+    texts = {name: np.array(table.texts(name), object) for name in names if table.is_text(name) or name in wrong}
     if table.is_file_of_text and not how.decimal and not how.thousands:
-        signs = max(SIGNS, key=lambda signs: len(_read_by(table, how, texts, *signs)))
-        if _read_by(table, how, texts, *signs):
+        signs = max(SIGNS, key=lambda signs: _read_by(table, how, texts, wrong, *signs))
+        if _read_by(table, how, texts, wrong, *signs):
             return {name: sign for name, sign in zip(("decimal", "thousands"), signs, strict=True) if sign}
     units = np.zeros(len(table.frame), np.intp)  # rows of units, names or comments: words in two columns, or at the top
     for name, own in wrong.items():
@@ -154,16 +156,16 @@ def _cure_of_words(table: Table, how: Columns, wrong: dict[str, np.ndarray]) -> 
 
 
 def _read_by(
-    table: Table, how: Columns, texts: dict[str, Any], decimal: str | None, thousands: str | None
-) -> list[str]:
-    """Return the columns that are numbers with these signs, if they need them and have no other reading."""
+    table: Table, how: Columns, texts: dict[str, Any], wrong: Any, decimal: str | None, thousands: str | None
+) -> int:
+    """Return how many of `texts` are numbers with these signs; 0 if none of the `wrong` is, or all may be others."""
     again = table._replace(columns=how.changed(decimal=decimal, thousands=thousands))
     read = [name for name in texts if again.is_number(name)]
-    cells = [cell for name in read for cell in texts[name] if cell]
+    cells = [cell for name in read if name in wrong for cell in texts[name] if cell]
     are_groups = all(re.match(r"[+-]?(0|[1-9]\d{0,2}([.,]\d{3})*)$", cell) for cell in cells)
     if not thousands and are_groups and any(len(re.split("[.,]", cell)) != 2 for cell in cells):
-        return []  # 985 and 1,029
-    return read if any((thousands or decimal) in cell for cell in cells) else []
+        return 0  # 985 and 1,029
+    return len(read) if cells and any((thousands or decimal) in cell for name in read for cell in texts[name]) else 0
 
 
 def _check_thousands(table: Table, name: str) -> None:
@@ -228,7 +230,8 @@ def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
 def _cure_of_repeats(table: Table, how: Columns, codes: np.ndarray, values: np.ndarray) -> dict[str, Any] | None:
     """Return the cure for times that repeat: a time of day, or a compound id."""
     for name in table.names:
-        is_clock = name not in (*how.id, *how.time) and (is_like(name, "clock") or _kind(table, name) == "clock")
+        is_hour = is_like(name, "clock") and (table.parsed(name)[0] < 24).all()
+        is_clock = name not in (*how.id, *how.time) and (is_hour or _kind(table, name) == "clock")
         if is_clock and not _repeats(codes, factorize([values, table.values(name, plain=True)[0]])[1]):
             return {"time": (*how.time, name)}
     more = compound_id(table, how, codes, lambda of: not _repeats(of, values))

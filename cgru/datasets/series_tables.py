@@ -143,19 +143,13 @@ def read_series(
     return with_whole_cure(path, lambda table: _series(table, inputs, known, gaps), how)
 
 
-def series_from_frame(
-    frame: Any, how: Columns | None = None, /, *, inputs: str | Sequence[str] = (), known: str | Sequence[str] = (),
-    gaps: bool = False, **options: Any,
-) -> list[Series]:  # fmt: skip
+def series_from_frame(frame: Any, how: Columns | None = None, /, **options: Any) -> list[Series]:
     """Convert a DataFrame of pandas, Polars or another library that narwhals reads to series, each sorted by time.
 
     Args:
         frame: the table. A pandas index that has a name is a column, too.
         how: as for `read_series`.
-        inputs: as for `read_series`.
-        known: as for `read_series`.
-        gaps: as for `read_series`.
-        **options: fields of `Columns`, which replace those in `how`.
+        **options: as for `read_series`.
 
     Returns:
         The series.
@@ -172,8 +166,7 @@ def series_from_frame(
         >>> series.y.tolist(), series.written([2])
         ([5.0, 7.0, nan, 6.0], ['2024-03-01'])
     """
-    how = (how or Columns()).changed(**options)
-    return with_whole_cure(frame, lambda table: _series(table, inputs, known, gaps), how)
+    return read_series(frame, how, **options)
 
 
 def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str], gaps: bool) -> list[Series]:

@@ -201,12 +201,26 @@ def table_of(source: Any, columns: Columns) -> Table:
             elif kind == "jsonl":
                 frame = pl.read_ndjson(file.read(), infer_schema_length=None)
             else:
-                frame = pl.read_excel(file.read(), infer_schema_length=None)
+                return _table_of_sheet(file.read(), columns)
     except (KeyboardInterrupt, SystemExit, ValueError, MemoryError):
         raise
     except BaseException as error:  # a panic of Polars is no Exception
         raise ValueError(f"expected a whole file of its kind, {kind}: {str(error)[:300]}") from None
     return _typed(frame, columns)
+
+
+def _table_of_sheet(content: bytes, columns: Columns) -> Table:
+    """Return the table of an Excel file, whose lines are the rows of its sheet; refuse a title above the names."""
+    import polars as pl
+
+    head, known = int(kept_lines(columns, 1000).argmax()), {"infer_schema_length": None, "drop_empty_rows": False}
+    frame = pl.read_excel(content, read_options={"header_row": head}, **known)
+    bare = tuple(name for name in frame.columns if name.startswith("__UNNAMED__"))
+    full = frame.select(pl.all_horizontal(pl.all().is_not_null())).to_series().arg_max()
+    if 2 * len(bare) > len(frame.columns):
+        cure = {"skip_lines": str(head + 1 + full)}
+        raise ColumnsError("skip_lines", repr(frame.columns[0]), "a name for most columns", cure)
+    return _typed(frame, columns, head + 2)._replace(nameless=bare)
 
 
 def _table_of_frame(frame: Any, columns: Columns) -> Table:
@@ -234,12 +248,16 @@ def _table_of_frame(frame: Any, columns: Columns) -> Table:
     return _typed(pl.DataFrame(series), columns)
 
 
-def _typed(frame: Any, columns: Columns) -> Table:
-    """Return the table of a DataFrame of Polars: lists become steps, and all other types text or numbers."""
+def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
+    """Return the table of a DataFrame of Polars: lists become steps, and all other types text or numbers.
+
+    `first` is the number of the first row. Empty rows are left out.
+    """
     import polars as pl
 
-    nested, lines = "", np.flatnonzero(kept_lines(columns, len(frame))) + 1
-    frame = frame[lines - 1]
+    empty = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
+    rows = np.flatnonzero(kept_lines(columns, first - 1 + len(frame))[first - 1 :] & ~empty)
+    frame, nested, lines = frame[rows], "", rows + first
     left = [name for name, dtype in frame.schema.items() if name in columns.ignore and not dtype.is_numeric()]
     frame = frame.with_columns(pl.lit("").alias(name) for name in left)
     lists = [name for name, dtype in frame.schema.items() if dtype.base_type() in (pl.List, pl.Array)]
@@ -293,7 +311,7 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
     nameless = []
     for i, name in enumerate(first):
         own = cells.list.get(i)
-        if not name:
+        if not name or re.fullmatch(r"Unnamed: \d+", name):  # as pandas writes it again
             counts = own.to_list() in ([*map(str, range(k, len(own) + k))] for k in (0, 1))
             if counts or not (own != "").any():  # an index, as pandas and R write it
                 continue

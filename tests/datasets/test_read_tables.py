@@ -264,10 +264,19 @@ def test_spreadsheets(tmp_path):
     pytest.importorskip("fastexcel")
     frame = pl.read_csv(FULL.encode())
     with xlsxwriter.Workbook(str(tmp_path / "t.xlsx")) as book:
-        frame.write_excel(book)
-    np.testing.assert_array_equal(
-        read(tmp_path / "t.xlsx", categories="color").train.X.X, from_frame(frame, categories="color").train.X.X
-    )
+        frame.write_excel(book, position="A1")
+    with xlsxwriter.Workbook(str(tmp_path / "titled.xlsx")) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "Report")
+        frame.write_excel(book, sheet, position="A3")
+    due = from_frame(frame, categories="color").train.X.X
+    np.testing.assert_array_equal(read(tmp_path / "t.xlsx", categories="color").train.X.X, due)
+    with refused("skip_lines") as found:
+        read(tmp_path / "titled.xlsx")
+    cure = {"skip_lines": found.value.cure["skip_lines"], "categories": "color"}
+    np.testing.assert_array_equal(read(tmp_path / "titled.xlsx", **cure).train.X.X, due)
+    later = read(tmp_path / "titled.xlsx", **cure | {"skip_lines": "2,4-5"}, label="")
+    np.testing.assert_array_equal(later.train.X.X, due[1:])
 
 
 def test_limits_against_hostile_files(tmp_path):

@@ -45,12 +45,12 @@ def shuffled(lines):
     return random.Random(1).sample(lines, len(lines))
 
 
-def visits(numbers=False):
+def visits(numbers=False, head=("hospital", "patient", "visit", "x", "outcome")):
     """Patients 1, 2, ... of four hospitals, with visits 1 to 4 each."""
     places = (1, 2, 3, 4) if numbers else "ABCD"
-    found = [(h, p, v, f"{j + p / 10 + v:.2f}", ("lived", "died")[(p + j) % 3 == 0])
+    found = [(h, p, v, f"{j + p / 10 + v:.2f}" if head[3] == "x" else 80 + v + p, ("lived", "died")[(p + j) % 3 == 0])
              for j, h in enumerate(places) for p in range(1, 21) for v in range(1, 5)]  # fmt: skip
-    return rows(("hospital", "patient", "visit", "x", "outcome"), *found)
+    return rows(head, *found)
 
 
 def dated(times, second, values):
@@ -229,6 +229,13 @@ TABLES = {
         heat(i, t), label(i)) for i in range(M) for t in range(S)]), {}, {"id", "time", "ignore", "label"},
         {"shape": (M, S, 2), "value": lambda i, t: 6 + t % 2,
         "y": True}),
+    "a heart rate is no hour": (visits(head=("hospital", "patient", "visit", "hr", "outcome")), {}, {"id", "time",
+        "label"}, {"shape": (80, 4, 1), "y": True}),
+    "thousands in one column, decimals in another": (table(value=thousands, write=lambda v: german(v, 0), sep=";",
+        head=(*HEAD, "x"), more=("0,5",)), PLAIN, {"thousands", "decimal"}, {"shape": (M, S, 2), "value": thousands,
+        "y": True}),
+    "an index that pandas wrote twice": (rows(("Unnamed: 0", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None,
+        {}),
     "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in
         range(M) for t in range(S)]), {}, {"id", "label"}, {"shape": (M, S, 2), "value": lambda i, t: t}),
     "decimal commas in quotes": (table(write=lambda v: f'"{v}"'.replace(".", ",")), PLAIN, {"decimal"}, {}),
