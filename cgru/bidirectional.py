@@ -7,7 +7,7 @@ arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = ["Bidirectional", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
-OWN = "variant", "np_rng", "given", "trainable", "training", "lrate", "e", "_dtype"  # shared attributes, not options
+OWN = "variant", "np_rng", "given", "trainable", "training", "lrate", "e", "_dtype", "weights"  # shared, no options
 
 
 WithGRUs = type("WithGRUs", (Layer,), {name: Shared() for name in (*OPTIONS, *OWN) if name not in ("dtype", "reverse")})
@@ -116,20 +116,16 @@ class Bidirectional(WithGRUs):
 
     steps = SEQUENCE
     reads = ("decay",)
-    fields = Fields(halves=("layer",), half="GRU")
+    fields = Fields(half="GRU")
     onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
-        if not isinstance(layer, GRU) or layer.weights:
+        if not isinstance(layer, GRU):
             raise TypeError(f"layer: expected a GRU, got {type(layer).__name__}")
-        self._build(layer, merge, _twin)
-
-    def _build(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
-        """Set this layer up with `layer` and the one that `twin(layer)` returns, their outputs merged by `merge`."""
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge
-        self.forward_layer, self.backward_layer = self.halves = layer, twin(layer)
+        self.forward_layer, self.backward_layer = self.halves = layer, _twin(layer)
         given, trainable, u = layer.given, layer.trainable, layer.d["u"]
         Layer.__init__(self, layer.np_rng, layer.dtype)
         self.given, self.trainable = given, trainable
@@ -494,7 +490,7 @@ def _twin(layer: GRU) -> GRU:
     options = {name: getattr(layer, name) for name in OPTIONS} | {"reverse": not layer.reverse}
     twin = GRU(layer.d["u"], **options)
     twin.np_rng, twin.given = layer.np_rng, layer.given
-    twin.trainable, twin.training = layer.trainable, layer.training
+    twin.trainable, twin.training, twin.weights = layer.trainable, layer.training, copy.copy(layer.weights)
     if layer.p:
         if layer.features is None:
             raise ValueError("layer: expected Uz (e, u) among its parameters, or no parameters yet")

@@ -527,7 +527,7 @@ se_hPars=None)
 
     def _hold_quantized(self, source, batch):
         """Make this the cell of a quantised layer, whose packed weights it holds."""
-        cdef LowPrecisionGRU packed = source.packed()
+        cdef LowPrecisionGRU packed = source.weights.packed(source)
         cdef PackedCell *inside = &self.inside
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
         self.variant = self.kind.name

@@ -21,6 +21,7 @@ from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, p
 from cgru.core.clamp import held
 from cgru.core.decay import decay_of
 from cgru.core.lengths import ends, mask
+from cgru.core.low_precision import LowPrecisionGRU
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
 from cgru.layers.layer import Fields, Layer, Shape
@@ -180,6 +181,7 @@ class GRU(Layer):
     zoneout = Option(rate, 0.0)
     stateful = Option(flag, False)
     masks = Option(mapping, None)
+    weights = Option(lambda value, name: value, None)
 
     def __init__(
         self,
@@ -231,7 +233,7 @@ class GRU(Layer):
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
         on = "".join(f", {name}=True" for name, value in self.variant.options.items() if value)
-        on += "".join(f", {name}={value}" for name, value in self._options_on.items() if name != "masks")
+        on += "".join(f", {name}={value!r}" for name, value in self._options_on.items() if name != "masks")
         return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -254,7 +256,28 @@ class GRU(Layer):
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
-        return {name: (shape, self.dtype) for name, shape in self.variant.shapes(e, self.d["u"]).items()}
+        return self._arrays(**self.variant.shapes(e, self.d["u"]))
+
+    @property
+    def bound(self) -> float:
+        """Return the bound of |h|: 1 if the activation gives no more, else 0, for none."""
+        return 1.0 if ours(self.activate) in (tanh, sigmoid) else 0.0
+
+    def packing(self) -> tuple[Any, ...]:
+        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+
+        Returns:
+            A function, and what it takes after `p` and the bound of the inputs.
+
+        Raises:
+            ValueError: an activation is not compiled.
+
+        Examples:
+            >>> cgru.GRU(4, zoneout=0.25).packing()[-2:]  # the bounds of its states, and zoneout
+            (1.0, 0.25)
+        """
+        codes = self.codes() or [activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in GATES]
+        return LowPrecisionGRU, self.variant, codes, self.bound, self.zoneout
 
     @property
     def draws(self) -> bool:
@@ -326,6 +349,7 @@ class GRU(Layer):
 
     def initialize_parameters(self) -> None:
         """Draw new parameters from `np_rng`; see `cgru.parameters.gru_initialize_parameters`."""
+        self._require_floats()
         gru_initialize_parameters(self)
 
     def run(
@@ -419,6 +443,7 @@ class GRU(Layer):
             >>> np.array_equal(layer.resume(X, memory).backward(ran.A), ran.backward(ran.A))
             True
         """
+        self._require_floats()
         if self.learn_h0:
             raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
         if not self._options_on.keys().isdisjoint((*masks.RATES.values(), "masks")):
@@ -553,7 +578,12 @@ class GRU(Layer):
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:
             stateful, reverse, zoneout = "stateful" in on, "reverse" in on, on.get("zoneout")
-        if codes is None:
+        if on and "weights" in on:
+            h, last = p.forward(
+                np.ascontiguousarray(X), lengths, h0, reverse=reverse, every=every, decay=factor.get("decay"),
+                start=self.p.get("h0"),
+            )  # fmt: skip
+        elif codes is None:
             options = self.variant.options | ({} if zoneout is None else {"zoneout": zoneout}) | factor
             h = reference.forward(p, X, h0, lengths, *self.callables(), reverse=reverse, **options)["h"]
             last = h[:, 0 if reverse else -1].copy()
@@ -680,7 +710,13 @@ class GRU(Layer):
             if not make:
                 return None
             self.make(X)
-        return X, lengths, h0, parameters(self.p, e, u, self.dtype, self.variant, "A"), codes, factor
+        if on and "weights" in on:
+            p = self.weights.packed(self)
+            if e != p.e:
+                raise ValueError(f"A: expected shape (m, s, {p.e}), as the layer was made for, got {X.shape}")
+        else:
+            p = parameters(self.p, e, u, self.dtype, self.variant, "A")
+        return X, lengths, h0, p, codes, factor
 
     def validate(
         self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None, **factor: ArrayLike | None
@@ -719,6 +755,7 @@ class GRU(Layer):
         X, lengths, h0, p, codes, factor = checked
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
+            self._require_floats()
             dropped, reverse, stateful = self._dropout_masks(X.shape), "reverse" in on, "stateful" in on
         if factor:
             dropped = dropped | factor

@@ -11,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from cgru.bidirectional import Bidirectional
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import default_batch_size
+from cgru.gru import GRU
+from cgru.layers import Dense, Embedding
 from cgru.layers.layer import Layer
 from cgru.network import chain
 from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.layers import KINDS, Quantized, named_weights
+from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
-_QUANTIZED = {kind.of: kind for kind in KINDS}
+STORED = (GRU, Dense, Embedding)  # layers whose weights are stored
 MAX_BFLOAT16 = reference.dequantize(np.uint16(0x7F7F))  # the largest finite one
 
 
@@ -96,7 +99,7 @@ def quantize(
     layers = [_quantize_layer(layer, *each) for (_, layer), *each in zip(parts, kinds, bounds, strict=True)]
     if limit is not None:
         for i, found in enumerate(_noises(net, layers, calibration, lengths)):
-            if kinds[i] == "int8" and isinstance(layers[i], Quantized) and not found["snr"] >= limit:  # NaN: not finite
+            if kinds[i] == "int8" and layers[i].weights and not found["snr"] >= limit:  # NaN: not finite
                 layers[i] = _quantize_layer(parts[i][1], "bfloat16", bounds[i])
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
@@ -197,13 +200,13 @@ def _weights_by_layer(net: Network, weights: Any) -> list[str]:
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < count:
             raise ValueError(f"weights: expected layers from 0 to {count - 1}, got {i!r}")
     kinds = [given.get(i, "int8") if isinstance(weights, Mapping) else weights for i in range(count)]
-    return [named_weights(kinds[i]) for i, _ in chain.unfolded(net.layers)]
+    return [StoredWeights(kinds[i]) for i, _ in chain.unfolded(net.layers)]
 
 
 def _check(layer: Layer, i: int) -> None:
     """Refuse a layer that cannot be quantised."""
     where = f"layer {i}, {layer!r}"
-    if isinstance(layer, Quantized):
+    if layer.weights:
         raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
     if layer.parameter_names and not layer.p:
         raise RuntimeError(f"net: {where}, has no parameters yet: fit or predict first")
@@ -214,7 +217,7 @@ def _check(layer: Layer, i: int) -> None:
             raise ValueError(f"net: {where}, is layer-normalised, which has no quantised form")
         if cell.stateful:
             raise ValueError(f"net: {where}, is stateful, expected one that is not; a Stream carries states")
-    kinds = tuple(_QUANTIZED)
+    kinds = *STORED, Bidirectional
     own = type(layer) in kinds and getattr(layer, "code", ()) is None
     if own or any(cell.codes() is None for cell in layer.cells):
         raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
@@ -252,39 +255,15 @@ def _max_abs(A: np.ndarray, steps: np.ndarray | None) -> float:
 
 
 def _quantize_layer(layer: Layer, weights: str, bound: float) -> Layer:
-    """Return the layer with quantised weights, or a copy in float32 if it multiplies none."""
-    kind = _QUANTIZED.get(type(layer))
-    if kind is None:
-        return _in_float32(layer)
-    fields, own = kind.fields, {"weights": weights, "x_bound": bound}
-    if fields.halves:
-        return kind(*(_quantize_layer(half, weights, bound) for half in layer.halves), layer.merge)
-    names = (*fields.callables, *fields.flags, *fields.options, *("se_hPars",) * bool(fields.callables))
-    first = (layer.d[letter] for letter in fields.first.values())
-    made = kind(*first, **{name: own[name] if name in own else getattr(layer, name) for name in names})
-    made.arrays(layer.features or 1)  # raises for too many rows
-    for name, array in layer.p.items():
-        made.p |= _quantize_matrix(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
-    made.packed()  # raises if an array is missing or has another shape
-    return made
-
-
-def _quantize_matrix(name: str, W: np.ndarray, weights: str) -> Arrays:
-    """Return a quantised matrix under its name in `p`, with scales: by column, in an Embedding's table by row."""
-    if weights == "bfloat16":
-        return {name: reference.bfloat16(W)}
-    if name == "E":
-        codes, scale = reference.quantize_columns(W.T)
-        return {name: np.ascontiguousarray(codes.T), f"scale_{name}": scale.T.copy()}
-    codes, scale = reference.quantize_columns(W)
-    return {name: codes, f"scale_{name}": scale}
-
-
-def _in_float32(layer: Layer) -> Layer:
-    """Return a copy of the layer in float32."""
+    """Return a copy of the layer with quantised weights, all other numbers in float32."""
     made = copy.deepcopy(layer)
-    p = {name: np.asarray(array, np.float32) for name, array in layer.p.items()}
-    made.p.clear()
-    made.dtype = np.float32
-    made.p |= p
+    for part in made.cells or (made,):
+        if type(part) in STORED:
+            StoredWeights(weights, bound).apply(part)
+            part.weights.packed(part)  # raises if an array is missing or has another shape
+            continue
+        p = {name: np.asarray(array, np.float32) for name, array in part.p.items()}
+        part.p.clear()
+        part.dtype = np.float32
+        part.p |= p
     return made

@@ -26,8 +26,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.fading cimport Fading
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
-from cgru.core.memory cimport LINE, first_line
-from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
+from cgru.core.memory cimport Workspace
 
 cnp.import_array()
 
@@ -206,42 +205,18 @@ cdef class _Linear(_Stage):
 
     cdef Linear linear
     cdef LinearCall call
+    cdef Workspace memory  # of the call
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         """Pack the weights of a Dense layer for m samples; the input is `given`, or new for None."""
-        self.linear = Linear(*layer.checked_parameters(), layer.code)
+        self.linear = layer.linear()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
         cdef void *out = cnp.PyArray_DATA(self.out)
-        self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
+        self.memory = self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef bint run(self) noexcept:
         """Compute activate(X W + b)."""
         execute(&self.call)
-        return True
-
-
-cdef class _Quantized(_Stage):
-    """A quantised Dense layer."""
-
-    cdef LowPrecisionLinear linear
-    cdef const cgru_kernels *k
-    cdef cgru_activation f
-    cdef cnp.ndarray memory
-
-    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Take the packed weights of a quantised Dense layer for m samples; the input is `given`, or new for None."""
-        self.linear = layer.packed()
-        _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
-        self.memory = np.empty(product_workspace(&self.linear.product, m) + LINE, np.uint8)
-        self.k = kernels(4)
-        self.f.code, self.f.alpha = layer.code
-
-    cdef bint run(self) noexcept:
-        """Compute activate(X W + b) with quantised weights."""
-        cdef float *out = <float *>cnp.PyArray_DATA(self.out)
-        multiply_quantized(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
-                           first_line(cnp.PyArray_DATA(self.memory)))
-        activated(self.k, self.f, out, out, self.m, self.u)
         return True
 
 
@@ -519,7 +494,7 @@ def _kind(layer):
     kind = (stage[0] if isinstance(stage, tuple) else stage or {"kind": "recurrent"})["kind"]  # None: see `Cell`
     if kind == "pool" and layer.steps.piecewise:
         return None
-    return _Quantized if layer.weights and kind == "dense" else KINDS[kind]
+    return KINDS[kind]
 
 
 cdef class Stream:

@@ -41,12 +41,12 @@ def case(seed: int) -> str:
     rounded = kind == "bfloat16" and m > 1 and low_precision.level().endswith("bf16")
     due = reference.forward(
         small.p, X, first, lengths, *(bind(getattr(small, gate), small.se_hPars) for gate in GATES),
-        x_bound=small.x_bound, bound=small.bound, zoneout=small.zoneout, reverse=small.reverse, rounded=rounded,
+        x_bound=small.weights.x_bound, bound=small.bound, zoneout=small.zoneout, reverse=small.reverse, rounded=rounded,
         decay=None if decay is None else np.where(real, decay, np.float32(1)),
     )  # fmt: skip
     within = 8e-3 if rounded else 1e-5
     if kind == "int8":  # a row may be rounded to the code beside, of the inputs and of the states
-        most = max(small.x_bound, np.abs(np.where(real, X, 0)).max())
+        most = max(small.weights.x_bound, np.abs(np.where(real, X, 0)).max())
         for letter, bound in (("U", most), ("V", max(1, np.abs(due).max()))):
             weights = [reference.dequantize(small.p[n], small.p[f"scale_{n}"]) for n in small.p if n[0] == letter]
             within += 2 * bound / 127 * max(np.abs(W).max() for W in weights)

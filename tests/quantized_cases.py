@@ -2,10 +2,12 @@
 
 import numpy as np
 
+import cgru
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import kernels, low_precision
+from cgru.core.linear import Linear
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.layers import QuantizedDense, QuantizedEmbedding, QuantizedGRU
+from cgru.quantized.stored_weights import StoredWeights
 from cgru.variant import named
 
 KINDS = ("int8", "bfloat16")
@@ -24,14 +26,9 @@ def narrow_levels():
 
 def coded(p, kind):
     """Parameters of float32 as those of a LowPrecisionGRU."""
-    found = {}
+    storage, found = StoredWeights(kind), {}
     for name, array in p.items():
-        if name[0] not in "UV":
-            found[name] = np.asarray(array, np.float32)
-        elif kind == "bfloat16":
-            found[name] = reference.bfloat16(array)
-        else:
-            found[name], found["scale_" + name] = reference.quantize_columns(array)
+        found |= storage.stored(name, array)
     return found
 
 
@@ -42,9 +39,14 @@ def random_coded(kind, e, u, after=False, seed=0, gain=1.0):
     return coded(p, kind)
 
 
-def narrow_gru(p, kind, gates=GATES, se_hPars=None, **options):
+def narrow_gru(p, gates=GATES, se_hPars=None, **options):
     variant = named("reset_after" if "chh" in p else "reset_before")
-    return low_precision.LowPrecisionGRU(p, variant, tuple(code_of(f, se_hPars) for f in gates), kind, **options)
+    codes, x_bound = tuple(code_of(f, se_hPars) for f in gates), options.pop("x_bound", 0.0)
+    return low_precision.LowPrecisionGRU(p, x_bound, variant, codes, **options)
+
+
+def narrow_linear(W, scale, b, bound=0.0):
+    return Linear(W, b, None, scale, bound)
 
 
 def rounds(p, m):
@@ -80,9 +82,23 @@ def on_a_tie(x, bound, within=2e-4):
     return (apart < within).any(axis=1)
 
 
-def random_quantized_gru(e, u, kind, seed=0, **options):
-    """A QuantizedGRU with random parameters."""
-    layer = QuantizedGRU(u, weights=kind, **options)
+def quantized(layer, weights="int8", x_bound=0.0):
+    """A layer without parameters as one of quantised weights."""
+    return StoredWeights(weights, x_bound).apply(layer)
+
+
+def quantized_both(layer, twin, merge="concat"):
+    """A Bidirectional of two layers of quantised weights."""
+    p = dict(layer.p)
+    layer.p.clear()
+    both = cgru.Bidirectional(layer, merge)
+    layer.p |= p
+    both.halves[1].p |= twin.p
+    return both
+
+
+def random_quantized_gru(e, u, kind, seed=0, x_bound=0.0, **options):
+    layer = quantized(cgru.GRU(u, **options), kind, x_bound)
     rng = np.random.default_rng(seed)
     shapes = layer.variant.shapes(e, u)
     layer.p |= coded(
@@ -91,20 +107,15 @@ def random_quantized_gru(e, u, kind, seed=0, **options):
     return layer
 
 
-def random_quantized_dense(n, u, kind, seed=0, **options):
-    layer = QuantizedDense(u, weights=kind, **options)
+def random_quantized_dense(n, u, kind, seed=0, x_bound=0.0, **options):
+    layer = quantized(cgru.Dense(u, **options), kind, x_bound)
     rng = np.random.default_rng(seed)
     W, b = rng.standard_normal((n, u)) / np.sqrt(n), rng.standard_normal((1, u)).astype(np.float32)
-    layer.p |= {name.replace("U", "W"): array for name, array in coded({"U": W}, kind).items()} | {"b": b}
+    layer.p |= coded({"W": W, "b": b}, kind)
     return layer
 
 
 def random_quantized_embedding(v, u, kind, seed=0):
-    layer = QuantizedEmbedding(v, u, weights=kind)
-    E = np.random.default_rng(seed).standard_normal((v, u))
-    if kind == "bfloat16":
-        layer.p["E"] = reference.bfloat16(E)
-    else:
-        codes, scale = reference.quantize_columns(E.T)
-        layer.p |= {"E": codes.T.copy(), "scale_E": scale.T.copy()}
+    layer = quantized(cgru.Embedding(v, u), kind)
+    layer.p |= coded({"E": np.random.default_rng(seed).standard_normal((v, u))}, kind)
     return layer

@@ -18,12 +18,11 @@ from helpers import (
     random_layer,
     random_parameters,
 )
-from quantized_cases import KINDS, random_quantized_gru
+from quantized_cases import KINDS, quantized, random_quantized_gru
 
 import cgru
 from cgru import cell as module
 from cgru.core.threads import count_shared_tasks
-from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 from cgru.variant import RESET_AFTER, VARIANTS
 
 CODES = ("OK", "NULL", "DTYPE", "SIZE", "ROOM", "READ_ONLY", "QUANTIZED", "ALIGNMENT")
@@ -642,7 +641,7 @@ def test_a_quantised_cell_keeps_its_weights():
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: cgru.Cell(QuantizedGRU(4)), RuntimeError, "expected parameters, as cgru.quantize makes them"),
+        (lambda: cgru.Cell(quantized(cgru.GRU(4))), RuntimeError, "expected parameters, as cgru.quantize makes them"),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8", reverse=True)), ValueError, "reverse"),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), "reset_before"), TypeError, "variant: "),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), activate="relu"), TypeError, "activate: "),
@@ -650,7 +649,7 @@ def test_a_quantised_cell_keeps_its_weights():
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**62), ValueError, "batch: .*memory.*got"),
         (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**80), ValueError, "batch: .*memory.*got"),
         (
-            lambda: cgru.Cell(QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True))),
+            lambda: cgru.Cell(cgru.Bidirectional(quantized(cgru.GRU(3)))),
             TypeError,
             "source: ",
         ),

@@ -2,7 +2,9 @@
 
 cimport numpy as cnp
 
-from cgru.core.kernels cimport cgru_call, cgru_quantized, cgru_low_precision_kernels, cgru_low_precision_layer
+from cgru.core.kernels cimport (
+    cgru_call, cgru_low_precision_kernels, cgru_low_precision_layer, cgru_operand, cgru_quantized,
+)
 from cgru.core.memory cimport Workspace
 
 
@@ -23,7 +25,7 @@ cdef class LowPrecisionGRU:
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
-    cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1
+    cdef int _matrix(self, cgru_quantized *to, dict p, list names) except -1
 
 
 cdef struct LowPrecisionProduct:
@@ -36,14 +38,9 @@ cdef struct LowPrecisionProduct:
 
 # Return the bytes of workspace for m rows.
 cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil
-# Write X W + b for X (m, n), contiguous, to (m, u).
-cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
-                             void *memory) noexcept nogil
-
-
-cdef class LowPrecisionLinear:
-    cdef LowPrecisionProduct product
-    cdef Workspace memory
-    cdef readonly Py_ssize_t n, u
-
-    cdef tuple _multiply(self, cnp.ndarray X, tuple activate)
+# Write X W + b for m rows of X from number `row` on to the same rows of `to` (.., u).
+cdef void multiply_quantized(const LowPrecisionProduct *product, const cgru_operand *X, Py_ssize_t row, Py_ssize_t m,
+                             float *to, void *memory) noexcept nogil
+# Pack W (n, u), int8 codes with their `scale` (1, u) or bits of bfloat16, and b (1, u); return their memory.
+cdef Workspace pack_product(LowPrecisionProduct *product, cnp.ndarray W, cnp.ndarray b, cnp.ndarray scale,
+                            double bound)

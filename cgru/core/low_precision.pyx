@@ -1,4 +1,4 @@
-"""Pack int8 or bfloat16 weights and run layers with them, by the equations of cgru/quantized/quantized_reference.py.
+"""Pack int8 or bfloat16 weights and multiply with them, by the equations of cgru/quantized/quantized_reference.py.
 
 m samples, s steps, e features, u units. The layers have checked all arguments. All but the weights is float32.
 """
@@ -10,19 +10,17 @@ from libc.string cimport memcpy, memset
 
 from cgru.core import kernels as levels_of
 from cgru.core.checks import aligned
+from cgru.core.decay import entering
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_quantized,
-    cgru_low_precision_kernels, cgru_low_precision_layer, cgru_operand, in_pieces, kernels, low_precision_kernels,
-    new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_array, cgru_call, cgru_quantized, cgru_low_precision_kernels,
+    cgru_low_precision_layer, cgru_operand, in_pieces, low_precision_kernels, new_call, set_lengths, view,
 )
-from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
-from cgru.core.threads cimport available, block_rows, share, threads_for, worth
+from cgru.core.threads cimport available, block_rows, share, worth
 
 cnp.import_array()
 
-KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
 cdef object _vnni = None  # False: do not use instructions for products of bytes; None: where there are some
 
 
@@ -66,10 +64,16 @@ cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
-cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, int kind, cnp.ndarray W, cnp.ndarray scale,
+cdef int _kind_of(cnp.ndarray W) noexcept:
+    """Return the kind of weights in an array: int8 codes, or the bits of bfloat16 as uint16."""
+    return CGRU_INT8 if cnp.PyArray_ITEMSIZE(W) == 1 else CGRU_BFLOAT16
+
+
+cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
     """Pack W (rows, columns) into `to`, in `memory`: int8 codes with scales (1, columns), or bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
+    cdef int kind = _kind_of(W)
     cdef void *words
     cdef void *begin = NULL
     cdef float *scales = NULL
@@ -149,43 +153,40 @@ cdef class LowPrecisionGRU:
     Args:
         p: the parameters of a GRU by name. U and V are int8 codes, or bits of bfloat16 as uint16. int8 codes have
             scales of their columns (1, u), "scale_Uz" and so on.
-        variant, codes: a `cgru.variant.Variant` without layer normalisation, and (code, alpha) of its activations.
-        kind: "int8" or "bfloat16".
         x_bound, bound: bounds of |x| and of |h|. Within its bound a value is quantised by one fixed scale; 0: each row
             has a scale of its own.
+        variant, codes: a `cgru.variant.Variant` without layer normalisation, and (code, alpha) of its activations.
     """
 
-    def __cinit__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
-                  double bound=0.0, double zoneout=0.0):
+    def __cinit__(self, dict p not None, double x_bound, variant, tuple codes not None, double bound=0.0,
+                  double zoneout=0.0):
         """Pack the parameters `p` for the kernels in use; see the class for the arguments."""
-        cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
+        cdef int kind = _kind_of(U)
         cdef Py_ssize_t width, each
         self.cell.k = _kernels_in_use()
         self.e, self.u = cnp.PyArray_DIM(U, 0), cnp.PyArray_DIM(U, 1)
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
-        self.cell.layer.call, self.cell.layer.kind = &self.cell.call, number
+        self.cell.layer.call, self.cell.layer.kind = &self.cell.call, kind
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
-        each = _bytes_of(self.cell.k, number, self.e, self.u) + _bytes_of(self.cell.k, number, self.u, self.u)
+        each = _bytes_of(self.cell.k, kind, self.e, self.u) + _bytes_of(self.cell.k, kind, self.u, self.u)
         self.weight_bytes = 3 * each
         self.memory = Workspace(3 * each + 4 * 4 * width, 1)
-        self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
-        self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
-        self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
+        self._matrix(&self.cell.layer.U, p, ["Ur", "Uz", "Uhh"])
+        self._matrix(&self.cell.layer.V, p, ["Vr", "Vz"])
+        self._matrix(&self.cell.layer.Vhh, p, ["Vhh"])
         biases = [p[name] for name in variant.biases]
         self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), len(biases) * width, 4 * width)
         if len(biases) > 3:
             self.cell.layer.recurrent_bias = <const float *>self.cell.layer.b + 3 * width
 
-    cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1:
-        """Pack the matrices of these names side by side into `to`, as int8 or bfloat16 (`number`)."""
-        cdef Py_ssize_t width = self.cell.call.up
-        scale = None
-        if number == CGRU_INT8:
-            scale = _stack_columns([p["scale_" + name] for name in names], width)
-        return _pack(self.cell.k, to, number, _stack_columns([p[name] for name in names], width), scale, self.memory)
+    cdef int _matrix(self, cgru_quantized *to, dict p, list names) except -1:
+        """Pack the matrices of these names side by side into `to`."""
+        W, scales = ([p[key + name] for name in names if key + name in p] for key in ("", "scale_"))
+        scale = _stack_columns(scales, self.cell.call.up) if scales else None
+        return _pack(self.cell.k, to, _stack_columns(W, self.cell.call.up), scale, self.memory)
 
     @property
     def level(self):
@@ -196,22 +197,23 @@ cdef class LowPrecisionGRU:
                 cnp.ndarray decay=None, cnp.ndarray start=None):
         """Return (all states (m, s, u), or None unless `every`; the last states (m, u)).
 
-        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
-        zero. decay (m, s, n), n 1 or u, are the factors by the step that a state enters, and start (1, u) replaces it
-        at a factor of 0; None: zero. Both are float32.
+        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are zero. decay
+        (m, s, n), n 1 or u, are the factors of states, and start (1, u) replaces one at a factor of 0, and h0 where
+        that is None; None: zero. Both are float32.
         """
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
         cdef cnp.ndarray state, h = None
         cdef LayerRun work
         cdef Workspace memory
         state = np.zeros((m, self.u), np.float32)
-        if h0 is not None:
-            state[...] = h0
+        if h0 is not None or start is not None:
+            state[...] = start if h0 is None else h0
         work.cell, work.call = &self.cell, self.cell.call
         work.call.m, work.call.s, work.call.reverse = m, s, reverse
         work.call.X, work.call.h0 = view(X), view(state)
         work.call.last = work.call.h0
         if decay is not None:
+            decay = aligned(entering(decay, lengths, reverse))
             work.call.decay = view(decay)
             work.call.decay.column = 0 if cnp.PyArray_DIM(decay, 2) == 1 else work.call.decay.column
         if start is not None:
@@ -238,87 +240,33 @@ cdef enum:
     ROWS = 256  # of a product at once, so that their quantised copies stay in a cache
 
 
-cdef struct ProductRun:
-    const LowPrecisionProduct *product
-    const float *X
-    float *Z
-    float *A  # NULL: without an activation
-    cgru_activation f
-    Py_ssize_t m, rows, bytes  # rows of all, rows of a part, bytes of workspace of a part
-    char *memory
-
-
-cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the rows of part number `part` of a ProductRun; the callback of `share`."""
-    cdef ProductRun *work = <ProductRun *>given
-    cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
-    cdef Py_ssize_t end = min(work.m, row + work.rows)
-    while row < end:
-        some = min(ROWS, end - row)
-        multiply_quantized(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.bytes)
-        if work.A != NULL:
-            activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
-        row += some
-
-
 cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
     """Return the bytes of workspace that a product takes for m rows."""
-    return (product.k.linear_workspace_size(product.W.kind, product.n, m) + 63) // 64 * 64
+    return (product.k.linear_workspace_size(product.W.kind, product.n, min(m, ROWS)) + 63) // 64 * 64
 
 
-cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
-                             void *memory) noexcept nogil:
-    """Write X W + b for X (m, n), contiguous, to `to` (m, u); `memory` is workspace."""
-    cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
-    product.k.linear(
-        &product.W, product.b, &operand, cgru_array(to, product.W.columns, 0, 1), m, product.bound, memory
-    )
+cdef void multiply_quantized(const LowPrecisionProduct *product, const cgru_operand *X, Py_ssize_t row, Py_ssize_t m,
+                             float *to, void *memory) noexcept nogil:
+    """Write X W + b for m rows of X from number `row` on to the same rows of `to`; `memory` is workspace."""
+    cdef Py_ssize_t u = product.W.columns, end = row + m
+    cdef cgru_operand some = X[0]
+    while row < end:
+        m = min(ROWS, end - row)
+        some.rows = <const float *>X.rows + row * X.ld
+        product.k.linear(&product.W, product.b, &some, cgru_array(to + row * u, u, 0, 1), m, product.bound, memory)
+        row += m
 
 
-cdef class LowPrecisionLinear:
-    """A linear layer X W + b with packed weights W (n, u): int8 codes with their `scale` (1, u), or bits of bfloat16.
+cdef Workspace pack_product(LowPrecisionProduct *product, cnp.ndarray W, cnp.ndarray b, cnp.ndarray scale,
+                            double bound):
+    """Pack W (n, u), int8 codes with their `scale` (1, u) or bits of bfloat16, and b (1, u); return their memory.
 
-    b is (1, u). `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
+    `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
     """
-
-    def __cinit__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
-        """Pack W (n, u) and b (1, u) for the kernels in use; see the class for the arguments."""
-        cdef int number = KINDS[kind]
-        cdef LowPrecisionProduct *product = &self.product
-        cdef Py_ssize_t width
-        self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
-        product.k, product.n, product.bound = _kernels_in_use(), self.n, bound
-        width = _padded(product.k, self.u)
-        self.memory = Workspace(_bytes_of(product.k, number, self.n, self.u) + 4 * width, 1)
-        _pack(product.k, &product.W, number, W, scale, self.memory)
-        product.b = _pack_bias(self.memory, b, self.u, width)
-
-    def outputs(self, cnp.ndarray X not None):
-        """Return X W + b for X (m, n), float32 and contiguous."""
-        return self._multiply(X, None)[0]
-
-    def both(self, cnp.ndarray X not None, tuple activate not None):
-        """Return (X W + b, its activation), the activation given as (code, alpha); see `Linear.both`."""
-        return self._multiply(X, activate)
-
-    cdef tuple _multiply(self, cnp.ndarray X, tuple activate):
-        """Return (X W + b, its activation, or None for None), with the rows shared among threads."""
-        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
-        cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
-        cdef Workspace memory
-        cdef ProductRun work
-        cdef int threads
-        work.product, work.m = &self.product, m
-        work.X, work.Z, work.A = <float *>cnp.PyArray_DATA(X), <float *>cnp.PyArray_DATA(Z), NULL
-        if activate is not None:
-            A = np.empty_like(Z)
-            work.f.code, work.f.alpha = activate
-            work.A = <float *>cnp.PyArray_DATA(A)
-        threads = threads_for(0.5 * m * self.n * self.u)  # a quarter of the time of float32
-        work.rows = max(1, (m + threads - 1) // threads)
-        parts, work.bytes = (m + work.rows - 1) // work.rows, product_workspace(&self.product, min(ROWS, work.rows))
-        memory = Workspace(parts * work.bytes, 1)
-        work.memory = <char *>memory.take(parts * work.bytes)
-        with nogil:
-            share(_multiply_rows, &work, parts, threads)
-        return Z, A
+    cdef Py_ssize_t u = cnp.PyArray_DIM(W, 1), width
+    product.k, product.n, product.bound = _kernels_in_use(), cnp.PyArray_DIM(W, 0), bound
+    width = _padded(product.k, u)
+    memory = Workspace(_bytes_of(product.k, _kind_of(W), product.n, u) + 4 * width, 1)
+    _pack(product.k, &product.W, W, scale, memory)
+    product.b = _pack_bias(memory, b, u, width)
+    return memory

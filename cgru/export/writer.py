@@ -21,7 +21,7 @@ from cgru.export.source import array, number
 from cgru.gru import GATES
 from cgru.layers.layer import Layer, class_attribute
 from cgru.network import Network, chain
-from cgru.quantized.layers import check_numbers
+from cgru.quantized.stored_weights import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
@@ -288,6 +288,11 @@ class Writer:
         """Return the note on weights that are not floats, for the comment of a layer."""
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 
+    @property
+    def x_bound(self) -> float:
+        """Return the largest |x| of inputs that calibration met; 0: unknown."""
+        return 0.0 if self.layer.weights is None else self.layer.weights.x_bound
+
     def described(self, role: str = "activate") -> str:
         """Return the name of an activation of the layer, with its parameter."""
         f = getattr(self.layer, role)
@@ -337,13 +342,12 @@ class Writer:
         weights, k = weight_format(layer.weights, self.dtype), layer.d["u"]
         columns = weights.padded(k)
         about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.weights_note}"
-        bound = getattr(layer, "x_bound", 0.0)
         code = _DENSE.substitute(
             i=i,
             about=about,
             biases=self.array("biases", pad_and_concatenate([p["b"]], columns)),
             weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"])),
-            product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", bound),
+            product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", self.x_bound),
             activated=self.activated(k, columns),
         )
         return self.function(about, k, code, columns)
@@ -371,11 +375,9 @@ class Writer:
         }
         for role, names in matrices.items():
             y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
-            rows, bound = (e, "x_bound") if role == "inputs" else (u, "bound")
+            rows, bound = (e, self.x_bound) if role == "inputs" else (u, layer.bound)
             values[role] = weights.matrix(f"{role}_{i}", [p[name] for name in names], _scales(p, names))
-            values[f"{role}_product"] = weights.product(
-                y, len(names) * up, start, operand, rows, f"{role}_{i}", getattr(layer, bound, 0.0)
-            )
+            values[f"{role}_product"] = weights.product(y, len(names) * up, start, operand, rows, f"{role}_{i}", bound)
         state, code, begin = f"state->layer_{i}", template.substitute(values), ""
         member = f"$real layer_{i}[{up}]; /* h ({u},){' and padding' * (up > u)} */"
         if layer.learn_h0:

@@ -18,7 +18,6 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers import KINDS
 from cgru.network import Network, chain
-from cgru.quantized.layers import Quantized
 from cgru.variant import Variant, variant_of
 
 __all__ = [
@@ -256,7 +255,7 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
         refuse = refusal(f"net: layer {i}, {layer!r}")
-        if isinstance(layer, Quantized):
+        if layer.weights:
             raise refuse("expected weights of floats; give the network that it was made of")
         for part in (layer, *layer.cells):
             if type(part) not in EXPORTED:

@@ -102,8 +102,8 @@ class Dense(Layer):
         self.activation = {"activate": activations.name_of(self.activate)}
 
     def __repr__(self) -> str:
-        activate = activations.name_of(self.activate)
-        return f"Dense(units={self.d['u']}, activate={activate}, dtype={self.dtype.name})"
+        activate, stored = activations.name_of(self.activate), f", weights={self.weights!r}" if self.weights else ""
+        return f"Dense(units={self.d['u']}, activate={activate}, dtype={self.dtype.name}{stored})"
 
     # --- shapes and parameters ---
 
@@ -122,6 +122,7 @@ class Dense(Layer):
         Raises:
             RuntimeError: `compute_shapes` was not called before.
         """
+        self._require_floats()
         if "W" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         W = real(self.initialization(self.fs["W"], rng=self.np_rng), "initialization", self.fs["W"])
@@ -131,10 +132,13 @@ class Dense(Layer):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
         """Run A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n)."""
-        X, steps, W, b, code = self._check_inputs(A, lengths)
-        Z, A = Linear(W, b, code).both(flatten_steps(X))
+        X, steps, linear = self._check_inputs(A, lengths)
+        Z, A = linear.both(flatten_steps(X))
         A = unflatten(self._user_activation(Z) if A is None else A, like=X)
-        return DensePass(self, steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(A, steps))
+        own = {"X": X, "Z": unflatten(Z, like=X), "A": zero_padding(A, steps)}
+        if self.weights is not None:
+            return LayerPass(steps, lambda *_: self.weights.refuse(self), **own)
+        return DensePass(self, steps, **own)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return the outputs that `forward` returns; the layer is not changed.
@@ -145,9 +149,9 @@ class Dense(Layer):
             A: the input (m, n) or (m, s, n).
             lengths: (m,) how many steps of each sample are real; None: all.
         """
-        X, steps, W, b, code = self._check_inputs(A, lengths)
-        A = Linear(W, b, code).outputs(flatten_steps(X))
-        return zero_padding(unflatten(self._user_activation(A) if code is None else A, like=X), steps)
+        X, steps, linear = self._check_inputs(A, lengths)
+        A = linear.outputs(flatten_steps(X))
+        return zero_padding(unflatten(A if linear.activated else self._user_activation(A), like=X), steps)
 
     def _run_for_forward(self, *arguments: Any) -> DensePass:
         """Return the pass of `forward`, and note the name of the activation, which may have been set anew."""
@@ -177,7 +181,41 @@ class Dense(Layer):
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
-        return {"W": ((e, self.d["u"]), self.dtype), "b": ((1, self.d["u"]), self.dtype)}
+        return self._arrays(W=(e, self.d["u"]), b=(1, self.d["u"]))
+
+    def linear(self) -> Linear:
+        """Return the current weights, packed.
+
+        Returns:
+            A `Linear` of cgru/core/linear.pyx, with the activation if that is compiled.
+
+        Raises:
+            TypeError, ValueError: the parameters do not fit.
+
+        Examples:
+            >>> layer = cgru.Dense(2, rng=0)
+            >>> layer.make(np.ones((8, 5)))
+            >>> layer.linear().outputs(np.ones((8, 5))).shape
+            (8, 2)
+        """
+        return Linear(*self.checked_parameters(), self.code) if self.weights is None else self.weights.packed(self)
+
+    def packing(self) -> tuple[Any, ...]:
+        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+
+        Returns:
+            A function, and what it takes after `p` and the bound of the inputs.
+
+        Raises:
+            ValueError: the activation is not compiled.
+
+        Examples:
+            >>> len(cgru.Dense(2).packing())
+            2
+        """
+        if self.code is None:
+            raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
+        return _packed, self.code
 
     def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
         """Return W (n, u) and b (1, u) from `p` in the layer's dtype; ValueError if they do not fit."""
@@ -187,18 +225,17 @@ class Dense(Layer):
         """Return the user's own activation of the rows Z, its shape checked."""
         return real(_bound_activation(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
-    def _check_inputs(
-        self, A: Any, lengths: Any
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray, tuple[int, float] | None]:
-        """Check the arguments of a run; return X, its real steps (None: all), W, b and the activation's code."""
+    def _check_inputs(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, Linear]:
+        """Check the arguments of a run; return X, its real steps (None: all), and the packed layer."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
-        code = self.code  # raises for an invalid activation before parameters are made
-        self.make(X)
-        W, b = self.checked_parameters()
-        if X.shape[-1] != len(W):
+        if not self.p:
+            self.code  # noqa: B018  raises for an invalid activation before parameters are made
+            self.make(X)
+        linear = self.linear()
+        if X.shape[-1] != linear.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
-            raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")
-        return X, steps, W, b, code
+            raise ValueError(f"A: expected shape {due.format(linear.n)}, the rows of W, got {X.shape}")
+        return X, steps, linear
 
 
 class DensePass(LayerPass):
@@ -260,6 +297,11 @@ def _check_weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
     W = real(p["W"], ("p", "W"), (n, u), dtype)
     return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
+
+
+def _packed(p: Arrays, x_bound: float, code: tuple[int, float]) -> Linear:
+    """Return the packed layer of weights that are no floats, whose inputs are within `x_bound`."""
+    return Linear(p["W"], p["b"], code, p.get("scale_W"), x_bound)
 
 
 def _bound_activation(activate: Any, se_hPars: Any) -> activations.Activation:

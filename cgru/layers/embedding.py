@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +14,16 @@ from cgru.core.lengths import mask
 from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, mask_padding
+from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["Embedding", "TokenGradients"]
+
+C_ROW = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, int token) {
+    for (int i = 0; i < $u; i++) y[i] = $value;
+}
+""")
 
 
 class TokenGradients(NamedTuple):
@@ -150,12 +160,13 @@ class Embedding(Layer):
         self.trainable = True
 
     def __repr__(self) -> str:
-        return f"Embedding(tokens={self.d['v']}, units={self.d['u']}, dtype={self.dtype.name})"
+        stored = f", weights={self.weights!r}" if self.weights else ""
+        return f"Embedding(tokens={self.d['v']}, units={self.d['u']}, dtype={self.dtype.name}{stored})"
 
     @property
     def table(self) -> np.ndarray:
         """Return E (v, u) as floats."""
-        return self.p["E"]
+        return self.p["E"] if self.weights is None else self._rows()(slice(None))
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, u) for tokens (m, s).
@@ -184,6 +195,7 @@ class Embedding(Layer):
         Raises:
             RuntimeError: `compute_shapes` was not called before.
         """
+        self._require_floats()
         if "E" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         E = real(self.initialization(self.fs["E"], rng=self.np_rng), "initialization", self.fs["E"])
@@ -249,9 +261,15 @@ class Embedding(Layer):
         return X
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the table, read in place."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the table, floats read in place."""
         u, vector = self.d["u"], f"vector_{c.i}"
-        about = f"Embedding, {self.d['v']} tokens, {u} units"
+        about = f"Embedding, {self.d['v']} tokens, {u} units{c.weights_note}"
+        if self.weights is not None:
+            constants = "".join(c.array(*each) for each in zip(("table", "scales"), c.p.values(), strict=False))
+            code = f"table_{c.i}[(size_t)token * {u} + (size_t)i]"
+            value = f"(real){code} * scales_{c.i}.values[token]" if "scale_E" in c.p else f"widened({code})"
+            text = C_ROW.substitute(i=c.i, about=about, constants=constants, u=u, value=value)
+            return c.part(about, u, vector, text, f"real {vector}[{u}];\nlayer_{c.i}({vector}, {c.x});")
         step = f"const real *{vector} = table_{c.i}.values + (size_t){c.x} * {u};"
         return c.part(about, u, vector, f"/* layer {c.i}: {about} */\n{c.array('table', c.p['E'])}", step)
 
@@ -264,10 +282,23 @@ class Embedding(Layer):
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
-        return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
+        return self._arrays(E=(self.d["v"], self.d["u"]))
+
+    def packing(self) -> tuple[Any, ...]:
+        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+
+        Returns:
+            A function of `p` and the bound of the inputs, which returns one that looks rows up.
+
+        Examples:
+            >>> len(cgru.Embedding(10, 4).packing())
+            1
+        """
+        return (StoredWeights.rows,)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
         """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
+        self._require_floats()
         X = self.tokens(A, lengths)
         A, steps = self._look_up(X, lengths)
         return EmbeddingPass(self.d["v"], steps, X=X, A=A)
@@ -282,8 +313,11 @@ class Embedding(Layer):
     def _look_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the vectors (m, s, u) of the tokens X, and booleans (m, s, 1) of real steps (None: all)."""
         self.make(X)
-        (E,) = self.checked_parameters()
-        return mask_padding(E[X.T].swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
+        return mask_padding(self._rows()(X.T).swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
+
+    def _rows(self) -> Callable[[Any], np.ndarray]:
+        """Return the function that returns rows of E as floats, once E is checked."""
+        return self.checked_parameters()[0].__getitem__ if self.weights is None else self.weights.packed(self)
 
 
 class EmbeddingPass(LayerPass):

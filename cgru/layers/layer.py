@@ -65,8 +65,7 @@ class Fields:
     options: tuple[str, ...] = ()  # left out of the file where they are off
     dtype: bool = False  # whether `dtype` is an argument; it is stored with a layer that has parameters
     variant: bool = False  # whether the options of a `Variant` are arguments
-    halves: tuple[str, ...] = ()  # of two joined layers: their argument names; if one is given, the other is its twin
-    half: str = ""  # the class of the two
+    half: str = ""  # of two joined layers: the class of the first, its argument `layer`; the other is its twin
 
 
 class Layer:
@@ -121,8 +120,8 @@ class Layer:
             tuple of several; None: a fit runs it in Python, and a stream cannot. Not inherited, since a subclass may
             compute something else. A class whose layers are others, one after the other, also has a `chain`, a tuple of
             these.
-        weights: how the weights are stored, "int8" or "bfloat16", so that the layer does not train; None: as floats of
-            its dtype.
+        weights: how `cgru.quantize` stored the weights, "int8" or "bfloat16", so that the layer does not train; None:
+            as floats of its dtype. The string is a `StoredWeights`, which packs them.
 
     Examples:
         A layer without parameters, and its way back:
@@ -153,7 +152,7 @@ class Layer:
     draws: bool = False
     steps: Steps = STEP
     stage: Any = None
-    weights: str | None = None
+    weights: Any = None
 
     # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py).
 
@@ -341,6 +340,9 @@ class Layer:
         Args:
             A: an input such as `forward` takes.
 
+        Raises:
+            RuntimeError: the layer's weights are int8 or bfloat16, which `cgru.quantize` alone makes.
+
         Examples:
             >>> layer = cgru.Dense(2)
             >>> layer.make(np.zeros((8, 5)))
@@ -349,6 +351,8 @@ class Layer:
         """
         if self.p or not self.parameter_names:
             return
+        if self.weights is not None:
+            raise RuntimeError(f"{type(self).__name__}: expected parameters, as cgru.quantize makes them, got none")
         with self._lock:  # if several threads see data for the first time, one of them makes the parameters
             if not self.p:
                 self.compute_shapes(A)
@@ -630,6 +634,16 @@ class Layer:
         """Release the last pass and its caches. What its backward put into `bc` stays until the next one."""
         self.last = None
         self.fc.clear()
+
+    def _require_floats(self) -> None:
+        """Raise RuntimeError for a layer whose weights are no floats, so that it cannot backpropagate."""
+        if self.weights is not None:
+            self.weights.refuse(self)
+
+    def _arrays(self, **shapes: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return shape and dtype of each parameter as it is stored, for the `shapes` of all as floats."""
+        arrays = {name: (shape, self.dtype) for name, shape in shapes.items()}
+        return arrays if self.weights is None else self.weights.arrays(arrays)
 
     def _acquire(self, call: str) -> None:
         """Take the lock, which the caller releases; RuntimeError if another thread holds it.

@@ -26,6 +26,7 @@ from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
 from cgru.network import chain
 from cgru.optimizers import is_matrix
+from cgru.quantized.stored_weights import StoredWeights
 from cgru.variant import named as variant_named
 
 __all__ = [
@@ -65,9 +66,7 @@ def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
 
 def _kinds() -> dict[str, type[Layer]]:
     """Return the classes of layers that files have, by name."""
-    from cgru.quantized.layers import KINDS as QUANTIZED
-
-    return {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS, *QUANTIZED)}
+    return {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS)}
 
 
 def _parameter_headers(layer: Layer, e: int) -> Headers:
@@ -146,11 +145,10 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
     name, fields = type(layer).__name__, layer.fields
     if fields is None or _kinds().get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
-    if fields.halves:
+    if fields.half:
         halves = [_description(half, i) for half in layer.halves]
-        if len(fields.halves) < len(halves):
-            _check_halves(layer, halves, i)
-        return {"class": name, "merge": layer.merge, **dict(zip(fields.halves, halves, strict=False))}
+        _check_halves(layer, halves, i)
+        return {"class": name, "merge": layer.merge, "layer": halves[0]}
     missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
         cure = "fit or predict first"
@@ -167,6 +165,8 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
         description["se_hPars"] = {key: activations.parameter(layer.se_hPars, key) for key in numbers}
     if fields.variant:
         description["variant"] = layer.variant.name
+    if layer.weights is not None:
+        description |= {"weights": layer.weights, "x_bound": layer.weights.x_bound}
     return description
 
 
@@ -326,8 +326,7 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
     for name in headers.keys() - due.keys() - {"model", "extra"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
-        if not layer.weights:
-            layer.compute_shapes(np.zeros(inputs[i], np.intp))
+        layer.compute_shapes(np.zeros(inputs[i], np.intp))
         layer.p.update((name, read(f"{i}.{name}")) for name in _parameter_headers(layer, 1))
     if settings["classes"] is not None:
         settings["classes"] = array_from_json(settings["classes"])
@@ -376,13 +375,12 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
     options = dict(description)
     kind = _kinds()[options.pop("class")]
     fields = kind.fields
-    if fields.halves:
-        halves, merge = [options.pop(half) for half in fields.halves], options.pop("merge")
+    if fields.half:
+        half, merge = options.pop("layer"), options.pop("merge")
         _refuse_unknown(options, kind.__name__)
-        for half in halves:
-            if half["class"] != fields.half:
-                raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
-        return kind(*map(_make_layer, halves), merge)
+        if half["class"] != fields.half:
+            raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
+        return kind(_make_layer(half), merge)
     first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
     named = {role: initializers if role == "initialization" else activations for role in fields.callables}
     made = {role: module.named(options.pop(role), role) for role, module in named.items()}
@@ -395,12 +393,13 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if fields.variant:
         made = variant_named(options.pop("variant")).options | made
+    stored = [options.pop(name) for name in ("weights", "x_bound") if name in options and hasattr(kind, "packing")]
     _refuse_unknown(options, kind.__name__)
     layer = kind(*first, **made)
     if fields.dtype and layer.parameter_names and "dtype" not in made:
         raise KeyError("dtype")
     layer.trainable = trainable
-    return layer
+    return StoredWeights(*stored).apply(layer) if stored else layer
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:

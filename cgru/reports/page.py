@@ -19,7 +19,6 @@ from cgru import losses, plot
 from cgru._version import __version__
 from cgru.network import Network, Sequences
 from cgru.network.presentation import Table, table_as_html
-from cgru.quantized.layers import Quantized
 from cgru.reports.report_text import baseline, headline, tables
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Sequences, rows:
     yield from map(table_section, others)
     if net.history:
         yield picture_section(plot.curve(net), "Learning curve")
-    if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates
+    if any(layer.cells and not layer.weights for layer in net.layers):  # quantised layers keep no gates
         yield picture_section(plot.states(net, samples[:1]), "States and gates over the steps of the first sample")
 
 

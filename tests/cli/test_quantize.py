@@ -45,7 +45,7 @@ def test_calibrated_and_mixed(folder):
     run("quantize", "model.npz", "data.npz", "-o", "fixed.npz", "--calibrate", cwd=folder)
     fixed = cgru.load(folder / "fixed.npz")
     net = cgru.load(folder / "model.npz")
-    assert fixed.layers[0].halves[0].x_bound == np.float32(np.abs(net.standardized(X)).max())
+    assert fixed.layers[0].halves[0].weights.x_bound == np.float32(np.abs(net.standardized(X)).max())
     out, _ = run("quantize", "model.npz", "data.npz", "-o", "mixed.npz", "--calibrate", "--limit", 200, cwd=folder)
     assert {layer.weights for layer in cgru.load(folder / "mixed.npz").layers if layer.p} == {"bfloat16"}
     assert len(re.findall("bfloat16", out)) == 3

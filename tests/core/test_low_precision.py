@@ -12,6 +12,7 @@ from quantized_cases import (
     definition,
     narrow_gru,
     narrow_levels,
+    narrow_linear,
     on_a_tie,
     other_way,
     quantum,
@@ -24,6 +25,7 @@ import cgru
 from cgru.activations import CODES, identity
 from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
+from cgru.core.linear import Linear
 from cgru.quantized import quantized_reference as reference
 from cgru.variant import RESET_BEFORE
 
@@ -70,7 +72,7 @@ def test_a_step_of_any_size(narrow_level, kind, after):
         p = random_coded(kind, e, u, after)
         X, _, h0 = batch(m, 1, e, u)
         for x_bound, zoneout in ((0.0, 0.0), (2.0, 0.0), (5.0, 0.25)):  # the second: some rows go beyond it
-            layer = narrow_gru(p, kind, x_bound=x_bound, bound=1.0, zoneout=zoneout)
+            layer = narrow_gru(p, x_bound=x_bound, bound=1.0, zoneout=zoneout)
             strict += list(step_is_due(p, layer, X, h0, x_bound=x_bound, zoneout=zoneout) < 2e-6 + other_way(p, m))
     assert np.mean(strict) > 0.9  # of the rows few stand on a tie
 
@@ -82,7 +84,7 @@ def test_whole_sequences(narrow_level, kind, after):
     for (m, e, u), reverse, ragged in itertools.product(SHAPES, BOTH, BOTH):
         p = random_coded(kind, e, u, after, gain=0.7)
         X, lengths, h0 = batch(m, 6, e, u, ragged)
-        layer = narrow_gru(p, kind, bound=1.0)
+        layer = narrow_gru(p, bound=1.0)
         h, last = layer.forward(X, lengths, h0, reverse=reverse, every=True)
         due = definition(p, X, h0, lengths, bound=1.0, reverse=reverse)
         real = np.ones((m, 6, 1), bool) if lengths is None else mask(lengths, 6)
@@ -99,7 +101,7 @@ def test_whole_sequences(narrow_level, kind, after):
 def test_without_a_state_it_begins_at_zero(narrow_level):
     p = random_coded("int8", 5, 9)
     X, _, h0 = batch(3, 4, 5, 9)
-    layer = narrow_gru(p, "int8", bound=1.0)
+    layer = narrow_gru(p, bound=1.0)
     first, second = (layer.forward(X, None, h, every=True)[0] for h in (None, 0 * h0))
     np.testing.assert_array_equal(first, second)
 
@@ -118,7 +120,7 @@ def test_every_activation(narrow_level, kind, after, f):
         codes, gates = [cgru.tanh, cgru.sigmoid, cgru.sigmoid], [cgru.tanh, cgru.sigmoid, cgru.sigmoid]
         codes[place] = f
         gates[place] = cgru.activations.bind(f, options)
-        layer = narrow_gru(p, kind, tuple(codes), options, bound=bound)
+        layer = narrow_gru(p, tuple(codes), options, bound=bound)
         step_is_due(p, layer, X, h0 * (1 if bound else 4), gates, bound=bound)
 
 
@@ -135,7 +137,7 @@ def test_sums_of_integers_are_exact(narrow_level, k):
         codes[0], W[:, 0] = 127, -127  # the extremes
         codes[-1], W[:, -1] = -127, 127
         ones, zeros = np.ones((1, u), np.float32), np.zeros((1, u), np.float32)
-        layer = low_precision.LowPrecisionLinear(W, ones, zeros, "int8", 127.0)
+        layer = narrow_linear(W, ones, zeros, 127.0)
         due = (codes @ W.astype(int)).astype(np.float32)
         np.testing.assert_array_equal(layer.outputs(codes.astype(np.float32)), due)
         assert np.abs(due).max() == np.float32(127 * 127 * k)
@@ -158,7 +160,7 @@ def test_the_sums_of_a_step_are_exact(narrow_level, e, u, after):
     for m in (1, 2, 3, 4, 5, 9):
         x, h = rng.integers(-127, 128, (m, e)), rng.integers(-127, 128, (m, u))
         x[0], h[-1] = 127, -127
-        layer = narrow_gru(p, "int8", (identity,) * 3, x_bound=127.0, bound=127.0)
+        layer = narrow_gru(p, (identity,) * 3, x_bound=127.0, bound=127.0)
         _, last = layer.forward(x[:, None].astype(np.float32), None, h.astype(np.float32))
         first = (x @ p["Uhh"].astype(int)).astype(np.float32)
         second = (h @ p["Vhh"].astype(int)).astype(np.float32)
@@ -172,7 +174,7 @@ def test_sums_of_bfloat16_are_exact(narrow_level, k):
     for m, u in ((1, 1), (1, 130), (2, 33), (3, 65), (4, 17), (9, 64)):
         x, W = rng.integers(-99, 100, (m, k)), rng.integers(-99, 100, (k, u))
         b = rng.integers(-99, 100, (1, u)).astype(np.float32)
-        layer = low_precision.LowPrecisionLinear(reference.bfloat16(W), None, b, "bfloat16")
+        layer = narrow_linear(reference.bfloat16(W), None, b)
         np.testing.assert_array_equal(layer.outputs(x.astype(np.float32)), (x @ W + b).astype(np.float32))
 
 
@@ -188,7 +190,7 @@ def test_int8_is_the_same_at_all_levels():
             for level, vnni in narrow_levels():
                 kernels.use_level(level)
                 low_precision.use_vnni(vnni)
-                found.append(low_precision.LowPrecisionLinear(W, scale, zero, "int8", bound).outputs(X))
+                found.append(narrow_linear(W, scale, zero, bound).outputs(X))
             for other in found:
                 np.testing.assert_array_equal(other, found[0])
             np.testing.assert_allclose(found[0], reference.product(X, W, scale, bound), rtol=3e-7)
@@ -219,14 +221,14 @@ def test_a_product_of_unusual_rows(narrow_level, kind):
         W = rng.standard_normal((k, u))
         p = coded({"U": W}, kind)
         b = rng.standard_normal((1, u)).astype(np.float32)
-        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, bound)
+        layer = narrow_linear(p["U"], p.get("scale_U"), b, bound)
         got, due = layer.outputs(X), reference.linear(X, p["U"], p.get("scale_U"), b, bound)
         size = np.abs(X) @ np.abs(weights_of(p, "U")) + np.abs(b)
         assert (np.abs(got - due) <= 3e-6 * size).all()
         np.testing.assert_array_equal(got[[0, 4]], np.repeat(b, 2, axis=0))
         assert np.isfinite(got).all()
         if kind == "int8":  # what is that small counts as zero
-            none = low_precision.LowPrecisionLinear(p["U"], p["scale_U"], 0 * b, kind, bound).outputs(X)
+            none = narrow_linear(p["U"], p["scale_U"], 0 * b, bound).outputs(X)
             np.testing.assert_array_equal(none[[0, 1, 4, 7]], 0)
             assert (none[[2, 5]] != 0).all()
             assert bound or (none[3] != 0).all()
@@ -239,7 +241,7 @@ def test_a_bound_of_almost_nothing(narrow_level):
         X = (rng.standard_normal((3, 17)) * size).astype(np.float32)
         W, scale = reference.quantize_columns(rng.standard_normal((17, 9)))
         zero = np.zeros((1, 9), np.float32)
-        got = low_precision.LowPrecisionLinear(W, scale, zero, "int8", bound).outputs(X)
+        got = narrow_linear(W, scale, zero, bound).outputs(X)
         if size < 1e-30:
             np.testing.assert_array_equal(got, 0)
         else:
@@ -258,7 +260,7 @@ def test_a_step_of_unusual_rows(narrow_level, kind, after):
         X[2] *= np.float32(1e30)
         h0[3], h0[4], h0[5] = 0, -0.0, 1e-35
         h0[6] *= np.float32(1e30)
-        layer = narrow_gru(p, kind, x_bound=x_bound, bound=1.0)
+        layer = narrow_gru(p, x_bound=x_bound, bound=1.0)
         step_is_due(p, layer, X[:6], h0[:6], x_bound=x_bound)
         _, last = layer.forward(X, None, h0)
         due = definition(p, X, h0, x_bound=x_bound, bound=1.0)[:, 0]
@@ -273,7 +275,7 @@ def test_a_state_beyond_its_bound_has_a_scale_of_its_own(narrow_level, kind, aft
     X, _, h0 = batch(4, 1, 5, 33)
     h0[1] *= 40
     h0[2, 7] = 1.01
-    step_is_due(p, narrow_gru(p, kind, bound=1.0), X, h0)
+    step_is_due(p, narrow_gru(p, bound=1.0), X, h0)
 
 
 @pytest.mark.parametrize("after", BOTH, ids=["before", "after"])
@@ -285,7 +287,7 @@ def test_what_is_not_finite_is_that_of_its_sample(narrow_level, kind, after, rev
     for (e, u), x_bound in itertools.product(((7, 33), (1, 5), (33, 17)), (0.0, 3.0)):
         p = random_coded(kind, e, u, after)
         X, _, h0 = batch(6, 5, e, u)
-        layer = narrow_gru(p, kind, x_bound=x_bound, bound=1.0)
+        layer = narrow_gru(p, x_bound=x_bound, bound=1.0)
         plain, _ = layer.forward(X, None, h0, every=True, reverse=reverse)
         X[1, 2, -1], X[4, 3, 0], X[5, 0, 0] = np.nan, np.inf, -np.inf
         spoiled, last = layer.forward(X, None, h0, every=True, reverse=reverse)
@@ -306,7 +308,7 @@ def test_rows_of_a_product_that_are_not_finite(narrow_level, kind):
     for k in SIZES:
         X = np.random.default_rng(k).standard_normal((5, k)).astype(np.float32)
         p = coded({"U": np.random.default_rng(0).standard_normal((k, 9))}, kind)
-        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), np.ones((1, 9), np.float32), kind, 2.0)
+        layer = narrow_linear(p["U"], p.get("scale_U"), np.ones((1, 9), np.float32), 2.0)
         plain = layer.outputs(X)
         X[[1, 3], [0, -1]] = np.nan, np.inf
         got = layer.outputs(X)
@@ -325,7 +327,7 @@ def test_a_sample_alone_has_the_bits_that_it_has_in_a_batch(narrow_level, kind, 
     for m, s, e, u, ragged in ((11, 4, 7, 33, False), (11, 4, 33, 70, True)):
         p = random_coded(kind, e, u, after)
         X, lengths, h0 = batch(m, s, e, u, ragged)
-        layer = narrow_gru(p, kind, bound=1.0)
+        layer = narrow_gru(p, bound=1.0)
         h, last = layer.forward(X, lengths, h0, every=True)
         for i in range(m):
             n = s if lengths is None else lengths[i]
@@ -340,7 +342,7 @@ def test_the_bits_are_the_same_for_any_number_of_threads(threads, kind):
     p = random_coded(kind, 70, 65)
     for m, ragged, reverse in itertools.product((37, 90), BOTH, BOTH):
         X, lengths, h0 = batch(m, 12, 70, 65, ragged)
-        layer, found = narrow_gru(p, kind, bound=1.0), []
+        layer, found = narrow_gru(p, bound=1.0), []
         for n in (1, 2, 3, 8):
             threads(n)
             found.append(layer.forward(X, lengths, h0, every=True, reverse=reverse))
@@ -354,7 +356,7 @@ def test_more_rows_of_a_product_than_run_together():
     X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((600, 9), (9, 5), (1, 5)))
     for kind in KINDS:
         p = coded({"U": W}, kind)
-        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
+        layer = narrow_linear(p["U"], p.get("scale_U"), b, 1.0)
         out = layer.outputs(X)
         for rows in (slice(0, 1), slice(255, 258), slice(599, 600)):
             np.testing.assert_array_equal(layer.outputs(X[rows].copy()), out[rows])
@@ -365,16 +367,16 @@ def test_the_bits_of_a_product_are_the_same_for_any_number_of_threads(threads, k
     rng = np.random.default_rng(0)
     X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((1501, 100), (100, 65), (1, 65)))
     p, found = coded({"U": W}, kind), []
-    layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
+    layer = Linear(p["U"], b, (CODES[cgru.tanh], 0.0), p.get("scale_U"), 1.0)
     for n in (1, 2, 3, 8):
         threads(n)
-        found.append((layer.outputs(X), *layer.both(X, (CODES[cgru.tanh], 0.0))))
-    for Z, same, A in found:
-        np.testing.assert_array_equal(Z, found[0][0])
-        np.testing.assert_array_equal(same, Z)
+        found.append((layer.outputs(X), *layer.both(X)))
+    for same, Z, A in found:
+        np.testing.assert_array_equal(Z, found[0][1])
+        np.testing.assert_array_equal(same, A)
         np.testing.assert_array_equal(A, found[0][2])
     assert_close(A, np.tanh(Z), 1e-6)
-    assert [each.shape for each in layer.both(X[:0], (CODES[cgru.tanh], 0.0))] == [(0, 65)] * 2
+    assert [each.shape for each in layer.both(X[:0])] == [(0, 65)] * 2
 
 
 @pytest.mark.parametrize("reverse", BOTH, ids=["onward", "reverse"])
@@ -382,7 +384,7 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, reverse):
     for kind, ragged in itertools.product(KINDS, BOTH):
         p = random_coded(kind, 5, 17)
         X, lengths, h0 = batch(9, 23, 5, 17, ragged)
-        layer, found = narrow_gru(p, kind, bound=1.0), []
+        layer, found = narrow_gru(p, bound=1.0), []
         for piece in ((), (1,), (7,), (22,)):
             pieces(*piece)
             found.append(layer.forward(X, lengths, h0, every=True, reverse=reverse))
@@ -398,7 +400,7 @@ def test_a_long_call_answers_a_signal(m):
     s, e, u = 40_000_000 // m, 2, 32
     memory = np.zeros((m, 1, e), np.float32)
     X = np.lib.stride_tricks.as_strided(memory, (m, s, e), (memory.strides[0], 0, 4))
-    layer = narrow_gru(random_coded("int8", e, u), "int8", bound=1.0)
+    layer = narrow_gru(random_coded("int8", e, u), bound=1.0)
     with alarm(0.2, 1.2):
         layer.forward(X, None, None)
 
@@ -409,7 +411,7 @@ def test_a_long_call_answers_a_signal(m):
 def test_the_level_is_that_in_use(narrow_level):
     level = kernels.level()
     assert narrow_level.startswith(level)
-    layer = narrow_gru(random_coded("int8", 3, 4), "int8")
+    layer = narrow_gru(random_coded("int8", 3, 4))
     assert layer.level == narrow_level
     low_precision.use_vnni(False)
     assert low_precision.level() == level
@@ -418,6 +420,6 @@ def test_the_level_is_that_in_use(narrow_level):
 
 def test_weights_of_a_quarter_and_half_of_the_bytes():
     for kind, share in (("int8", 0.26), ("bfloat16", 0.5)):
-        layer = narrow_gru(random_coded(kind, 256, 256), kind)
+        layer = narrow_gru(random_coded(kind, 256, 256))
         assert layer.weight_bytes <= share * 4 * 6 * 256 * 256
         assert (layer.e, layer.u) == (256, 256)

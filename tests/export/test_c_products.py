@@ -84,7 +84,7 @@ NETS = {name: (net, kind) for make in (grus, stacks) for name, net, kind in make
 UNSEEN = ("gru_7_17_int8", "gru_7_17_after_int8", "gru_100_33_int8", "relu", "deep", "mixed")
 MODELS = {f"{name}_seen": quantized(*given, True) for name, given in NETS.items()}
 MODELS |= {f"{name}_measured": quantized(*NETS[name], False) for name in UNSEEN}
-BARE = [name for name in MODELS if isinstance(MODELS[name].layers[0], cgru.quantized.layers.QuantizedGRU)]
+BARE = [name for name in MODELS if isinstance(MODELS[name].layers[0], cgru.GRU)]
 LAYERS = {f"layer_{name}": MODELS[name].layers[0] for name in BARE[::2]}
 
 
@@ -466,11 +466,11 @@ def changed(weights, layer, p=None, **attributes):
         (lambda: changed("int8", 2, {"W": np.zeros((6, 3), np.int8)}), {}, "layer 2: "),
         (lambda: changed("int8", 2, {"b": np.full((1, 3), np.nan)}), {}, r"p\['b'\] of layer 2: "),
         (lambda: changed("bfloat16", 0, {"Vz": np.full((7, 7), 0xFF80, np.uint16)}), {}, r"p\['Vz'\] of layer 0: "),
-        (lambda: changed("int8", 0, reverse=True), {}, "expected layers that run a step at a time, got QuantizedGRU"),
+        (lambda: changed("int8", 0, reverse=True), {}, "expected layers that run a step at a time, got GRU"),
         (
             lambda: cgru.quantize(head(cgru.Bidirectional(gru(3, F4)))),
             {},
-            "expected layers that run a step at a time, got QuantizedBidirectional",
+            "expected layers that run a step at a time, got Bidirectional",
         ),
         (lambda: changed("int8", 0, activate=np.sin), {}, "activate: "),
     ],

@@ -378,4 +378,4 @@ def test_a_quantised_network_is_refused_by_its_fit():
     net = made()
     net.make(X)
     (result,) = cgru.fit_many([cgru.Job(cgru.quantize(net), epochs=1)], X, LABELS)
-    assert str(result.error).startswith("layers: expected layers that train, got QuantizedGRU")
+    assert str(result.error).startswith("layers: expected layers that train, got GRU")

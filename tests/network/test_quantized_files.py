@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, refused, rewritten
 from helpers import refuses
+from quantized_cases import quantized
 
 import cgru
 
@@ -39,7 +40,7 @@ def test_a_loaded_quantised_network_is_the_same(tmp_path, kind, dtype):
         assert npz["0.forward.Uz"].dtype == npz["4.W"].dtype == {"int8": np.int8, "bfloat16": np.uint16}[kind]
         assert ("0.backward.scale_Vhh" in npz) == ("4.scale_W" in npz) == (kind == "int8")
         description = json.loads(str(npz["model"]))
-    classes = ["QuantizedBidirectional", "Dropout", "QuantizedGRU", "Pool", "QuantizedDense"]
+    classes = ["Bidirectional", "Dropout", "GRU", "Pool", "Dense"]
     assert [layer["class"] for layer in description["layers"]] == classes
     assert [description["layers"][at]["units"] for at in (2, 4)] == [5, 3]
     twin = cgru.load(tmp_path / "model")
@@ -51,7 +52,7 @@ def test_a_loaded_quantised_network_is_the_same(tmp_path, kind, dtype):
         assert type(ours) is type(theirs)
         assert ours.p.keys() == theirs.p.keys()
         assert repr(ours) == repr(theirs)
-        assert getattr(ours, "x_bound", None) == getattr(theirs, "x_bound", None)
+        assert getattr(ours.weights, "x_bound", None) == getattr(theirs.weights, "x_bound", None)
         for name, array in ours.p.items():
             np.testing.assert_array_equal(theirs.p[name], array)
             assert theirs.p[name].dtype == array.dtype
@@ -81,10 +82,8 @@ def test_a_quantised_network_of_tokens(tmp_path, kind):
 
 
 def test_a_quantised_network_without_parameters_or_with_others(tmp_path):
-    from cgru.quantized.layers import QuantizedGRU
-
     with pytest.raises(RuntimeError, match="got no Uz in layer 0"):
-        cgru.Network([QuantizedGRU(3)]).save(tmp_path / "model")
+        cgru.Network([quantized(cgru.GRU(3))]).save(tmp_path / "model")
     net = quantised()
     net.layers[2].p["Vz"] = net.layers[2].p["Vz"][:2]
     with refuses(ValueError, "layers"):
@@ -119,17 +118,14 @@ def test_wrong_arrays_of_a_quantised_network(tmp_path, changes, words):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda layers: layers[0].pop("twin"),
         lambda layers: layers[0].pop("layer"),
         lambda layers: layers[0].pop("merge"),
         lambda layers: layers[0].update(merge="least"),
         lambda layers: layers[0].update(foreign=1),
-        lambda layers: layers[0].update(twin={"class": "GRU"}),
-        lambda layers: layers[0].update(layer=dict(layers[2])),
-        lambda layers: layers[0]["twin"].update(units=3),
-        lambda layers: layers[0]["twin"].update(reverse=False),
-        lambda layers: layers[0]["twin"].update(sequences=False),
-        lambda layers: layers[0]["twin"].update(weights="bfloat16"),
+        lambda layers: layers[0].update(layer={"class": "GRU"}),
+        lambda layers: layers[0].update(layer=dict(layers[4])),
+        lambda layers: layers[0]["layer"].update(units=3),
+        lambda layers: layers[0]["layer"].update(weights="bfloat16"),
         lambda layers: layers[2].update(weights="int4"),
         lambda layers: layers[2].update(weights=["int8"]),
         lambda layers: layers[2].update(weights=8),
@@ -142,17 +138,14 @@ def test_wrong_arrays_of_a_quantised_network(tmp_path, changes, words):
         lambda layers: layers[2].update(units=10**12),
         lambda layers: layers[2].update(activate="softmax"),
         lambda layers: layers[2].update(activate="eval"),
-        lambda layers: layers[2].update(dtype="float32"),
-        lambda layers: layers[2].update(variant="reset_after"),
         lambda layers: layers[2].update(stateful=True),
-        lambda layers: layers[2].update(reset_after=False),
-        lambda layers: layers[2].update(learn_h0=False),
-        lambda layers: layers[2].update(learn_h0=1),
+        lambda layers: layers[2].update(variant="layer_norm"),
+        lambda layers: layers[3].update(weights="int8", x_bound=0.0),
         lambda layers: layers[2].pop("zoneout") and layers[2].update(zoneout=1),
-        lambda layers: layers[2].update({"class": "GRU"}),
+        lambda layers: layers[2].pop("weights"),
         lambda layers: layers[4].update(units=4),
         lambda layers: layers[4].update(zoneout=0.1),
-        lambda layers: layers[4].update({"class": "Dense"}),
+        lambda layers: layers[4].pop("weights"),
         lambda layers: layers[4].update({"class": "Quantized"}),
         lambda layers: layers[4].pop("trainable"),
     ],
@@ -180,13 +173,3 @@ def test_a_quantised_network_that_is_refused_takes_no_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 3e7
     finally:
         tracemalloc.stop()
-
-
-def test_halves_that_differ_come_back(tmp_path):
-    """The file has both, unlike that of a `Bidirectional`."""
-    net = cgru.Network([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(1)], seed=0)
-    net.layers[0].backward_layer.activate = cgru.relu
-    net.predict(X)
-    small = cgru.quantize(net)
-    small.save(tmp_path / "small.npz")
-    np.testing.assert_array_equal(cgru.load(tmp_path / "small.npz").predict(X), small.predict(X))

@@ -232,7 +232,7 @@ def test_refused(axes):
     plain = cgru.Network([cgru.Pool(), cgru.Dense(2, "softmax")], seed=0)
     small = cgru.quantize(network(cgru.GRU(2))).layers[0]
     for words, error, arguments, options in (
-        ("net: expected a Network, a GRU or a Bidirectional, got QuantizedGRU", TypeError, (small, X), {}),
+        ("net: expected a Network, a GRU or a Bidirectional, got GRU", TypeError, (small, X), {}),
         ("net: expected a Network, a GRU or a Bidirectional, got Dense", TypeError, (net.head, X), {}),
         ("net: expected a Network, a GRU or a Bidirectional, got NoneType", TypeError, (None, X), {}),
         (r"net: expected a recurrent layer in it, got Network\(\[Pool", ValueError, (plain, X), {}),

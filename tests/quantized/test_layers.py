@@ -12,6 +12,8 @@ from quantized_cases import (
     definition,
     narrow_levels,
     other_way,
+    quantized,
+    quantized_both,
     quantum,
     random_quantized_dense,
     random_quantized_embedding,
@@ -23,7 +25,7 @@ import cgru
 from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.layers import QuantizedBidirectional, QuantizedDense, QuantizedEmbedding, QuantizedGRU
+from cgru.quantized.stored_weights import StoredWeights
 
 BOTH = [False, True]
 X, LENGTHS, H0 = random_batch(6, 5, 7, 9, True, np.float32)
@@ -125,7 +127,7 @@ def test_factors_of_many_samples_are_those_of_their_rows(kind, threads):
 
 def test_wrong_resets_and_factors_are_refused_by_quantised_layers():
     layer = made(sequences=True)
-    both = QuantizedBidirectional(made(), made(reverse=True))
+    both = quantized_both(made(), made(reverse=True))
     for each in (layer, both):
         with refuses(TypeError, "resets"):
             each.predict(X, LENGTHS, resets=np.zeros((6, 5)))
@@ -159,7 +161,7 @@ def test_what_is_bounded():
         ("elu", 0.0),
         ("lrelu", 0.0),
     ):
-        assert QuantizedGRU(3, activate=name).bound == bound
+        assert quantized(cgru.GRU(3, activate=name)).bound == bound
 
 
 def test_states_of_a_layer_without_a_bound_may_be_large():
@@ -173,26 +175,26 @@ def test_states_of_a_layer_without_a_bound_may_be_large():
 
 def test_a_gru_says_what_it_is():
     layer = made("int8", sequences=True, zoneout=0.5, x_bound=3, reset_after=True, learn_h0=True)
-    assert repr(layer) == "QuantizedGRU(units=9, weights='int8', sequences=True)"
-    assert (layer.features, layer.d["u"], layer.dtype, layer.x_bound) == (7, 9, np.float32, 3.0)
+    assert repr(layer).endswith("reset_after=True, learn_h0=True, zoneout=0.5, weights='int8')")
+    assert (layer.features, layer.d["u"], layer.dtype, layer.weights.x_bound) == (7, 9, np.float32, 3.0)
     assert (layer.zoneout, layer.reset_after, layer.learn_h0, layer.reverse) == (0.5, True, True, False)
     assert layer.weights
     assert not layer.trainable
     assert layer.cells == (layer,)
     assert layer.steps.piecewise
-    assert not QuantizedGRU(3, reverse=True).steps.piecewise
-    assert not QuantizedGRU(3).learn_h0
-    assert not QuantizedGRU(3).reset_after
-    assert not QuantizedGRU(3).sequences
-    assert QuantizedGRU(3).x_bound == QuantizedDense(3).x_bound == QuantizedEmbedding(3, 2).x_bound == 0
-    assert QuantizedGRU(3).features is None
-    assert set(layer.parameter_names) == set(layer.p)
+    assert not quantized(cgru.GRU(3, reverse=True)).steps.piecewise
+    assert not quantized(cgru.GRU(3)).learn_h0
+    assert not quantized(cgru.GRU(3)).reset_after
+    assert not quantized(cgru.GRU(3)).sequences
+    assert quantized(cgru.GRU(3)).weights.x_bound == 0
+    assert quantized(cgru.GRU(3)).features is None
+    assert set(layer.arrays(7)) == set(layer.p)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
     assert layer.arrays(7)["scale_Vz"] == ((1, 9), np.dtype(np.float32))
     assert layer.arrays(7)["h0"] == ((1, 9), np.dtype(np.float32))
     wide = made("bfloat16")
     assert wide.arrays(7)["Uz"] == ((7, 9), np.dtype(np.uint16))
-    assert not [name for name in wide.parameter_names if "scale" in name]
+    assert not [name for name in wide.arrays(7) if "scale" in name]
     assert layer.output_shape((2, 3, 7)) == (2, 3, 9)
     assert made().output_shape((2, 3, 7)) == (2, 9)
     with pytest.raises(ValueError, match="all steps"):
@@ -207,7 +209,7 @@ def test_a_gru_says_what_it_is():
 def test_both_ways(kind, merge):
     for sequences in BOTH:
         there, back = (made(kind, seed=i, reverse=bool(i), sequences=sequences) for i in (0, 1))
-        layer = QuantizedBidirectional(there, back, merge)
+        layer = quantized_both(there, back, merge)
         h0 = np.stack([np.tanh(H0), -np.tanh(H0)])
         resets = np.random.default_rng(0).random((6, 5)) < 0.5
         for start, given in itertools.product((None, h0), ({}, {"resets": resets})):
@@ -229,12 +231,12 @@ def test_both_ways(kind, merge):
         assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))
     assert layer.sequences
     assert layer.dtype == np.float32
-    assert (layer.weights, layer.features, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
+    assert (layer.weights, layer.features, layer.cells, layer.halves) == (kind, 7, layer.halves, layer.halves)
     assert not layer.steps.piecewise
     assert layer.weights
-    assert set(layer.parameter_names) == set(layer.p) == set(layer.arrays(7))
+    assert set(layer.arrays(7)) == set(layer.p) == set(layer.arrays(7))
     assert layer.arrays(7)["backward.Uz"] == there.arrays(7)["Uz"]
-    assert repr(layer) == f"QuantizedBidirectional({there!r}, merge={merge!r})"
+    assert repr(layer) == f"Bidirectional({there!r}, merge={merge!r})"
     for wrong in (np.zeros((3, 6, 9)), np.zeros((6, 9)), [np.zeros((6, 9))]):
         with refuses(ValueError, "h0"):
             layer.predict(X, LENGTHS, wrong)
@@ -267,13 +269,12 @@ def test_dense(narrow_level, kind, activate):
 
 def test_dense_says_what_it_is():
     layer = random_quantized_dense(7, 4, "int8", activate="tanh", x_bound=2)
-    assert repr(layer) == "QuantizedDense(units=4, activate=tanh, weights='int8')"
-    assert (layer.features, layer.weights, layer.x_bound, layer.trainable) == (7, "int8", 2.0, False)
+    assert repr(layer) == "Dense(units=4, activate=tanh, dtype=float32, weights='int8')"
+    assert (layer.features, layer.weights, layer.weights.x_bound, layer.trainable) == (7, "int8", 2.0, False)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
-    assert set(layer.parameter_names) == {"W", "scale_W", "b"}
-    assert random_quantized_dense(7, 4, "bfloat16").parameter_names == ("W", "b")
-    assert QuantizedDense(4).features is None
-    assert repr(QuantizedDense()) == "QuantizedDense(units=1, activate=sigmoid, weights='int8')"
+    assert set(layer.arrays(7)) == {"W", "scale_W", "b"}
+    assert set(random_quantized_dense(7, 4, "bfloat16").arrays(7)) == {"W", "b"}
+    assert quantized(cgru.Dense(4)).features is None
     for A in (np.ones((2, 6)), np.ones((2, 3, 8))):
         with refuses(ValueError, "A"):
             layer.predict(A)
@@ -297,9 +298,9 @@ def test_embedding(kind):
     np.testing.assert_array_equal(layer.predict(tokens, lengths), np.where(real, table[TOKENS], 0))
     with pytest.raises(ValueError, match="tokens from 0 to 10, got 99"):
         layer.predict(tokens)
-    assert repr(layer) == f"QuantizedEmbedding(tokens=11, units=6, weights={kind!r})"
+    assert repr(layer) == f"Embedding(tokens=11, units=6, dtype=float32, weights={kind!r})"
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(1)
-    assert set(layer.parameter_names) == set(layer.p)
+    assert set(layer.arrays(7)) == set(layer.p)
     assert layer.output_shape((2, 3)) == (2, 3, 6)
     layer.p["E"] = layer.p["E"][:10]
     with refuses(ValueError, "p['E']"):
@@ -314,7 +315,7 @@ LAYERS = {
     "dense": (lambda kind: random_quantized_dense(7, 4, kind), X, LENGTHS),
     "embedding": (lambda kind: random_quantized_embedding(11, 6, kind), TOKENS, None),
     "both ways": (
-        lambda kind: QuantizedBidirectional(made(kind), made(kind, seed=1, reverse=True)), X, LENGTHS,
+        lambda kind: quantized_both(made(kind), made(kind, seed=1, reverse=True)), X, LENGTHS,
     ),
 }  # fmt: skip
 
@@ -393,9 +394,10 @@ def test_a_setting_counts_as_it_is_now(name, value):
     gru = made(activate="elu" if name == "se_hPars" else "tanh", se_hPars={"ELU_alpha": 1.0})
     head = random_quantized_dense(7, 4, "int8", activate="elu", se_hPars={"ELU_alpha": 1.0})
     for layer in (gru, head):
-        if hasattr(layer, name):
+        owner = layer.weights if name == "x_bound" else layer
+        if hasattr(owner, name):
             before = layer.predict(A)
-            setattr(layer, name, value)
+            setattr(owner, name, value)
             after = layer.predict(A)
             assert (after != before).any()
             np.testing.assert_array_equal(copy.deepcopy(layer).predict(A), after)
@@ -416,8 +418,8 @@ def test_another_level_packs_anew():
                 kernels.use_level(level)
                 low_precision.use_vnni(vnni)
                 assert_close(layer.predict(A, lengths), due, 0.02)
-                assert name == "dense" or layer.packed().level == low_precision.level()
-                assert layer.packed() is layer.packed()
+                assert name == "dense" or layer.weights.packed(layer).level == low_precision.level()
+                assert layer.weights.packed(layer) is layer.weights.packed(layer)
         finally:
             kernels.use_level(before)
             low_precision.use_vnni()
@@ -442,14 +444,14 @@ def test_they_do_not_train(name):
     make, A, lengths = LAYERS[name]
     layer = make("int8")
     before = {key: array.copy() for key, array in layer.p.items()}
-    calls = [lambda: layer.forward(A, lengths), lambda: layer.initialize_parameters()]
+    calls = [lambda: layer.initialize_parameters()]
     if name != "dense":
-        calls.append(lambda: layer.run(A, lengths))
+        calls += [lambda: layer.forward(A, lengths), lambda: layer.run(A, lengths)]
     for call in calls:
-        with pytest.raises(RuntimeError, match=f"^{type(layer).__name__}: expected predict, as it neither trains"):
+        with pytest.raises(RuntimeError, match=r"^\w+: expected predict, as int8 weights neither train"):
             call()
     if name == "dense":
-        with refuses(RuntimeError, "backward"):
+        with refuses(RuntimeError, "Dense"):
             layer.run(A, lengths).backward(np.ones((6, 5, 4)))
     assert_all_same(layer.p, before)
 
@@ -457,16 +459,16 @@ def test_they_do_not_train(name):
 @pytest.mark.parametrize(
     ("make", "A"),
     [
-        (lambda: QuantizedGRU(3), X),
-        (lambda: QuantizedDense(3), X[:, 0]),
-        (lambda: QuantizedEmbedding(11, 3), TOKENS),
-        (lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True)), X),
+        (lambda: quantized(cgru.GRU(3)), X),
+        (lambda: quantized(cgru.Dense(3)), X[:, 0]),
+        (lambda: quantized(cgru.Embedding(11, 3)), TOKENS),
+        (lambda: quantized_both(quantized(cgru.GRU(3)), quantized(cgru.GRU(3, reverse=True))), X),
     ],
 )
 def test_without_parameters(make, A):
     layer = make()
     for call in (lambda: layer.predict(A), lambda: layer.make(A)):
-        with pytest.raises(RuntimeError, match=r"^Quantized\w+: "):
+        with pytest.raises(RuntimeError, match=r"^(GRU|Dense|Embedding): "):
             call()
 
 
@@ -482,55 +484,27 @@ def test_what_a_call_refuses():
             layer.predict(**{"A": A} | {name: value})
 
 
-REFUSED = {
-    QuantizedGRU: {
-        ValueError: {
-            "units": (0,), "weights": ("int4",), "x_bound": (-1, np.nan), "activate": (np.tanh,), "zoneout": (1.0,),
-            "activate_update": ("softmax",), "activate_reset": (abs,),
-        },
-        TypeError: {"sequences": (1,), "reset_after": (1,), "learn_h0": (0,), "reverse": (None,), "se_hPars": (3,)},
-    },
-    QuantizedDense: {
-        ValueError: {"weights": (["int8"],), "x_bound": (1e39,), "activate": (abs,)}, TypeError: {"x_bound": ("a",)},
-    },
-    QuantizedEmbedding: {ValueError: {"weights": (None,), "tokens": (0,)}},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "error"), [(kind, error) for kind in REFUSED for error in REFUSED[kind]])
-def test_what_a_layer_refuses(kind, error):
-    for name, values in REFUSED[kind][error].items():
-        for value in values:
-            with refuses(error, name):
-                kind(
-                    **{"tokens": 3, "units": 2, name: value}
-                    if kind is QuantizedEmbedding
-                    else {"units": 3, name: value}
-                )
-
-
-@pytest.mark.parametrize("name", ["layer_norm", "dropout", "stateful", "dtype", "unit", "clip_gradients"])
-def test_a_quantised_gru_has_some_options_of_a_gru(name):
-    with refuses(TypeError, name):
-        QuantizedGRU(3, **{name: True})
-
-
-def test_what_a_pair_refuses():
-    twins = QuantizedGRU(3), QuantizedGRU(4, reverse=True), QuantizedGRU(3, reverse=True, sequences=True)
-    for name, given in (("merge", (QuantizedGRU(3, reverse=True), "least")), *(("twin", (twin,)) for twin in twins)):
-        with refuses(ValueError, name):
-            QuantizedBidirectional(QuantizedGRU(3), *given)
-
-
-def test_a_pair_has_no_packed_weights_of_its_own():
-    both = QuantizedBidirectional(made(), made(reverse=True))
-    with pytest.raises(NotImplementedError):
-        both.packed()  # of which each half has its own
+@pytest.mark.parametrize(
+    ("error", "name", "make"),
+    [
+        *((ValueError, "weights", lambda kind=kind: StoredWeights(kind)) for kind in ("int4", ["int8"], None)),
+        *((ValueError, "x_bound", lambda bound=bound: StoredWeights("int8", bound)) for bound in (-1, np.nan, 1e39)),
+        (TypeError, "x_bound", lambda: StoredWeights("int8", "a")),
+        *((ValueError, "weights", lambda option=option: quantized(cgru.GRU(3, **{option: True})))
+          for option in ("layer_norm", "stateful")),
+        *((ValueError, gate, lambda gate=gate: quantized(cgru.GRU(3, **{gate: np.tanh})))
+          for gate in ("activate", "activate_update", "activate_reset")),
+        (ValueError, "activate", lambda: quantized(cgru.Dense(3, abs))),
+    ],
+)  # fmt: skip
+def test_what_a_storage_refuses(error, name, make):
+    with refuses(error, name):
+        make()
 
 
 def widest(rows, code=127):
     """A quantised head and GRU of so many rows of codes, by hand, and the largest row that can come."""
-    head = QuantizedDense(1, "identity")
+    head = quantized(cgru.Dense(1, "identity"))
     head.p |= {"W": np.full((rows, 1), code, np.int8), "scale_W": np.ones((1, 1), np.float32)}
     head.p["b"] = np.zeros((1, 1), np.float32)
     gru = random_quantized_gru(3, 1, "int8")
@@ -546,7 +520,7 @@ def test_more_rows_of_int8_than_sums_have_bits_for_are_refused_at_every_door(mon
     head, gru = widest(rows)
     X = np.ones((1, 1, rows), np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr("cgru.quantized.layers.MAX_ROWS", rows)
+        patch.setattr("cgru.quantized.stored_weights.MAX_ROWS", rows)
         cgru.Network([head]).save(tmp_path / "head.npz")
         cgru.Network([gru]).save(tmp_path / "gru.npz")
     doors = [
