@@ -23,6 +23,7 @@ from cgru.gru import GRU, Shared
 from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
+from cgru.optimizers import check_number
 from cgru.passes import GRUPass, predict
 
 __all__ = ["GRUD", "gru_parameters"]
@@ -140,7 +141,7 @@ class GRUD(Layer):
     ) -> None:
         super().__init__(rng, dtype)
         self.cell = GRU(units, sequences=flag(sequences, "sequences"), stateful=stateful)
-        self.halves = (self.cell,)
+        self.cells = self.halves = (self.cell,)  # without parameters: see `gru`
         self.d["u"] = self.cell.d["u"]
         self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
@@ -165,17 +166,14 @@ class GRUD(Layer):
 
     @unit.setter
     def unit(self, value: float | None) -> None:
-        self._unit = None if value is None else _checked_unit(value)
+        if value is not None:
+            check_number(value, "unit", above=True)
+        self._unit = value
 
     @property
     def features(self) -> int | None:
         """Return e, the input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Wz"]) if np.ndim(self.p.get("Wz")) else None
-
-    @property
-    def cells(self) -> tuple[GRU, ...]:
-        """Return the GRU over [xh | mask], without its parameters: see `gru_parameters`."""
-        return self.halves
 
     @property
     def stage(self) -> tuple[dict[str, Any], ...]:
@@ -214,11 +212,9 @@ class GRUD(Layer):
         made = dict(zip(drawn, draw(self.initialization, [self.fs[name] for name in drawn], self.np_rng), strict=True))
         for name, most in (("Wgx", FIRST_RATE), ("Wgh", FIRST_RATE / self.d["e"])):
             made[name] = self.np_rng.uniform(0, most, self.fs[name])
-        for name in ("Vz", "Vr", "V"):
-            made[name] = FIRST_MASK * real(made[name], ("initialization", name), self.fs[name])
         for name in PARAMETERS:
-            value = made[name] if name in made else np.zeros(self.fs[name])
-            made[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
+            value = real(made.get(name, np.zeros(self.fs[name])), ("initialization", name), self.fs[name])
+            made[name] = np.array(value * (FIRST_MASK if name[0] == "V" else 1), self.dtype)
         self.p |= {name: made[name] for name in PARAMETERS}  # all at once: another thread may be about to read them
 
     def c_text(self, c: Any) -> Any:
@@ -267,12 +263,12 @@ class GRUD(Layer):
         Returns:
             The records (m,).
         """
-        if getattr(np.asarray(value).dtype, "names", None) is None:
-            h = super().checked_state(cell, value, name, m)
-            return self.joined_state(h, Seen.nothing(m, self.features or self.d["e"], self.dtype))
+        start = self.initial_states(m)
+        if np.asarray(value).dtype.names is None:
+            start["h"] = super().checked_state(cell, value, name, m)
+            return start
         value = np.reshape(value, -1)
-        due = self._record(self.features or self.d["e"])
-        if value.dtype != due or len(value) != m:
+        if value.dtype != start.dtype or len(value) != m:
             raise ValueError(f"{name}: expected {m} records that a run of this layer left, got {len(value)} of another")
         return value
 
@@ -363,7 +359,7 @@ class GRUD(Layer):
             resets: likewise.
             decay: likewise.
         """
-        return self._predict(A, lengths, h0, times, resets, decay)[0]
+        return self.predict_on(A, lengths, (h0,), times=times, resets=resets, decay=decay)[0]
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Any, **beside: np.ndarray
@@ -379,8 +375,14 @@ class GRUD(Layer):
         Returns:
             The outputs, and a tuple of the last state, records (m,).
         """
-        A, state = self._predict(A, lengths, states[0], **beside)
-        return A, (state,)
+        fading, lengths, factor, p, h0 = self._checked(A, lengths, states[0], **beside)
+        decay, cell = fading.run(factor), self.cell
+        given = fading.fc["xm"], lengths, h0, gru_parameters(p), cell.variant, cell.codes()
+        every, last = predict(*given, every=self.sequences, decay=decay)
+        state = self.joined_state(last, fading.seen)
+        if self.stateful:
+            self.state = state.copy()
+        return every if self.sequences else last, (state,)
 
     # --- helpers ---
 
@@ -390,21 +392,8 @@ class GRUD(Layer):
         self.state = ran.state
         return ran
 
-    def _predict(
-        self, A: Any, lengths: Any, h0: Any, times: Any = None, resets: Any = None, decay: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the outputs of `predict`, and the last state."""
-        fading, lengths, factor, p, h0 = self._checked(A, lengths, h0, times, resets, decay)
-        decay, cell = fading.run(factor), self.cell
-        given = fading.fc["xm"], lengths, h0, gru_parameters(p), cell.variant, cell.codes()
-        every, last = predict(*given, every=self.sequences, decay=decay)
-        state = self.joined_state(last, fading.seen)
-        if self.stateful:
-            self.state = state.copy()
-        return every if self.sequences else last, state
-
     def _checked(
-        self, A: Any, lengths: Any, h0: Any, times: Any, resets: Any, decay: Any
+        self, A: Any, lengths: Any, h0: Any, times: Any = None, resets: Any = None, decay: Any = None
     ) -> tuple[Fading, np.ndarray | None, np.ndarray | None, Arrays, np.ndarray | None]:
         """Check the arguments of a run; return the fading, lengths, factors, parameters and h0."""
         X = sequences(A, "A", self.dtype)
@@ -420,10 +409,8 @@ class GRUD(Layer):
         if self.features != e:
             raise ValueError(f"A: expected {self.features} features per step, as many as p was made for, got {e}")
         p = dict(zip(PARAMETERS, self.checked_parameters(), strict=True))
-        seen = Seen.nothing(m, e, self.dtype)
-        if h0 is not None:
-            h0, *rest = (self.checked_state(self.cell, h0, "h0", m)[name] for name in ("h", *Seen._fields))
-            h0, seen = np.ascontiguousarray(h0), Seen(*rest)
+        state = self.initial_states(m) if h0 is None else self.checked_state(self.cell, h0, "h0", m)
+        seen, h0 = Seen(*map(state.__getitem__, Seen._fields)), None if h0 is None else np.ascontiguousarray(state["h"])
         if times is not None:
             wrong = np.flatnonzero(times[:, 0] < seen.time)
             if wrong.size:
@@ -448,8 +435,9 @@ class GRUD(Layer):
             >>> layer.joined_state(np.zeros((2, 4)), seen).dtype.names
             ('h', 'last', 'age', 'time')
         """
-        state = np.empty(len(h), self._record(seen[0].shape[1]))
-        for name, value in zip(("h", *Seen._fields), (h, *seen), strict=True):
+        kept = dict(zip(("h", *Seen._fields), (h, *seen), strict=True))
+        state = np.empty(len(h), [(name, each.dtype, each.shape[1:]) for name, each in kept.items()])
+        for name, value in kept.items():
             state[name] = value
         return state
 
@@ -471,16 +459,11 @@ class GRUD(Layer):
         seen = Seen.nothing(m, self.features or self.d["e"], self.dtype)
         return self.joined_state(np.zeros((m, self.d["u"]), self.dtype), seen)
 
-    def _record(self, e: int) -> np.dtype:
-        """Return the dtype of the records of a state for e features."""
-        u, own = self.d["u"], self.dtype.str
-        return np.dtype([("h", own, (u,)), ("last", own, (e,)), ("age", own, (e,)), ("time", "f8")])
-
 
 class GRUDPass(LayerPass):
     """One run of a `GRUD`, over a pass of a GRU. It reads the layer's parameters as they are when it goes back."""
 
-    def __init__(self, layer: GRUD, fading: Fading, lengths: Any, factor: Any, p: Arrays, h0: Any) -> None:
+    def __init__(self, layer: Layer, fading: Fading, lengths: Any, factor: Any, p: Arrays, h0: Any) -> None:
         """Run the fading, and the GRU from h0; `GRUD` has checked all arguments."""
         decay, cell = fading.run(factor), layer.gru(p)  # a GRU of its own: other runs may have other parameters
         self._fading, self._factor, self._p, self._gates = fading, factor, p, cell.p
@@ -523,11 +506,3 @@ def gru_parameters(p: Mapping[str, np.ndarray]) -> Arrays:
         W, U, V, b = (sign * p[letter + own] for letter in "WUVb")
         found |= {"U" + gate: np.concatenate((W, V)), "V" + gate: U, "b" + gate: b}
     return found
-
-
-def _checked_unit(value: Any) -> float:
-    """Return the unit of time as a float; TypeError or ValueError unless it is a finite number above 0."""
-    number = float(real(value, "unit", ()))
-    if not 0 < number < np.inf:
-        raise ValueError(f"unit: expected a finite number above 0, got {value}")
-    return number

@@ -210,7 +210,7 @@ def test_what_a_reset_forgets_and_what_padding_is():
     lengths = np.array([8, 3])
     times[1, 3:], X[1, 3:] = np.nan, np.inf
     alone = layer.predict(X[1:, :3], times=times[1:, :3])[0]
-    np.testing.assert_array_equal(layer.predict(X, lengths, times=times)[1, :3], alone)
+    assert_close(layer.predict(X, lengths, times=times)[1, :3], alone, 1e-13)  # a single row is summed in another order
 
 
 def test_a_value_before_the_first_is_zero_and_one_measured_is_itself():
