@@ -18,7 +18,7 @@ from cgru import grud_reference, initializers
 from cgru.core.checks import flag, lengths_of, real, sequences
 from cgru.core.decay import decay_of
 from cgru.core.fading import Fading
-from cgru.core.times import times_of
+from cgru.core.times import check_go_on, times_of
 from cgru.gru import GRU, Shared
 from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal
@@ -412,11 +412,7 @@ class GRUD(Layer):
         state = self.initial_states(m) if h0 is None else self.checked_state(self.cell, h0, "h0", m)
         seen, h0 = Seen(*map(state.__getitem__, Seen._fields)), None if h0 is None else np.ascontiguousarray(state["h"])
         if times is not None:
-            wrong = np.flatnonzero(times[:, 0] < seen.time)
-            if wrong.size:
-                i = wrong[0]
-                due = f"times from {seen.time[i]} on, where the steps before have ended"
-                raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {i}, step 0")
+            check_go_on(times, seen.time)
         return Fading(X, p, times, lengths, seen, self.unit or 1.0), lengths, factor, p, h0
 
     def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:

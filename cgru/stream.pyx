@@ -69,7 +69,7 @@ cdef class _Stage:
 cdef class _Recurrent(_Stage):
     """A GRU layer: its packed cell and its states."""
 
-    cdef object cell
+    cdef object layer, cell
     cdef const cgru_cell *lent
     cdef cnp.ndarray x  # the input of the cell
     cdef cnp.ndarray h  # (m, u)
@@ -81,7 +81,7 @@ cdef class _Recurrent(_Stage):
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
-        self.cell = Cell(layer, batch=m, threads=threads)
+        self.layer, self.cell = layer, Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
         self.x = self.given
@@ -98,12 +98,8 @@ cdef class _Recurrent(_Stage):
 
     cdef checked(self, value, str name):
         """Return the states of `value`, once they fit; TypeError or ValueError by `name`."""
-        h, due = np.asarray(value), np.shape(self.h)
-        if h.dtype.kind not in "fiub":
-            raise TypeError(f"{name}: expected real numbers, got dtype {h.dtype}")
-        if np.shape(h) != due and not (self.m == 1 and np.shape(h) == due[1:]):
-            raise ValueError(f"{name}: expected shape {due}, got {np.shape(h)}")
-        return h
+        value = np.atleast_2d(value) if self.m == 1 else value
+        return self.layer.checked_state(self.layer.cells[0], value, name, self.m)
 
     cdef int set_state(self, h) except -1:
         """Set the states to what `checked` returned."""
@@ -139,14 +135,12 @@ cdef class _Recurrent(_Stage):
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`."""
-        self.h[...] = (<_Recurrent>before).h
-        return 0
+        return self.set_state((<_Recurrent>before).state())
 
 
 cdef class _Fading(_Recurrent):
     """A GRUD: its cell is that of the base class."""
 
-    cdef object layer
     cdef Fading fading
     cdef cnp.ndarray now, gh  # (m, 1) the times of this step; (m, u) the factors of the states
 
@@ -154,10 +148,10 @@ cdef class _Fading(_Recurrent):
         """Pack the cell and the rates of a GRUD; see the base class."""
         p, e = dict(zip(layer.parameter_names, layer.checked_parameters())), layer.features
         given = np.empty((m, e), layer.dtype) if given is None else given
-        self.layer, self.dt, self.now = layer, np.ones(m), np.empty((m, 1))
+        self.dt, self.now = np.ones(m), np.empty((m, 1))
         self.fading = Fading(given[:, None], p, self.now, None, Seen.nothing(m, e, layer.dtype), layer.unit or 1.0)
         _Recurrent.__init__(self, layer.gru(p), m, self.fading.fc["xm"][:, 0], threads)
-        self.n, self.given, self.gh = e, given, self.fading.gh[:, 0]
+        self.layer, self.n, self.given, self.gh = layer, e, given, self.fading.gh[:, 0]
 
     cdef bint run(self) noexcept:
         """Let values and states fade, and run a step of the cell."""
@@ -185,19 +179,11 @@ cdef class _Fading(_Recurrent):
         """Return records of the states and of what was seen."""
         return self.layer.joined_state(self.h, self.fading.seen)
 
-    cdef checked(self, value, str name):
-        """Return records; states become such, before which nothing was seen."""
-        return self.layer.checked_state(self.layer.cell, value, name, self.m)
-
     cdef int set_state(self, value) except -1:
         """Set the states and what was seen."""
         for name, array in zip(("h", *Seen._fields), (self.h, *self.fading.seen)):
             array[...] = value[name]
         return 0
-
-    cdef int continue_from(self, _Stage before) except -1:
-        """Copy the states of `before`, and what it has seen."""
-        return self.set_state((<_Fading>before).state())
 
 
 cdef class _Linear(_Stage):

@@ -8,7 +8,7 @@ import numpy as np
 
 from cgru.core.checks import real
 
-__all__ = ["times_of"]
+__all__ = ["check_go_on", "times_of"]
 
 
 def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None) -> np.ndarray | None:
@@ -29,3 +29,13 @@ def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None) -> np.ndarr
             i, t = np.argwhere(wrong)[0]
             raise ValueError(f"times: expected {due}, got {times[i, t]} in sample {i}, step {t}")
     return times
+
+
+def check_go_on(times: np.ndarray, ends: np.ndarray, first: int = 0) -> None:
+    """Raise ValueError where steps at `times` (m, s) begin before the time, `ends` (m,), of the step that they follow.
+
+    `first` is the number of the first sample.
+    """
+    for i in np.flatnonzero(times[:, 0] < ends)[:1]:
+        due = f"times from {ends[i]} on, where the steps before have ended"
+        raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {first + i}, step 0")

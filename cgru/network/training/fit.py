@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, optimizers
+from cgru.core.times import check_go_on
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
@@ -484,13 +485,8 @@ def _check_times_go_on(data: Data, size: int) -> None:
     """Raise ValueError where sample i of a batch of `size` begins before sample i of the batch before has ended."""
     ends = np.full(size, -math.inf)
     for number, block in enumerate(data.blocks(size)):
-        times = block.beside["times"]
-        wrong = np.flatnonzero(times[:, 0] < ends)
-        if wrong.size:
-            i = wrong[0]
-            due = f"times from {ends[i]} on, where the sample that it continues has ended"
-            raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {number * size + i}, step 0")
-        ends = times[:, -1]  # the last real time stands in the padding
+        check_go_on(block.beside["times"], ends, number * size)
+        ends = block.beside["times"][:, -1]  # the last real time stands in the padding
 
 
 def _snapshot_dict(kept: Snapshot, measured: tuple[Any, ...]) -> dict[str, Any]:
