@@ -36,6 +36,7 @@ DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-6, "float64": 2e-15}  # of the largest number of an array: some units in its last place
 TIMES = 15  # of which the median is told
 SECONDS = 0.01  # of each
+TOKENS = 4  # of inputs that are none of numbers
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,8 @@ def fitted(
     """
     m, s, e, u = shape
     X, rng = normal(m, s, e), np.random.default_rng(3)
+    if layers is switching_layers:
+        X = np.abs(X[:, :, 0] * 9).astype(int) % TOKENS
     y = rng.integers(0, 3, (m, s) if every else m) if loss == "cross_entropy" else factor * normal(m, 2, seed=4)
     if gaps:
         X[rng.random(X.shape) < 0.4] = np.nan
@@ -252,8 +255,9 @@ def fitted(
     def epoch(optimizer: Any, dtype: str) -> Arrays:
         head = cgru.Dense(3, "softmax") if loss == "cross_entropy" else cgru.Dense(2, "identity")
         net = cgru.Network([*make(u), head], loss=loss, optimizer=optimizer, seed=0, dtype=dtype)
-        data = cgru.Sequences(X.astype(dtype), np.arange(m) % s + 1, decay=decay)
-        history = net.fit(data, y, epochs=1, batch_size=(m + 1) // 2, penalties=penalties or cgru.Penalties())
+        data = cgru.Sequences(X if X.dtype.kind == "i" else X.astype(dtype), np.arange(m) % s + 1, decay=decay)
+        given = {"penalties": penalties or cgru.Penalties(), "standardize": X.dtype.kind != "i"}
+        history = net.fit(data, y, epochs=1, batch_size=(m + 1) // 2, **given)
         return {"loss": np.array(history.loss)} | net.parameters()
 
     own = getattr(cgru, kind)
@@ -280,8 +284,28 @@ def pooling_layers(u: int) -> list[Any]:
     return [cgru.GRU(u, sequences=True), cgru.Pool("mean+max+last+attention", hidden=3)]
 
 
+def pooled_steps(shape: Shape, dtype: str) -> Ready:
+    """A stream of all steps with pools of those so far."""
+    m, s, e, u = shape
+    X = normal(m, s, e)
+    nets = {each: cgru.Network([*pooling_layers(u), cgru.Dense(2)], seed=0, dtype=each) for each in (dtype, "float64")}
+    for net in nets.values():
+        net.make(X)
+    stream = cgru.Stream(nets[dtype], m)
+
+    def call() -> Arrays:
+        stream.reset()
+        return {"A": np.array([np.array(stream.step(X[:, t])) for t in range(s)][-1])}
+
+    return call, lambda: {"A": nets["float64"].predict(X)}
+
+
 def fading_layers(u: int) -> list[Any]:
     return [cgru.GRUD(u)]
+
+
+def switching_layers(u: int) -> list[Any]:
+    return [cgru.SwitchingGRU(u, TOKENS)]
 
 
 def optimizers(shape: Shape, dtype: str) -> Ready:
@@ -399,6 +423,7 @@ KERNELS: dict[str, Kernel] = {
         ("normalize_rows", "normalize_rows_backward", "normalize_steps", "normalize_steps_backward"),
         partial(fitted, layers=normalizing_layers), ODD[1:5], BATCH, None,
     ),
+    "steps of pools": Kernel(("pool_step",), pooled_steps, ODD[1:5], (64, 20, 32, 1), None, 4),
     "pools": Kernel(
         ("pool_forward", "pool_backward", "score_backward"),
         partial(fitted, layers=pooling_layers), ODD[1:5], BATCH, None,
@@ -406,6 +431,10 @@ KERNELS: dict[str, Kernel] = {
     "fading": Kernel(
         ("fade", "fade_backward", "fading_backward"),
         partial(fitted, layers=fading_layers, gaps=True), ODD[1:5], BATCH, None,
+    ),
+    "switching": Kernel(
+        ("switching_size", "switching_pack", "switching_forward", "switching_backward", "switching_add"),
+        partial(fitted, layers=switching_layers), ODD[1:], (64, 100, 1, 3), None,
     ),
     "optimizers": Kernel(("optimizer_steps", "sum_of_squares"), optimizers, ODD[1:3], (16, 4, 8, 32), tolerance=400),
     "int8": Kernel(

@@ -37,6 +37,7 @@ from cgru.network import Checkpoint, DivergenceError, Epoch, History, Network, P
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
+from cgru.switching_gru import SwitchingGRU
 
 if _TYPE_CHECKING:
     from cgru import datasets, forecast, interop, plot
@@ -96,6 +97,7 @@ __all__ = [
     "Scale",
     "Sequences",
     "Stream",
+    "SwitchingGRU",
     "__version__",
     "datasets",
     "elu",

@@ -35,6 +35,12 @@ parameters, drawn elsewhere and the same in all three.
   gives the expectation. Krueger et al., 2017 (arXiv:1606.01305).
 - `clamp`: a dict with some of the gates "z", "r" and the state after the step "h", each (m, s, u): numbers that a unit
   is held at in a step, NaN where the layer decides. They are constants, through which no gradient passes.
+
+`switching_forward`, `switching_backward` and `switching_gradients` are those of a `SwitchingGRU`: the inputs are tokens
+k, each of which has its own weights V (u, 3 u) and biases, the columns those of r, z and hh. Ji-An, Benna and Mattar,
+2025 (doi 10.1038/s41586-025-09142-4).
+
+    [r_ | z_ | c] = [U_r | U_z | b][k] + hp V[k]        hh_ = U_hh[k] + r * c        r, z, hh and h as above
 """
 
 from __future__ import annotations
@@ -48,7 +54,10 @@ from cgru.core.decay import boundaries, entering
 from cgru.core.lengths import ends, mask
 from cgru.variant import RESET_BEFORE, Variant, variant_of
 
-__all__ = ["PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names", "start_gradient"]
+__all__ = [
+    "PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names", "start_gradient", "switching_backward",
+    "switching_forward", "switching_gradients",
+]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
@@ -467,6 +476,120 @@ def _outer_products(a: np.ndarray, d: np.ndarray, each: bool) -> np.ndarray:
 def _summed(d: np.ndarray, each: bool) -> np.ndarray:
     """Return d (m, u) summed over the samples, (1, u); with `each` that of each, (m, 1, u)."""
     return d[:, None] if each else d.sum(axis=0, keepdims=True)
+
+
+def switching_forward(
+    p: Mapping[str, np.ndarray], X: np.ndarray, h0: np.ndarray | None = None, lengths: np.ndarray | None = None
+) -> Arrays:
+    """Run the tokens X (m, s) of a switching GRU from h0 (m, u), and return the caches.
+
+    Args:
+        p: the parameters U (K, 3 u), V (K, u, 3 u) and b (K, u).
+        X: the tokens, integers from 0 to K - 1, also past the lengths.
+        h0: the state before the first step; None: zeros.
+        lengths: (m,) the real steps of each sample; None: all.
+
+    Returns:
+        A dict of `X` and of `h, hp, r, z, hh, c` (m, s, u), where `c` is the part of hh_ that the reset gate scales.
+        Past a sample's length `h` and `hp` repeat its last state; the others are zero.
+
+    Examples:
+        >>> layer, X = cgru.SwitchingGRU(2, 4, sequences=True, rng=0), np.array([[3, 0, 1]])
+        >>> A = layer.forward(X)
+        >>> np.allclose(cgru.reference.switching_forward(layer.p, X)["h"], A)
+        True
+    """
+    U, V, bias = (p[name] for name in ("U", "V", "b"))
+    m, s, u = *X.shape, V.shape[1]
+    real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
+    fc = {name: np.zeros((m, s, u), V.dtype) for name in ("h", "hp", "r", "z", "hh", "c")} | {"X": X}
+    hp = np.zeros((m, u), V.dtype) if h0 is None else h0
+    for t in range(s):
+        a, b = U[X[:, t]], (hp[:, None] @ V[X[:, t]])[:, 0]
+        gates = sigmoid(a[:, : 2 * u] + b[:, : 2 * u])
+        r, z, c = gates[:, :u], gates[:, u:], b[:, 2 * u :] + bias[X[:, t]]
+        hh = tanh(a[:, 2 * u :] + r * c)
+        step = {"r": r, "z": z, "hh": hh, "c": c}
+        for name, value in step.items():
+            fc[name][:, t] = np.where(real[:, t], value, 0)
+        fc["hp"][:, t], fc["h"][:, t] = hp, np.where(real[:, t], z * hp + (1 - z) * hh, hp)
+        hp = fc["h"][:, t]
+    return fc
+
+
+def switching_backward(
+    p: Mapping[str, np.ndarray], fc: Mapping[str, np.ndarray], dA: np.ndarray, lengths: np.ndarray | None = None
+) -> Arrays:
+    """Backpropagate dA = dL/dh (m, s, u) of a switching GRU through all steps.
+
+    Args:
+        p: the parameters.
+        fc: the caches that `switching_forward` returned.
+        dA: dL/dh. Past a sample's length it is that of its last state.
+        lengths: (m,) the real steps of each sample; None: all.
+
+    Returns:
+        A dict of `dA`, `dh`, `dr_`, `dz_`, `dhh_` and `dc_` (m, s, u). `dh[:, t]` is what step t passes to the step
+        before it, so `dh[:, 0]` is dL/dh0. The others are zero past a sample's length.
+
+    Examples:
+        >>> layer = cgru.SwitchingGRU(2, 4, sequences=True, rng=0)
+        >>> A = layer.forward(np.array([[3, 0, 1]]))
+        >>> dX = layer.backward(A)
+        >>> bc = cgru.reference.switching_backward(layer.p, layer.fc, A)
+        >>> np.allclose(bc["dz_"], layer.bc["dz_"])
+        True
+    """
+    X, V = fc["X"], p["V"]
+    m, s, u = dA.shape
+    real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
+    bc = {name: np.zeros((m, s, u), V.dtype) for name in ("dh", "dr_", "dz_", "dhh_", "dc_")} | {"dA": dA}
+    dh = np.zeros((m, u), V.dtype)
+    for t in reversed(range(s)):
+        hp, r, z, hh, c = (fc[name][:, t] for name in ("hp", "r", "z", "hh", "c"))
+        dh = dh + dA[:, t]
+        dhh_ = dh * (1 - z) * (1 - hh * hh)
+        step = {"dr_": dhh_ * c * r * (1 - r), "dz_": dh * (hp - hh) * z * (1 - z), "dc_": dhh_ * r, "dhh_": dhh_}
+        d = np.hstack([step[name] for name in ("dr_", "dz_", "dc_")])
+        step["dh"] = dh * z + (V[X[:, t]] @ d[:, :, None])[:, :, 0]
+        for name, value in step.items():
+            bc[name][:, t] = np.where(real[:, t], value, dh if name == "dh" else 0)
+        dh = bc["dh"][:, t]
+    return bc
+
+
+def switching_gradients(
+    p: Mapping[str, np.ndarray], fc: Mapping[str, np.ndarray], bc: Mapping[str, np.ndarray], each: bool = False
+) -> Arrays:
+    """Compute the gradients of the parameters of a switching GRU, summed over samples and steps.
+
+    Args:
+        p: the parameters.
+        fc: the caches that `switching_forward` returned.
+        bc: those that `switching_backward` returned.
+        each: whether to sum over the steps of each sample only.
+
+    Returns:
+        A dict of dU, dV and db, of the shapes of the parameters; with `each` (m, ...).
+
+    Examples:
+        >>> layer = cgru.SwitchingGRU(2, 4, sequences=True, rng=0)
+        >>> dX = layer.backward(layer.forward(np.array([[3, 0, 1]])))
+        >>> g = cgru.reference.switching_gradients(layer.p, layer.fc, layer.bc)
+        >>> g["dU"].any(axis=1).tolist()
+        [True, True, False, True]
+    """
+    X, hp = fc["X"], fc["hp"]
+    K, u, _ = p["V"].shape
+    d = np.concatenate([bc[name] for name in ("dr_", "dz_", "dc_", "dhh_")], axis=2)
+    chosen = X[:, :, None, None] == np.arange(K)[:, None]
+    states = np.concatenate([np.ones_like(hp[:, :, :1]), hp], axis=2)[:, :, None] * chosen
+    found = states.reshape(*X.shape, -1).swapaxes(1, 2) @ d
+    found = found.reshape(len(X), K, 1 + u, -1)
+    found = found if each else found.sum(axis=0)
+    one, own = found[..., 0, :], found[..., 1:, : 3 * u]
+    dU = np.concatenate([one[..., : 2 * u], one[..., 3 * u :]], axis=-1)
+    return {"dU": dU, "dV": np.ascontiguousarray(own), "db": np.ascontiguousarray(one[..., 2 * u : 3 * u])}
 
 
 def _products(

@@ -8,8 +8,8 @@ from itertools import dropwhile
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport critical_section, floating
-from libc.math cimport NAN, exp
+from cython cimport critical_section
+from libc.math cimport NAN
 from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
@@ -22,7 +22,7 @@ from cgru.network import Network
 from cgru.network.chain import unfolded
 from cgru.cell cimport cgru_cell, pointer, step, step_decay, workspace_bytes
 from cgru.core.kernels cimport (
-    CGRU_ATTENTION, CGRU_AVERAGE, CGRU_LARGEST, cgru_activation, cgru_array, cgru_extent, cgru_kernels, kernels,
+    cgru_activation, cgru_array, cgru_call, cgru_extent, cgru_kernels, kernels, view,
 )
 from cgru.core.fading cimport Fading
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
@@ -99,7 +99,7 @@ cdef class _Recurrent(_Stage):
     cdef checked(self, value, str name):
         """Return the states of `value`, once they fit; TypeError or ValueError by `name`."""
         value = np.atleast_2d(value) if self.m == 1 else value
-        return self.layer.checked_state(self.layer.cells[0], value, name, self.m)
+        return self.layer.checked_state((*self.layer.cells, self.layer)[0], value, name, self.m)
 
     cdef int set_state(self, h) except -1:
         """Set the states to what `checked` returned."""
@@ -184,6 +184,42 @@ cdef class _Fading(_Recurrent):
         for name, array in zip(("h", *Seen._fields), (self.h, *self.fading.seen)):
             array[...] = value[name]
         return 0
+
+
+cdef class _Switching(_Recurrent):
+    """A SwitchingGRU, whose input is a token as a number."""
+
+    cdef cgru_call call
+    cdef cnp.ndarray tokens  # (m,)
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Pack the weights of a SwitchingGRU for m samples; the input is `given`, or new for None."""
+        cdef cgru_call *call = &self.call
+        cdef const cgru_kernels *k = kernels(layer.dtype.itemsize)
+        cdef const void *p[3]
+        _Stage.__init__(self, m, 1, layer.d["u"], layer.dtype, given)
+        self.layer, self.h = layer, np.zeros((m, self.u), layer.dtype)
+        self.start = np.zeros((1, self.u), layer.dtype)
+        self.tokens, self.state_bytes = np.empty(m, np.intp), cnp.PyArray_NBYTES(self.h)
+        call.m, call.s, call.e, call.u, call.h, call.hp = m, 1, layer.d["v"], self.u, view(self.h), view(self.h)
+        call.ld = k.switching_size(call, True, False)
+        self.memory = np.empty(k.switching_size(call, False, False) + call.ld, layer.dtype)
+        call.rows = cnp.PyArray_DATA(self.memory)
+        parameters = [np.ascontiguousarray(value) for value in layer.checked_parameters()]
+        for i, value in enumerate(parameters):
+            p[i] = cnp.PyArray_DATA(value)
+        k.switching_pack(call, p)
+
+    cdef bint run(self) noexcept:
+        """Run a step: the states become the output."""
+        cdef Py_ssize_t *tokens = <Py_ssize_t *>cnp.PyArray_DATA(self.tokens)
+        cdef int size = cnp.PyArray_ITEMSIZE(self.h)
+        cdef void *x = cnp.PyArray_DATA(self.given)
+        for i in range(self.m):
+            tokens[i] = <Py_ssize_t>((<float *>x)[i] if size == 4 else (<double *>x)[i])
+        kernels(size).switching_forward(&self.call, tokens, 0, 1)
+        memcpy(cnp.PyArray_DATA(self.out), cnp.PyArray_DATA(self.h), self.state_bytes)
+        return True
 
 
 cdef class _Linear(_Stage):
@@ -368,34 +404,10 @@ cdef class _Frames(_Stage):
         return True
 
 
-cdef void _pool_step(int how, const floating *x, floating *y, double *sums, Py_ssize_t n, Py_ssize_t steps,
-                     double score) noexcept:
-    """Pool one more step x (n) of a sample, the `steps`-th; y becomes the pool of all steps so far.
-
-    `sums` are those of x, which attention multiplies by exp(score), then the sum of these factors, all relative to the
-    largest score so far, which stands last.
-    """
-    cdef double weight = 1, kept = 1, most = sums[n + 1]
-    cdef Py_ssize_t c
-    if how == CGRU_AVERAGE or how == CGRU_ATTENTION:
-        if how == CGRU_ATTENTION:
-            if steps == 1 or score > most:
-                sums[n + 1] = score
-            weight, kept = exp(score - sums[n + 1]), exp(most - sums[n + 1]) if steps > 1 else 0
-        sums[n] = kept * sums[n] + weight
-        for c in range(n):
-            sums[c] = kept * sums[c] + weight * x[c]
-            y[c] = <floating>(sums[c] / sums[n])
-        return
-    for c in range(n):
-        if how != CGRU_LARGEST or steps == 1 or x[c] > y[c] or x[c] != x[c]:  # NaN stays
-            y[c] = x[c]
-
-
 cdef class _Pool(_Stage):
     """A Pool of the steps so far: means, maxima, last steps and sums weighted by attention, side by side."""
 
-    cdef cnp.ndarray sums  # (parts, m, n + 2), see _pool_step
+    cdef cnp.ndarray sums  # (parts, m, n + 2), see pool_step
     cdef cnp.ndarray hidden, V  # (m, h) the functions of X W + b that attention scores by, and (h) their factors
     cdef Linear linear
     cdef LinearCall call
@@ -420,36 +432,25 @@ cdef class _Pool(_Stage):
             self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef bint run(self) noexcept:
-        cdef Py_ssize_t i
-        for i in range(self.m):
-            (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] += 1
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.given), k = 0, i, part
+        cdef Py_ssize_t *steps = <Py_ssize_t *>cnp.PyArray_DATA(self.steps)
+        cdef double *sums = <double *>cnp.PyArray_DATA(self.sums)
+        cdef const char *x = <char *>cnp.PyArray_DATA(self.given)
+        cdef char *y = <char *>cnp.PyArray_DATA(self.out)
+        cdef const char *hidden = NULL
+        cdef const double *V = NULL
         if self.linear is not None:
             execute(&self.call)
-        if cnp.PyArray_ITEMSIZE(self.given) == 4:
-            self.pool(<const float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
-        else:
-            self.pool(<const double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
-        return True
-
-    cdef void pool(self, const floating *x, floating *y) noexcept:
-        """Pool one step x (m, n) to y (m, parts n)."""
-        cdef double *sums = <double *>cnp.PyArray_DATA(self.sums)
-        cdef const Py_ssize_t *steps = <Py_ssize_t *>cnp.PyArray_DATA(self.steps)
-        cdef const floating *hidden
-        cdef const double *V
-        cdef Py_ssize_t i, j, part
-        cdef double score
+            hidden, k = <char *>cnp.PyArray_DATA(self.hidden), self.linear.u
+            V = <double *>cnp.PyArray_DATA(self.V)
+        for i in range(self.m):
+            steps[i] += 1
         for part in range(self.parts):
             for i in range(self.m):
-                score = 0
-                if self.how[part] == CGRU_ATTENTION:
-                    hidden = <floating *>cnp.PyArray_DATA(self.hidden) + i * self.linear.u
-                    V = <double *>cnp.PyArray_DATA(self.V)
-                    for j in range(self.linear.u):
-                        score += hidden[j] * V[j]
-                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, steps[i],
-                           score)
+                kernels(size).pool_step(self.how[part], x + i * self.n * size, y + (i * self.u + part * self.n) * size,
+                                        sums, self.n, steps[i], hidden + i * k * size, V, k)
                 sums += self.n + 2
+        return True
 
     cdef void begin(self, const char *rows) noexcept:
         cdef Py_ssize_t part, i, bytes = (self.n + 2) * sizeof(double)
@@ -468,8 +469,8 @@ cdef class _Pool(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "fading": _Fading, "dense": _Linear, "elementwise": _Elementwise, "frames": _Frames,
-    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None,
+    "recurrent": _Recurrent, "fading": _Fading, "switching": _Switching, "dense": _Linear, "elementwise": _Elementwise,
+    "frames": _Frames, "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None,
     "embedding": None,  # the stream itself looks tokens up
 }
 
@@ -493,7 +494,7 @@ cdef class Stream:
     Args:
         source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`,
             `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps
-            so far, and a first `Embedding`. Dropout is off.
+            so far, and a first `Embedding` or `SwitchingGRU`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.
@@ -553,7 +554,7 @@ cdef class Stream:
         self.threads = positive(threads, "threads")
         self.embedding = layers[0] if "tokens" in layers[0].reads else None
         if isinstance(source, Network):
-            width = source.features if self.embedding is None else self.embedding.d["u"]
+            width = source.features if self.embedding is None else self.embedding.table.shape[1]
             given = np.empty((self.batch, width), source.dtype)
         for layer in filter(_kind, [part for _, part in unfolded(layers)]):
             before = None if given is None else given.shape[1]
@@ -728,6 +729,8 @@ cdef class Stream:
             raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
         if self.framed:
             raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
+        if isinstance(self.stages[0], _Switching):
+            raise ValueError(f"decay: expected None, as {self.source.layers[0]!r} does not read it, got factors")
         due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
         factors = real(decay, "decay")
         if factors.dtype == bool:

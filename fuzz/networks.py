@@ -129,8 +129,8 @@ def targets(dice: Dice, loss: str, shape: tuple[int, ...], k: int) -> np.ndarray
 def network(dice: Dice, mode: str = "whole", tokens: int = 0, gaps: bool = False, drops: bool = True) -> cgru.Network:
     """Return a network of one to three recurrent layers and others.
 
-    `tokens`: of the Embedding that it begins with, if any. `gaps`: whether it begins with a `GRUD`. `drops`: whether
-    there may be dropout.
+    `tokens`: of the Embedding or the SwitchingGRU that it begins with, if any. `gaps`: whether it begins with a
+    `GRUD`. `drops`: whether there may be dropout.
     """
     per_step, depth = dice.chance(), dice.number(1, 3)
     pools = not per_step and mode != "truncate" and dice.chance()
@@ -147,7 +147,11 @@ def network(dice: Dice, mode: str = "whole", tokens: int = 0, gaps: bool = False
     if not per_step and dice.chance(0.3):
         layers.append(elementwise(dice, drops))
     if tokens:
-        layers.insert(0, cgru.Embedding(tokens, dice.number(1, 6)))
+        switches = mode == "whole" and dice.chance(0.3)
+        layers.insert(
+            0, cgru.SwitchingGRU(dice.number(1, 9), tokens, sequences=True) if switches
+            else cgru.Embedding(tokens, dice.number(1, 6)),
+        )  # fmt: skip
     if gaps:
         layers.insert(0, cgru.GRUD(dice.number(1, 9), sequences=True, stateful=mode == "stateful" and dice.chance()))
     loss = dice.among(*HEADS)
@@ -199,7 +203,7 @@ def samples(
     Times go on from each batch of `size` samples to the next, as `stateful` layers need them.
     """
     first, k = net.layers[0], net.head.d["u"] // HEADS[net.loss][1]
-    tokens = first.d["v"] if isinstance(first, cgru.Embedding) else 0
+    tokens = first.d["v"] if "tokens" in first.reads else 0
     X = dice.rng.integers(0, tokens, (m, s)) if tokens else dice.normal(m, s, e).astype(net.dtype)
     lengths = dice.lengths(m, s, least_steps(net))
     own: dict[str, Any] = {}
@@ -210,7 +214,7 @@ def samples(
         X[:, 0] = dice.normal(m, e)  # something of each feature is measured
         if dice.chance():
             own["times"] = np.cumsum(dice.rng.random((m, s)), axis=1) + s * (np.arange(m)[:, None] // size)
-    if not any(isinstance(layer, cgru.Frames) for layer in net.layers):
+    if not any(isinstance(layer, cgru.Frames | cgru.SwitchingGRU) for layer in net.layers):
         which = dice.rng.random((m, s))
         if dice.chance(0.2):
             own["resets"] = which < 0.3
@@ -249,7 +253,7 @@ def problem(seed: int) -> Problem:
 
 def options(dice: Dice, net: cgru.Network, mode: str, size: int, s: int, e: int) -> dict[str, Any]:
     """Return options of `fit` that go with each other."""
-    tokens = isinstance(net.layers[0], cgru.Embedding)
+    tokens = "tokens" in net.layers[0].reads
     regression = not cgru.losses.classifies(net.loss)
     found: dict[str, Any] = {
         "epochs": dice.number(1, 3), "batch_size": size, "shuffle": mode != "stateful" and dice.chance(0.7),

@@ -33,13 +33,15 @@ def case(seed: int) -> str | None:
 def follow(dice: Dice, net: cgru.Network, stream: cgru.Stream, m: int, e: int, gaps: bool) -> None:
     """Stream m sequences of e features, or of so many tokens, and compare."""
     s, frames = dice.number(8, 14), any(isinstance(layer, cgru.Frames) for layer in net.layers)
-    tokens = isinstance(net.layers[0], cgru.Embedding)
+    tokens = "tokens" in net.layers[0].reads
     X = dice.rng.integers(0, e, (m, s)) if tokens else dice.normal(m, s, e).astype(net.dtype)
     beside = {}
     if gaps:
         X[dice.rng.random(X.shape) < 0.3] = np.nan
         beside["times"] = np.cumsum(dice.rng.random((m, s)), axis=1).astype(net.dtype)
-    if not frames and not any(isinstance(layer, cgru.Difference | cgru.Pool) for layer in net.layers):
+    if not frames and not any(
+        isinstance(layer, cgru.Difference | cgru.Pool | cgru.SwitchingGRU) for layer in net.layers
+    ):
         which = dice.rng.random((m, s))
         if dice.chance(0.3):
             beside["resets"] = which < 0.3

@@ -48,7 +48,7 @@ def standardized(dtype):
 def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
     """Any layers below a Dense, with random, non-zero parameters."""
     net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
-    net.predict(np.zeros((1, 9), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 9, e)))
+    net.predict(np.zeros((1, 9), int) if "tokens" in layers[0].reads else np.zeros((1, 9, e)))
     rng = np.random.default_rng(seed)
     for layer in net.layers:
         for value in layer.p.values():
@@ -73,7 +73,7 @@ class Exported:
         self.dtype = dtype or np.dtype(np.float64)
         self.k = layers[-1].d["u"]
         self.every = net.per_step if layers[0] is not net else net.sequences
-        self.tokens = isinstance(layers[0], cgru.Embedding)
+        self.tokens = "tokens" in layers[0].reads
         self._init, self._reset, self._step, self._run = (
             getattr(library, f"{name}_{what}") for what in ("init", "reset", "step", "run")
         )
@@ -116,7 +116,7 @@ class Exported:
 def inputs(net, dtype, seed=5):
     """Steps of the model `net`, as it takes them."""
     rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
-    if isinstance(layers[0], cgru.Embedding):
+    if "tokens" in layers[0].reads:
         return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
     X = rng.standard_normal((STEPS, net.features))
     if getattr(net, "mean", None) is not None:

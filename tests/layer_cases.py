@@ -36,6 +36,7 @@ LAYERS = {
     "pool, attention": lambda: cgru.Pool("mean+attention", rng=1),
     "pool, hidden": lambda: cgru.Pool("attention", 3, rng=1),
     "scale": lambda: cgru.Scale(),
+    "switching": lambda: cgru.SwitchingGRU(U, 6, sequences=True, rng=1),
 }
 MORE = {  # further kinds and options; of these what holds of whole layers in networks, and of their gradients
     "gru, layer norm": lambda: cgru.GRU(U, rng=1, layer_norm=True, learn_h0=True, sequences=True),
@@ -56,8 +57,10 @@ MORE = {  # further kinds and options; of these what holds of whole layers in ne
     "layer norm": lambda: cgru.LayerNorm(0.1),
     "normalize": lambda: cgru.Normalize(),
     "normalize, alone": lambda: cgru.Normalize(keep=False),
+    "switching, last": lambda: cgru.SwitchingGRU(U, 6, rng=1),
 }
+TOKENED = ("embedding", "switching", "switching, last")
 
 
 def given(name):
-    return TOKENS if name == "embedding" else X
+    return TOKENS if name in TOKENED else X

@@ -255,10 +255,10 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8054,
-    ("",): 4096,  # the layer, and what is as near to it
+    ("core/",): 8267,
+    ("",): 4298,  # the layer, and what is as near to it
     ("layers/",): 1612,
-    ("network/",): 5729,
+    ("network/",): 5804,
     ("quantized/", "export/", "quantization.py"): 1305,
     ("torch/", "interop/", "keras.py"): 3714,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

@@ -292,6 +292,11 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t (*batch_wide_size)(const cgru_call *) noexcept nogil
         void (*feature_product)(const cgru_feature_product *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*switching_size)(const cgru_call *, int, int) noexcept nogil
+        void (*switching_pack)(const cgru_call *, const void *const *) noexcept nogil
+        void (*switching_forward)(const cgru_call *, const Py_ssize_t *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*switching_backward)(const cgru_call *, const Py_ssize_t *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*switching_add)(const cgru_call *, void *const *, Py_ssize_t) noexcept nogil
         void (*combine)(int, cgru_array, cgru_array, cgru_array, cgru_extent, Py_ssize_t) noexcept nogil
         void (*add_multiple)(void *, Py_ssize_t, double, const void *, Py_ssize_t) noexcept nogil
         void (*multiply)(void *, double, Py_ssize_t) noexcept nogil
@@ -314,6 +319,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*normalize_steps_backward)(cgru_array, cgru_array, const Py_ssize_t *, Py_ssize_t, Py_ssize_t, int,
                                          cgru_array) noexcept nogil
         void (*pool_forward)(const cgru_pool *, int, Py_ssize_t) noexcept nogil
+        void (*pool_step)(int, const void *, void *, double *, Py_ssize_t, Py_ssize_t, const void *, const double *,
+                          Py_ssize_t) noexcept nogil
         void (*pool_backward)(const cgru_pool *, int, Py_ssize_t) noexcept nogil
         void (*score_backward)(const cgru_pool *, Py_ssize_t) noexcept nogil
         void (*fade)(const cgru_fading *) noexcept nogil

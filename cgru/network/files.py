@@ -27,6 +27,7 @@ from cgru.layers.layer import Layer
 from cgru.network import chain
 from cgru.optimizers import is_matrix
 from cgru.quantized.stored_weights import StoredWeights
+from cgru.switching_gru import SwitchingGRU
 from cgru.variant import named as variant_named
 
 __all__ = [
@@ -66,7 +67,7 @@ def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
 
 def _kinds() -> dict[str, type[Layer]]:
     """Return the classes of layers that files have, by name."""
-    return {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS)}
+    return {kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, *LAYERS)}
 
 
 def _parameter_headers(layer: Layer, e: int) -> Headers:

@@ -46,6 +46,8 @@ def stacks(dtype):
     yield "tokens", cgru.Embedding(11, 5, dtype=dtype), gru(9, dtype, sequences=False)
     yield "tokens_pooled", cgru.Embedding(300, 17, dtype=dtype), cgru.Pool("mean")
     yield "tokens_every", embedding, cgru.Dropout(), cgru.Dense(4, relu, dtype=dtype), gru(9, dtype)
+    yield "switching", cgru.SwitchingGRU(7, 11, dtype=dtype)
+    yield "switching_every", cgru.SwitchingGRU(2, 11, sequences=True, dtype=dtype), gru(9, dtype)
     for how in ("last", "mean", "max", "mean+last", "last+mean+max"):
         yield f"pool_{how.replace('+', '_')}", gru(17, dtype), cgru.Pool(how)
     for hidden, how in ((None, "attention"), (7, "attention+mean"), (33, "last+mean+max+attention")):
@@ -71,7 +73,14 @@ def stacks(dtype):
 
 
 BOTH = ("tokens", "tokens_pooled", "tokens_every", "pool_mean", "pool_max", "pool_last_mean_max", "pool_attention_7")
-BOTH += ("every", "zoneout", "learned", "scaled", "differences")  # in both dtypes; each other stack in one
+BOTH += (
+    "switching_every",
+    "every",
+    "zoneout",
+    "learned",
+    "scaled",
+    "differences",
+)  # in both dtypes; each other stack in one
 
 
 def models():

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from helpers import assert_all_close, assert_all_same, assert_close, check_slopes, refuses, some
-from layer_cases import LAYERS, LENGTHS, MORE, RNG, M, given
+from layer_cases import LAYERS, LENGTHS, MORE, RNG, TOKENED, M, given
 
 import cgru
 from cgru.network.training import fit
@@ -33,7 +33,7 @@ def random(layer, A):
 
 def steps(name):
     """Inputs of nine steps."""
-    return np.tile(given(name), 2)[:, :9] if name == "embedding" else NARROW.copy()
+    return np.tile(given(name), 2)[:, :9] if name in TOKENED else NARROW.copy()
 
 
 @RAGGED
@@ -61,8 +61,8 @@ def test_gradients_are_central_differences(name, lengths):
 def test_padding_is_zero_and_not_looked_at(name, dtype):
     """Nor is what comes back at it; `predict` computes what `forward` does, and float32 what float64 does."""
     A, real = steps(name), np.arange(9) < LONG[:, None]
-    clean, dirty = (np.where(real if name == "embedding" else real[:, :, None], A, fill) for fill in (0, -9))
-    if name != "embedding":
+    clean, dirty = (np.where(real if name in TOKENED else real[:, :, None], A, fill) for fill in (0, -9))
+    if name not in TOKENED:
         clean, dirty = clean.astype(dtype), np.where(real[:, :, None], A, np.nan).astype(dtype)
     layer, exact = ALL[name](), random(ALL[name](), A)
     if layer.parameter_names or name.startswith("bidirectional"):
@@ -104,20 +104,20 @@ CLASSES = np.arange(11) % 3
 
 
 def inputs(name):
-    return np.abs(SAMPLES[:, :, 0] * 9).astype(int) % 6 if name == "embedding" else SAMPLES
+    return np.abs(SAMPLES[:, :, 0] * 9).astype(int) % 6 if name in TOKENED else SAMPLES
 
 
 def network(name, dtype=np.float64):
     """The layer with a GRU below it, unless it takes tokens, and one above it, unless it leaves no steps."""
     layer = ALL[name]()
-    below = [] if name == "embedding" else [cgru.GRU(5, sequences=True)]
-    series = name == "embedding" or len(layer.output_shape(("m", "s", 5))) == 3
+    below = [] if name in TOKENED else [cgru.GRU(5, sequences=True)]
+    series = len(layer.output_shape(("m", "s", 5)[: 2 if name in TOKENED else 3])) == 3
     above = [cgru.GRU(4)] if series else []
     return cgru.Network([*below, layer, *above, cgru.Dense(3, "softmax")], seed=1, dtype=dtype)
 
 
 def fitted(net, name, **options):
-    options = {"lengths": STEPS, "epochs": 3, "batch_size": 4, "standardize": name != "embedding"} | options
+    options = {"lengths": STEPS, "epochs": 3, "batch_size": 4, "standardize": name not in TOKENED} | options
     history = net.fit(inputs(name), CLASSES, validation=(inputs(name), CLASSES, STEPS), **options)
     return np.array([history.loss, history.validation_loss]), net.parameters()
 
@@ -180,18 +180,19 @@ def test_a_stream_computes_the_sequence(name, batch):
         return  # whose outputs come when they are complete: tests/test_stream.py
     stream = cgru.Stream(net, batch)
     for t in range(9):
-        out = stream.step(A[:, t] if batch > 1 or name != "embedding" else A[0, t])
+        out = stream.step(A[:, t] if batch > 1 or name not in TOKENED else A[0, t])
         assert_close(np.atleast_2d(out), net.predict(A[:, : t + 1]), 1e-13)
 
 
 NOT_IN_ONNX = ("gru, masks", "gru, all masks", "gru, layer norm", "gru, activations", "bidirectional, all")
+NOT_IN_ONNX += ("switching", "switching, last")
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_onnx(name):
     """ONNX's own evaluator, which knows no lengths of GRUs, computes the same; the network comes back whole."""
     onnx = pytest.importorskip("onnx", reason="no onnx")
-    net, A = network(name, np.float32), inputs(name).astype(np.int64 if name == "embedding" else np.float32)
+    net, A = network(name, np.float32), inputs(name).astype(np.int64 if name in TOKENED else np.float32)
     net.make(A)
     if name in NOT_IN_ONNX:
         with refuses(ValueError, "net"):

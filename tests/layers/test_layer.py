@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from helpers import assert_all_same, refuses
-from layer_cases import LAYERS, LENGTHS, RNG, TOKENS, E, M, S, U, X, given
+from layer_cases import LAYERS, LENGTHS, RNG, TOKENED, TOKENS, E, M, S, U, X, given
 
 import cgru
 from cgru.layers.embedding import TokenGradients
@@ -125,7 +125,7 @@ def test_parameters_are_made_at_the_first_sight_of_data(name):
     for key, value in twin.p.items():
         np.testing.assert_array_equal(layer.p[key], value)
         np.testing.assert_array_equal(other.p[key], value)
-    if layer.p and name != "embedding":
+    if layer.p and name not in TOKENED:
         assert layer.features == E
     else:
         assert layer.features is None
@@ -212,7 +212,7 @@ def test_a_dtype_that_was_not_said(name):
     layer.dtype = np.float32
     assert layer.dtype == np.float32
     assert "dtype" in layer.given
-    inputs = given(name).astype(np.float32) if name != "embedding" else TOKENS
+    inputs = given(name).astype(np.float32) if name not in TOKENED else TOKENS
     A = layer.forward(inputs)
     layer.backward(np.ones_like(A))
     layer.compute_gradients()

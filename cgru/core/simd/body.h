@@ -37,6 +37,7 @@
 #include "update.h"
 #include "batch_simd.h"
 #include "batch_simd_linear.h"
+#include "switching.h"
 
 /* No product and sum are fused from here on, so that these loops have the same bits at every level. */
 #if defined(__clang__)

@@ -74,6 +74,13 @@ KERNEL(void, feature_product, (const cgru_feature_product *product, ptrdiff_t ro
 /* Copies W (k, n) into rows `ld` apart. */
 KERNEL(void, copy, (cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld))
 
+/* A switching GRU, p and dp its parameters and their gradients; see switching.h. */
+KERNEL(ptrdiff_t, switching_size, (const cgru_call *call, int part, int back))
+KERNEL(void, switching_pack, (const cgru_call *call, const void *const *p))
+KERNEL(void, switching_forward, (const cgru_call *call, const ptrdiff_t *tokens, ptrdiff_t part, ptrdiff_t parts))
+KERNEL(void, switching_backward, (const cgru_call *call, const ptrdiff_t *tokens, ptrdiff_t part, ptrdiff_t parts))
+KERNEL(void, switching_add, (const cgru_call *call, void *const *dp, ptrdiff_t parts))
+
 /* Loops over arrays, the same bits at every level; see elementwise.h, moments.h and pool.h. */
 LOOP(void, combine, (int how, cgru_array a, cgru_array b, cgru_array to, cgru_extent extent, ptrdiff_t n))
 LOOP(void, add_multiple, (void *to, ptrdiff_t column, double factor, const void *a, ptrdiff_t n))
@@ -96,6 +103,8 @@ LOOP(void, normalize_steps, (cgru_array X, const ptrdiff_t *length, ptrdiff_t m,
 LOOP(void, normalize_steps_backward, (cgru_array X, cgru_array D, const ptrdiff_t *length, ptrdiff_t m, ptrdiff_t n,
        int keep, cgru_array dX))
 LOOP(void, pool_forward, (const cgru_pool *pool, int how, ptrdiff_t part))
+LOOP(void, pool_step, (int how, const void *x, void *y, double *sums, ptrdiff_t n, ptrdiff_t steps, const void *hidden,
+       const double *V, ptrdiff_t k))
 LOOP(void, pool_backward, (const cgru_pool *pool, int how, ptrdiff_t part))
 LOOP(void, score_backward, (const cgru_pool *pool, ptrdiff_t part))
 

@@ -47,6 +47,30 @@ void LOOP_OF(pool_forward)(const cgru_pool *pool, int how, ptrdiff_t part) {
     }
 }
 
+/* Pools one more step x (n) of a sample, the `steps`-th: y becomes the pool of all steps so far. `sums` are those of x,
+ * which attention multiplies by exp(score), then the sum of these factors, all relative to the largest score so far,
+ * which stands last. The score is that of hidden (k) V. */
+void LOOP_OF(pool_step)(int how, const void *x_, void *y_, double *sums, ptrdiff_t n, ptrdiff_t steps,
+                        const void *hidden, const double *V, ptrdiff_t k) {
+    const T *x = x_;
+    T *y = y_;
+    const double most = sums[n + 1];
+    double score = 0, weight = 1, kept = 1;
+    for (ptrdiff_t j = 0; how == CGRU_ATTENTION && j < k; j++) score += ((const T *)hidden)[j] * V[j];
+    if (how == CGRU_ATTENTION) {
+        if (steps == 1 || score > most) sums[n + 1] = score;
+        weight = exp(score - sums[n + 1]), kept = steps > 1 ? exp(most - sums[n + 1]) : 0;
+    }
+    sums[n] = kept * sums[n] + weight;
+    for (ptrdiff_t c = 0; c < n; c++) {
+        if (how == CGRU_AVERAGE || how == CGRU_ATTENTION) {
+            sums[c] = kept * sums[c] + weight * x[c];
+            y[c] = (T)(sums[c] / sums[n]);
+        } else if (how != CGRU_LARGEST || steps == 1 || x[c] > y[c] || x[c] != x[c]) /* NaN stays */
+            y[c] = x[c];
+    }
+}
+
 /* Adds the gradient of pooling number `part` to dX, all but what goes by way of the scores. */
 void LOOP_OF(pool_backward)(const cgru_pool *pool, int how, ptrdiff_t part) {
     const ptrdiff_t m = pool->m, n = pool->n, step = pool->dX.step;

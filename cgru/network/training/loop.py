@@ -24,6 +24,7 @@ from cgru.network.training.penalties import penalty
 from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
+from cgru.switching_gru import SwitchingGRU
 
 __all__ = ["Loop", "Snapshot", "scores"]
 
@@ -238,7 +239,8 @@ class Loop(Updater):
 
         def penalised(i: int, dA: Any) -> Any:
             """Return dL/dA of layer i with the gradient of its activity penalty."""
-            if layers[i].cells and (self.penalties.activity_l1 or self.penalties.activity_l2):
+            recurrent = layers[i].cells or isinstance(layers[i], SwitchingGRU)
+            if recurrent and (self.penalties.activity_l1 or self.penalties.activity_l2):
                 return dA + self._of_activity(i, passes[i].A, batch)
             return dA
 

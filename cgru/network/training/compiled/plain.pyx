@@ -10,6 +10,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     LayerNorm    A = (X - mean) / sqrt(variance + eps) * scale + shift over the features
     Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
     Embedding    A = E[tokens]
+    switching    A = the states of a SwitchingGRU, or the last ones
     Dense        A = activate(X W + b)
     elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
 """
@@ -20,11 +21,12 @@ from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
+    CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_PLACE_c, CGRU_PLACE_hh, CGRU_PLACE_r, CGRU_PLACE_z,
+    CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
     cgru_batch_linear, cgru_call, cgru_extent, cgru_gradients, cgru_kernels, cgru_loss, cgru_matrix, cgru_pool,
     cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
-from cgru.core.plan cimport GRADIENTS, largest_workspace_size
+from cgru.core.plan cimport GRADIENTS, SAMPLE_SHARES, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.stage cimport (
     Arena, Piece, Size, Stage, assign, extent_of, in_lanes, input_as_rows, no_array, rows_at, time_major,
@@ -35,6 +37,7 @@ cdef extern from "simd/cgru.h":
 
 cdef enum:
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
+    SWITCHING_BYTES = 16 << 20  # of all parts of a SwitchingGRU, unless one takes more
 
 cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS, DILATION  # indices of Frames' options in `Stage.numbers`
@@ -70,6 +73,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _embedding_forward, _embedding_backward, True
         stage.n = description["tokens"]
+    elif kind == "switching":
+        stage.forward, stage.backward, stage.steps_out = _switching_forward, _switching_backward, description["every"]
+        stage.n, stage.turns = description["tokens"], True
     elif kind == "frames":
         stage.forward, stage.backward, stage.lengths = _frames_forward, _frames_backward, _count_frames
         for i, number in enumerate(description["numbers"]):
@@ -96,7 +102,7 @@ cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexce
 
 cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noexcept:
     """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
-    cdef int bytes = stage.k.size
+    cdef int bytes = stage.k.size, place
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = assign(arena, numbers, bytes)
     if stage.lengths != NULL:
@@ -109,8 +115,12 @@ cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noe
         stage.Z = assign(arena, size.many * stage.scores, bytes)
         stage.hidden = assign(arena, size.many * stage.scores, bytes)
         stage.attention = <double *>assign(arena, size.many if stage.scores else 0, sizeof(double))
-    if stage.forward == _embedding_forward:
+    if stage.forward == _embedding_forward or stage.forward == _switching_forward:
         stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
+    if stage.forward == _switching_forward:
+        stage.part[0].states = assign(arena, size.many * stage.u, bytes)
+        for place in SWITCHING_CACHES:
+            stage.part[0].memory[place] = assign(arena, size.back * stage.u, bytes)
     if stage.forward == _dense_forward:
         stage.Z = assign(arena, numbers, bytes)
 
@@ -370,6 +380,89 @@ cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
     return 0
 
 
+# --- SwitchingGRU ---
+
+cdef int[4] SWITCHING_CACHES = [CGRU_PLACE_r, CGRU_PLACE_z, CGRU_PLACE_c, CGRU_PLACE_hh]
+
+
+# A call of the kernels of a switching GRU, in parts of the samples.
+cdef struct Switching:
+    const cgru_kernels *k
+    cgru_call call
+    const Py_ssize_t *tokens
+    Py_ssize_t parts
+    bint back
+
+
+cdef Switching _switching_of(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept nogil:
+    """Return a call for m samples of s steps, forward or `back`, without arrays.
+
+    Samples are divided into the same parts for any number of threads, so that bits agree.
+    """
+    cdef Switching work
+    cdef Py_ssize_t vectors = (m + stage.k.lanes - 1) // stage.k.lanes
+    memset(&work, 0, sizeof(Switching))
+    work.k, work.tokens, work.back = stage.k, stage.tokens, back
+    work.call.m, work.call.s, work.call.e, work.call.u, work.call.rows = m, s, stage.n, stage.u, stage.scratch
+    work.call.ld = stage.k.switching_size(&work.call, True, back)
+    work.parts = min(vectors, <Py_ssize_t>SAMPLE_SHARES, max(1, SWITCHING_BYTES // (work.call.ld * stage.k.size)))
+    return work
+
+
+cdef void _run_switching(void *given, Py_ssize_t part) noexcept nogil:
+    """Run a part of the samples forward or back; the callback of `share`, `given` is a Switching."""
+    cdef const Switching *work = <const Switching *>given
+    (work.k.switching_backward if work.back else work.k.switching_forward)(&work.call, work.tokens, part, work.parts)
+
+
+cdef void _share_switching(Stage *stage, const Piece *piece, bint back) noexcept nogil:
+    """Run all samples of a piece forward or back, on as many threads as the work is worth."""
+    cdef Switching work = _switching_of(stage, piece.m, piece.s, back)
+    cdef Py_ssize_t m = piece.m, u = stage.u
+    cdef double flop = 12.0 * m * piece.s * stage.n * u * (1 + u)
+    cdef const void **p = [stage.W, stage.b, stage.V]
+    cdef void **dp = [stage.dW, stage.db, stage.dV]
+    cdef int place
+    work.call.running = piece.running
+    work.call.hp = work.call.h = time_major_array(stage.part[0].states, u, m, m)
+    work.call.h.data = <char *>stage.part[0].states + m * u * stage.k.size
+    for place in SWITCHING_CACHES:
+        if piece.training:
+            work.call.array[place] = time_major_array(stage.part[0].memory[place], u, m, m)
+    if back and stage.steps_out:
+        work.call.dA = stage.dA
+    elif back:
+        work.call.h0 = stage.dA
+    stage.k.switching_pack(&work.call, p)
+    share(_run_switching, &work, work.parts, worth(flop, stage.threads))
+    if back:
+        stage.k.switching_add(&work.call, dp, work.parts)
+
+
+cdef int _switching_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the states after all steps, with samples in the lanes; or after the last step of each sample."""
+    cdef Py_ssize_t i, m = piece.m, u = stage.u
+    cdef cgru_array h = time_major_array(stage.part[0].states, u, m, m), last
+    memset(stage.part[0].states, 0, m * u * stage.k.size)
+    _share_switching(stage, piece, False)
+    stage.A = time_major(stage.out, u, m)
+    if stage.steps_out:
+        h.data = <char *>h.data + m * u * stage.k.size
+        stage.A = h
+    for i in range(0 if stage.steps_out else m):
+        last = h
+        last.data = _address(h, i, piece.length[i], stage.k.size)
+        stage.k.combine(CGRU_COPY, last, last, time_major(_address(stage.A, i, 0, stage.k.size), u, 1),
+                        cgru_extent(1, 1, NULL), u)
+    return 0
+
+
+cdef int _switching_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dU, dV, db += the gradients; tokens have none."""
+    _share_switching(stage, piece, True)
+    return 0
+
+
 # --- Dense ---
 
 cdef struct Work:
@@ -467,9 +560,13 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
     cdef cgru_call call
     cdef Py_ssize_t parts, room
     cdef Stage score
+    cdef Switching work
     if stage.scores:
         score = _score_stage(stage)
         return plain_workspace(&score, m, s, back)
+    if stage.forward == _switching_forward:
+        work = _switching_of(stage, m, s, back)
+        return stage.k.switching_size(&work.call, False, False) + work.parts * work.call.ld
     if not stage.activates:
         return 0
     memset(&piece, 0, sizeof(Piece))

@@ -235,7 +235,7 @@ cdef class Program:
             if turns and i < self.count - 1:  # the head reads lanes
                 stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
-                turns = stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
+                turns = stage.turns or stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
             if stage.above != NULL:
                 stage.fill_memory = assign(arena, stage.above.fill_size, self.k.size)
             if self._stores_dX(i):
@@ -328,7 +328,7 @@ cdef class Program:
                 if self._stores_dX(i):
                     stage.dX = time_major_array(self.between[i % 2], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
-            if stage.parts and (self.activity_l1 or self.activity_l2):
+            if (stage.parts or stage.turns) and (self.activity_l1 or self.activity_l2):
                 self._penalise_outputs(stage)
             if i == self.count - 1:
                 head_backward(stage, stage.piece)

@@ -137,7 +137,9 @@ cdef struct Stage:
     cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
     double low, high  # bounds of an elementwise stage; `low` is the epsilon of a LayerNorm
+    bint turns  # whether it is a SwitchingGRU, whose A has samples in the lanes
     bint may_return_input  # whether A may be X itself, without a copy
+    # Of a SwitchingGRU they are U, V and b, and its arrays are those of part[0].
     char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage or a LayerNorm its scale, NULL: none
     char *b  # of a Dense or a Pool; of an elementwise stage or a LayerNorm its shift
     char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score
@@ -145,7 +147,7 @@ cdef struct Stage:
     char *db
     char *dV
     void *Z  # (s, m, u) X W + b of a Dense or a Pool; in the backward pass dL/dZ
-    Py_ssize_t *tokens  # (s, m) the input of an Embedding
+    Py_ssize_t *tokens  # (s, m) the input of an Embedding or a SwitchingGRU
 
 
 cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
