@@ -729,7 +729,7 @@ cdef class Stream:
             raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
         if self.framed:
             raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
-        if isinstance(self.stages[0], _Switching):
+        if any([isinstance(stage, _Switching) for stage in self.recurrent]):
             raise ValueError(f"decay: expected None, as {self.source.layers[0]!r} does not read it, got factors")
         due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
         factors = real(decay, "decay")
