@@ -32,8 +32,10 @@ from cgru.layers import (
     Normalize,
     Pool,
     Scale,
+    Select,
 )
 from cgru.network import Checkpoint, DivergenceError, Epoch, History, Network, Penalties, Sequences, load
+from cgru.network.branches import Add, Concatenate, Multiply
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
@@ -70,10 +72,12 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "Add",
     "Bidirectional",
     "Cell",
     "Checkpoint",
     "Clip",
+    "Concatenate",
     "Dense",
     "Difference",
     "DivergenceError",
@@ -86,6 +90,7 @@ __all__ = [
     "History",
     "Job",
     "LayerNorm",
+    "Multiply",
     "Network",
     "Normalize",
     "Pass",
@@ -95,6 +100,7 @@ __all__ = [
     "Report",
     "Result",
     "Scale",
+    "Select",
     "Sequences",
     "Stream",
     "SwitchingGRU",

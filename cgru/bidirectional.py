@@ -19,7 +19,7 @@ from cgru.layers.layer import Fields, Layer, LayerPass, Shape
 from cgru.layers.steps import SEQUENCE
 from cgru.passes import run_later
 
-__all__ = ["Bidirectional", "merged"]
+__all__ = ["Bidirectional", "JoinedParameters", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
@@ -30,11 +30,11 @@ WithGRUs = type("WithGRUs", (Layer,), {name: Shared() for name in (*OPTIONS, *OW
 
 
 class JoinedParameters(MutableMapping):
-    """A view of the parameters of two layers as one dict with prefixed keys."""
+    """A view of the parameters of several layers as one dict with prefixed keys."""
 
-    def __init__(self, *halves: dict[str, Any]) -> None:
-        """View the parameter dicts of two layers, given as (forward, backward)."""
-        self.halves = dict(zip(PREFIXES, halves, strict=True))
+    def __init__(self, halves: dict[str, Any]) -> None:
+        """View the parameter dicts of layers, by their prefixes."""
+        self.halves = halves
 
     def _locate(self, key: str, is_new: bool = False) -> tuple[dict[str, Any], str]:
         """Return the dict that a prefixed key belongs to, and the key without its prefix.
@@ -130,7 +130,7 @@ class Bidirectional(WithGRUs):
         Layer.__init__(self, layer.np_rng, layer.dtype)
         self.given, self.trainable = given, trainable
         self.d["u"] = 2 * u if merge == "concat" else u
-        self.p = JoinedParameters(*(half.p for half in self.halves))
+        self.p = JoinedParameters({prefix: half.p for prefix, half in zip(PREFIXES, self.halves, strict=True)})
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
         """Let both layers draw from one new generator of this seed, unless the user gave one."""

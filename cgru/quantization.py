@@ -84,32 +84,33 @@ def quantize(
         check_number(limit, "limit")
         if calibration is None:
             raise ValueError("limit: expected calibration beside it, to measure by, got None")
-        if "int8" not in kinds:
+        if "int8" not in kinds.values():
             raise ValueError("limit: expected a layer of int8 beside it, which may keep bfloat16, got bfloat16 alone")
     if lengths is not None and calibration is None:
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
-    parts = chain.unfolded(net.layers)
-    for i, layer in parts:
-        _check(layer, i)
-    bounds = [0.0] * len(kinds)
+    tree = chain.unfold(net.layers)
+    within = dict(chain.leaves(tree))
+    for key, layer in within.items():
+        _check(layer, key)
+    bounds = dict.fromkeys(kinds, 0.0)
     if calibration is not None:
         calibration, lengths, _ = check_inputs(net.data_spec, calibration, lengths, "calibration ")
-        for block in _layer_calls(net, calibration, lengths):
-            bounds = [max(bound, _max_abs(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
-    layers = [_quantize_layer(layer, *each) for (_, layer), *each in zip(parts, kinds, bounds, strict=True)]
+        for block in _layer_calls(net, tree, calibration, lengths):
+            bounds = {key: max(bounds[key], _max_abs(A, steps)) for key, (A, steps, _) in block.items()}
+    layers = {key: _quantize_layer(layer, kinds[key], bounds[key]) for key, layer in within.items()}
     if limit is not None:
-        for i, found in enumerate(_noises(net, layers, calibration, lengths)):
-            if kinds[i] == "int8" and layers[i].weights and not found["snr"] >= limit:  # NaN: not finite
-                layers[i] = _quantize_layer(parts[i][1], "bfloat16", bounds[i])
+        for key, found in _noises(net, layers, calibration, lengths).items():
+            if kinds[key] == "int8" and layers[key].weights and not found["snr"] >= limit:  # NaN: not finite
+                layers[key] = _quantize_layer(within[key], "bfloat16", bounds[key])
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
-    small = Network(layers, net.loss, seed=net.seed, **names)
+    small = Network(chain.rebuilt(tree, layers.__getitem__), net.loss, seed=net.seed, **names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     return small
 
 
 def bytes_of(net: Network) -> list[int]:
-    """Return the bytes of the parameters of each layer, as in memory and in a file."""
-    return [sum(array.nbytes for array in layer.p.values()) for _, layer in chain.unfolded(net.layers)]
+    """Return the bytes of the parameters of each layer, those in branches too, as in memory and in a file."""
+    return [sum(array.nbytes for array in layer.p.values()) for _, layer in chain.leaves(chain.unfold(net.layers))]
 
 
 def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
@@ -118,9 +119,11 @@ def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) ->
     Each is a dict: `layer`; `weights` (None: the layer has no quantised weights); `bytes` of `net` in its own dtype;
     `small_bytes`; and the `noise` of its outputs for the inputs that it gets in `net`.
     """
-    sizes, small_sizes, found, parts = bytes_of(net), bytes_of(small), [], chain.unfolded(net.layers)
-    for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths)[:2])):
-        said = {"layer": type(parts[i][1]).__name__, "weights": getattr(small.layers[i], "weights", None)}
+    sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
+    layers, within = (dict(chain.leaves(chain.unfold(each.layers))) for each in (net, small))
+    noises = _noises(net, within, *check_inputs(net.data_spec, X, lengths)[:2])
+    for i, (key, apart) in enumerate(noises.items()):
+        said = {"layer": type(layers[key]).__name__, "weights": getattr(within[key], "weights", None)}
         found.append(said | {"bytes": sizes[i], "small_bytes": small_sizes[i]} | apart)
     return found
 
@@ -182,17 +185,19 @@ def _row_blocks(X: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + some) for start in range(0, len(X), some))
 
 
-def _noises(net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.ndarray | None) -> list[dict[str, float]]:
+def _noises(
+    net: Network, layers: Mapping[str, Layer], X: np.ndarray, lengths: np.ndarray | None
+) -> dict[str, dict[str, float]]:
     """Return for each of `layers` the `noise` of its outputs, for the inputs that it gets in `net`."""
-    found = [_Noise() for _ in layers]
-    for block in _layer_calls(net, X, lengths):
-        for apart, layer, (A, steps, expected) in zip(found, layers, block, strict=True):
-            apart.add(expected, layer.predict(A, steps), layer.steps.real(expected, steps))
-    return [apart.result() for apart in found]
+    found = {key: _Noise() for key in layers}
+    for block in _layer_calls(net, chain.unfold(net.layers), X, lengths):
+        for key, (A, steps, expected) in block.items():
+            found[key].add(expected, layers[key].predict(A, steps), layers[key].steps.real(expected, steps))
+    return {key: apart.result() for key, apart in found.items()}
 
 
-def _weights_by_layer(net: Network, weights: Any) -> list[str]:
-    """Return the kind of weights that each layer is to get, checked."""
+def _weights_by_layer(net: Network, weights: Any) -> dict[str, str]:
+    """Return the kind of weights that each layer is to get, checked; those in branches get that of the whole."""
     count, given = len(net.layers), weights if isinstance(weights, Mapping) else {}
     if not isinstance(weights, str | Mapping):
         raise TypeError(f"weights: expected a string or a dict, got {type(weights).__name__}")
@@ -200,10 +205,12 @@ def _weights_by_layer(net: Network, weights: Any) -> list[str]:
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < count:
             raise ValueError(f"weights: expected layers from 0 to {count - 1}, got {i!r}")
     kinds = [given.get(i, "int8") if isinstance(weights, Mapping) else weights for i in range(count)]
-    return [StoredWeights(kinds[i]) for i, _ in chain.unfolded(net.layers)]
+    of = [kind for kind, layer in zip(kinds, net.layers, strict=True) for _ in chain.leaves(chain.unfold([layer]))]
+    keys = (key for key, _ in chain.leaves(chain.unfold(net.layers)))
+    return {key: StoredWeights(kind) for key, kind in zip(keys, of, strict=True)}
 
 
-def _check(layer: Layer, i: int) -> None:
+def _check(layer: Layer, i: str) -> None:
     """Refuse a layer that cannot be quantised."""
     where = f"layer {i}, {layer!r}"
     if layer.weights:
@@ -230,16 +237,22 @@ def _check(layer: Layer, i: int) -> None:
             )
 
 
-def _layer_calls(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[list[tuple]]:
-    """Yield for each block of X a list with the inputs, lengths and outputs of every layer of `net`."""
+def _layer_calls(
+    net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.ndarray | None
+) -> Iterator[dict[str, tuple]]:
+    """Yield for each block of X the inputs, lengths and outputs of each of the `layers` of `net`, by its key."""
+    found: dict[str, tuple] = {}
+
+    def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        """Return the outputs of a layer, and note them."""
+        outputs = layer.predict(A, lengths)
+        found[key] = A, lengths, outputs
+        return outputs
+
     for rows in _row_blocks(X):
-        steps, found = None if lengths is None else lengths[rows], []
+        steps = None if lengths is None else lengths[rows]
         with np.errstate(over="ignore", invalid="ignore"):
-            A = net.standardized(X[rows])
-            for _, layer in chain.unfolded(net.layers):
-                before, A = A, layer.predict(A, steps)
-                found.append((before, steps, A))
-                steps = layer.steps.real(A, steps)
+            chain.run(layers, net.standardized(X[rows]), steps, None, run_layer)
         yield found
 
 

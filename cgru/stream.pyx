@@ -18,11 +18,11 @@ from cgru.core.checks import positive, real, within
 from cgru.core.decay import cast_factors
 from cgru.grud_reference import Seen
 from cgru.layers.layer import Layer
-from cgru.network import Network
-from cgru.network.chain import unfolded
+from cgru.network import Network, chain
 from cgru.cell cimport cgru_cell, pointer, step, step_decay, workspace_bytes
 from cgru.core.kernels cimport (
-    cgru_activation, cgru_array, cgru_call, cgru_extent, cgru_kernels, kernels, view,
+    CGRU_ADD, CGRU_COPY, CGRU_MULTIPLY, cgru_activation, cgru_array, cgru_call, cgru_extent, cgru_kernels, kernels,
+    view,
 )
 from cgru.core.fading cimport Fading
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
@@ -468,9 +468,58 @@ cdef class _Pool(_Stage):
         return 0
 
 
+cdef class _Select(_Stage):
+    """A Select layer."""
+
+    cdef cnp.ndarray chosen  # (u,) the features
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        self.chosen = np.array(layer.selected, np.intp)
+        _Stage.__init__(self, m, layer.features, len(self.chosen), given.dtype, given)
+
+    cdef bint run(self) noexcept:
+        cdef const Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(self.chosen)
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.out), i, j
+        cdef const char *x = <char *>cnp.PyArray_DATA(self.given)
+        cdef char *y = <char *>cnp.PyArray_DATA(self.out)
+        for i in range(self.m):
+            for j in range(self.u):
+                memcpy(y + (i * self.u + j) * size, x + (i * self.n + chosen[j]) * size, size)
+        return True
+
+
+cdef class _Join(_Stage):
+    """The end of branches, whose outputs are `parts`: they are put side by side, added or multiplied."""
+
+    cdef list parts
+    cdef int how
+
+    def __init__(self, layer, list parts, cnp.ndarray given):
+        how, widths = layer.stage["how"], [part.shape[1] for part in parts]
+        self.parts, self.how = parts, {"add": CGRU_ADD, "multiply": CGRU_MULTIPLY}.get(how, CGRU_COPY)
+        _Stage.__init__(self, len(given), given.shape[1], sum(widths) if self.how == CGRU_COPY else widths[0],
+                        given.dtype, given)
+
+    cdef bint run(self) noexcept:
+        cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.out))
+        cdef cgru_extent extent = cgru_extent(self.m, 1, NULL)
+        cdef cgru_array to = cgru_array(cnp.PyArray_DATA(self.out), self.u, 0, 1), x
+        cdef cnp.ndarray part
+        cdef Py_ssize_t i, n
+        for i in range(len(self.parts)):
+            part = self.parts[i]
+            n = cnp.PyArray_DIM(part, 1)
+            x = cgru_array(cnp.PyArray_DATA(part), n, 0, 1)
+            k.combine(self.how if i else CGRU_COPY, x, to if i else x, to, extent, n)
+            if self.how == CGRU_COPY:
+                to.data = <char *>to.data + n * k.size
+        return True
+
+
 cdef dict KINDS = {
     "recurrent": _Recurrent, "fading": _Fading, "switching": _Switching, "dense": _Linear, "elementwise": _Elementwise,
-    "frames": _Frames, "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "dropout": None,
+    "frames": _Frames, "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "select": _Select,
+    "dropout": None,
     "embedding": None,  # the stream itself looks tokens up
 }
 
@@ -548,7 +597,7 @@ cdef class Stream:
     def __init__(self, source, batch=1, threads=1):
         """Pack the current weights of `source` for `batch` samples; see the class for errors."""
         cdef cnp.ndarray given = None
-        cdef _Stage stage = None, first
+        cdef _Stage first
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.threads = positive(threads, "threads")
@@ -556,23 +605,36 @@ cdef class Stream:
         if isinstance(source, Network):
             width = source.features if self.embedding is None else self.embedding.table.shape[1]
             given = np.empty((self.batch, width), source.dtype)
-        for layer in filter(_kind, [part for _, part in unfolded(layers)]):
-            before = None if given is None else given.shape[1]
-            stage = _kind(layer)(layer, self.batch, given, *(self.threads,) * bool(layer.cells))
-            if before is not None and stage.n != before:
-                raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
-            self.stages.append(stage)
-            given = stage.out
+        given = self._add_stages(layers, given)
         self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
         framed = list(dropwhile(lambda layer: not layer.steps.count, layers))
         self.frames, self.framed = next(iter(framed), None), any([layer.cells for layer in framed])
         first = self.stages[0]
         self.timed = first.dt is not None
         self.given, self.out, self.row = first.given, given, given[0]
-        self.dtype, self.features, self.units = given.dtype, first.n, stage.u
+        self.dtype, self.features, self.units = given.dtype, self.given.shape[1], given.shape[1]
         raw = getattr(source, "mean", None) is None
         self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
         self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
+
+    def _add_stages(self, layers, cnp.ndarray given):
+        """Append the stages of a chain of layers that reads `given`; return its outputs."""
+        cdef _Stage stage
+        for layer in [part for layer in layers for part in chain.parts_of(layer)]:
+            branches = chain.branches_of(layer)
+            if branches:
+                stage = _Join(layer, [self._add_stages(branch, given) for branch in branches], given)
+            elif _kind(layer) is None:
+                continue
+            else:
+                before = None if given is None else given.shape[1]
+                more = (self.threads,) if layer.cells else ()
+                stage = _kind(layer)(layer, self.batch, given, *more)
+                if before is not None and stage.n != before:
+                    raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
+            self.stages.append(stage)
+            given = stage.out
+        return given
 
     @property
     @critical_section
@@ -816,14 +878,11 @@ def _layers(source):
     if not isinstance(source, Network) and not (isinstance(source, Layer) and len(source.cells) == 1):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)
-    for i, layer in enumerate(layers):
-        prefix = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if not layer.steps.causal or "stage" not in vars(type(layer)):
-            raise ValueError(f"{prefix}: it needs all steps of a sequence, or it is no layer of this package")
-        if not layer.p and layer.parameter_names:
-            raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
+    chain.check_single_steps(layers, "source", "stage")
+    for i, layer in chain.leaves(layers):
         if getattr(layer, "code", ()) is None:
-            raise ValueError(f"{prefix}: expected one of cgru's own activations, got {name_of(layer.activate)}")
+            due = "one of cgru's own activations"
+            raise ValueError(f"source: expected {due} in layer {i}, got {name_of(layer.activate)}")
     if not any([layer.cells or layer.steps.count or layer.steps.needs == "past" for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

@@ -26,6 +26,7 @@ TARGETS = {
     "fit_torch": Target(
         "fits against a training in PyTorch's autograd, states, pieces and masks its own", 8, ("torch",)
     ),
+    "trees": Target("networks with branches in branches against PyTorch's autograd", 40, ("torch",)),
     "layer": Target("layers and passes against cgru.reference, arrays laid out oddly, bound anew and freed", 24),
     "many": Target("fit_many on threads, executors of threads and of processes against single fits, to the bit", 3),
     "quantized": Target("int8 and bfloat16 layers against their definition in NumPy", 60),

@@ -55,6 +55,16 @@ MORE = {  # further kinds and options; of these what holds of whole layers in ne
     "frames, padded": lambda: cgru.Frames(3, 2, (1, 2), 2),
     "frames, causal": lambda: cgru.Frames(3, 1, (4, 0), 2),
     "layer norm": lambda: cgru.LayerNorm(0.1),
+    "select": lambda: cgru.Select([2, 0, 2]),
+    "concatenate": lambda: cgru.Concatenate(
+        [], cgru.GRU(U, rng=1, sequences=True), [cgru.Select(1), cgru.Dense(2, rng=2)]
+    ),
+    "concatenate, last": lambda: cgru.Concatenate(cgru.GRU(U, rng=1, reset_after=True), cgru.Pool("mean+max")),
+    "add": lambda: cgru.Add(
+        cgru.GRU(U, rng=1, sequences=True),
+        [cgru.Dense(U, rng=2), cgru.Add([], cgru.GRU(U, rng=3, reset_after=True, sequences=True))],
+    ),
+    "multiply": lambda: cgru.Multiply([], cgru.Activation("tanh"), [cgru.Add([], cgru.Difference(False))]),
     "normalize": lambda: cgru.Normalize(),
     "normalize, alone": lambda: cgru.Normalize(keep=False),
     "switching, last": lambda: cgru.SwitchingGRU(U, 6, rng=1),

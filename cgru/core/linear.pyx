@@ -129,7 +129,7 @@ cdef class Linear:
         Z = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(X), 0)
         if self.activated:
             A = Z if in_place else cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(X), 0)
-        memory = self.prepare(  # kept until the call is over
+        _memory = self.prepare(  # kept until the call is over
             &call, cnp.PyArray_DATA(X), cnp.PyArray_STRIDE(X, 0) // self.k.size, shape[0], cnp.PyArray_DATA(Z),
             NULL if A is None else cnp.PyArray_DATA(A),
         )

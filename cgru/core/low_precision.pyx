@@ -197,9 +197,9 @@ cdef class LowPrecisionGRU:
                 cnp.ndarray decay=None, cnp.ndarray start=None):
         """Return (all states (m, s, u), or None unless `every`; the last states (m, u)).
 
-        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are zero. decay
-        (m, s, n), n 1 or u, are the factors of states, and start (1, u) replaces one at a factor of 0, and h0 where
-        that is None; None: zero. Both are float32.
+        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
+        zero. decay (m, s, n), n 1 or u, are the factors of states, and start (1, u) replaces one at a factor of 0, and
+        h0 where that is None; None: zero. Both are float32.
         """
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
         cdef cnp.ndarray state, h = None

@@ -19,7 +19,7 @@ from cgru.core.checks import real
 from cgru.export.c_products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
 from cgru.gru import GATES
-from cgru.layers.layer import Layer, class_attribute
+from cgru.layers.layer import Layer
 from cgru.network import Network, chain
 from cgru.quantized.stored_weights import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -59,16 +59,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
     if not isinstance(net, Network) and not (isinstance(net, Layer) and len(net.cells) == 1):
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
-    for i, layer in chain.unfolded(layers):
-        if not layer.steps.causal:
-            raise ValueError(
-                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs "
-                "later ones, too"
-            )
-        if class_attribute(layer, "c_text") is None:
-            raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
-        if not layer.p and layer.parameter_names:
-            raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
+    chain.check_single_steps(layers, "net", "c_text")
     return layers
 
 
@@ -81,12 +72,29 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part
         parts = [Part(f"input: {e} features", e, "x")]
     else:
         parts = [_standardize(net.mean, net.scale, e, dtype)]
-    for i, layer in chain.unfolded(layers):
-        parts.append(layer.c_text(Writer(layer, i, parts[-1].result, parts[-1].width, dtype)))
+    _add_parts(parts, layers, dtype)
     if not any(part.members for part in parts):
         due = "a GRU, a Pool that is not 'last', or Frames"
         raise ValueError(f"net: expected {due}, among the layers, got {list(layers)}")
     return parts
+
+
+def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, at: str = "") -> None:
+    """Append the parts of a chain, which reads the result of the last of `parts`; those of branches before their join.
+
+    A join is a state, so that it and all that it reads run in each step.
+    """
+    below = parts[-1]
+    for i, layer in enumerate(layers):
+        ends = []
+        for b, branch in enumerate(chain.branches_of(layer)):
+            own = [below]
+            _add_parts(own, branch, dtype, f"{at}{i}_{b}_")
+            ends.append(own[-1])
+            parts += own[1:]
+        for n, part in enumerate(chain.parts_of(layer)):
+            below = part.c_text(Writer(part, f"{at}{i}" + f"_{n}" * bool(n), below.result, below.width, dtype, ends))
+            parts.append(below)
 
 
 _STANDARDIZE = Template("""\
@@ -229,7 +237,7 @@ class Writer:
     """A writer of one layer in C: its place in the file, its numbers, and the texts that most layers share.
 
     Attributes:
-        layer, i: the layer, and its number in the file.
+        layer, i: the layer, and its number in the file, in branches such as 2_0_1.
         x, n: the C that its input is read by, of n numbers, or a token.
         dtype: of the numbers in the file, `real` in C.
         part: makes a `Part`.
@@ -237,9 +245,12 @@ class Writer:
 
     part = Part
 
-    def __init__(self, layer: Any, i: int, x: str, n: int, dtype: np.dtype) -> None:
-        """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`."""
-        self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
+    def __init__(self, layer: Any, i: str, x: str, n: int, dtype: np.dtype, ends: Sequence[Part] = ()) -> None:
+        """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`.
+
+        `ends` are the last parts of its branches.
+        """
+        self.layer, self.i, self.x, self.n, self.dtype, self.ends = layer, i, x, n, dtype, ends
 
     def of(self, layer: Any, x: str, n: int) -> Writer:
         """Return the writer of a layer within this one, whose input of n numbers is read by `x`."""
@@ -335,6 +346,19 @@ class Writer:
         constants = "".join(f"{text}\n" for text in constants)
         words = {"i": self.i, "n": self.n, "about": about, "value": value, "constants": constants, "after": after}
         return self.function(about, self.n, _ELEMENTWISE.substitute(words))
+
+    def branches(self, how: str) -> Part:
+        """Return the part that joins the results of branches: side by side, or by the operator `how`."""
+        y, ends, steps, width = f"state->joined_{self.i}", self.ends, [], 0
+        if how:
+            value = f" {how} ".join(f"({end.result})[i]" for end in ends)
+            width = ends[0].width
+            steps.append(f"for (int i = 0; i < {width}; i++) {y}[i] = {value};")
+        for end in () if how else ends:
+            steps.append(f"memcpy({y} + {width}, {end.result}, {end.width} * sizeof(real));")
+            width += end.width
+        about = f"{type(self.layer).__name__} of {len(ends)} branches"
+        return Part(about, width, y, step="\n".join(steps), members=(f"$real joined_{self.i}[{width}];",))
 
     def dense(self) -> Part:
         """Return the part of a `Dense`, of floats or quantised."""

@@ -17,7 +17,7 @@ from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, 
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers import KINDS
-from cgru.network import Network, chain
+from cgru.network import Network, branches, chain
 from cgru.variant import Variant, variant_of
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
 Arrays = dict[str, np.ndarray]
 Refusal = Callable[[str], Exception]  # makes the error for a reason
 ROWS = ("b", "scale", "shift")  # parameters of layers other than a GRU that are (1, n) here, (n,) elsewhere
-EXPORTED = {GRU, Bidirectional, *KINDS}
+EXPORTED = {GRU, Bidirectional, *KINDS, *branches.KINDS}
 GATES = ("activate", "activate_update", "activate_reset")
 DROPOUT_OPTIONS = ("dropout", "recurrent_dropout", "masks")
 SHARED = (*GATES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
@@ -253,11 +253,12 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
             raise ValueError(f"net: expected a Network as it is, got {overridden(source) or type(source).__name__}")
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
-    for i, layer in enumerate(layers):
+    within = [*chain.leaves(layers), *((f"{i}", layer) for i, layer in enumerate(layers) if chain.branches_of(layer))]
+    for i, layer in within:
         refuse = refusal(f"net: layer {i}, {layer!r}")
         if layer.weights:
             raise refuse("expected weights of floats; give the network that it was made of")
-        for part in (layer, *layer.cells):
+        for part in (layer, *(() if chain.branches_of(layer) else layer.cells)):
             if type(part) not in EXPORTED:
                 raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if overridden(part):
@@ -267,7 +268,7 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
     """Return the layers that have parameters; RuntimeError if one has none yet, ValueError if they do not fit."""
-    found = [(i, layer) for i, layer in enumerate(layers) if layer.parameter_names]
+    found = [(i, layer) for i, layer in chain.leaves(layers) if layer.parameter_names]
     for i, layer in found:
         if not layer.p:
             raise RuntimeError(f"net: expected parameters, got none yet in {layer!r}: fit or predict first")

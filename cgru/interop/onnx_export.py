@@ -6,6 +6,8 @@ Letters: m samples, s steps, e features of a step, u units, D directions. All ar
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -83,8 +85,7 @@ def to_onnx(
     model = str(files.pack(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, lengths, states)
     A = graph.standardise("X", mean, scale)
-    for i, layer in enumerate(layers):
-        A = graph.layer(A, layer, i)
+    A = graph.chain(layers, A)
     proto = onnx.helper.make_model(
         graph.finish(A, layers),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
@@ -182,8 +183,25 @@ class Graph:
                     self.array("scale", scale, np.float64))  # fmt: skip
         return self.op("Cast", X, to=self.number)
 
-    def layer(self, A: str, layer: Any, i: int) -> str:
-        """Add layer i on A; return the name of its output."""
+    def chain(self, layers: Sequence[Any], A: str, at: str = "") -> str:
+        """Add a chain of layers on A; return the name of its output. `at` is what keys of its layers begin with."""
+        for i, layer in enumerate(layers):
+            A = self.layer(A, layer, f"{at}{i}")
+        return A
+
+    def branches(self, layer: Any, A: str, kind: str) -> str:
+        """Add the branches of a layer on A, and the nodes of a kind that join them; return the name of the output."""
+        key, ends = self.i, []
+        before = self.steps, self.real_steps, self.counted, self.masked
+        for b, branch in enumerate(layer.branches):
+            self.steps, self.real_steps, self.counted, self.masked = before
+            ends.append(self.chain(branch, A, f"{key}.{b}.") if branch else self.real(A))
+        if kind == "Concat":
+            return self.op(kind, *ends, axis=-1)
+        return reduce(partial(self.op, kind), ends)
+
+    def layer(self, A: str, layer: Any, i: str) -> str:
+        """Add the layer of key i on A; return the name of its output."""
         self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
         write = class_attribute(layer, "onnx_node")
         if write is None:

@@ -218,6 +218,15 @@ def _fingerprint(proto: Any) -> tuple[Any, ...]:
     return proto.graph.SerializeToString(deterministic=True), opsets, len(proto.functions)
 
 
+def _keyed(layers: list[dict[str, Any]], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the key and the description of each layer, those within branches in place of the branches."""
+    for i, layer in enumerate(layers):
+        for b, branch in enumerate(layer.get("branches", ())):
+            yield from _keyed(branch, f"{at}{i}.{b}.")
+        if "branches" not in layer:
+            yield f"{at}{i}", layer
+
+
 def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
     """Return the parameters by their names in a model file, and their dtype.
 
@@ -225,7 +234,7 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
     """
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
     dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
-    for i, layer in enumerate(layers):
+    for i, layer in _keyed(layers):
         part = layer.get("layer", layer)
         if "dtype" in part:
             part["dtype"] = dtype.name

@@ -13,11 +13,14 @@ from cgru.layers.layer_norm import LayerNorm
 from cgru.layers.normalize import Normalize
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
+from cgru.layers.select import Select
 from cgru.layers.steps import Steps
 
 __all__ = [
     "KINDS", "Activation", "Clip", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
-    "LayerNorm", "Normalize", "Pool", "Scale", "Steps",
+    "LayerNorm", "Normalize", "Pool", "Scale", "Select", "Steps",
 ]  # fmt: skip
 
-KINDS = (Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale)
+KINDS = (
+    Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale, Select,
+)  # fmt: skip

@@ -65,6 +65,7 @@ class Fields:
     options: tuple[str, ...] = ()  # left out of the file where they are off
     dtype: bool = False  # whether `dtype` is an argument; it is stored with a layer that has parameters
     variant: bool = False  # whether the options of a `Variant` are arguments
+    branches: bool = False  # whether the arguments are chains of layers
     half: str = ""  # of two joined layers: the class of the first, its argument `layer`; the other is its twin
 
 

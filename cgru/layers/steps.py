@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["PAST", "SEQUENCE", "STEP", "Steps"]
+__all__ = ["NEEDS", "PAST", "SEQUENCE", "STEP", "Steps"]
 
 NEEDS = ("step", "past", "sequence", "series")
 

@@ -6,7 +6,8 @@ m samples, s steps, e features per step, u units.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from itertools import accumulate, repeat
 from operator import xor
 from typing import Any
@@ -17,14 +18,19 @@ from numpy.typing import DTypeLike
 from cgru.core.checks import float_dtype
 from cgru.core.lengths import mask
 from cgru.layers.flip import flipped_boundaries
-from cgru.layers.layer import Layer, Shape, class_attribute
+from cgru.layers.layer import Layer, Shape, class_attribute, mask_padding
+from cgru.layers.steps import NEEDS, Steps
 from cgru.passes import Pass
 
 __all__ = [
-    "chain", "check_reads", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features",
-    "go_back", "input_features", "output_lengths", "output_mask", "per_step", "run", "shape_of", "step_arrays",
-    "steppers", "stride", "unfolded",
+    "Trace", "branches_of", "chain", "check_reads", "check_single_steps", "check_trains", "check_truncate",
+    "checked_initial_states", "dtype_of", "features", "go_back", "input_features", "joint_steps", "leaf_inputs",
+    "leaves", "lengths_at", "output_lengths", "output_mask", "parts_of", "passes", "per_step", "rebuilt", "run",
+    "shape_of", "step_arrays", "steppers", "stride", "unfold",
 ]  # fmt: skip
+
+# What `run` keeps to go back: (key, pass) of each layer, or (key, (layer, outputs, traces)) of one with branches.
+Trace = list[tuple[str, Any]]
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
@@ -34,25 +40,84 @@ def chain(layers: Any) -> tuple[Layer, ...]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise ValueError(f"layers: expected a Layer in each place, got {type(layer).__name__} as layer {i}")
-    if not any("u" in layer.d for layer in layers):
+    shape_of(layers)
+    within = [layer for _, layer in leaves(layers)]
+    if not any("u" in layer.d for layer in within):
         kinds = [type(layer).__name__ for layer in layers]
         raise ValueError(f"layers: expected at least one layer with units, got {kinds}")
-    if len(set(map(id, layers))) < len(layers):
+    if len(set(map(id, within))) < len(within):
         raise ValueError("layers: expected each layer object once, got one of them twice")
-    for i, layer in enumerate(layers):
-        if layer.steps.needs == "series" and any(part.stateful for each in layers for part in (each, *each.cells)):
-            due = f"none that is stateful beside {layer!r}, layer {i}, which needs the whole series"
+    for key, layer in leaves(layers):
+        if layer.steps.needs == "series" and any(part.stateful for each in within for part in (each, *each.cells)):
+            due = f"none that is stateful beside {layer!r}, layer {key}, which needs the whole series"
             raise ValueError(f"layers: expected {due}, got {list(layers)}")
-    shape_of(layers)
     return tuple(layers)
 
 
-def shape_of(layers: Any) -> Shape:
-    """Return the shape of the outputs of the chain, with letters for unknown sizes.
+def _inputs(layers: Any) -> Shape:
+    """Return the shape of the inputs of the chain, in letters."""
+    return ("m", "s") if layers and "tokens" in layers[0].reads else ("m", "s", "e")
+
+
+def branches_of(layer: Layer) -> tuple[Sequence[Layer], ...]:
+    """Return the chains within a layer, which read its input; () for most layers."""
+    return getattr(layer, "branches", ())
+
+
+def parts_of(layer: Layer) -> tuple[Layer, ...]:
+    """Return the layers that stand for one whose own class makes a `chain` of others; of another the layer itself."""
+    return class_attribute(layer, "chain") or (layer,)
+
+
+def unfold(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with the parts of each in its place."""
+    found: list[Layer] = []
+    for layer in layers:
+        within = branches_of(layer)
+        found += [type(layer)(*map(unfold, within))] if within else parts_of(layer)
+    return found
+
+
+def leaves(layers: Sequence[Layer], at: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield (key, layer) of each layer that contains no others.
+
+    The key of layer 2 is `2`, that of layer 1 of branch 0 within it `2.0.1`.
+    """
+    for i, layer in enumerate(layers):
+        within = branches_of(layer)
+        for b, branch in enumerate(within):
+            yield from leaves(branch, f"{at}{i}.{b}.")
+        if not within:
+            yield f"{at}{i}", layer
+
+
+def leaf_inputs(layers: Sequence[Layer], shape: Shape) -> Iterator[Shape]:
+    """Yield the shapes of the inputs of the layers of `leaves`, where `shape` is that of the chain."""
+    for layer in layers:
+        within = branches_of(layer)
+        for branch in within:
+            yield from leaf_inputs(branch, shape)
+        if not within:
+            yield shape
+        shape = layer.output_shape(shape)
+
+
+def rebuilt(layers: Sequence[Layer], made: Callable[[str], Layer], at: str = "") -> list[Layer]:
+    """Return a chain of the same form with `made(key)` in place of each layer of `leaves`."""
+    found = []
+    for i, layer in enumerate(layers):
+        within = enumerate(branches_of(layer))
+        branches = [rebuilt(branch, made, f"{at}{i}.{b}.") for b, branch in within]
+        found.append(type(layer)(*branches) if branches else made(f"{at}{i}"))
+    return found
+
+
+def shape_of(layers: Any, shape: Shape | None = None) -> Shape:
+    """Return the shape of the outputs of the chain, with letters for unknown sizes; `shape` is that of the inputs.
 
     ValueError where a layer does not fit its input.
     """
-    shape: Shape = ("m", "s") if "tokens" in layers[0].reads else ("m", "s", "e")
+    shape = _inputs(layers) if shape is None else shape
     for i, layer in enumerate(layers):
         if i > 0 and {"tokens", "missing"} & {*layer.reads}:
             name, got = _names(layers, i, shape)
@@ -86,12 +151,12 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
     """Return the dtype of all layers: `dtype`, else the one that layers have, else float64; ValueError for two."""
     chosen = None if dtype is None else float_dtype(dtype)
     where = "in dtype"
-    for i, layer in enumerate(layers):
+    for key, layer in leaves(layers):
         if not layer.parameter_names or not ("dtype" in layer.given or layer.p):
             continue
         if chosen is not None and layer.dtype != chosen:
-            raise ValueError(f"layers: expected one dtype, got {chosen} {where} and {layer.dtype} in layer {i}")
-        chosen, where = layer.dtype, f"in layer {i}"
+            raise ValueError(f"layers: expected one dtype, got {chosen} {where} and {layer.dtype} in layer {key}")
+        chosen, where = layer.dtype, f"in layer {key}"
     return np.dtype(np.float64) if chosen is None else chosen
 
 
@@ -113,11 +178,6 @@ def features(layers: Sequence[Layer]) -> int | None:
     return None
 
 
-def unfolded(layers: Sequence[Layer]) -> list[tuple[int, Layer]]:
-    """Return the layers with their numbers; where a layer's own class makes a `chain` of others, these in its place."""
-    return [(i, part) for i, layer in enumerate(layers) for part in class_attribute(layer, "chain") or (layer,)]
-
-
 # --- steps ---
 
 
@@ -133,6 +193,16 @@ def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "le
     return lengths
 
 
+def lengths_at(layers: Sequence[Layer], key: str, lengths: np.ndarray) -> np.ndarray:
+    """Return how many steps of samples of these `lengths` the layer of this key, as of `leaves`, gets."""
+    i, _, within = key.partition(".")
+    lengths = output_lengths(layers[: int(i)], lengths)
+    if not within:
+        return lengths
+    b, _, rest = within.partition(".")
+    return lengths_at(branches_of(layers[int(i)])[int(b)], rest, lengths)
+
+
 def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | None) -> np.ndarray:
     """Return which steps of the outputs are real, (m, n) booleans, for m samples of s steps with these `lengths`."""
     n = output_lengths(layers, np.array([s]))[0]
@@ -142,6 +212,13 @@ def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | N
 def stride(layers: Sequence[Layer]) -> int:
     """Return how many input steps make one output step, in layers that can run some steps at a time."""
     return math.prod(layer.steps.stride for layer in layers)
+
+
+def joint_steps(layers: Sequence[Layer]) -> Steps:
+    """Return what the chain does to the steps of a sequence."""
+    needs = max((layer.steps.needs for layer in layers), key=NEEDS.index, default="step")
+    count = partial(output_lengths, layers) if steppers(layers) else None
+    return Steps(needs, stride(layers), count, reduce(xor, (layer.steps.reverses for layer in layers), False))
 
 
 # --- arrays beside X, a number a step ---
@@ -157,6 +234,9 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
         cure = "; cgru.GRUD reads times, as the first layer" if what == "times" else ""
         raise ValueError(f"{name}: expected None, as no layer reads it, got some for {list(layers)}{cure}")
     for i, layer in enumerate(layers):
+        for branch in branches_of(layer) if i in readers else ():
+            if any(what in each.reads or each.cells for each in branch):
+                check_reads(branch, what, name)
         if what == "decay" and layer.cells and i not in readers:
             raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")
         if layer.steps.needs == "past" and not layer.steps.count and name.endswith("resets") and i < readers[-1]:
@@ -196,37 +276,88 @@ def run(
     A: np.ndarray,
     lengths: np.ndarray | None,
     beside: Mapping[str, np.ndarray] | None,
-    run_layer: Callable[..., np.ndarray],
+    run_layer: Callable[..., Any],
+    trace: Trace | None = None,
+    at: str = "",
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Run the layers one after the other; return the outputs, and how many steps of each sample are real in them.
 
-    `run_layer(i, A, lengths, **given)` runs layer i, which reads the arrays `given`, and returns its outputs.
+    `run_layer(key, layer, A, lengths, **given)` runs a layer of that key, as of `leaves`, which reads the arrays
+    `given`. It returns the outputs or, where there is a list `trace`, a pass, which is added there.
     """
     for i, (layer, given) in enumerate(zip(layers, step_arrays(layers, beside, lengths), strict=False)):
-        A = run_layer(i, A, lengths, **given)
+        key, within = f"{at}{i}", branches_of(layer)
+        if within:
+            traces: list[Trace | None] = [None if trace is None else [] for _ in within]
+            parts = []
+            for b, branch in enumerate(within):
+                part, _ = run(branch, A, lengths, given, run_layer, traces[b], f"{key}.{b}.")
+                parts.append(part if branch else mask_padding(part, lengths)[0])
+            A, ran = layer.joined(parts), (layer, parts, traces)
+        else:
+            ran = run_layer(key, layer, A, lengths, **given)
+            A = ran if trace is None else ran.A
+        if trace is not None:
+            trace.append((key, ran))
         lengths = layer.steps.real(A, lengths)
     return A, lengths
 
 
 def go_back(
-    passes: Sequence[Pass],
-    lowest: int,
+    trace: Trace,
     dA: np.ndarray | None,
     dZ: np.ndarray | None = None,
-    penalised: Callable[[int, Any], Any] = lambda i, dA: dA,
-) -> Iterator[tuple[int, Pass]]:
-    """Go back from the highest of `passes` to number `lowest`, from dL/dA, or the highest's dL/dZ; yield each of them.
+    penalised: Callable[[str, Any, Any], Any] = lambda key, ran, dA: dA,
+) -> Generator[tuple[str, Pass], None, np.ndarray | None]:
+    """Go back through what `run` traced, from dL/dA, or the highest's dL/dZ; yield (key, pass), return dL/dX.
 
-    `penalised(i, dA)` returns dL/dA of pass i with the gradients of penalties.
+    `penalised(key, ran, dA)` returns dL/dA of a pass with the gradients of penalties.
     """
-    for i in range(len(passes) - 1, lowest - 1, -1):
-        dA = penalised(i, dA)
-        dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
+    for key, ran in reversed(trace):
+        if isinstance(ran, tuple):
+            layer, parts, traces = ran
+            found = []
+            for own, d in zip(traces, layer.split(dA, parts), strict=True):
+                found.append((yield from go_back(own, d, None, penalised)))
+            dA = None if None in map(type, found) else sum(found[1:], found[0])
+        else:
+            dA = penalised(key, ran, dA)
+            dA = ran.backward(dA) if dZ is None else ran.backward_linear(dZ)
+            yield key, ran
         dZ = None
-        yield i, passes[i]
+    return dA
+
+
+def passes(trace: Trace) -> Iterator[tuple[str, Pass]]:
+    """Yield the key and the pass of each layer that `run` traced, in the order of `leaves`."""
+    for key, ran in trace:
+        if isinstance(ran, tuple):
+            for own in ran[2]:
+                yield from passes(own)
+        else:
+            yield key, ran
 
 
 # --- layers that can be cut, trained, started ---
+
+
+def check_single_steps(layers: Sequence[Layer], name: str, needed: str) -> None:
+    """Raise ValueError or RuntimeError, by `name`, where the layers cannot run a step at a time.
+
+    `needed` is what the class of each must define itself.
+    """
+    for i, layer in enumerate(layers):
+        if branches_of(layer) and layer.steps.count:
+            due = "branches that keep the number of steps, to run a step at a time"
+            raise ValueError(f"{name}: expected {due}, got {layer!r} as layer {i}")
+    for key, layer in leaves(layers):
+        if not layer.steps.causal:
+            due = "layers that run a step at a time"
+            raise ValueError(f"{name}: expected {due}, got {layer!r} as layer {key}, which needs later ones, too")
+        if any(needed not in vars(type(part)) for part in parts_of(layer)):
+            raise ValueError(f"{name}: expected cgru's own layers, got {type(layer).__name__} as layer {key}")
+        if not layer.p and layer.parameter_names:
+            raise RuntimeError(f"{name}: expected parameters, got none in layer {key}: fit or predict first")
 
 
 def check_truncate(layers: Sequence[Layer], k: int) -> None:
@@ -243,17 +374,17 @@ def check_truncate(layers: Sequence[Layer], k: int) -> None:
 
 def check_trains(layers: Sequence[Layer]) -> None:
     """Raise ValueError for a layer that cannot backpropagate."""
-    for i, layer in enumerate(layers):
+    for key, layer in leaves(layers):
         if layer.weights:
             raise ValueError(
-                f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
+                f"layers: expected layers that train, got {layer!r} as layer {key}; fit the network that it was made "
                 "of, and quantize that again"
             )
 
 
 def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
     """Check the initial states `h0` of m samples; return (m, u), or None, for each recurrent layer and direction."""
-    cells = [(layer, cell) for layer in layers for cell in layer.cells]
+    cells = [(layer, cell) for _, layer in leaves(layers) for cell in layer.cells]
     if h0 is None:
         return [None] * len(cells)
     if len(cells) == 1 and np.ndim(h0) == 2:

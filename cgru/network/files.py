@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +24,7 @@ from cgru.gru import GRU
 from cgru.grud import GRUD
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
-from cgru.network import chain
+from cgru.network import branches, chain
 from cgru.optimizers import is_matrix
 from cgru.quantized.stored_weights import StoredWeights
 from cgru.switching_gru import SwitchingGRU
@@ -67,26 +67,42 @@ def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
 
 def _kinds() -> dict[str, type[Layer]]:
     """Return the classes of layers that files have, by name."""
-    return {kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, *LAYERS)}
+    return {kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, *LAYERS, *branches.KINDS)}
 
 
-def _parameter_headers(layer: Layer, e: int) -> Headers:
-    """Return the shape and dtype of each parameter of a layer that gets `e` features."""
-    return {name: Header(*each) for name, each in layer.arrays(e).items()}
+def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = "") -> tuple[int, ...] | None:
+    """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1); None where none tells e.
+
+    `rows(key)` is the number of rows of a parameter of that key: those of the lowest matrix are the input features.
+    """
+    if not at and "tokens" in layers[0].reads:
+        return 1, 1
+    for i, layer in enumerate(layers):
+        n, within = None, chain.branches_of(layer)
+        if not within:
+            n = _matrix_features(layer, lambda name, key=f"{at}{i}": rows(f"{key}.{name}")) or layer.features
+        for b, branch in enumerate(within):
+            n = (_input_shape(branch, rows, f"{at}{i}.{b}.") or (n,))[-1]
+        if n is not None:
+            return 1, 1, chain.input_features(layers[:i], n)
+    if not at:
+        raise ValueError("layers: expected one that has parameters, got none")
+    return None
 
 
-def _input_features(layers: Sequence[Layer], rows: Callable[[int, str], int]) -> int:
-    """Return the input features of `layers`, by `rows(i, name)` of the lowest matrix, which is `name` of layer i."""
-    parts = chain.unfolded(layers)
-    for place, (i, layer) in enumerate(parts):
-        for name in filter(is_matrix, layer.arrays(1)):
-            return chain.input_features([part for _, part in parts[:place]], rows(i, name))
-    raise ValueError("layers: expected one that has parameters, got none")
+def _matrix_features(layer: Layer, rows: Callable[[str], int]) -> int | None:
+    """Return the input features of a layer by `rows(name)` of its lowest matrix; None where it has no matrix."""
+    parts = chain.parts_of(layer)
+    for place, part in enumerate(parts):
+        for name in filter(is_matrix, part.arrays(1)):
+            return chain.input_features(parts[:place], rows(name))
+    return None
 
 
-def _step_shape(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
-    """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1)."""
-    return (1, 1) if "tokens" in layers[0].reads else (1, 1, e)
+def _headers_of(layers: Sequence[Layer], shape: tuple[int, ...]) -> Iterator[tuple[str, Layer, tuple, Headers]]:
+    """Yield (key, layer, shape of its input, headers of its parameters) of each layer for inputs of a shape."""
+    for (key, layer), own in zip(chain.leaves(layers), chain.leaf_inputs(layers, shape), strict=True):
+        yield key, layer, own, {name: Header(*each) for name, each in layer.arrays(own[-1]).items()}
 
 
 # --- writing ---
@@ -125,15 +141,15 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
         due = f"a description of at most {LONGEST} characters"
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)}
-    e = _input_features(layers, lambda i, name: len(layers[i].p[name]))
-    shape = _step_shape(layers, e)
-    for i, layer in enumerate(layers):
-        for name, (due, dtype) in _parameter_headers(layer, shape[-1]).items():
+    p = {f"{key}.{name}": array for key, layer in chain.leaves(layers) for name, array in layer.p.items()}
+    shape = _input_shape(layers, lambda key: len(p[key]))
+    e = shape[-1]
+    for key, layer, _, headers in _headers_of(layers, shape):
+        for name, (due, dtype) in headers.items():
             got = np.shape(layer.p[name])
             if got != due:
-                raise ValueError(f"layers: expected {name} of layer {i} with shape {due}, got {got}")
-            arrays[f"{i}.{name}"] = np.asarray(layer.p[name], dtype)
-        shape = layer.output_shape(shape)
+                raise ValueError(f"layers: expected {name} of layer {key} with shape {due}, got {got}")
+            arrays[f"{key}.{name}"] = np.asarray(layer.p[name], dtype)
     for name, values in standardisation.items():
         if np.shape(values) != (e,):
             raise ValueError(f"{name}: expected shape ({e},), a number for each feature, got {np.shape(values)}")
@@ -146,6 +162,8 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
     name, fields = type(layer).__name__, layer.fields
     if fields is None or _kinds().get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
+    if fields.branches:
+        return {"class": name, "branches": [[_description(each, i) for each in branch] for branch in layer.branches]}
     if fields.half:
         halves = [_description(half, i) for half in layer.halves]
         _check_halves(layer, halves, i)
@@ -319,16 +337,22 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
     model, headers, read = _read_description(archive), archive.headers, archive.read
     layers = [_make_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
-    due, inputs = _expected_headers(layers, headers)
+    shape = _input_shape(layers, lambda key: headers[key].shape[0])
+    made = [*_headers_of(layers, shape)]
+    due = {f"{key}.{name}": header for key, _, _, own in made for name, header in own.items()}
+    if "mean" in headers or "scale" in headers:
+        if len(shape) == 2:
+            raise ValueError("it has a standardisation of tokens")
+        due |= dict.fromkeys(("mean", "scale"), Header((shape[-1],), np.dtype(np.float64)))
     for name, header in due.items():
         if headers[name] != header:
             got = headers[name]
             raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {got.dtype} {got.shape}")
     for name in headers.keys() - due.keys() - {"model", "extra"}:
         raise ValueError(f"it has an array too many, {name}")
-    for i, layer in enumerate(layers):
-        layer.compute_shapes(np.zeros(inputs[i], np.intp))
-        layer.p.update((name, read(f"{i}.{name}")) for name in _parameter_headers(layer, 1))
+    for key, layer, inputs, own in made:
+        layer.compute_shapes(np.zeros(inputs, np.intp))
+        layer.p.update((name, read(f"{key}.{name}")) for name in own)
     if settings["classes"] is not None:
         settings["classes"] = array_from_json(settings["classes"])
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
@@ -354,28 +378,15 @@ def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any]
         raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
 
-def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
-    """Return ({name: header} of each array that the layers need, shape of one input step for each layer)."""
-    e = _input_features(layers, lambda i, name: headers[f"{i}.{name}"].shape[0])
-    shape = _step_shape(layers, e)
-    tokens = len(shape) == 2
-    due, inputs = {}, []
-    for i, layer in enumerate(layers):
-        inputs.append(shape)
-        due |= {f"{i}.{name}": header for name, header in _parameter_headers(layer, shape[-1]).items()}
-        shape = layer.output_shape(shape)
-    if "mean" in headers or "scale" in headers:
-        if tokens:
-            raise ValueError("it has a standardisation of tokens")
-        due |= dict.fromkeys(("mean", "scale"), Header((e,), np.dtype(np.float64)))
-    return due, inputs
-
-
 def _make_layer(description: Mapping[str, Any]) -> Layer:
     """Create the layer of a description, without its parameters."""
     options = dict(description)
     kind = _kinds()[options.pop("class")]
     fields = kind.fields
+    if fields.branches:
+        within = options.pop("branches")
+        _refuse_unknown(options, kind.__name__)
+        return kind(*(list(map(_make_layer, branch)) for branch in within))
     if fields.half:
         half, merge = options.pop("layer"), options.pop("merge")
         _refuse_unknown(options, kind.__name__)

@@ -124,7 +124,7 @@ class Model:
             >>> net.parameters()["1.W"].shape
             (4, 2)
         """
-        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.p.items()}
+        return {f"{key}.{name}": array for key, layer in chain.leaves(self.layers) for name, array in layer.p.items()}
 
     @property
     def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
@@ -230,9 +230,10 @@ class Model:
         """
         before, after = iter(starts or ()), []
 
-        def run_layer(i: int, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
-            """Return the outputs of layer i."""
-            layer = self.layers[i]
+        def run_layer(
+            _: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray
+        ) -> np.ndarray:
+            """Return the outputs of a layer."""
             if starts is None:
                 return layer.predict(A, lengths, **given)
             own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]

@@ -136,9 +136,10 @@ class Network(Model):
         self._shuffler = np.random.default_rng(shuffle_seed)
         self._lock = threading.RLock()
         for layer, own in zip(self.layers, self._layer_seeds, strict=True):
+            layer.seeded(own)
+        for _, layer in chain.leaves(self.layers):
             given = layer.given
             layer.dtype, layer.given = self.dtype, given  # the dtype is the network's, not the user's
-            layer.seeded(own)
 
     def __repr__(self) -> str:
         return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
@@ -202,14 +203,14 @@ class Network(Model):
             >>> net.layers[0].p["Uz"].shape
             (3, 4)
         """
-        if all(layer.p or not layer.parameter_names for layer in self.layers):
+        if all(layer.p or not layer.parameter_names for _, layer in chain.leaves(self.layers)):
             return
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
         with self._lock:  # when several threads bring the first data, one of them creates the parameters
             for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
                 if layer.parameter_names and not layer.p:
                     layer.seeded(seed)
-                    layer.make(np.zeros(shape, np.intp))
+                layer.make(np.zeros(shape, np.intp))
                 shape = layer.output_shape(shape)
 
     # --- use ---

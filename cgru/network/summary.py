@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from cgru.layers.layer import Layer, Shape
+from cgru.network import chain
 from cgru.network.presentation import Table, table_as_html, table_as_text
 
 __all__ = ["LayerSummary", "Summary", "summarize"]
@@ -16,8 +17,12 @@ __all__ = ["LayerSummary", "Summary", "summarize"]
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """A layer in a summary; counts are None as long as they depend on data that have not come."""
+    """A layer in a summary; counts are None as long as they depend on data that have not come.
 
+    The key of layer 2 is "2", that of layer 1 in branch 0 of it "2.0.1".
+    """
+
+    key: str
     name: str
     shape: Shape  # of its outputs, with letters where a size is not known
     parameters: int | None
@@ -68,9 +73,9 @@ class Summary:
     def _table(self) -> Table:
         """Return the table, with the totals as its note."""
         rows = []
-        for i, layer in enumerate(self.layers):
+        for layer in self.layers:
             trainable = "" if layer.parameters == 0 else "yes" if layer.trainable else "no"
-            rows.append((f"{i}", layer.name, _as_text(layer.shape), _count(layer.parameters), trainable))
+            rows.append((layer.key, layer.name, _as_text(layer.shape), _count(layer.parameters), trainable))
         totals = f"{_count(self.parameters)} parameters, {_count(self.trained)} of them trained, {self.dtype}"
         note = f"{totals}, {_count(self.bytes)} bytes"
         if self.parameters is None:
@@ -92,12 +97,19 @@ class Summary:
 def summarize(layers: Sequence[Layer], features: int | None, dtype: np.dtype) -> Summary:
     """Return the summary of a checked chain of layers for inputs of so many features, None if they are not known."""
     inputs: Shape = ("m", "s") if "tokens" in layers[0].reads else ("m", "s", features or "e")
-    shape, found = inputs, []
-    for layer in layers:
-        count, size = _measure(layer, shape)
+    return Summary(inputs, tuple(_rows(layers, inputs)), dtype)
+
+
+def _rows(layers: Sequence[Layer], shape: Shape, at: str = "") -> Iterator[LayerSummary]:
+    """Yield the row of each layer of a chain for inputs of `shape`, those of branches in front of what joins them."""
+    for i, layer in enumerate(layers):
+        within = chain.branches_of(layer)
+        for b, branch in enumerate(within):
+            yield from _rows(branch, shape, f"{at}{i}.{b}.")
+        count, size = (0, 0) if within else _measure(layer, shape)
+        name = type(layer).__name__ if within else repr(layer)
         shape = layer.output_shape(shape)
-        found.append(LayerSummary(repr(layer), shape, count, size, bool(layer.trainable)))
-    return Summary(inputs, tuple(found), dtype)
+        yield LayerSummary(f"{at}{i}", name, shape, count, size, bool(layer.trainable))
 
 
 def _measure(layer: Layer, shape: Shape) -> tuple[int | None, int | None]:

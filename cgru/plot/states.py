@@ -72,11 +72,13 @@ def gates(
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
     X, lengths, beside = check_inputs(net.data_spec, X, lengths)
-    *read, own = islice(chain.step_arrays(net.layers, beside, lengths), layer + 1)
-    A = net.standardized(X)
-    for below, given in zip(net.layers[:layer], read, strict=True):
-        A = _for_inference(below).predict(A, lengths, **given)
-        lengths = below.steps.real(A, lengths)
+
+    def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
+        """Return the outputs of a layer below."""
+        return _for_inference(layer).predict(A, lengths, **given)
+
+    *_, own = islice(chain.step_arrays(net.layers, beside, lengths), layer + 1)
+    A, lengths = chain.run(net.layers[:layer], net.standardized(X), lengths, beside, run_layer)
     fc = _for_inference(net.layers[layer]).run(A, lengths, **own).fc
     real = None if lengths is None else mask(lengths, A.shape[1])
     return {

@@ -87,7 +87,7 @@ class Own(cgru.GRU):
     [
         (lambda: cgru.Dense(3), {}, TypeError, "net: "),
         (lambda: None, {}, TypeError, "net: "),
-        (lambda: cgru.GRU(3), {}, RuntimeError, "expected parameters to export, got none in layer 0"),
+        (lambda: cgru.GRU(3), {}, RuntimeError, "expected parameters, got none in layer 0"),
         (lambda: cgru.Network([cgru.GRU(3), cgru.Dense()]), {}, RuntimeError, "expected parameters"),
         (lambda: changed(network(np.float64), activate=np.sin), {}, ValueError, "activate: "),
         (lambda: changed(network(np.float64), activate_reset=cgru.softmax), {}, ValueError, "activate_reset: "),

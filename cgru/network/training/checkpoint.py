@@ -24,6 +24,7 @@ import numpy as np
 from cgru import activations
 from cgru.files import Archive, atomic_write, check_writable
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, FileError, file_error, read_checked, read_json
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Epoch, History
@@ -163,8 +164,8 @@ def _settings(model: Model) -> dict[str, Any]:
     settings = {"loss": _json_setting(model.loss), "dtype": model.dtype.name, "optimizer": kind}
     options = getattr(model.optimizer, "__dict__", {})
     settings |= {f"optimizer.{name}": _json_setting(value) for name, value in options.items()}
-    settings |= {f"layer {i}": _layer_text(layer) for i, layer in enumerate(model.layers)}
-    drawn = [id(layer.np_rng.bit_generator) for layer in model.layers]
+    settings |= {f"layer {i}": _layer_text(layer) for i, layer in chain.leaves(model.layers)}
+    drawn = [id(layer.np_rng.bit_generator) for _, layer in chain.leaves(model.layers)]
     return settings | {"layers that share a generator": [drawn.index(each) for each in drawn]}
 
 

@@ -180,12 +180,12 @@ class Fit:
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
-        arrays = [array for layer in self.model.layers for array in layer.p.values()]
+        arrays = [*self.model.parameters().values()]
         if len(set(map(id, arrays))) == len(arrays) and all(map(_is_separate, arrays)):
             return
         found = [
             (f"{i}.{name}", array, layer.trainable)
-            for i, layer in enumerate(self.model.layers)
+            for i, layer in chain.leaves(self.model.layers)
             for name, array in layer.p.items()
         ]
         for key, array, trains in found:
@@ -291,7 +291,7 @@ class Fit:
 
     def _generators(self) -> list[np.random.BitGenerator]:
         """Return all random generators of the fit: that of the sample order first, then those of the layers."""
-        layers = [part for layer in self.model.layers for part in (layer, *layer.cells)]
+        layers = [part for _, layer in chain.leaves(self.model.layers) for part in (layer, *layer.cells)]
         found = [part.np_rng.bit_generator for part in layers]
         return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
 

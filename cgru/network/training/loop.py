@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
-from cgru.layers.layer import clipped
+from cgru.layers.layer import Layer, clipped
 from cgru.network import chain
 from cgru.network.data.training_data import Data
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
@@ -29,7 +29,7 @@ from cgru.switching_gru import SwitchingGRU
 __all__ = ["Loop", "Snapshot", "scores"]
 
 Arrays = dict[str, np.ndarray]
-States = dict[int, np.ndarray]  # states (m, u) of the recurrent layers, by the layer's index
+States = dict[str, np.ndarray]  # states (m, u) of the recurrent layers, by the layer's key
 
 
 @dataclass
@@ -164,7 +164,8 @@ class Loop(Updater):
         if k is None:
             yield BatchSlice(batch)
             return
-        states = {i: layer.initial_states(len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
+        recurrent = [(key, layer) for key, layer in chain.leaves(self.model.layers) if layer.cells]
+        states = {key: layer.initial_states(len(batch)) for key, layer in recurrent}
         if batch.per_step:
             for at, rows, data in batch.step_slices(k):
                 yield BatchSlice(data, states, rows, at == 0)
@@ -182,17 +183,18 @@ class Loop(Updater):
         """
         model, batch, judge = self.model, batch_slice.data, losses.named(self.model.loss)
         with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss below takes the place of warnings
-            passes, A, lengths = self._forward(batch_slice)
+            trace, A, lengths = self._forward(batch_slice)
             if not batch.count:
                 return 0.0, 0.0
-            passes.append(model.head.run(A, lengths))
-            A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(model, batch)
+            top = model.head.run(A, lengths)
+            trace.append((f"{len(model.body)}", top))
+            A, Z, Y = batch.rows(top.A), batch.rows(top.fc["Z"]), _targets(model, batch)
             loss, dZ, dA = judge.of_head(model.head, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
             if np.isinf(dA if dZ is None else dZ).any():  # in float32, though the loss, in float64, is finite
                 return math.inf, None
-            g = self._backward(passes, batch, batch.scatter(dZ), batch.scatter(dA))
+            g = self._backward(trace, batch, batch.scatter(dZ), batch.scatter(dA))
             if all(np.isfinite(array).all() for array in g.values()):
                 p = model.parameters()
                 optimizer = slowed(model.optimizer, self.slowed)
@@ -207,56 +209,53 @@ class Loop(Updater):
                 self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
-    def _forward(self, batch_slice: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
-        """Run the layers below the head; return their passes, the head's input and its lengths (None: no padding).
+    def _forward(self, batch_slice: BatchSlice) -> tuple[chain.Trace, np.ndarray, np.ndarray | None]:
+        """Run the layers below the head; return their trace, the head's input and its lengths (None: no padding).
 
         The slice's states become those after its last step.
         """
-        batch, states, passes = batch_slice.data, batch_slice.states, []
+        batch, states, trace = batch_slice.data, batch_slice.states, []
 
-        def run_layer(i: int, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
-            """Run layer i and keep its pass; return its outputs."""
-            layer = self.model.layers[i]
-            if layer.cells:
-                start = None if states is None else states[i][batch_slice.rows]
-                ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True, **given)
-                if states is not None:
-                    states[i][batch_slice.rows] = ran.state
-                    if "h0" in layer.p:
-                        ran.begins = batch_slice.begins
-            else:
-                ran = layer.run(A, lengths, **given)
-            passes.append(ran)
-            return ran.A
+        def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> Pass:
+            """Return the pass of a layer."""
+            if not layer.cells:
+                return layer.run(A, lengths, **given)
+            start = None if states is None else states[key][batch_slice.rows]
+            ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True, **given)
+            if states is not None:
+                states[key][batch_slice.rows] = ran.state
+                if "h0" in layer.p:
+                    ran.begins = batch_slice.begins
+            return ran
 
         A = self.model.standardized(batch.X)
-        return passes, *chain.run(self.model.body, A, batch.lengths, batch.beside, run_layer)
+        return trace, *chain.run(self.model.body, A, batch.lengths, batch.beside, run_layer, trace)
 
-    def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
+    def _backward(self, trace: chain.Trace, batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
         """Return the gradients of all trainable parameters by keys like `0.Uz`, with penalties, clipped by layer."""
-        layers, found = self.model.layers, {}
-        lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
+        of, found = dict(chain.leaves(self.model.layers)), {}
+        lowest = next(i for i, layer in enumerate(self.model.layers) if layer.trainable)
 
-        def penalised(i: int, dA: Any) -> Any:
-            """Return dL/dA of layer i with the gradient of its activity penalty."""
-            recurrent = layers[i].cells or isinstance(layers[i], SwitchingGRU)
+        def penalised(key: str, ran: Pass, dA: Any) -> Any:
+            """Return dL/dA of a layer with the gradient of its activity penalty."""
+            recurrent = of[key].cells or isinstance(of[key], SwitchingGRU)
             if recurrent and (self.penalties.activity_l1 or self.penalties.activity_l2):
-                return dA + self._of_activity(i, passes[i].A, batch)
+                return dA + self._of_activity(key, ran.A, batch)
             return dA
 
-        for i, ran in chain.go_back(passes, lowest, dA, dZ, penalised):
-            if layers[i].trainable:
+        for key, ran in chain.go_back(trace[lowest:], dA, dZ, penalised):
+            if of[key].trainable:
                 g = ran.gradients()
-                for name, value in layers[i].p.items():
-                    factors = [each.get(f"{i}.{name}", 0.0) for each in (self.penalties.l1, self.penalties.l2)]
+                for name, value in of[key].p.items():
+                    factors = [each.get(f"{key}.{name}", 0.0) for each in (self.penalties.l1, self.penalties.l2)]
                     if any(factors):
                         g["d" + name] = g["d" + name] + penalty(value, *factors)[1].reshape(g["d" + name].shape)
-                found[i] = clipped(layers[i], g)
-        return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
+                found[key] = clipped(of[key], g)
+        return {f"{key}.{name}": found[key]["d" + name] for key in of if key in found for name in of[key].p}
 
-    def _of_activity(self, i: int, A: np.ndarray, batch: Data) -> np.ndarray:
-        """Return the gradient of the activity penalty of recurrent layer i; outputs A are zero at padded steps."""
-        rows = chain.output_lengths(self.model.layers[:i], batch.steps).sum() if A.ndim == 3 else len(A)
+    def _of_activity(self, key: str, A: np.ndarray, batch: Data) -> np.ndarray:
+        """Return the gradient of the activity penalty of a recurrent layer; outputs A are zero at padded steps."""
+        rows = chain.lengths_at(self.model.layers, key, batch.steps).sum() if A.ndim == 3 else len(A)
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
@@ -282,8 +281,8 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
 
 def _trainable(model: Model) -> Arrays:
     """Return the trainable parameters by their keys: the arrays themselves, no copies."""
-    layers = enumerate(model.layers)
-    return {f"{i}.{name}": array for i, layer in layers if layer.trainable for name, array in layer.p.items()}
+    layers = chain.leaves(model.layers)
+    return {f"{key}.{name}": array for key, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
 def _targets(model: Model, batch: Data) -> np.ndarray:

@@ -48,36 +48,36 @@ def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]
 
 def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     """Return the gradients of the weighted sum of all losses of a block; with `each` of each sample's mean loss."""
-    layers, passes = [layer.evaluating() for layer in model.layers], []
+    layers, trace = [layer.evaluating() for layer in model.layers], []
 
-    def run_layer(i: int, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
-        """Run layer i and keep its pass; return its outputs."""
-        options = {"preactivations": False} if layers[i].cells else {}
-        passes.append(layers[i].run(A, lengths, **options, **given))
-        return passes[i].A
+    def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> Pass:
+        """Return the pass of a layer."""
+        return layer.run(A, lengths, **({"preactivations": False} if layer.cells else {}), **given)
 
-    chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer)
+    chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer, trace)
+    of = dict(chain.leaves(layers))
     if each:
-        _check_passes(layers, passes)
-    head, (A, Z) = layers[-1], (block.rows(passes[-1].fc[name]) for name in ("A", "Z"))
+        _check_passes(of, trace)
+    head, (A, Z) = layers[-1], (block.rows(trace[-1][1].fc[name]) for name in ("A", "Z"))
     targets = losses.one_hot(block.rows(block.y), head.d["u"])
     _, dZ, dA = losses.named(model.loss).of_head(head, Z, A, targets, each=True)
     factors = _row_factors(block, each).astype(A.dtype)
     dZ, dA = (None if d is None else block.scatter(d * factors) for d in (dZ, dA))
     found: dict[str, Any] = {}
     lowest = next(i for i, layer in enumerate(layers) if layer.p)
-    for i, ran in chain.go_back(passes, lowest, dA, dZ):
+    for key, ran in chain.go_back(trace[lowest:], dA, dZ):
         g = ran.gradients(True) if each else ran.gradients()
-        found = {f"{i}.{name}": _in_shape(g["d" + name], p, each) for name, p in layers[i].p.items()} | found
+        found = {f"{key}.{name}": _in_shape(g["d" + name], p, each) for name, p in of[key].p.items()} | found
     return found
 
 
-def _check_passes(layers: list[Layer], passes: list[Pass]) -> None:
+def _check_passes(layers: dict[str, Layer], trace: chain.Trace) -> None:
     """Raise ValueError for a layer of the user's whose pass has no gradients of each sample."""
-    for i, (layer, ran) in enumerate(zip(layers, passes, strict=True)):
+    for key, ran in chain.passes(trace):
+        layer = layers[key]
         if layer.p and "each" not in signature(ran.gradients).parameters:
             due = "layers whose passes have gradients(each=True)"
-            raise ValueError(f"each: expected False, or {due}, got True with {layer!r} as layer {i}")
+            raise ValueError(f"each: expected False, or {due}, got True with {layer!r} as layer {key}")
 
 
 def _row_factors(block: Data, each: bool) -> np.ndarray:

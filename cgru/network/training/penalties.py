@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.options import Penalties
 from cgru.optimizers import is_matrix
 
@@ -34,7 +35,7 @@ def _factors_by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str,
     """Return the factors of option `name` by parameter keys; a number is for all matrices, a dict is by patterns."""
     if value == 0:
         return {}
-    keys = [f"{i}.{own}" for i, layer in enumerate(layers) if layer.trainable for own in layer.parameter_names]
+    keys = [f"{i}.{own}" for i, layer in chain.leaves(layers) if layer.trainable for own in layer.parameter_names]
     if not isinstance(value, Mapping):
         return dict.fromkeys(filter(is_matrix, keys), value)
     found = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from cgru import losses
 from cgru.core.checks import aligned
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.data.training_data import Data
 from cgru.network.history import Updates
 from cgru.network.model import Model
@@ -176,8 +178,9 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
 
 def _settings(model: Model) -> tuple[Any, ...]:
     """Return all settings that a callback may change and the compiled program has read, without the parameters."""
-    layers = [OF_LAYER(layer) for layer in model.layers]
-    cells = [(cell.codes(), cell.d["u"], *OF_CELL(cell)) for layer in model.layers for cell in layer.cells]
+    within = [layer for _, layer in chain.leaves(model.layers)]
+    layers = [OF_LAYER(layer) for layer in within]
+    cells = [(cell.codes(), cell.d["u"], *OF_CELL(cell)) for layer in within for cell in layer.cells]
     return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers, cells
 
 
@@ -186,9 +189,16 @@ def compiles(model: Model) -> bool:
 
     All must be the package's own: layers, activations, masks and loss, without a replaced method; and of one dtype.
     """
-    dtypes = {layer.dtype for layer in model.layers if layer.parameter_names}
-    own = all(_is_own(each) for layer in model.layers for each in {layer, *layer.cells})
+    within = [layer for _, layer in chain.leaves(model.layers)]
+    dtypes = {layer.dtype for layer in within if layer.parameter_names}
+    own = _all_own(model.layers)
     return own and dtypes <= {model.dtype} and model.loss is not None and losses.named(model.loss).code is not None
+
+
+def _all_own(layers: Sequence[Layer]) -> bool:
+    """Return whether all layers, and those in their branches, are the package's own."""
+    own = all(_is_own(each) for layer in layers for each in {layer, *layer.cells})
+    return own and all(_all_own(branch) for layer in layers for branch in chain.branches_of(layer))
 
 
 def _is_own(layer: Layer) -> bool:

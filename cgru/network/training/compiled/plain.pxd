@@ -7,7 +7,7 @@ from cgru.network.training.compiled.stage cimport Piece, Stage
 
 
 # Set up a stage, without its memory, from the dict that `Layer.stage` returns; `random` is the generator of a Dropout.
-cdef int make_plain(Stage *stage, dict description, random) except -1
+cdef int make_plain(Stage *stage, dict description, random, list memory) except -1
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
 
 # Draw masks `to` (steps, m, n) of dropout, or with `keeps` of zoneout; the caller holds the generator's lock.

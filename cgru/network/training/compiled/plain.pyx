@@ -15,14 +15,17 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
 """
 
+import numpy as np
+
+cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_PLACE_c, CGRU_PLACE_hh, CGRU_PLACE_r, CGRU_PLACE_z,
-    CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
+    CGRU_ADD, CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_PLACE_c, CGRU_PLACE_hh, CGRU_PLACE_r,
+    CGRU_PLACE_z, CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
     cgru_batch_linear, cgru_call, cgru_extent, cgru_gradients, cgru_kernels, cgru_loss, cgru_matrix, cgru_pool,
     cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
@@ -31,6 +34,8 @@ from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.stage cimport (
     Arena, Piece, Size, Stage, assign, extent_of, in_lanes, input_as_rows, no_array, rows_at, time_major,
 )
+
+cnp.import_array()
 
 cdef extern from "simd/cgru.h":
     enum: CGRU_IDENTITY
@@ -43,8 +48,10 @@ cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS, DILATION  # indices of Frames' options in `Stage.numbers`
 
 
-cdef int make_plain(Stage *stage, dict description, random) except -1:
-    """Set up a stage, without its memory, from the dict that `Layer.stage` returned."""
+cdef int make_plain(Stage *stage, dict description, random, list memory) except -1:
+    """Set up a stage, without its memory, from the dict that `Layer.stage` returned; `memory` keeps what it refers to.
+    """
+    cdef cnp.ndarray chosen
     kind = description["kind"]
     stage.u, stage.steps_out = description.get("units", stage.n * description.get("times", 1)), stage.steps_in
     stage.plan, stage.workspace = _plan, plain_workspace
@@ -81,6 +88,19 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
         for i, number in enumerate(description["numbers"]):
             stage.numbers[i] = number
         stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
+    elif kind == "join":
+        stage.forward, stage.joining = _join_forward, JOINING[description["how"]]
+        if stage.joining == CGRU_COPY:
+            stage.u = 0
+            for i in range(stage.joins):
+                stage.u += stage.widths[i]
+    elif kind == "select":
+        stage.forward, stage.backward, stage.may_return_input = _select_forward, _select_backward, True
+        chosen = np.array(description["features"], np.intp)
+        memory.append(chosen)
+        stage.u, stage.widths = len(chosen), <Py_ssize_t *>cnp.PyArray_DATA(chosen)
+        for i in range(stage.u):
+            stage.may_return_input = stage.may_return_input and stage.widths[i] == stage.widths[0] + i
     elif kind == "flip":
         stage.forward, stage.backward = _flip_forward, _flip_backward
     elif kind == "layer_norm":
@@ -93,6 +113,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     else:
         raise ValueError(f"stage: expected one that is compiled, got {kind!r}")
     return 0
+
+
+cdef dict JOINING = {"concatenate": CGRU_COPY, "add": CGRU_ADD, "multiply": CGRU_MULTIPLY}
 
 
 cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
@@ -190,6 +213,57 @@ cdef int _flip_forward(Stage *stage, const Piece *piece) except -1 nogil:
 cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA with the real steps in reverse order."""
     _reverse_steps(stage.dA, stage.dX, piece, stage.n, stage.k.size)
+    return 0
+
+
+# --- joins, Select ---
+
+cdef inline cgru_array _from_column(cgru_array a, Py_ssize_t column, int size) noexcept nogil:
+    """Return the numbers of an array from a column on."""
+    a.data = <char *>a.data + column * a.column * size
+    return a
+
+
+cdef int _join_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the outputs that the stage joins side by side, or their sum or product."""
+    cdef cgru_extent extent = extent_of(piece, stage.steps_in)
+    cdef cgru_array to = time_major(stage.out, stage.u, piece.m), part = stage.parts_A[0]
+    cdef int j
+    stage.A = to
+    for j in range(stage.joins):
+        if stage.joining == CGRU_COPY:
+            stage.k.combine(CGRU_COPY, stage.parts_A[j], stage.parts_A[j], to, extent, stage.widths[j])
+            to = _from_column(to, stage.widths[j], stage.k.size)
+        elif j:
+            stage.k.combine(stage.joining, part, stage.parts_A[j], to, extent, stage.u)
+            part = to
+    return 0
+
+
+cdef int _select_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the selected columns of X, without a copy where they stand side by side there."""
+    cdef cgru_extent extent = extent_of(piece, stage.steps_in)
+    cdef cgru_array x, A = time_major(stage.out, stage.u, piece.m)
+    cdef Py_ssize_t j
+    stage.A = A
+    if stage.may_return_input:
+        stage.A = _from_column(stage.X, stage.widths[0], stage.k.size)
+        return 0
+    for j in range(stage.u):
+        x = _from_column(stage.X, stage.widths[j], stage.k.size)
+        stage.k.combine(CGRU_COPY, x, x, _from_column(A, j, stage.k.size), extent, 1)
+    return 0
+
+
+cdef int _select_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA at the selected columns, zero at others."""
+    cdef cgru_extent extent = extent_of(piece, stage.steps_in)
+    cdef cgru_array to
+    cdef Py_ssize_t j
+    stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent, stage.n)
+    for j in range(stage.u):
+        to = _from_column(stage.dX, stage.widths[j], stage.k.size)
+        stage.k.combine(CGRU_ADD, to, _from_column(stage.dA, j, stage.k.size), to, extent, 1)
     return 0
 
 
@@ -647,7 +721,7 @@ cdef int _dense_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dZ = dA * activate'(Z), in the place of Z; then dX and gradients as for a head."""
     cdef Work work = _new_work(stage, piece)
     work.loss = _activation_criterion(stage, stage.u)
-    work.loss.Y = cgru_matrix(stage.dA.data, stage.u, 1)
+    work.loss.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
     work.loss.dZ = cgru_matrix(stage.Z, stage.u, 1)
     _compute_in_workspace(stage, piece, &work)
     return head_backward(stage, piece)

@@ -12,7 +12,8 @@ from libc.string cimport memset
 
 from cgru import losses
 from cgru.core.kernels cimport (
-    cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
+    CGRU_ADD, CGRU_COPY, CGRU_MULTIPLY, cgru_array, cgru_extent, cgru_kernels, cgru_loss, cgru_matrix, check_signals,
+    kernels, parameter_index, time_major_array,
 )
 from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
@@ -24,7 +25,7 @@ from cgru.network.training.compiled.fading_stage cimport make_fading
 from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain
 from cgru.network.training.compiled.recurrent cimport make_recurrent, wanted_column
 from cgru.network.training.compiled.stage cimport (
-    Arena, Parameter, Piece, Recurrent, Size, Stage, assign, extent_of, no_array,
+    Arena, Parameter, Piece, Recurrent, Size, Stage, assign, extent_of, no_array, time_major,
 )
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
@@ -42,6 +43,21 @@ cdef enum:
 cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
 cdef double SIGNAL_INTERVAL = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
 cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its products
+
+
+def _add_stages(layers, list found, source, at):
+    """Append (key, layer, description, indices of the stages that it reads) of each stage; return the last index."""
+    for i, layer in enumerate(layers):
+        key, within = f"{at}{i}", chain.branches_of(layer)
+        if within:
+            sources = [_add_stages(branch, found, source, f"{key}.{b}.") for b, branch in enumerate(within)]
+            source = len(found)
+            found.append((key, layer, layer.stage, sources))
+        for part in () if within else chain.parts_of(layer):
+            for description in _as_tuple(part.stage):
+                found.append((key, part, description, [source]))
+                source = len(found) - 1
+    return source
 
 
 cdef class Program:
@@ -63,7 +79,8 @@ cdef class Program:
     cdef readonly Weights weights
     cdef object memory, generators, model
     cdef Stage *stages
-    cdef Size *sizes  # (count + 1) of the inputs of each stage, and of the outputs of the last
+    cdef list layers  # (key, layer, description, indices of the stages that it reads) of each stage
+    cdef Size *sizes  # (count, 2) of the inputs and of the outputs of each stage
     cdef int count, loss, threads  # the number of stages, the code of the loss
     cdef Py_ssize_t e, rows  # input features; the largest number of rows of a piece
     cdef Py_ssize_t stride  # input steps of one output step, where samples are cut into pieces
@@ -77,31 +94,33 @@ cdef class Program:
     cdef double *row_weights
     cdef void *X
     cdef readonly Py_ssize_t size  # bytes of all memory of the stages and the batch
-    cdef Py_ssize_t lowest  # the lowest stage that is trainable
-    cdef void *between[2]  # dX of the stages with even numbers, and of those with odd ones
+    cdef bint branches  # whether a stage joins others
     cdef double done  # operations since the last check for Ctrl-C
     cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
     cdef double activity_l1, activity_l2  # factors of penalties
 
     def __cinit__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, bint decays,
                   penalties, settings, weights):
-        cdef cnp.ndarray memory, stages, sizes
+        cdef cnp.ndarray memory, stages, sizes, sources
         cdef Arena arena
         cdef Py_ssize_t scratch
         self.model, self.k = model, kernels(model.dtype.itemsize)
         self.threads, self.carries, self.e = available(), carries, e
         self.timed = any(["times" in layer.reads for layer in model.layers])
-        descriptions = [(i, layer, _as_tuple(layer.stage)) for i, layer in chain.unfolded(model.layers)]
-        self.count = sum([len(parts) for _, _, parts in descriptions])
+        self.layers = []
+        _add_stages(model.layers, self.layers, -1, "")
+        self.count = len(self.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
-        sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
+        sizes = np.zeros(2 * self.count * sizeof(Size), np.uint8)
+        sources = np.array([source for *_, given in self.layers for source in given], np.intp)
         self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
-        self.memory = [stages, sizes]
+        self.memory = [stages, sizes, sources]
+        self._link(<Py_ssize_t *>cnp.PyArray_DATA(sources))
         self.generators, self.weights = [], weights or Weights(model, batch[0] > 0, penalties, settings.average)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make_stages(e, descriptions, settings.memory == "low", decays)
+        self._make_stages(e, settings.memory == "low", decays)
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
         self._set_sizes(batch, scored, steps)
@@ -123,33 +142,64 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make_stages(self, Py_ssize_t e, list descriptions, bint low_memory, bint decays) except -1:
+    cdef int _link(self, Py_ssize_t *sources) except -1:
+        """Set which stages each stage reads, and how many read it."""
+        cdef Py_ssize_t i, j
+        cdef cnp.ndarray parts, widths
+        for i, (*_, given) in enumerate(self.layers):
+            self.stages[i].sources = sources
+            if len(given) > 1:
+                self.branches, self.stages[i].joins = True, len(given)
+                parts, widths = np.zeros(len(given) * sizeof(cgru_array), np.uint8), np.zeros(len(given), np.intp)
+                self.memory += [parts, widths]
+                self.stages[i].parts_A = <cgru_array *>cnp.PyArray_DATA(parts)
+                self.stages[i].widths = <Py_ssize_t *>cnp.PyArray_DATA(widths)
+            for j in given:
+                if j >= 0:
+                    self.stages[j].readers += 1
+            sources += len(given)
+        return 0
+
+    cdef int _make_stages(self, Py_ssize_t e, bint low_memory, bint decays) except -1:
         """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
-        cdef Stage *stage = self.stages
-        cdef Py_ssize_t n = e
-        cdef bint steps = True, flipped = False
-        for i, layer, parts in descriptions:
-            if layer.features not in (None, n):
-                name = layer.parameter_names[0]
-                raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
-            layer.checked_parameters()
-            for description in parts:
-                stage.decays, stage.flipped = decays, flipped
-                stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
+        cdef Stage *stage
+        cdef Stage *below
+        cdef Stage *above
+        cdef Stage inputs
+        cdef Py_ssize_t n, i, j
+        memset(&inputs, 0, sizeof(Stage))
+        inputs.u, inputs.steps_out = e, True
+        before = None
+        for i, (key, layer, description, sources) in enumerate(self.layers):
+            stage = &self.stages[i]
+            below = &inputs if sources[0] < 0 else &self.stages[sources[0]]
+            n = below.u
+            if layer is not before and not stage.joins:
+                if layer.features not in (None, n):
+                    name = layer.parameter_names[0]
+                    raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {key}, got {n}")
+                layer.checked_parameters()
+            stage.decays, stage.flipped = decays, below.flipped ^ below.reverses
+            stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, below.steps_out
+            if stage.joins:
+                for j in range(stage.joins):
+                    stage.widths[j] = e if stage.sources[j] < 0 else self.stages[stage.sources[j]].u
+                make_plain(stage, description, None, self.memory)
+            else:
+                stage.reverses = layer.steps.reverses
                 stage.trainable = layer.trainable and len(layer.parameter_names) > 0
                 self._make_stage(stage, layer, description, low_memory)
-                if description is parts[0]:
-                    self._set_parameters(stage, i, layer)
-                n, steps = stage.u, stage.steps_out
-                stage += 1
-            flipped ^= layer.steps.reverses
-        while self.lowest < self.count - 1 and not self.stages[self.lowest].trainable:
-            self.lowest += 1
-        for i in range(self.lowest, self.count - 1):
-            stage = &self.stages[i]
+                if layer is not before:
+                    self._set_parameters(stage, key, layer)
+            before = layer
+            for j in sources:
+                stage.goes = stage.goes or stage.trainable or (j >= 0 and self.stages[j].goes)
+        for i in range(self.count - 1):
+            stage, above = &self.stages[i], &self.stages[i + 1]
             # Both directions of a pair read dA, and a penalty adds to it.
             if stage.parts == 1 and stage.steps_out and not self.activity_l1 and not self.activity_l2:
-                stage.above = &self.stages[i + 1] if self.stages[i + 1].fill != NULL else NULL
+                if stage.goes and stage.readers == 1 and above.sources[0] == i and above.fill != NULL:
+                    stage.above = above
         return 0
 
     cdef int _make_stage(self, Stage *stage, layer, dict description, bint low_memory) except -1:
@@ -163,12 +213,13 @@ cdef class Program:
             make_fading(stage, description, self.memory)
         else:
             self._add_generator(layer, layer.draws and layer.training, stage.steps_in)
-            make_plain(stage, description, layer.np_rng if layer.draws else None)
+            make_plain(stage, description, layer.np_rng if layer.draws else None, self.memory)
         return 0
 
-    cdef bint _stores_dX(self, Py_ssize_t i) noexcept nogil:
+    cdef bint _stores_dX(self, Stage *stage) noexcept nogil:
         """Return whether a stage writes dX of all steps at once."""
-        return i > self.lowest and self.stages[i - 1].above == NULL
+        cdef Py_ssize_t j = stage.sources[0]
+        return not stage.joins and j >= 0 and self.stages[j].goes and self.stages[j].above == NULL
 
     cdef int _add_generator(self, layer, draws, each_step) except -1:
         """Add the generator of a layer or cell that `draws` masks; note whether it draws for `each_step`."""
@@ -177,15 +228,15 @@ cdef class Program:
             self.draws = self.draws or bool(each_step)
         return 0
 
-    cdef int _set_parameters(self, Stage *stage, Py_ssize_t i, layer) except -1:
-        """Set where stage i finds each parameter of `layer`, and where it goes."""
+    cdef int _set_parameters(self, Stage *stage, key, layer) except -1:
+        """Set where the stage of `layer` finds each of its parameters, and where it goes."""
         cdef Parameter *parameter
         cdef Recurrent *part
         cdef int place
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
             stage.parameters += 1
-            parameter.start = self.weights.start[f"{i}.{name}"]
+            parameter.start = self.weights.start[f"{key}.{name}"]
             if stage.parts:
                 half, _, own = name.rpartition(".")
                 part, place = &stage.part[half == "backward"], parameter_index(own)
@@ -199,14 +250,19 @@ cdef class Program:
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
         """Set the largest (rows, steps) of each stage's inputs and of the outputs, for training and scoring."""
-        cdef Py_ssize_t s = batch[1], t = scored[1], i
+        cdef Py_ssize_t s, t, most, i, j
         cdef Stage *stage
-        for i in range(self.count + 1):
-            self.sizes[i] = Size(self.rows, steps, max(batch[0] * (s + 2), scored[0] * (t + 2)), batch[0] * s)
-            if i < self.count and self.stages[i].lengths != NULL:
-                stage = &self.stages[i]
+        each = []  # (steps of a training piece, of a scored one, of a sample) of the outputs of each stage
+        for i in range(self.count):
+            stage = &self.stages[i]
+            j = stage.sources[0]
+            s, t, most = (batch[1], scored[1], steps) if j < 0 else each[j]
+            self.sizes[2 * i] = Size(self.rows, most, max(batch[0] * (s + 2), scored[0] * (t + 2)), batch[0] * s)
+            if stage.lengths != NULL:
                 s, t = stage.lengths(stage, s) if s else 0, stage.lengths(stage, t) if t else 0
-                steps = stage.lengths(stage, steps)
+                most = stage.lengths(stage, most)
+            self.sizes[2 * i + 1] = Size(self.rows, most, max(batch[0] * (s + 2), scored[0] * (t + 2)), batch[0] * s)
+            each.append((s, t, most))
         return 0
 
     cdef Py_ssize_t _workspace_size(self, Py_ssize_t trained) except -1:
@@ -215,33 +271,43 @@ cdef class Program:
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            most = max(most, stage.workspace(stage, self.rows, self.sizes[i].s, False))
+            most = max(most, stage.workspace(stage, self.rows, self.sizes[2 * i].s, False))
             if trained:
-                most = max(most, stage.workspace(stage, trained, self.sizes[i].s, True))
+                most = max(most, stage.workspace(stage, trained, self.sizes[2 * i].s, True))
         return most
 
     cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
         """Assign memory to all stages and to the batch; if the arena has no base, only count it there."""
-        cdef Py_ssize_t i, u = self.stages[self.count - 1].u
+        cdef Py_ssize_t i, j, u = self.stages[self.count - 1].u
         cdef Py_ssize_t *most = [0, 0]
+        cdef void *between[2]  # dX of the stages with even numbers, and of those with odd ones
         cdef Size *size = self.sizes
-        cdef Size last = size[self.count]
+        cdef Size last = size[2 * self.count - 1]
         cdef Py_ssize_t rows = last.many if self.per_step else last.m
         cdef Stage *stage
-        cdef bint turns = False
         for i in range(self.count):
             stage = &self.stages[i]
-            stage.plan(stage, arena, size[i], size[i + 1], self.carries)
-            if turns and i < self.count - 1:  # the head reads lanes
-                stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
+            j = stage.sources[0]
+            stage.lanes_come = j >= 0 and self.stages[j].lanes_come
+            stage.plan(stage, arena, size[2 * i], size[2 * i + 1], self.carries)
+            if stage.lanes_come and i < self.count - 1 and not stage.joins:  # the head reads lanes
+                stage.X_as_rows = assign(arena, size[2 * i].many * stage.n, self.k.size)
             if not stage.may_return_input:
-                turns = stage.turns or stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
+                stage.lanes_come = stage.turns
+                if stage.parts:
+                    stage.lanes_come = may_have_samples_in_lanes(stage.k, &stage.part[0].call)
             if stage.above != NULL:
                 stage.fill_memory = assign(arena, stage.above.fill_size, self.k.size)
-            if self._stores_dX(i):
-                most[i % 2] = max(most[i % 2], (size[i].back if stage.steps_in else size[i].m) * stage.n)
+            if self._stores_dX(stage):
+                most[i % 2] = max(most[i % 2], self._numbers_of_dX(i))
         for i in range(2):
-            self.between[i] = assign(arena, most[i], self.k.size)
+            between[i] = NULL if self.branches else assign(arena, most[i], self.k.size)
+        for i in range(self.count):
+            stage = &self.stages[i]
+            stage.dX_memory = between[i % 2]
+            if self.branches and stage.goes:  # some dX have several readers, so that all lie apart
+                stage.dX_memory = assign(arena, self._numbers_of_dX(i) * max(stage.joins, 1), self.k.size)
+                stage.dA_memory = assign(arena, size[2 * i + 1].back * stage.u, self.k.size)
         cdef void *memory = assign(arena, scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = memory
@@ -252,17 +318,23 @@ cdef class Program:
         plan_batch(&self.batch, arena, size[0], self.timed)
         return 0
 
+    cdef Py_ssize_t _numbers_of_dX(self, Py_ssize_t i) noexcept nogil:
+        """Return the numbers of dX of stage i, at all steps of a piece."""
+        return (self.sizes[2 * i].back if self.stages[i].steps_in else self.sizes[2 * i].m) * self.stages[i].n
+
     # --- one piece ---
 
-    cdef void _read_input(self) noexcept nogil:
-        """Read the inputs of the piece to the first stage."""
-        cdef Stage *first = &self.stages[0]
+    cdef cgru_array _read_input(self) noexcept nogil:
+        """Read the inputs of the piece, and return them; tokens go to the first stage."""
+        cdef Stage *first = self.stages
+        cdef Py_ssize_t column = 1 if self.branches else wanted_column(first, &self.batch.piece)
+        cdef cgru_array X = time_major_array(self.X, self.e, self.batch.piece.m, column)
         read_times(&self.batch)
         if first.tokens != NULL:
             read_tokens(&self.batch, first.n, first.tokens)
         else:
-            first.X = time_major_array(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
-            read_X(&self.batch, first.X, self.k.size)
+            read_X(&self.batch, X, self.k.size)
+        return X
 
     cdef void _point_to_parameters(self) noexcept nogil:
         """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
@@ -277,18 +349,24 @@ cdef class Program:
 
     cdef int _forward(self) except -1 nogil:
         """Read the inputs and run all stages below the head."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, j
         cdef Stage *stage
-        self._read_input()
+        cdef cgru_array X = self._read_input()
         self._point_to_parameters()
-        self.stages[0].piece = &self.batch.piece
         for i in range(self.count):
             read_decay(&self.batch, &self.stages[i])
-        for i in range(self.count - 1):
+        for i in range(self.count):
             stage = &self.stages[i]
-            self.stages[i + 1].piece = output_piece(stage)
-            stage.forward(stage, stage.piece)
-            self.stages[i + 1].X = stage.A
+            j = stage.sources[0]
+            if j < 0:
+                stage.piece, stage.X = &self.batch.piece, X
+            else:
+                stage.piece, stage.X = self.stages[j].output, self.stages[j].A
+            for j in range(stage.joins):
+                stage.parts_A[j] = X if stage.sources[j] < 0 else self.stages[stage.sources[j]].A
+            stage.output = output_piece(stage)
+            if i < self.count - 1:
+                stage.forward(stage, stage.piece)
         return 0
 
     cdef int _run_head(self) except -1 nogil:
@@ -317,24 +395,65 @@ cdef class Program:
         return 0
 
     cdef int _backward(self) except -1 nogil:
-        """Run the stages backward, from the head down to the lowest that is trainable."""
+        """Run the stages backward, from the head down, those that train or have such stages below."""
         cdef Py_ssize_t i
         cdef Stage *stage
         self.weights.clear()
-        for i in range(self.count - 1, self.lowest - 1, -1):
+        for i in range(self.count - 1, -1, -1):
             stage = &self.stages[i]
+            if not stage.goes:
+                continue
             stage.dX = no_array()
-            if i > self.lowest:
-                if self._stores_dX(i):
-                    stage.dX = time_major_array(self.between[i % 2], stage.n, stage.piece.m, stage.X.column)
-                self.stages[i - 1].dA = stage.dX
+            if self._stores_dX(stage):
+                stage.dX = time_major_array(stage.dX_memory, stage.n, stage.piece.m, stage.X.column)
             if (stage.parts or stage.turns) and (self.activity_l1 or self.activity_l2):
                 self._penalise_outputs(stage)
             if i == self.count - 1:
                 head_backward(stage, stage.piece)
+            elif stage.joins:
+                self._split(stage)
             else:
                 stage.backward(stage, stage.piece)
+            if stage.dX.data != NULL:
+                self._give(stage.sources[0], stage.dX, True)
+        for i in range(self.count):
+            self.stages[i].dA = no_array()
         return 0
+
+    cdef void _split(self, Stage *stage) noexcept nogil:
+        """Give each of the outputs that a stage joins its dA."""
+        cdef cgru_extent extent = extent_of(stage.piece, stage.steps_in)
+        cdef Py_ssize_t at = stage.u, numbers = extent.m * extent.s * stage.u, j, other
+        cdef cgru_array dA, factor
+        cdef bint own
+        for j in range(stage.joins - 1, -1, -1):
+            at -= stage.widths[j]
+            if stage.sources[j] < 0 or not self.stages[stage.sources[j]].goes:
+                continue
+            dA, own = stage.dA, False
+            if stage.joining == CGRU_COPY:
+                dA.data, own = <char *>dA.data + at * dA.column * self.k.size, stage.dA_is_own
+            elif stage.joining == CGRU_MULTIPLY:
+                factor, dA = dA, time_major(<char *>stage.dX_memory + j * numbers * self.k.size, stage.u, extent.m)
+                own = True
+                for other in range(stage.joins):
+                    if other != j:
+                        self.k.combine(CGRU_MULTIPLY, factor, stage.parts_A[other], dA, extent, stage.u)
+                        factor = dA
+            self._give(stage.sources[j], dA, own)
+
+    cdef void _give(self, Py_ssize_t i, cgru_array dA, bint own) noexcept nogil:
+        """Add dL/dA of stage i, from one of its readers, to that of the others; `own`: it may be changed."""
+        cdef Stage *stage = &self.stages[i]
+        cdef cgru_array to = dA
+        cdef cgru_extent extent
+        if stage.dA.data != NULL:
+            extent = extent_of(stage.output, stage.steps_out)
+            if not own:
+                to = stage.dA if stage.dA_is_own else time_major(stage.dA_memory, stage.u, extent.m)
+            self.k.combine(CGRU_ADD, stage.dA, dA, to, extent, stage.u)
+            own = True
+        stage.dA, stage.dA_is_own = to, own
 
     def blocks(self):
         """Return the steps of a block of the last backward pass of each GRU, 0 before the first; for the tests."""
@@ -345,9 +464,14 @@ cdef class Program:
         """Add the gradient of the activity penalty to dA of a recurrent stage."""
         cdef const Piece *piece = stage.piece
         cdef double rows = 0
+        cdef cgru_array dA
         cdef Py_ssize_t i
         for i in range(piece.m):
             rows += piece.length[i] if stage.steps_out else 1
+        if not stage.dA_is_own:
+            dA = time_major(stage.dA_memory, stage.u, piece.m)
+            self.k.combine(CGRU_COPY, stage.dA, stage.dA, dA, extent_of(piece, stage.steps_out), stage.u)
+            stage.dA = dA
         self.k.penalise(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA,
                         extent_of(piece, stage.steps_out), stage.u)
 

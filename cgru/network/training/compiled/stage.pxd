@@ -101,6 +101,17 @@ cdef struct Stage:
     Py_ssize_t n, u  # numbers that come in and go out at each step
     bint steps_in, steps_out, trainable  # whether X and A have a row for each step, or one for each sample
     const Piece *piece  # the piece that it runs
+    const Piece *output  # that of its outputs
+    Py_ssize_t *sources  # the stages whose outputs it reads, -1: the network's input; one, or those that it joins
+    int joins  # how many these are
+    int readers  # how many stages read its outputs
+    bint goes  # whether it or a stage below trains, so that it runs backward
+    Py_ssize_t *widths  # (joins) the numbers of each of them; of a Select, the features
+    int joining  # how it joins: CGRU_COPY side by side, CGRU_ADD or CGRU_MULTIPLY
+    cgru_array *parts_A  # (joins) the outputs that it joins
+    void *dX_memory  # of dX, and where it multiplies of dL/d(each of these outputs)
+    void *dA_memory  # (s, m, u) of the sum of the dX of its readers, where that has no place of its own
+    bint dA_is_own  # whether dA may be changed
     Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # output steps of so many inputs; NULL: the same
     Py_ssize_t stride  # input steps of one output step, where the stage changes the number of steps
     Piece output_piece  # the piece of its outputs, where the stage changes the number of steps
@@ -119,6 +130,7 @@ cdef struct Stage:
     const Stage *above  # the stage that fills in dA, a block of steps at a time; NULL: dA is there
     void *fill_memory  # for that
     bint low_memory  # whether gates are computed anew in the backward pass instead of kept
+    bint reverses, lanes_come  # whether it reverses the steps; whether its outputs may have samples in lanes
     bint decays, flipped  # whether there is memory for factors of states; whether the steps of X are in reverse order
     void *own  # what only this kind of stage knows
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional

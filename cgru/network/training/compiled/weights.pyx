@@ -12,6 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from cgru.core.kernels cimport cgru_array, cgru_extent, kernels
 from cgru.layers import layer as layers
+from cgru.network import chain
 from cgru.network.training import updater
 from cgru.optimizers import is_matrix
 
@@ -39,7 +40,7 @@ cdef class Weights:
         self.model, self.keys, self.arrays, self.start = model, [], [], {}
         self.k, self.type = kernels(size), cnp.NPY_FLOAT32 if size == 4 else cnp.NPY_FLOAT64
         trained, clipped = [], []
-        for number, layer in enumerate(model.layers):
+        for number, layer in chain.leaves(model.layers):
             first = self.numbers
             for name, array in layer.p.items():
                 key = f"{number}.{name}"

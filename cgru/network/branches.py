@@ -1,0 +1,426 @@
+"""Layers that contain chains of layers, each of which reads the layer's input: `Concatenate`, `Add` and `Multiply`.
+
+Letters: m samples, s steps, n input features of a step, u numbers that go out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import reduce
+from itertools import accumulate
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cgru.bidirectional import JoinedParameters
+from cgru.core.lengths import mask
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, as_floats, part_of
+from cgru.layers.steps import NEEDS, Steps
+from cgru.network import chain
+from cgru.passes import Pass
+
+__all__ = ["KINDS", "Add", "Concatenate", "Multiply"]
+
+Arrays = dict[str, np.ndarray]
+Branch = Layer | Sequence[Layer]
+OPERATORS = {"Add": np.add, "Multiply": np.multiply}
+MANY = 1 << 20  # features, more than a Select may name
+ALONE = np.arange(1 << 10, 1 << 12)  # lengths for which branches must have the same number of steps
+
+
+class Branches(Layer):
+    """The base of layers that contain chains.
+
+    Attributes are those of the layers within: `p` is a view of their parameters, by names like `0.1.Uz` of branch 0,
+    layer 1; `trainable`, `training`, `dtype` are set in all of them.
+    """
+
+    fields = Fields(branches=True)
+
+    def __init__(self, *branches: Branch) -> None:
+        if len(branches) < 2:
+            raise ValueError(f"branches: expected two or more, each a layer or a list of layers, got {len(branches)}")
+        found = []
+        for b, branch in enumerate(branches):
+            layers = (branch,) if isinstance(branch, Layer) else branch
+            if not isinstance(layers, list | tuple):
+                due = "a layer or a list of layers"
+                raise TypeError(f"branches: expected {due} as branch {b}, got {type(branch).__name__}")
+            for layer in layers:
+                if not isinstance(layer, Layer) or {"tokens", "missing"} & {*layer.reads}:
+                    due = "layers that read numbers; others stand in front of the branches, as layer 0"
+                    raise ValueError(f"branches: expected in branch {b} {due}, got {layer!r}")
+            found.append(tuple(layers))
+        super().__init__()
+        self.branches = tuple(found)
+        self.steps  # noqa: B018  raises where branches end at other steps than each other
+
+    def __repr__(self) -> str:
+        branches = (repr(branch[0] if len(branch) == 1 else list(branch)) for branch in self.branches)
+        return f"{type(self).__name__}({', '.join(branches)})"
+
+    # --- what the layers within say ---
+
+    def _named(self) -> Iterator[tuple[str, Layer]]:
+        """Yield (key, layer) of each layer within that contains no others, with keys like `0.1`."""
+        return ((key[2:], layer) for key, layer in chain.leaves([self]))
+
+    @property
+    def _within(self) -> list[Layer]:
+        """Return the layers within that contain no others."""
+        return [layer for _, layer in self._named()]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Return what some layer within reads beside real numbers and lengths."""
+        below = (layer for branch in self.branches for layer in branch)
+        return tuple(dict.fromkeys(name for layer in below for name in layer.reads))
+
+    @property
+    def p(self) -> JoinedParameters:
+        """Return a view of the parameters of all layers within."""
+        return JoinedParameters({f"{key}.": layer.p for key, layer in self._named()})
+
+    @p.setter
+    def p(self, value: Any) -> None:
+        """Leave them where they are: `Layer` begins with none."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Return the names of all parameters, with the keys of their layers."""
+        return tuple(f"{key}.{name}" for key, layer in self._named() for name in layer.parameter_names)
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """Return the GRUs in all branches."""
+        return tuple(cell for layer in self._within for cell in layer.cells)
+
+    @property
+    def draws(self) -> bool:
+        """Return whether a layer within draws."""
+        return any(layer.draws for layer in self._within)
+
+    @property
+    def stateful(self) -> bool:
+        """Return whether a layer within is."""
+        return any(layer.stateful for layer in self._within)
+
+    @property
+    def weights(self) -> str | None:
+        """Return the weights of the first layer within that has other weights than floats."""
+        return next((layer.weights for layer in self._within if layer.weights), None)
+
+    @property
+    def trainable(self) -> bool:
+        """Return whether a layer within is. It may be set, in all."""
+        return any(layer.trainable for layer in self._within)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._within if "branches" in vars(self) else ():  # not in the base's constructor
+            layer.trainable = bool(value) and len(layer.parameter_names) > 0
+
+    @property
+    def training(self) -> bool:
+        """Return whether a layer within is in training. It may be set, in all that have it."""
+        return any(getattr(layer, "training", False) for layer in self._within)
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        for layer in self._within:
+            if hasattr(layer, "training"):
+                layer.training = value
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Return the dtype of the parameters. It may be set as long as there are none."""
+        return next((layer.dtype for layer in self._within if layer.parameter_names), self._dtype)
+
+    @dtype.setter
+    def dtype(self, value: DTypeLike) -> None:
+        for layer in self._within:
+            layer.dtype = value
+
+    @property
+    def features(self) -> int | None:
+        """Return n, which parameters in a branch are made for; None before there are any."""
+        for branch in self.branches:
+            with suppress(ValueError):  # a number far up may not tell it
+                if branch and (n := chain.features(branch)) is not None:
+                    return n
+        return None
+
+    def input_features(self, n: int) -> int:
+        """Return the number of input features for n that go out; ValueError where none gives n."""
+        least, more = (self.output_shape(("m", "s", e))[-1] for e in (MANY, MANY + 1))
+        return part_of(n - least + MANY * (more - least), more - least)
+
+    @property
+    def steps(self) -> Steps:
+        """Return what the branches do to the steps; ValueError where they do not end at the same ones."""
+        each = [chain.joint_steps(branch) for branch in self.branches]
+        needs = max((steps.needs for steps in each), key=NEEDS.index)
+        first = each[0]
+        if len(chain.shape_of(self.branches[0])) == 3:
+            for b, steps in enumerate(each):
+                same = steps.stride == first.stride and steps.reverses == first.reverses
+                if not same or not np.array_equal(steps.lengths(ALONE), first.lengths(ALONE)):
+                    raise ValueError(f"branches: expected all to end at the same steps, got others in branch {b}")
+        return Steps(needs, int(np.lcm.reduce([steps.stride for steps in each])), first.count, first.reverses)
+
+    # --- shapes and parameters ---
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the outputs for inputs of a shape; ValueError for a branch in the way, by its number."""
+        found = []
+        if isinstance(shape[-1], str) and self.features is not None:
+            shape = *shape[:-1], self.features
+        for b, branch in enumerate(self.branches):
+            try:
+                found.append(chain.shape_of(branch, shape))
+            except ValueError as error:
+                raise ValueError(f"branch {b}: {error}") from None
+            if len(found[b]) != len(found[0]):
+                raise ValueError(f"branches that end with all steps, or all with the last, got {found[0]}, {found[b]}")
+        return *found[0][:-1], self._width([each[-1] for each in found])
+
+    def _width(self, widths: list[Any]) -> Any:
+        """Return how many numbers go out where branches have these, or letters for unknown ones."""
+        known = sorted({n for n in widths if not isinstance(n, str)})
+        if len(known) > 1:
+            raise ValueError(f"branches that end with the same number of features, got {widths}")
+        return known[0] if known else widths[0]
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input A."""
+        shape = np.shape(A)
+        for letter in "msn":
+            self.d.pop(letter, None)
+        self.d |= zip("mn" if len(shape) == 2 else "msn", shape, strict=True)
+        self.fs |= {"X": shape}
+        for (key, layer), own in zip(self._named(), chain.leaf_inputs([self], shape), strict=True):
+            layer.compute_shapes(np.zeros(own, np.intp))
+            self.fs |= {f"{key}.{name}": layer.fs[name] for name in layer.parameter_names}
+
+    def initialize_parameters(self) -> None:
+        """Draw new parameters in all branches."""
+        for layer in self._within:
+            layer.initialize_parameters()
+
+    def arrays(self, e: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter for inputs of e features."""
+        found = zip(self._named(), chain.leaf_inputs([self], ("m", "s", e)), strict=True)
+        return {f"{key}.{name}": value for (key, layer), own in found for name, value in layer.arrays(own[-1]).items()}
+
+    def make(self, A: np.ndarray) -> None:
+        """Make the parameters that are missing, for inputs such as A."""
+        for layer, shape in zip(self._within, chain.leaf_inputs([self], np.shape(A)), strict=True):
+            layer.make(np.zeros(shape, np.intp))
+
+    def seeded(self, seed: np.random.SeedSequence) -> None:
+        """Let each layer within draw from a generator of its own, made from this seed."""
+        for j, layer in enumerate(self._within):
+            layer.seeded(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, j)))
+
+    # --- a training step ---
+
+    def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the outputs of the branches joined."""
+        return reduce(OPERATORS[type(self).__name__], parts)
+
+    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return dL/d(outputs) of each branch, whose outputs were `parts`."""
+        raise NotImplementedError
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> BranchesPass:
+        """Run A in all branches; return a pass whose output is what they return, joined."""
+        X, trace = self._checked(A), []
+
+        def run_layer(_: str, layer: Layer, *given: Any, **own: np.ndarray) -> Pass:
+            """Return the pass of a layer within."""
+            return layer.run(*given, **own)
+
+        outputs, lengths = chain.run([self], X, lengths, beside, run_layer, trace)
+        steps = None if lengths is None else mask(lengths, outputs.shape[1])
+        return BranchesPass(trace, steps, X=X, A=outputs)
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> np.ndarray:
+        """Return the outputs that `forward` returns, without dropout; see `Layer.predict`."""
+        return self.predict_on(A, lengths, [None] * len(self.cells), **beside)[0]
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Run `predict` with the `cells` started from states; see `Layer.predict_on`."""
+        before, after = iter(states), []
+
+        def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: Any, **given: np.ndarray) -> np.ndarray:
+            """Return the outputs of a layer within."""
+            own = [next(before) for _ in layer.cells]
+            A, last = layer.predict_on(A, lengths, own, **given)
+            after.extend(last)
+            return A
+
+        return chain.run([self], self._checked(A), lengths, beside, run_layer)[0], tuple(after)
+
+    def _checked(self, A: Any) -> np.ndarray:
+        """Return A, checked, once there are parameters for it."""
+        X = as_floats(A, self.dtype if self.parameter_names else None)
+        self.make(X)
+        return X
+
+    def evaluating(self) -> Branches:
+        """Return a layer of copies over the same parameters; see `Layer.evaluating`."""
+        other = copy.copy(self)
+        other.branches = tuple(tuple(layer.evaluating() for layer in branch) for branch in self.branches)
+        return other
+
+    def reset_state(self) -> None:
+        """Set the states of all layers within to None."""
+        for layer in self._within:
+            layer.reset_state()
+
+    # --- elsewhere ---
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Add the branches and the node that joins them to an ONNX graph; return the name of the result."""
+        return graph.branches(self, A, self.onnx)
+
+    def c_text(self, c: Any) -> Any:
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c, behind those of the branches."""
+        return c.branches(self.operator)
+
+
+class BranchesPass(LayerPass):
+    """One run of a layer with branches, of which `trace` has the passes."""
+
+    def __init__(self, trace: chain.Trace, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._trace = trace
+        self.fc.update({f"{key[2:]}.{name}": array for key, ran in self._passes() for name, array in ran.fc.items()})
+
+    def _passes(self) -> Iterator[tuple[str, Pass]]:
+        """Yield (key, pass) of each layer within."""
+        return chain.passes(self._trace)
+
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        """Return {"dA", "dX"}, and the arrays of the layers within under prefixed names."""
+        back = chain.go_back(self._trace, dA)
+        while True:
+            try:
+                next(back)
+            except StopIteration as end:
+                dX = end.value
+                break
+        own = {f"{key[2:]}.{name}": array for key, ran in self._passes() for name, array in ran.bc.items()}
+        return {"dA": dA, **({} if dX is None else {"dX": dX}), **own}
+
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return the gradients of all layers within, as `d0.1.Uz`; RuntimeError before `backward`."""
+        self._require_backward()
+        every = ((key[2:], ran.gradients(True) if each else ran.gradients()) for key, ran in self._passes())
+        return {f"d{key}.{name[1:]}": value for key, g in every for name, value in g.items()}
+
+
+class Concatenate(Branches):
+    """Chains that read the same input; their outputs stand side by side, those of the first one first.
+
+    Args:
+        *branches: two or more, each a layer or a list of layers; `[]` is the input itself. All end with all steps, and
+            the same ones, or all with the last.
+
+    Attributes:
+        branches: tuples of layers.
+        p: the parameters of the layers within, by names like `0.1.Uz`: branch 0, layer 1.
+        fc: X, A, and the caches of the layers within by such names.
+        bc: dA, dX, and theirs.
+        g: their gradients, as `d0.1.Uz`.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, or a branch does not fit the others, which is named.
+
+    Examples:
+        >>> net = cgru.Network([cgru.Concatenate(cgru.GRU(4), [cgru.Pool("mean")]), cgru.Dense(2)], seed=0)
+        >>> net.predict(np.ones((5, 7, 3))).shape, net.layers[1].p["W"].shape
+        ((5, 2), (7, 2))
+    """
+
+    onnx, operator = "Concat", ""
+    stage: ClassVar[dict[str, Any]] = {"kind": "join", "how": "concatenate"}
+    c_text, onnx_node = Branches.c_text, Branches.onnx_node
+
+    def _width(self, widths: list[Any]) -> Any:
+        """Return the sum of the branches' numbers, "k" where one is not known."""
+        return "k" if any(isinstance(n, str) for n in widths) else sum(widths)
+
+    def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the outputs of the branches side by side."""
+        return np.concatenate(parts, axis=-1)
+
+    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the columns of dA that each branch made."""
+        return np.split(dA, [*accumulate(part.shape[-1] for part in parts)][:-1], axis=-1)
+
+
+class Add(Branches):
+    """Chains that read the same input, whose outputs are added: `Add([], [...])` is a residual.
+
+    Args:
+        *branches: two or more, each a layer or a list of layers; `[]` is the input itself. All end with the same number
+            of features, and with all steps, the same ones, or all with the last.
+
+    Attributes:
+        branches, p, fc, bc, g: as of `Concatenate`.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, or a branch does not fit the others, which is named.
+
+    Examples:
+        >>> X = np.random.default_rng(0).standard_normal((2, 5, 4))
+        >>> gru = cgru.GRU(4, sequences=True, rng=0)
+        >>> np.allclose(cgru.Add([], gru).forward(X), X + gru.predict(X))
+        True
+    """
+
+    onnx, operator = "Add", "+"
+    stage: ClassVar[dict[str, Any]] = {"kind": "join", "how": "add"}
+    c_text, onnx_node = Branches.c_text, Branches.onnx_node
+
+    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return dA for each branch."""
+        return [dA] * len(parts)
+
+
+class Multiply(Branches):
+    """Chains that read the same input, whose outputs are multiplied number by number: a gate is one of them.
+
+    Args:
+        *branches: as of `Add`.
+
+    Attributes:
+        branches, p, fc, bc, g: as of `Concatenate`.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, or a branch does not fit the others, which is named.
+
+    Examples:
+        >>> gate = cgru.Dense(4, "sigmoid", rng=0)
+        >>> X = np.ones((2, 4))
+        >>> np.allclose(cgru.Multiply([], gate).forward(X), X * gate.predict(X))
+        True
+    """
+
+    onnx, operator = "Mul", "*"
+    stage: ClassVar[dict[str, Any]] = {"kind": "join", "how": "multiply"}
+    c_text, onnx_node = Branches.c_text, Branches.onnx_node
+
+    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return dA times the outputs of all other branches."""
+        others = [[part for j, part in enumerate(parts) if j != i] for i in range(len(parts))]
+        return [reduce(np.multiply, own, dA) for own in others]
+
+
+KINDS = (Add, Concatenate, Multiply)
