@@ -72,7 +72,7 @@ class Series:
             >>> import polars
             >>> (series,) = cgru.datasets.series_from_frame(polars.DataFrame({"time": [0, 5, 10], "y": [1, 2, 3]}))
             >>> series.times_at([1, 4]).tolist()
-            [5, 20]
+            [5.0, 20.0]
         """
         places, last = np.asarray(places), len(self.times) - 1
         later = self.step.at(self.times[last], np.maximum(places - last, 0))

@@ -124,17 +124,17 @@ class Frames(SequenceLayer):
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add padding of the array named A and the gathering of its frames to a graph; return the result's name."""
         A, s = graph.real(A), graph.count(A)
-        past = graph.op("Mul", self.onnx_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
+        past = graph.op("Mul", self._add_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
         missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.span)), s)
         after = graph.op("Unsqueeze", graph.op("Max", missing, graph.whole(0)), graph.integers(0))
         pads = graph.op("Concat", graph.integers(0, self.before, 0, 0), after, graph.integers(0), axis=0)
         begins = graph.op("Range", graph.whole(0), past, graph.whole(self.hop))
         steps = graph.op("Add", graph.op("Unsqueeze", begins, graph.integers(1)), graph.integers(*self._places))
         frames = graph.op("Gather", graph.op("Pad", A, pads), steps, axis=1)
-        lengths = self.onnx_count(graph, graph.lengths()) if graph.steps else None
+        lengths = self._add_count(graph, graph.lengths()) if graph.steps else None
         return graph.change_steps(graph.op("Reshape", frames, graph.integers(0, 0, -1)), lengths)
 
-    def onnx_count(self, graph: Any, s: str) -> str:
+    def _add_count(self, graph: Any, s: str) -> str:
         """Add to an ONNX graph the number of frames of s steps, given by its name; return the name of that number."""
         hop = graph.whole(self.hop)
         if self.pad is not True:

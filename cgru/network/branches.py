@@ -26,7 +26,7 @@ __all__ = ["KINDS", "Add", "Concatenate", "Multiply"]
 
 Arrays = dict[str, np.ndarray]
 Branch = Layer | Sequence[Layer]
-OPERATORS = {"Add": np.add, "Multiply": np.multiply}
+OPERATORS = {"add": np.add, "multiply": np.multiply}
 MANY = 1 << 20  # features, more than a Select may name
 ALONE = np.arange(1 << 10, 1 << 12)  # lengths for which branches must have the same number of steps
 
@@ -115,7 +115,10 @@ class Branches(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Return whether a layer within is. It may be set, in all."""
+        """Return whether a layer within is trainable.
+
+        It may be set, in all of them.
+        """
         return any(layer.trainable for layer in self._within)
 
     @trainable.setter
@@ -125,7 +128,10 @@ class Branches(Layer):
 
     @property
     def training(self) -> bool:
-        """Return whether a layer within is in training. It may be set, in all that have it."""
+        """Return whether a layer within is in training.
+
+        It may be set, in all that draw.
+        """
         return any(getattr(layer, "training", False) for layer in self._within)
 
     @training.setter
@@ -136,7 +142,10 @@ class Branches(Layer):
 
     @property
     def dtype(self) -> np.dtype:
-        """Return the dtype of the parameters. It may be set as long as there are none."""
+        """Return the dtype of the parameters.
+
+        It may be set as long as there are none.
+        """
         return next((layer.dtype for layer in self._within if layer.parameter_names), self._dtype)
 
     @dtype.setter
@@ -228,12 +237,42 @@ class Branches(Layer):
     # --- a training step ---
 
     def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the outputs of the branches joined."""
-        return reduce(OPERATORS[type(self).__name__], parts)
+        """Return the outputs of the branches joined.
+
+        Args:
+            parts: those of each branch, (m, s, n) or (m, n).
+
+        Returns:
+            The outputs of the layer.
+
+        Examples:
+            >>> cgru.Concatenate([], []).joined([np.zeros((1, 1, 2)), np.ones((1, 1, 1))]).ravel()
+            array([0., 0., 1.])
+        """
+        how = self.stage["how"]
+        return np.concatenate(parts, axis=-1) if how == "concatenate" else reduce(OPERATORS[how], parts)
 
     def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return dL/d(outputs) of each branch, whose outputs were `parts`."""
-        raise NotImplementedError
+        """Return dL/d(outputs) of each branch.
+
+        Args:
+            dA: dL/d(outputs) of the layer.
+            parts: the outputs of each branch.
+
+        Returns:
+            A list of arrays, each of the shape of its part.
+
+        Examples:
+            >>> cgru.Multiply([], []).split(np.ones((1, 2)), [np.full((1, 2), 3.0), np.full((1, 2), 5.0)])
+            [array([[5., 5.]]), array([[3., 3.]])]
+        """
+        how = self.stage["how"]
+        if how == "concatenate":
+            return np.split(dA, [*accumulate(part.shape[-1] for part in parts)][:-1], axis=-1)
+        if how == "add":
+            return [dA] * len(parts)
+        others = [[part for j, part in enumerate(parts) if j != i] for i in range(len(parts))]
+        return [reduce(np.multiply, own, dA) for own in others]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> BranchesPass:
         """Run A in all branches; return a pass whose output is what they return, joined."""
@@ -356,14 +395,6 @@ class Concatenate(Branches):
         """Return the sum of the branches' numbers, "k" where one is not known."""
         return "k" if any(isinstance(n, str) for n in widths) else sum(widths)
 
-    def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the outputs of the branches side by side."""
-        return np.concatenate(parts, axis=-1)
-
-    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the columns of dA that each branch made."""
-        return np.split(dA, [*accumulate(part.shape[-1] for part in parts)][:-1], axis=-1)
-
 
 class Add(Branches):
     """Chains that read the same input, whose outputs are added: `Add([], [...])` is a residual.
@@ -389,10 +420,6 @@ class Add(Branches):
     stage: ClassVar[dict[str, Any]] = {"kind": "join", "how": "add"}
     c_text, onnx_node = Branches.c_text, Branches.onnx_node
 
-    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return dA for each branch."""
-        return [dA] * len(parts)
-
 
 class Multiply(Branches):
     """Chains that read the same input, whose outputs are multiplied number by number: a gate is one of them.
@@ -416,11 +443,6 @@ class Multiply(Branches):
     onnx, operator = "Mul", "*"
     stage: ClassVar[dict[str, Any]] = {"kind": "join", "how": "multiply"}
     c_text, onnx_node = Branches.c_text, Branches.onnx_node
-
-    def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return dA times the outputs of all other branches."""
-        others = [[part for j, part in enumerate(parts) if j != i] for i in range(len(parts))]
-        return [reduce(np.multiply, own, dA) for own in others]
 
 
 KINDS = (Add, Concatenate, Multiply)
