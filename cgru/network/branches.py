@@ -275,7 +275,16 @@ class Branches(Layer):
         return [reduce(np.multiply, own, dA) for own in others]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> BranchesPass:
-        """Run A in all branches; return a pass whose output is what they return, joined."""
+        """Run A in all branches; return a pass whose output is what they return, joined.
+
+        Args:
+            A: the input (m, s, n) or (m, n).
+            lengths: (m,) how many steps of each sample are real; None: all.
+            **beside: the arrays (m, s) that layers within read, by name.
+
+        Returns:
+            A `Pass` that can go back.
+        """
         X, trace = self._checked(A), []
 
         def run_layer(_: str, layer: Layer, *given: Any, **own: np.ndarray) -> Pass:
