@@ -621,7 +621,7 @@ cdef class Stream:
         """Append the stages of a chain of layers that reads `given`; return its outputs."""
         cdef _Stage stage
         for layer in [part for layer in layers for part in chain.parts_of(layer)]:
-            branches = chain.branches_of(layer)
+            branches = layer.branches
             if branches:
                 stage = _Join(layer, [self._add_stages(branch, given) for branch in branches], given)
             elif _kind(layer) is None:

@@ -87,7 +87,7 @@ def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, at: 
     below = parts[-1]
     for i, layer in enumerate(layers):
         ends = []
-        for b, branch in enumerate(chain.branches_of(layer)):
+        for b, branch in enumerate(layer.branches):
             own = [below]
             _add_parts(own, branch, dtype, f"{at}{i}_{b}_")
             ends.append(own[-1])

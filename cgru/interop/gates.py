@@ -253,12 +253,12 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
             raise ValueError(f"net: expected a Network as it is, got {overridden(source) or type(source).__name__}")
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
-    within = [*chain.leaves(layers), *((f"{i}", layer) for i, layer in enumerate(layers) if chain.branches_of(layer))]
+    within = [*chain.leaves(layers), *((f"{i}", layer) for i, layer in enumerate(layers) if layer.branches)]
     for i, layer in within:
         refuse = refusal(f"net: layer {i}, {layer!r}")
         if layer.weights:
             raise refuse("expected weights of floats; give the network that it was made of")
-        for part in (layer, *(() if chain.branches_of(layer) else layer.cells)):
+        for part in (layer, *(() if layer.branches else layer.cells)):
             if type(part) not in EXPORTED:
                 raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if overridden(part):

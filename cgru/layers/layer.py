@@ -104,6 +104,7 @@ class Layer:
         given: which of "rng" and "dtype" the user passed; a network sets the others.
         seed: the seed of `np_rng`, if a network has set one.
         o: data that others keep with the layer: a network its seed, an optimizer its state.
+        branches: chains of layers within, which read the layer's input; () of most layers.
         trainable: whether its parameters are updated.
         parameter_names: the names of the parameters in their order; () if the layer never has parameters.
         features: n, the input features of the parameters; None: no parameters, or they take any n.
@@ -158,6 +159,7 @@ class Layer:
     # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py).
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
+        self.branches: tuple[tuple[Layer, ...], ...] = ()
         self._dtype = float_dtype(dtype)  # None is float64
         if rng is not None:
             self.np_rng = generator(rng)

@@ -123,7 +123,7 @@ class Branches(Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._within if "branches" in vars(self) else ():  # not in the base's constructor
+        for layer in self._within if self.branches else ():  # not in the base's constructor
             layer.trainable = bool(value) and len(layer.parameter_names) > 0
 
     @property

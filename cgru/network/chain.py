@@ -23,7 +23,7 @@ from cgru.layers.steps import NEEDS, Steps
 from cgru.passes import Pass
 
 __all__ = [
-    "Trace", "branches_of", "chain", "check_reads", "check_single_steps", "check_trains", "check_truncate",
+    "Trace", "chain", "check_reads", "check_single_steps", "check_trains", "check_truncate",
     "checked_initial_states", "dtype_of", "features", "go_back", "input_features", "joint_steps", "leaf_inputs",
     "leaves", "lengths_at", "output_lengths", "output_mask", "parts_of", "passes", "per_step", "rebuilt", "run",
     "shape_of", "step_arrays", "steppers", "stride", "unfold",
@@ -59,11 +59,6 @@ def _inputs(layers: Any) -> Shape:
     return ("m", "s") if layers and "tokens" in layers[0].reads else ("m", "s", "e")
 
 
-def branches_of(layer: Layer) -> tuple[Sequence[Layer], ...]:
-    """Return the chains within a layer, which read its input; () for most layers."""
-    return getattr(layer, "branches", ())
-
-
 def parts_of(layer: Layer) -> tuple[Layer, ...]:
     """Return the layers that stand for one whose own class makes a `chain` of others; of another the layer itself."""
     return class_attribute(layer, "chain") or (layer,)
@@ -73,28 +68,30 @@ def unfold(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers with the parts of each in its place."""
     found: list[Layer] = []
     for layer in layers:
-        within = branches_of(layer)
+        within = layer.branches
         found += [type(layer)(*map(unfold, within))] if within else parts_of(layer)
     return found
 
 
-def leaves(layers: Sequence[Layer], at: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (key, layer) of each layer that contains no others.
+def leaves(layers: Sequence[Layer], at: str = "") -> list[tuple[str, Layer]]:
+    """Return (key, layer) of each layer that contains no others.
 
     The key of layer 2 is `2`, that of layer 1 of branch 0 within it `2.0.1`.
     """
+    found = []
     for i, layer in enumerate(layers):
-        within = branches_of(layer)
-        for b, branch in enumerate(within):
-            yield from leaves(branch, f"{at}{i}.{b}.")
-        if not within:
-            yield f"{at}{i}", layer
+        if layer.branches:
+            for b, branch in enumerate(layer.branches):
+                found += leaves(branch, f"{at}{i}.{b}.")
+        else:
+            found.append((f"{at}{i}", layer))
+    return found
 
 
 def leaf_inputs(layers: Sequence[Layer], shape: Shape) -> Iterator[Shape]:
     """Yield the shapes of the inputs of the layers of `leaves`, where `shape` is that of the chain."""
     for layer in layers:
-        within = branches_of(layer)
+        within = layer.branches
         for branch in within:
             yield from leaf_inputs(branch, shape)
         if not within:
@@ -106,7 +103,7 @@ def rebuilt(layers: Sequence[Layer], made: Callable[[str], Layer], at: str = "")
     """Return a chain of the same form with `made(key)` in place of each layer of `leaves`."""
     found = []
     for i, layer in enumerate(layers):
-        within = enumerate(branches_of(layer))
+        within = enumerate(layer.branches)
         branches = [rebuilt(branch, made, f"{at}{i}.{b}.") for b, branch in within]
         found.append(type(layer)(*branches) if branches else made(f"{at}{i}"))
     return found
@@ -200,7 +197,7 @@ def lengths_at(layers: Sequence[Layer], key: str, lengths: np.ndarray) -> np.nda
     if not within:
         return lengths
     b, _, rest = within.partition(".")
-    return lengths_at(branches_of(layers[int(i)])[int(b)], rest, lengths)
+    return lengths_at(layers[int(i)].branches[int(b)], rest, lengths)
 
 
 def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | None) -> np.ndarray:
@@ -234,7 +231,7 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
         cure = "; cgru.GRUD reads times, as the first layer" if what == "times" else ""
         raise ValueError(f"{name}: expected None, as no layer reads it, got some for {list(layers)}{cure}")
     for i, layer in enumerate(layers):
-        for branch in branches_of(layer) if i in readers else ():
+        for branch in layer.branches if i in readers else ():
             if any(what in each.reads or each.cells for each in branch):
                 check_reads(branch, what, name)
         if what == "decay" and layer.cells and i not in readers:
@@ -286,7 +283,7 @@ def run(
     `given`. It returns the outputs or, where there is a list `trace`, a pass, which is added there.
     """
     for i, (layer, given) in enumerate(zip(layers, step_arrays(layers, beside, lengths), strict=False)):
-        key, within = f"{at}{i}", branches_of(layer)
+        key, within = f"{at}{i}", layer.branches
         if within:
             traces: list[Trace | None] = [None if trace is None else [] for _ in within]
             parts = []
@@ -347,7 +344,7 @@ def check_single_steps(layers: Sequence[Layer], name: str, needed: str) -> None:
     `needed` is what the class of each must define itself.
     """
     for i, layer in enumerate(layers):
-        if branches_of(layer) and layer.steps.count:
+        if layer.branches and layer.steps.count:
             due = "branches that keep the number of steps, to run a step at a time"
             raise ValueError(f"{name}: expected {due}, got {layer!r} as layer {i}")
     for key, layer in leaves(layers):

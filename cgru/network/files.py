@@ -78,7 +78,7 @@ def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = 
     if not at and "tokens" in layers[0].reads:
         return 1, 1
     for i, layer in enumerate(layers):
-        n, within = None, chain.branches_of(layer)
+        n, within = None, layer.branches
         if not within:
             n = _matrix_features(layer, lambda name, key=f"{at}{i}": rows(f"{key}.{name}")) or layer.features
         for b, branch in enumerate(within):

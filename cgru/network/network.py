@@ -203,7 +203,7 @@ class Network(Model):
             >>> net.layers[0].p["Uz"].shape
             (3, 4)
         """
-        if all(layer.p or not layer.parameter_names for _, layer in chain.leaves(self.layers)):
+        if all((layer.p and not layer.branches) or len(layer.p) == len(layer.parameter_names) for layer in self.layers):
             return
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
         with self._lock:  # when several threads bring the first data, one of them creates the parameters

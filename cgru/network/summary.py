@@ -9,7 +9,6 @@ from math import prod
 import numpy as np
 
 from cgru.layers.layer import Layer, Shape
-from cgru.network import chain
 from cgru.network.presentation import Table, table_as_html, table_as_text
 
 __all__ = ["LayerSummary", "Summary", "summarize"]
@@ -103,7 +102,7 @@ def summarize(layers: Sequence[Layer], features: int | None, dtype: np.dtype) ->
 def _rows(layers: Sequence[Layer], shape: Shape, at: str = "") -> Iterator[LayerSummary]:
     """Yield the row of each layer of a chain for inputs of `shape`, those of branches in front of what joins them."""
     for i, layer in enumerate(layers):
-        within = chain.branches_of(layer)
+        within = layer.branches
         for b, branch in enumerate(within):
             yield from _rows(branch, shape, f"{at}{i}.{b}.")
         count, size = (0, 0) if within else _measure(layer, shape)

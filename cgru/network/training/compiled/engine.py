@@ -198,7 +198,7 @@ def compiles(model: Model) -> bool:
 def _all_own(layers: Sequence[Layer]) -> bool:
     """Return whether all layers, and those in their branches, are the package's own."""
     own = all(_is_own(each) for layer in layers for each in {layer, *layer.cells})
-    return own and all(_all_own(branch) for layer in layers for branch in chain.branches_of(layer))
+    return own and all(_all_own(branch) for layer in layers for branch in layer.branches)
 
 
 def _is_own(layer: Layer) -> bool:

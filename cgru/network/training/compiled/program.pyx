@@ -48,7 +48,7 @@ cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its produc
 def _add_stages(layers, list found, source, at):
     """Append (key, layer, description, indices of the stages that it reads) of each stage; return the last index."""
     for i, layer in enumerate(layers):
-        key, within = f"{at}{i}", chain.branches_of(layer)
+        key, within = f"{at}{i}", layer.branches
         if within:
             sources = [_add_stages(branch, found, source, f"{key}.{b}.") for b, branch in enumerate(within)]
             source = len(found)
@@ -175,9 +175,10 @@ cdef class Program:
             below = &inputs if sources[0] < 0 else &self.stages[sources[0]]
             n = below.u
             if layer is not before and not stage.joins:
-                if layer.features not in (None, n):
+                due = layer.features
+                if due is not None and due != n:
                     name = layer.parameter_names[0]
-                    raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {key}, got {n}")
+                    raise ValueError(f"A: expected {due} features, as {name} has, in layer {key}, got {n}")
                 layer.checked_parameters()
             stage.decays, stage.flipped = decays, below.flipped ^ below.reverses
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, below.steps_out
