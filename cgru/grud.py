@@ -431,9 +431,8 @@ class GRUD(Layer):
             >>> layer.joined_state(np.zeros((2, 4)), seen).dtype.names
             ('h', 'last', 'age', 'time')
         """
-        kept = dict(zip(("h", *Seen._fields), (h, *seen), strict=True))
-        state = np.empty(len(h), [(name, each.dtype, each.shape[1:]) for name, each in kept.items()])
-        for name, value in kept.items():
+        state = np.empty(len(h), self._record(seen[0].shape[1]))
+        for name, value in zip(("h", *Seen._fields), (h, *seen), strict=True):
             state[name] = value
         return state
 
@@ -452,8 +451,14 @@ class GRUD(Layer):
             >>> layer.initial_states(2).shape
             (2,)
         """
-        seen = Seen.nothing(m, self.features or self.d["e"], self.dtype)
-        return self.joined_state(np.zeros((m, self.d["u"]), self.dtype), seen)
+        state = np.zeros(m, self._record(self.features or self.d["e"]))
+        state["time"] = np.nan
+        return state
+
+    def _record(self, e: int) -> np.dtype:
+        """Return the dtype of the records of a state for e features."""
+        values = (("h", self.d["u"]), ("last", e), ("age", e))
+        return np.dtype([*((name, self.dtype, (n,)) for name, n in values), ("time", np.float64)])
 
 
 class GRUDPass(LayerPass):

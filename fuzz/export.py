@@ -85,7 +85,7 @@ def case(seed: int) -> str | None:
 
 def run(folder: Path, net: cgru.Network, X: np.ndarray, times: np.ndarray | None) -> np.ndarray:
     """Return the outputs (n, k) that the exported program prints."""
-    frames = any(isinstance(layer, cgru.Frames) for layer in net.layers)
+    frames = any(layer.steps.count for layer in net.layers)
     tokens = X.ndim == 2
     call = f"model_step(&state, {'x[t]' if tokens else f'x + t * {X.shape[-1]}'}, y)"
     write = "fwrite(y, sizeof *y, MODEL_OUTPUTS, stdout)"

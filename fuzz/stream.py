@@ -32,7 +32,7 @@ def case(seed: int) -> str | None:
 
 def follow(dice: Dice, net: cgru.Network, stream: cgru.Stream, m: int, e: int, gaps: bool) -> None:
     """Stream m sequences of e features, or of so many tokens, and compare."""
-    s, frames = dice.number(8, 14), any(isinstance(layer, cgru.Frames) for layer in net.layers)
+    s, frames = dice.number(8, 14), any(layer.steps.count for layer in net.layers)
     tokens = "tokens" in net.layers[0].reads
     X = dice.rng.integers(0, e, (m, s)) if tokens else dice.normal(m, s, e).astype(net.dtype)
     beside = {}

@@ -64,7 +64,8 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
             how = how.changed(**{role: found or None})
     if how.id is None and not (how.wide or how.windows or table.nested):
         due = likely_roles(table, table.columns)
-        raise ColumnsError("id", "none called id", 'the column that tells sequences apart (id="" for one)', due)
+        what = 'the column that tells sequences apart (id="" if all rows are one)'
+        raise ColumnsError("id", "none called id", what, due)
     id = (table.nested,) if table.nested and how.id is None else how.id or ()
     how = how.changed(id=id, time=how.time or (), label=how.label or ())
     if how.columns is None:
