@@ -6,6 +6,7 @@ Letters: m samples, s steps, n input features of a step, u numbers that go out.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import reduce
@@ -56,7 +57,7 @@ class Branches(Layer):
             found.append(tuple(layers))
         super().__init__()
         self.branches = tuple(found)
-        self.steps  # noqa: B018  raises where branches end at other steps than each other
+        self._check_steps()
 
     def __repr__(self) -> str:
         branches = (repr(branch[0] if len(branch) == 1 else list(branch)) for branch in self.branches)
@@ -109,7 +110,7 @@ class Branches(Layer):
         return any(layer.stateful for layer in self._within)
 
     @property
-    def weights(self) -> str | None:
+    def weights(self) -> Any:
         """Return the weights of the first layer within that has other weights than floats."""
         return next((layer.weights for layer in self._within if layer.weights), None)
 
@@ -169,16 +170,19 @@ class Branches(Layer):
 
     @property
     def steps(self) -> Steps:
-        """Return what the branches do to the steps; ValueError where they do not end at the same ones."""
+        """Return what the branches do to the steps."""
         each = [chain.joint_steps(branch) for branch in self.branches]
         needs = max((steps.needs for steps in each), key=NEEDS.index)
-        first = each[0]
-        if len(chain.shape_of(self.branches[0])) == 3:
-            for b, steps in enumerate(each):
+        return Steps(needs, math.lcm(*(steps.stride for steps in each)), each[0].count, each[0].reverses)
+
+    def _check_steps(self) -> None:
+        """Raise ValueError where branches that end with all steps do not end at the same ones."""
+        if chain.per_step(self.branches[0]):
+            first, *others = (chain.joint_steps(branch) for branch in self.branches)
+            for b, steps in enumerate(others, 1):
                 same = steps.stride == first.stride and steps.reverses == first.reverses
                 if not same or not np.array_equal(steps.lengths(ALONE), first.lengths(ALONE)):
                     raise ValueError(f"branches: expected all to end at the same steps, got others in branch {b}")
-        return Steps(needs, int(np.lcm.reduce([steps.stride for steps in each])), first.count, first.reverses)
 
     # --- shapes and parameters ---
 
@@ -356,13 +360,7 @@ class BranchesPass(LayerPass):
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
         """Return {"dA", "dX"}, and the arrays of the layers within under prefixed names."""
-        back = chain.go_back(self._trace, dA)
-        while True:
-            try:
-                next(back)
-            except StopIteration as end:
-                dX = end.value
-                break
+        dX = chain.go_back(self._trace, dA)
         own = {f"{key[2:]}.{name}": array for key, ran in self._passes() for name, array in ran.bc.items()}
         return {"dA": dA, **({} if dX is None else {"dX": dX}), **own}
 

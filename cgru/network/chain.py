@@ -6,7 +6,7 @@ m samples, s steps, e features per step, u units.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from itertools import accumulate, repeat
 from operator import xor
@@ -296,7 +296,7 @@ def run(
             A = ran if trace is None else ran.A
         if trace is not None:
             trace.append((key, ran))
-        lengths = layer.steps.real(A, lengths)
+        lengths = None if lengths is None else layer.steps.real(A, lengths)
     return A, lengths
 
 
@@ -304,23 +304,21 @@ def go_back(
     trace: Trace,
     dA: np.ndarray | None,
     dZ: np.ndarray | None = None,
-    penalised: Callable[[str, Any, Any], Any] = lambda key, ran, dA: dA,
-) -> Generator[tuple[str, Pass], None, np.ndarray | None]:
-    """Go back through what `run` traced, from dL/dA, or the highest's dL/dZ; yield (key, pass), return dL/dX.
+    penalised: Callable[[str, Pass, Any], Any] = lambda key, ran, dA: dA,
+) -> np.ndarray | None:
+    """Go back through what `run` traced, from dL/dA, or the highest's dL/dZ; return dL/dX.
 
     `penalised(key, ran, dA)` returns dL/dA of a pass with the gradients of penalties.
     """
     for key, ran in reversed(trace):
         if isinstance(ran, tuple):
             layer, parts, traces = ran
-            found = []
-            for own, d in zip(traces, layer.split(dA, parts), strict=True):
-                found.append((yield from go_back(own, d, None, penalised)))
+            each = zip(traces, layer.split(dA, parts), strict=True)
+            found = [go_back(own, d, None, penalised) for own, d in each]
             dA = None if None in map(type, found) else sum(found[1:], found[0])
         else:
             dA = penalised(key, ran, dA)
             dA = ran.backward(dA) if dZ is None else ran.backward_linear(dZ)
-            yield key, ran
         dZ = None
     return dA
 

@@ -24,7 +24,6 @@ from cgru.network.training.penalties import penalty
 from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
-from cgru.switching_gru import SwitchingGRU
 
 __all__ = ["Loop", "Snapshot", "scores"]
 
@@ -238,12 +237,12 @@ class Loop(Updater):
 
         def penalised(key: str, ran: Pass, dA: Any) -> Any:
             """Return dL/dA of a layer with the gradient of its activity penalty."""
-            recurrent = of[key].cells or isinstance(of[key], SwitchingGRU)
-            if recurrent and (self.penalties.activity_l1 or self.penalties.activity_l2):
+            if hasattr(of[key], "sequences") and (self.penalties.activity_l1 or self.penalties.activity_l2):
                 return dA + self._of_activity(key, ran.A, batch)
             return dA
 
-        for key, ran in chain.go_back(trace[lowest:], dA, dZ, penalised):
+        chain.go_back(trace[lowest:], dA, dZ, penalised)
+        for key, ran in chain.passes(trace[lowest:]):
             if of[key].trainable:
                 g = ran.gradients()
                 for name, value in of[key].p.items():

@@ -65,9 +65,10 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     dZ, dA = (None if d is None else block.scatter(d * factors) for d in (dZ, dA))
     found: dict[str, Any] = {}
     lowest = next(i for i, layer in enumerate(layers) if layer.p)
-    for key, ran in chain.go_back(trace[lowest:], dA, dZ):
+    chain.go_back(trace[lowest:], dA, dZ)
+    for key, ran in chain.passes(trace[lowest:]):
         g = ran.gradients(True) if each else ran.gradients()
-        found = {f"{key}.{name}": _in_shape(g["d" + name], p, each) for name, p in of[key].p.items()} | found
+        found |= {f"{key}.{name}": _in_shape(g["d" + name], p, each) for name, p in of[key].p.items()}
     return found
 
 
