@@ -41,17 +41,17 @@ class DataSpec:
         """Return whether there is a target for each step."""
         return chain.per_step(self.layers)
 
-    @cached_property
+    @property
     def k(self) -> int:
         """Return the number of outputs."""
         return self.layers[-1].d["u"]
 
-    @cached_property
+    @property
     def judge(self) -> Loss:
         """Return the loss object, which checks targets."""
         return losses.named(self.loss)
 
-    @cached_property
+    @property
     def predicts_one_class(self) -> bool:
         """Return whether a prediction is one class, which can have a name, and not several binary outputs."""
         return self.judge.predicts_one_class(self.k)

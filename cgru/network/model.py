@@ -214,8 +214,8 @@ class Model:
             [(3, 4), (2, 4)]
         """
         body = self.body
-        if self.stateful:
-            size = max(size, len(X))
+        if len(X) > size and self.stateful:
+            size = len(X)
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
             run_layer, after = self._predictor(starts, rows)
@@ -272,9 +272,10 @@ class Model:
             ((5, 2), [])
         """
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, then the states
+        head = self.head
         with np.errstate(over="ignore", invalid="ignore"):
             for A, steps, rows, states in self.head_inputs(X, lengths, size, starts, beside):
-                parts = [A if self.head is None else self.head.predict(A, steps), *states]
+                parts = [A if head is None else head.predict(A, steps), *states]
                 joined = [_write_rows(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
         return joined[0], joined[1:]
 

@@ -82,7 +82,7 @@ cdef int make_plain(Stage *stage, dict description, random, list memory) except 
         stage.n = description["tokens"]
     elif kind == "switching":
         stage.forward, stage.backward, stage.steps_out = _switching_forward, _switching_backward, description["every"]
-        stage.n, stage.turns = description["tokens"], True
+        stage.n, stage.recurrent = description["tokens"], True
     elif kind == "frames":
         stage.forward, stage.backward, stage.lengths = _frames_forward, _frames_backward, _count_frames
         for i, number in enumerate(description["numbers"]):

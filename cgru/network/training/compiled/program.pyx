@@ -294,7 +294,7 @@ cdef class Program:
             if stage.lanes_come and i < self.count - 1 and not stage.joins:  # the head reads lanes
                 stage.X_as_rows = assign(arena, size[2 * i].many * stage.n, self.k.size)
             if not stage.may_return_input:
-                stage.lanes_come = stage.turns
+                stage.lanes_come = stage.recurrent
                 if stage.parts:
                     stage.lanes_come = may_have_samples_in_lanes(stage.k, &stage.part[0].call)
             if stage.above != NULL:
@@ -306,8 +306,10 @@ cdef class Program:
         for i in range(self.count):
             stage = &self.stages[i]
             stage.dX_memory = between[i % 2]
-            if self.branches and stage.goes:  # some dX have several readers, so that all lie apart
+            if self.branches and (self._stores_dX(stage) or (stage.goes and stage.joining == CGRU_MULTIPLY)):
+                # Outputs with several readers keep what these add up to, so that all dX lie apart.
                 stage.dX_memory = assign(arena, self._numbers_of_dX(i) * max(stage.joins, 1), self.k.size)
+            if self.branches and stage.goes and (stage.readers > 1 or stage.recurrent):
                 stage.dA_memory = assign(arena, size[2 * i + 1].back * stage.u, self.k.size)
         cdef void *memory = assign(arena, scratch, self.k.size)
         for i in range(self.count):
@@ -407,7 +409,7 @@ cdef class Program:
             stage.dX = no_array()
             if self._stores_dX(stage):
                 stage.dX = time_major_array(stage.dX_memory, stage.n, stage.piece.m, stage.X.column)
-            if (stage.parts or stage.turns) and (self.activity_l1 or self.activity_l2):
+            if stage.recurrent and (self.activity_l1 or self.activity_l2):
                 self._penalise_outputs(stage)
             if i == self.count - 1:
                 head_backward(stage, stage.piece)

@@ -32,7 +32,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bi
     cdef Py_ssize_t u
     stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
     stage.low_memory = low_memory
-    stage.parts, stage.merge, stage.steps_out = len(layers), MERGES[merge], steps_out
+    stage.parts, stage.recurrent, stage.merge, stage.steps_out = len(layers), True, MERGES[merge], steps_out
     for i, layer in enumerate(layers):
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]

@@ -149,9 +149,9 @@ cdef struct Stage:
     cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
     double low, high  # bounds of an elementwise stage; `low` is the epsilon of a LayerNorm
-    bint turns  # whether it is a SwitchingGRU, whose A has samples in the lanes
+    bint recurrent  # whether it is a recurrent layer, whose outputs activity penalties read
     bint may_return_input  # whether A may be X itself, without a copy
-    # Of a SwitchingGRU they are U, V and b, and its arrays are those of part[0].
+    # Of a SwitchingGRU W, V and b are its U, V and b, and its arrays are those of part[0].
     char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage or a LayerNorm its scale, NULL: none
     char *b  # of a Dense or a Pool; of an elementwise stage or a LayerNorm its shift
     char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score

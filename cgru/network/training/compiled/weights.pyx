@@ -64,9 +64,10 @@ cdef class Weights:
             self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
         self.g = base + 2 * KEPT * self.numbers * size
         for i, key in enumerate(self.keys):
-            # A callback may have frozen it.
-            l1, l2 = (penalties.l1.get(key, 0), penalties.l2.get(key, 0)) if trained[i] else (0, 0)
-            self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key), l1, l2)
+            self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], False, 0, 0)
+            if trains and trained[i]:  # a callback may have frozen it
+                l1, l2 = penalties.l1.get(key, 0), penalties.l2.get(key, 0)
+                self.weight[i].matrix, self.weight[i].l1, self.weight[i].l2 = is_matrix(key), l1, l2
         self.fresh = True
         self.now = self.kept = 0
         for i in range(self.count):
