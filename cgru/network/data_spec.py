@@ -46,7 +46,7 @@ class DataSpec:
         """Return the number of outputs."""
         return self.layers[-1].d["u"]
 
-    @property
+    @cached_property
     def judge(self) -> Loss:
         """Return the loss object, which checks targets."""
         return losses.named(self.loss)
