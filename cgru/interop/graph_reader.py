@@ -26,11 +26,12 @@ import numpy as np
 
 from cgru.activations import identity, softmax, tanh
 from cgru.interop.gates import Refusal, array
+from cgru.interop.joins import append
 from cgru.layers import Activation, Clip, Dense, Embedding, Frames, Layer, LayerNorm, Pool, Scale
 from cgru.network import files
 
-__all__ = ["BRANCHES", "ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "append", "dense",
-           "embedding", "read"]  # fmt: skip
+__all__ = ["BRANCHES", "ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "dense", "embedding",
+           "read"]  # fmt: skip
 
 BRANCHES = "it joins two arrays, and a network is one chain of layers, without branches and residuals"
 ENDS = "last states"  # of all recurrent layers; their labels go on from layer to layer
@@ -576,40 +577,6 @@ def same_chains(first: list[Any], second: list[Any]) -> bool:
 
 
 # --- layers of constants ---
-
-
-def append(layers: list[Any], layer: Layer) -> None:
-    """Add a layer to a chain, or merge it into the top layer where that gives the same numbers, sum by sum."""
-    below = layers[-1] if layers else None
-    if below is not None and getattr(layer, "activate", None) is identity and not layer.p:
-        return
-    merge = MERGES.get((type(below), type(layer)))
-    if merge is not None and merge(below, layer):
-        return
-    layers.append(layer)
-
-
-def _merge_activation(below: Dense, layer: Activation) -> bool:
-    """Give the Dense below the function of `layer` if it has none; return whether it was merged."""
-    if below.activate is not identity:
-        return False
-    below.activate, below.se_hPars = layer.activate, layer.se_hPars
-    return True
-
-
-def _merge_shift(below: Dense | Scale, layer: Scale) -> bool:
-    """Give the layer below the shift of `layer` if neither does anything else; return whether it was merged."""
-    row = below.parameter_names[1]
-    if getattr(below, "activate", identity) is not identity or layer.trainable != below.trainable:
-        return False
-    if below.p[row].any() or (layer.p["scale"] != 1).any():
-        return False
-    below.p[row] = layer.p["shift"]
-    return True
-
-
-# By the layer below and the one on top: the function that merges them if that gives the same numbers.
-MERGES = {(Dense, Activation): _merge_activation, (Dense, Scale): _merge_shift, (Scale, Scale): _merge_shift}
 
 
 def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, se_hPars: Any = None) -> Dense:

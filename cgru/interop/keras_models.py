@@ -14,7 +14,8 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import KERAS, Refusal, array, refusal
-from cgru.interop.graph_reader import append, dense, embedding
+from cgru.interop.graph_reader import dense, embedding
+from cgru.interop.joins import append
 from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Frames, LayerNorm, Pool, Scale
 from cgru.network import Network
 from cgru.variant import Variant
