@@ -22,6 +22,7 @@ from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import (
     Activation,
     Clip,
+    Conv1D,
     Dense,
     Difference,
     Dropout,
@@ -78,6 +79,7 @@ __all__ = [
     "Checkpoint",
     "Clip",
     "Concatenate",
+    "Conv1D",
     "Dense",
     "Difference",
     "DivergenceError",

@@ -42,9 +42,9 @@ def quantize(
 ) -> Network:
     """Return a network that predicts as `net` does, with int8 or bfloat16 weights; its states and biases are float32.
 
-    Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32. It
-    predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not train.
-    `net` stays as it is.
+    Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32. A
+    `Conv1D` becomes `Frames` and a quantised `Dense`. The new network predicts, evaluates, streams (`cgru.Stream`,
+    `cgru.Cell`), and is saved and loaded, as any other; it does not train. `net` stays as it is.
 
     int8: every column of weights is a scale times integers from -127 to 127. Each row that it is multiplied with is
     quantised too: an input row scaled by its largest number, a state between -1 and 1 by 1. bfloat16: weights are

@@ -542,8 +542,8 @@ cdef class Stream:
 
     Args:
         source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`,
-            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps
-            so far, and a first `Embedding` or `SwitchingGRU`. Dropout is off.
+            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Conv1D`, `Difference`, `Pool`, which pools
+            the steps so far, and a first `Embedding` or `SwitchingGRU`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.

@@ -95,12 +95,21 @@ def elementwise(dice: Dice, drops: bool = True) -> cgru.layers.Layer:
 
 def along_steps(dice: Dice, mode: str) -> cgru.layers.Layer:
     """Return a layer that looks at several steps."""
+    k = dice.number(1, 3)
+    if mode == "truncate" and dice.chance():
+        return cgru.Conv1D(dice.number(1, 5), k, k, "valid", activate="tanh")
     if mode == "truncate":
-        return cgru.Frames(dice.number(1, 3), None, dice.among(True, False))
+        return cgru.Frames(k, None, dice.among(True, False))
+    window = k, dice.number(1, 2), dice.among("causal", "valid", 1), dice.number(1, 2)
+    if dice.chance(0.4):
+        return cgru.Conv1D(dice.number(1, 5), *window, activate=dice.among("relu", "tanh", "identity"))
     if mode == "stateful":
         return dice.among(lambda: cgru.Frames(2), cgru.Difference)()
     return dice.among(
-        lambda: cgru.Frames(dice.number(1, 3), dice.number(1, 3)), cgru.Difference, cgru.Normalize, cgru.Flip
+        lambda: cgru.Frames(k, dice.number(1, 3), dilation=dice.number(1, 2)),
+        cgru.Difference,
+        cgru.Normalize,
+        cgru.Flip,
     )()
 
 
@@ -214,7 +223,7 @@ def samples(
         X[:, 0] = dice.normal(m, e)  # something of each feature is measured
         if dice.chance():
             own["times"] = np.cumsum(dice.rng.random((m, s)), axis=1) + s * (np.arange(m)[:, None] // size)
-    if not any(isinstance(layer, cgru.Frames | cgru.SwitchingGRU) for layer in net.layers):
+    if not any(layer.steps.count or isinstance(layer, cgru.SwitchingGRU) for layer in net.layers):
         which = dice.rng.random((m, s))
         if dice.chance(0.2):
             own["resets"] = which < 0.3

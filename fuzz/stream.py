@@ -39,9 +39,7 @@ def follow(dice: Dice, net: cgru.Network, stream: cgru.Stream, m: int, e: int, g
     if gaps:
         X[dice.rng.random(X.shape) < 0.3] = np.nan
         beside["times"] = np.cumsum(dice.rng.random((m, s)), axis=1).astype(net.dtype)
-    if not frames and not any(
-        isinstance(layer, cgru.Difference | cgru.Pool | cgru.SwitchingGRU) for layer in net.layers
-    ):
+    if not frames and not any(isinstance(layer, cgru.Pool) or layer.steps.needs == "past" for layer in net.layers):
         which = dice.rng.random((m, s))
         if dice.chance(0.3):
             beside["resets"] = which < 0.3

@@ -44,6 +44,7 @@ CHAINS = {
     "pools": lambda: [states(4), cgru.Pool("max"), cgru.Dense(3, "softmax")],
     "mean": lambda: [states(4), cgru.Pool("mean"), cgru.Dense(6, "tanh"), cgru.Dense(3, "softmax")],
     "stack": lambda: [states(4), states(5, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "convolved": lambda: [states(3), cgru.Conv1D(4, 3, 1, "same", 2), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
     "dense below": lambda: [cgru.Dense(4, "elu"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "softmax below": lambda: [cgru.Dense(4, "softmax"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "both": lambda: [both(cgru.GRU(4)), cgru.Dense(3, "softmax")],

@@ -109,14 +109,15 @@ class Frames:
 
     def places(self, steps):
         """The steps of each frame of a sample, of which some may be no steps of it."""
-        length, hop, pad = self.layer.length, self.layer.hop, self.layer.pad
-        if pad is not True:
-            before, after = pad or (0, 0)
-            return [range(b, b + length) for b in range(-before, steps + after - length + 1, hop)]
-        found = [range(length)]
-        while found[-1].stop < steps and found[-1].start + hop < steps:
-            found.append(range(found[-1].start + hop, found[-1].start + hop + length))
-        return found
+        hop, pad, d = self.layer.hop, self.layer.pad, self.layer.dilation
+        span = 1 + (self.layer.length - 1) * d
+        before, after = (0, 0) if isinstance(pad, bool) else pad
+        begins = [*range(-before, steps + after - span + 1, hop)]
+        if pad is True:
+            begins = [0]
+            while begins[-1] + span < steps and begins[-1] + hop < steps:
+                begins.append(begins[-1] + hop)
+        return [range(b, b + span, d) for b in begins]
 
     def forward(self, X, real):
         m, s, n = X.shape

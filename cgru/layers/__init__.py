@@ -2,6 +2,7 @@
 
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip
+from cgru.layers.conv1d import Conv1D
 from cgru.layers.dense import Dense
 from cgru.layers.difference import Difference
 from cgru.layers.dropout import Dropout
@@ -17,10 +18,11 @@ from cgru.layers.select import Select
 from cgru.layers.steps import Steps
 
 __all__ = [
-    "KINDS", "Activation", "Clip", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
+    "KINDS", "Activation", "Clip", "Conv1D", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
     "LayerNorm", "Normalize", "Pool", "Scale", "Select", "Steps",
 ]  # fmt: skip
 
 KINDS = (
-    Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale, Select,
+    Activation, Clip, Conv1D, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale,
+    Select,
 )  # fmt: skip

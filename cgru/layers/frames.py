@@ -58,7 +58,7 @@ class Frames(SequenceLayer):
     """A layer that cuts (m, s, n) into windows of `length` steps, one every `hop` steps: frames (m, f, length * n).
 
     The row of a frame has the features of its first step, then those of its second. With `hop` equal to `length` the
-    frames are patches; `Frames(length, 1)` with a `Dense` above it is a convolution over the steps.
+    frames are patches. `Frames` with a `Dense` above are a convolution over the steps, as `Conv1D` is.
 
     `pad` says where frames begin and end, for a sample of s real steps:
 

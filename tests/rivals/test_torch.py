@@ -1,4 +1,4 @@
-"""Ragged batches, initial states and every gradient against PyTorch's automatic differentiation, in float64.
+"""Ragged batches, initial states and every gradient against PyTorch's automatic differentiation, in float64; `Conv1D`.
 
 `torch.nn.GRU` itself is no oracle: it knows only the variant that resets after the matrix product,
 hh_ = X Uhh + r * (hp Vhh + chh), which is another function. So the equations of our layer are written here in torch,
@@ -154,3 +154,35 @@ def test_a_step_of_gradient_descent(same):
     layer.update_parameters()
     for name in PARAMETERS:
         same(layer.p[name], p[name].detach().numpy(), 1e-12, name)
+
+
+@pytest.mark.parametrize("padding", ["causal", "same", "valid", (5, 2), 3])
+@pytest.mark.parametrize(
+    ("m", "s", "n", "u", "k", "stride", "dilation"),
+    [
+        (1, 1, 1, 1, 1, 1, 1), (7, 17, 1, 7, 1, 3, 2), (1, 33, 7, 1, 7, 1, 3), (17, 33, 17, 33, 3, 2, 7),
+        (3, 49, 33, 17, 17, 1, 3), (3, 97, 7, 33, 33, 5, 1), (7, 33, 33, 7, 2, 7, 17), (3, 17, 3, 5, 4, 1, 2),
+    ],
+)  # fmt: skip
+def test_conv1d(same, m, s, n, u, k, stride, dilation, padding):
+    wide = (k - 1) * dilation
+    if padding == "same" and stride > 1:  # as refused in PyTorch
+        padding = (0, wide)
+    rng = np.random.default_rng(0)
+    layer = cgru.Conv1D(u, k, stride, padding, dilation, rng=1)
+    A = layer.forward(X := rng.standard_normal((m, s, n)))
+    layer.p["b"] += rng.standard_normal((1, u))
+    dA = rng.standard_normal(A.shape)
+    A, dX = layer.forward(X), layer.backward(dA)
+    layer.compute_gradients()
+    theirs = torch.nn.Conv1d(n, u, k, stride, padding if padding in ("same", "valid") else 0, dilation).double()
+    theirs.weight.data = torch.tensor(layer.p["W"].reshape(k, n, u).T.copy())
+    theirs.bias.data = torch.tensor(layer.p["b"][0])
+    x = torch.tensor(X, requires_grad=True)
+    pair = {"causal": (wide, 0), 3: (3, 3)}.get(padding, padding)
+    zeros = (0, 0) if isinstance(pair, str) else pair
+    y = theirs(torch.nn.functional.pad(x.transpose(1, 2), zeros)).transpose(1, 2)
+    y.backward(torch.tensor(dA))
+    due = {"A": y.detach(), "dX": x.grad, "dW": theirs.weight.grad.numpy().T.reshape(k * n, u), "db": theirs.bias.grad}
+    for name, found in {"A": A, "dX": dX, **layer.g}.items():
+        same(found, due[name], 1e-12, name)

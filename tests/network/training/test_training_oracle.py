@@ -59,9 +59,10 @@ def with_frames(rng, net, truncated):
     for at in sorted(rng.integers(0, top + 1, rng.integers(1, 3)), reverse=True):
         length, pads = int(rng.integers(1, 4)), [True, False, (0, 0), (2, 1)][: 3 if truncated else 4]
         hop, pad = None if truncated else int(rng.integers(1, 5)), pads[rng.integers(len(pads))]
-        layers.insert(at, cgru.Frames(length, hop, pad))
+        apart = 1 if truncated else int(rng.integers(1, 3))
+        layers.insert(at, cgru.Frames(length, hop, pad, apart))
         stride *= length
-        least = length + (hop or length) * (least - 1)
+        least = 1 + (length - 1) * apart + (hop or length) * (least - 1)
     return cgru.Network([*layers, net.head], optimizer=net.optimizer, seed=net.seed), least, stride
 
 
