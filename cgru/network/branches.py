@@ -172,8 +172,15 @@ class Branches(Layer):
     def steps(self) -> Steps:
         """Return what the branches do to the steps."""
         each = [chain.joint_steps(branch) for branch in self.branches]
-        needs = max((steps.needs for steps in each), key=NEEDS.index)
-        return Steps(needs, math.lcm(*(steps.stride for steps in each)), each[0].count, each[0].reverses)
+        needs, counts = max((steps.needs for steps in each), key=NEEDS.index), [own.count for own in each if own.count]
+
+        def count(lengths: Any, name: str) -> np.ndarray:
+            """Return the steps that come out; ValueError where any branch has too few."""
+            found = [own(lengths, name) for own in counts]
+            return found[0]
+
+        stride = math.lcm(*(steps.stride for steps in each))
+        return Steps(needs, stride, count if counts else None, each[0].reverses)
 
     def _check_steps(self) -> None:
         """Raise ValueError where branches that end with all steps do not end at the same ones."""

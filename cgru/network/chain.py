@@ -343,7 +343,7 @@ def check_single_steps(layers: Sequence[Layer], name: str, needed: str) -> None:
     """
     for i, layer in enumerate(layers):
         if layer.branches and layer.steps.count:
-            due = "branches that keep the number of steps, to run a step at a time"
+            due = "branches with an output at each step, to run a step at a time"
             raise ValueError(f"{name}: expected {due}, got {layer!r} as layer {i}")
     for key, layer in leaves(layers):
         if not layer.steps.causal:

@@ -166,12 +166,17 @@ def test_chains_that_do_not_fit(layers, words):
 
 
 def test_what_is_refused_later(tmp_path):
-    net = network(cgru.Concatenate([cgru.Frames(2), gru(3)], [gru(2), cgru.Frames(2)]), cgru.GRU(2))
-    net.predict(X)
-    with refuses(ValueError, "source"):
-        cgru.Stream(net)
-    with refuses(ValueError, "net"):
-        cgru.export_c(net, tmp_path / "net.c")
+    late = [cgru.Conv1D(2, 3, padding="valid"), cgru.Frames(1, 1, (2, 0))]  # complete after the steps that it keeps
+    for branches in ([cgru.Frames(2), gru(3)], [gru(2), cgru.Frames(2)]), ([], late), (late, []):
+        net = network(cgru.Concatenate(*branches), cgru.GRU(2))
+        net.predict(X)
+        with refuses(ValueError, "source"):
+            cgru.Stream(net)
+        with refuses(ValueError, "net"):
+            cgru.export_c(net, tmp_path / "net.c")
+        if late in branches:
+            with refuses(ValueError, "X"):
+                net.fit(X, Y, lengths=LENGTHS, epochs=1)
     whole = network(cgru.Concatenate([cgru.Select(3), gru(2)], gru(3)), cgru.GRU(2))
     whole.predict(X)
     with refuses(ValueError, "X"):
