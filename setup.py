@@ -276,6 +276,7 @@ setup(
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
             extension("network.training.compiled.fading_stage"),
+            extension("network.training.compiled.switching_stage"),
             extension("network.training.compiled.plain"),
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),

@@ -178,7 +178,7 @@ class GRUD(Layer):
     @property
     def stage(self) -> tuple[dict[str, Any], ...]:
         """Return this layer's stages in a compiled fit: the fading, and the GRU."""
-        return {"kind": "fading", "unit": self.unit or 1.0}, self.cell.stage
+        return {"kind": "fading", "unit": self.unit or 1.0}, self.cell.stage | {"factored": True}
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`."""

@@ -334,6 +334,7 @@ TESTS = {
     "cgru/core": ["tests/core/test_kernels.py"],
     "cgru/stream.pyx": ["tests/test_grud.py"],
     "cgru/network/training/compiled/fading_stage.pyx": ["tests/test_grud.py"],
+    "cgru/network/training/compiled/switching_stage.pyx": ["tests/test_switching_gru.py"],
     "cgru/network/training/compiled/plain.pyx": ["tests/layers"],
     "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers", "tests/network/data"],
     "cgru/torch": ["tests/torch_gru"],

@@ -258,7 +258,7 @@ PARTS = {
     ("core/",): 8267,
     ("",): 4354,  # the layer, and what is as near to it
     ("layers/",): 1789,
-    ("network/",): 6340,
+    ("network/",): 6401,
     ("quantized/", "export/", "quantization.py"): 1328,
     ("torch/", "interop/", "keras.py"): 3870,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

@@ -4,9 +4,6 @@ The equations are those of cgru/grud_reference.py, the loops those of cgru/core/
 V, and its z is 1 minus that of a GRUD.
 """
 
-import numpy as np
-
-cimport numpy as cnp
 from libc.math cimport NAN
 from libc.string cimport memcpy, memset
 
@@ -14,13 +11,11 @@ from cgru.core.kernels cimport (
     CGRU_FADING, CGRU_HH, CGRU_MULTIPLY, CGRU_R, CGRU_Z, cgru_activation, cgru_array, cgru_call, cgru_extent,
     cgru_fading, cgru_matrix, time_major_array,
 )
-from cgru.network.training.compiled.plain cimport dense_product, head_backward, make_product, plain_workspace
+from cgru.network.training.compiled.plain cimport dense_product, head_backward, make_product, plain_workspace, reserve
 from cgru.network.training.compiled.recurrent cimport wanted_column
 from cgru.network.training.compiled.stage cimport (
     Arena, Piece, Recurrent, Size, Stage, assign, begins, extent_of, input_as_rows, rows_at, time_major,
 )
-
-cnp.import_array()
 
 cdef enum:
     OF_GATES = 12  # parameters: W, U, V and b of z, r and the candidate, in this order; behind them the rates
@@ -46,14 +41,11 @@ cdef struct Fading:
 
 cdef int make_fading(Stage *stage, dict description, list memory) except -1:
     """Set up a stage, without its memory; `description["unit"]` is the time that counts as 1."""
-    cdef cnp.ndarray own = np.zeros(sizeof(Fading), np.uint8)
-    cdef Fading *fading = <Fading *>cnp.PyArray_DATA(own)
-    memory.append(own)
+    cdef Fading *fading = <Fading *>reserve(sizeof(Fading), memory)
     stage.own, stage.slots, stage.gradient_slots = fading, fading.p, fading.dp
     stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
     stage.u, stage.steps_out = 2 * stage.n, True
     fading.gru, fading.f.unit, fading.f.e = stage + 1, description["unit"], stage.n
-    fading.gru.part[0].factored = True
     return 0
 
 

@@ -2,9 +2,19 @@
 
 from numpy.random cimport bitgen_t
 
-from cgru.core.kernels cimport cgru_kernels, cgru_loss
+from cgru.core.kernels cimport cgru_array, cgru_kernels, cgru_loss
 from cgru.network.training.compiled.stage cimport Piece, Stage
 
+
+# What only a stage knows that joins the outputs of others.
+cdef struct Join:
+    int how  # CGRU_COPY side by side, CGRU_ADD or CGRU_MULTIPLY
+    Py_ssize_t *widths  # (joins) the numbers of each of these outputs
+    cgru_array *parts  # (joins) these outputs
+
+
+# Return so many zero bytes, which `memory` keeps alive.
+cdef void *reserve(Py_ssize_t bytes, list memory) except NULL
 
 # Set up a stage, without its memory, from the dict that `Layer.stage` returns; `random` is the generator of a Dropout.
 cdef int make_plain(Stage *stage, dict description, random, list memory) except -1

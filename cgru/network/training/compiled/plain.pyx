@@ -10,7 +10,6 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     LayerNorm    A = (X - mean) / sqrt(variance + eps) * scale + shift over the features
     Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
     Embedding    A = E[tokens]
-    switching    A = the states of a SwitchingGRU, or the last ones
     Dense        A = activate(X W + b)
     elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
 """
@@ -24,15 +23,14 @@ from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_ADD, CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_PLACE_c, CGRU_PLACE_hh, CGRU_PLACE_r,
-    CGRU_PLACE_z, CGRU_R, CGRU_ZERO, add_operand, cgru_activation, cgru_array,
-    cgru_batch_linear, cgru_call, cgru_extent, cgru_gradients, cgru_kernels, cgru_loss, cgru_matrix, cgru_pool,
-    cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
+    CGRU_ADD, CGRU_ATTENTION, CGRU_COPY, CGRU_MULTIPLY, CGRU_NO_LOSS, CGRU_R, CGRU_ZERO, add_operand,
+    cgru_activation, cgru_array, cgru_batch_linear, cgru_call, cgru_extent, cgru_gradients, cgru_kernels, cgru_loss,
+    cgru_matrix, cgru_pool, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
-from cgru.core.plan cimport GRADIENTS, SAMPLE_SHARES, largest_workspace_size
+from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.stage cimport (
-    Arena, Piece, Size, Stage, assign, extent_of, in_lanes, input_as_rows, no_array, rows_at, time_major,
+    Arena, Piece, Size, Stage, address, assign, extent_of, in_lanes, input_as_rows, no_array, rows_at, time_major,
 )
 
 cnp.import_array()
@@ -42,16 +40,49 @@ cdef extern from "simd/cgru.h":
 
 cdef enum:
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
-    SWITCHING_BYTES = 16 << 20  # of all parts of a SwitchingGRU, unless one takes more
 
-cdef enum:
-    LENGTH, HOP, BEFORE, ZEROS, FILLS, DILATION  # indices of Frames' options in `Stage.numbers`
+
+# --- what only a stage of each kind knows ---
+
+cdef struct Bounds:
+    double low, high
+
+
+cdef struct Mask:
+    double rate
+    bitgen_t *random  # the generator of a Dropout
+    void *numbers  # (s, m, n) its mask
+
+
+cdef struct Pooling:
+    int how[4]  # the poolings, whose results stand side by side
+    int count  # how many of these
+    Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
+    Py_ssize_t scores  # columns of activate(X W + b), of which attention makes scores; 0: there is no attention
+    void *hidden  # (s, m, scores) these; in the backward pass their gradients
+    double *attention  # (s, m) the weights of the steps
+
+
+cdef struct Framing:
+    Py_ssize_t length, hop, before, zeros, fills, dilation  # the options of a Frames
+
+
+cdef void *reserve(Py_ssize_t bytes, list memory) except NULL:
+    """Return so many zero bytes, which `memory` keeps alive."""
+    cdef cnp.ndarray own = np.zeros(bytes, np.uint8)
+    memory.append(own)
+    return cnp.PyArray_DATA(own)
 
 
 cdef int make_plain(Stage *stage, dict description, random, list memory) except -1:
     """Set up a stage, without its memory, from the dict that `Layer.stage` returned; `memory` keeps what it refers to.
     """
-    cdef cnp.ndarray chosen
+    cdef Bounds *bounds
+    cdef Mask *mask
+    cdef Pooling *pooling
+    cdef Framing *framing
+    cdef Py_ssize_t *columns
+    cdef Join *join
     kind = description["kind"]
     stage.u, stage.steps_out = description.get("units", stage.n * description.get("times", 1)), stage.steps_in
     stage.plan, stage.workspace = _plan, plain_workspace
@@ -65,47 +96,51 @@ cdef int make_plain(Stage *stage, dict description, random, list memory) except 
             stage.fill, stage.fill_size = _fill_dense, _packed_size(stage)
     elif kind == "elementwise":
         stage.forward, stage.backward = _elementwise_forward, _elementwise_backward
+        stage.own = bounds = <Bounds *>reserve(sizeof(Bounds), memory)
         low, high = description.get("low"), description.get("high")
-        stage.low, stage.high = -INFINITY if low is None else low, INFINITY if high is None else high
+        bounds.low, bounds.high = -INFINITY if low is None else low, INFINITY if high is None else high
     elif kind == "dropout":
         stage.forward, stage.backward, stage.may_return_input = _dropout_forward, _dropout_backward, True
         if description["rate"] is not None:
-            stage.rate, stage.random = description["rate"], bit_generator_of(random)
+            stage.own = mask = <Mask *>reserve(sizeof(Mask), memory)
+            mask.rate, mask.random = description["rate"], bit_generator_of(random)
     elif kind == "pool":
         stage.forward, stage.backward, stage.steps_out = _pool_forward, _pool_backward, False
+        stage.own = pooling = <Pooling *>reserve(sizeof(Pooling), memory)
         for how in description["parts"]:
-            stage.pooling[stage.poolings] = how
-            stage.poolings += 1
-        stage.u, stage.scores = stage.poolings * stage.n, description.get("scores", 0)
+            pooling.how[pooling.count] = how
+            pooling.count += 1
+        stage.u, pooling.scores = pooling.count * stage.n, description.get("scores", 0)
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _embedding_forward, _embedding_backward, True
         stage.n = description["tokens"]
-    elif kind == "switching":
-        stage.forward, stage.backward, stage.steps_out = _switching_forward, _switching_backward, description["every"]
-        stage.n, stage.recurrent = description["tokens"], True
     elif kind == "frames":
         stage.forward, stage.backward, stage.lengths = _frames_forward, _frames_backward, _count_frames
-        for i, number in enumerate(description["numbers"]):
-            stage.numbers[i] = number
-        stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
+        stage.own = framing = <Framing *>reserve(sizeof(Framing), memory)
+        framing.length, framing.hop, framing.before, framing.zeros, framing.fills, framing.dilation = (
+            description["numbers"]
+        )
+        stage.u, stage.stride = framing.length * stage.n, framing.hop
     elif kind == "join":
-        stage.forward, stage.joining = _join_forward, JOINING[description["how"]]
-        if stage.joining == CGRU_COPY:
+        join = <Join *>stage.own
+        stage.forward, join.how = _join_forward, JOINING[description["how"]]
+        if join.how == CGRU_COPY:
             stage.u = 0
             for i in range(stage.joins):
-                stage.u += stage.widths[i]
+                stage.u += join.widths[i]
     elif kind == "select":
-        stage.forward, stage.backward, stage.may_return_input = _select_forward, _select_backward, True
-        chosen = np.array(description["features"], np.intp)
-        memory.append(chosen)
-        stage.u, stage.widths = len(chosen), <Py_ssize_t *>cnp.PyArray_DATA(chosen)
+        stage.forward, stage.backward = _select_forward, _select_backward
+        features = description["features"]
+        stage.u, stage.may_return_input = len(features), features == [*range(features[0], features[0] + len(features))]
+        stage.own = columns = <Py_ssize_t *>reserve(stage.u * sizeof(Py_ssize_t), memory)
         for i in range(stage.u):
-            stage.may_return_input = stage.may_return_input and stage.widths[i] == stage.widths[0] + i
+            columns[i] = features[i]
     elif kind == "flip":
         stage.forward, stage.backward = _flip_forward, _flip_backward
     elif kind == "layer_norm":
         stage.forward, stage.backward = _layer_norm_forward, _layer_norm_backward
-        stage.low = description["eps"]
+        stage.own = bounds = <Bounds *>reserve(sizeof(Bounds), memory)
+        bounds.low = description["eps"]
     elif kind == "normalize":
         stage.forward, stage.backward = _normalize_forward, _normalize_backward
     elif kind == "difference":
@@ -125,25 +160,23 @@ cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexce
 
 cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noexcept:
     """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
-    cdef int bytes = stage.k.size, place
+    cdef int bytes = stage.k.size
+    cdef Pooling *pooling
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = assign(arena, numbers, bytes)
     if stage.lengths != NULL:
         stage.running = <Py_ssize_t *>assign(arena, size.s + 1, sizeof(Py_ssize_t))
         stage.length = <Py_ssize_t *>assign(arena, size.m, sizeof(Py_ssize_t))
-    if stage.random != NULL:
-        stage.mask = assign(arena, numbers, bytes)
+    if stage.forward == _dropout_forward and stage.own != NULL:
+        (<Mask *>stage.own).numbers = assign(arena, numbers, bytes)
     if stage.forward == _pool_forward:
-        stage.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
-        stage.Z = assign(arena, size.many * stage.scores, bytes)
-        stage.hidden = assign(arena, size.many * stage.scores, bytes)
-        stage.attention = <double *>assign(arena, size.many if stage.scores else 0, sizeof(double))
-    if stage.forward == _embedding_forward or stage.forward == _switching_forward:
+        pooling = <Pooling *>stage.own
+        pooling.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
+        stage.Z = assign(arena, size.many * pooling.scores, bytes)
+        pooling.hidden = assign(arena, size.many * pooling.scores, bytes)
+        pooling.attention = <double *>assign(arena, size.many if pooling.scores else 0, sizeof(double))
+    if stage.forward == _embedding_forward:
         stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
-    if stage.forward == _switching_forward:
-        stage.part[0].states = assign(arena, size.many * stage.u, bytes)
-        for place in SWITCHING_CACHES:
-            stage.part[0].memory[place] = assign(arena, size.back * stage.u, bytes)
     if stage.forward == _dense_forward:
         stage.Z = assign(arena, numbers, bytes)
 
@@ -172,27 +205,24 @@ cdef int _dropout_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = X * mask, drawn for each sample, step and number; A = X outside training."""
     cdef Py_ssize_t m = piece.m, n = stage.n
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
-    if stage.random == NULL or not piece.training:
+    cdef const Mask *mask = <const Mask *>stage.own
+    if mask == NULL or not piece.training:
         stage.A = stage.X
         return 0
     input_as_rows(stage, piece)
-    draw_mask(stage.k, stage.random, stage.rate, False, stage.mask, piece, extent.s, n)
+    draw_mask(stage.k, mask.random, mask.rate, False, mask.numbers, piece, extent.s, n)
     stage.A = time_major(stage.out, n, m)
-    stage.k.combine(CGRU_MULTIPLY, stage.X, time_major(stage.mask, n, m), stage.A, extent, n)
+    stage.k.combine(CGRU_MULTIPLY, stage.X, time_major(mask.numbers, n, m), stage.A, extent, n)
     return 0
 
 
 cdef int _dropout_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA * mask"""
-    cdef cgru_array mask = time_major(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
-    stage.k.combine(CGRU_COPY if stage.random == NULL else CGRU_MULTIPLY, stage.dA, mask, stage.dX,
+    cdef const Mask *own = <const Mask *>stage.own
+    cdef cgru_array mask = stage.dA if own == NULL else time_major(own.numbers, stage.n, piece.m)
+    stage.k.combine(CGRU_COPY if own == NULL else CGRU_MULTIPLY, stage.dA, mask, stage.dX,
                     extent_of(piece, stage.steps_in), stage.n)
     return 0
-
-
-cdef inline char *_address(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
-    """Return the address of row i at step t."""
-    return <char *>a.data + (i * a.sample + t * a.step) * size
 
 
 cdef void _reverse_steps(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n, int size) noexcept nogil:
@@ -200,7 +230,7 @@ cdef void _reverse_steps(cgru_array a, cgru_array to, const Piece *piece, Py_ssi
     cdef Py_ssize_t i, t
     for i in range(piece.m):
         for t in range(piece.length[i]):
-            memcpy(_address(to, i, t, size), _address(a, i, piece.length[i] - 1 - t, size), n * size)
+            memcpy(address(to, i, t, size), address(a, i, piece.length[i] - 1 - t, size), n * size)
 
 
 cdef int _flip_forward(Stage *stage, const Piece *piece) except -1 nogil:
@@ -227,15 +257,16 @@ cdef inline cgru_array _from_column(cgru_array a, Py_ssize_t column, int size) n
 cdef int _join_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = the outputs that the stage joins side by side, or their sum or product."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
-    cdef cgru_array to = time_major(stage.out, stage.u, piece.m), part = stage.parts_A[0]
+    cdef const Join *join = <const Join *>stage.own
+    cdef cgru_array to = time_major(stage.out, stage.u, piece.m), part = join.parts[0]
     cdef int j
     stage.A = to
     for j in range(stage.joins):
-        if stage.joining == CGRU_COPY:
-            stage.k.combine(CGRU_COPY, stage.parts_A[j], stage.parts_A[j], to, extent, stage.widths[j])
-            to = _from_column(to, stage.widths[j], stage.k.size)
+        if join.how == CGRU_COPY:
+            stage.k.combine(CGRU_COPY, join.parts[j], join.parts[j], to, extent, join.widths[j])
+            to = _from_column(to, join.widths[j], stage.k.size)
         elif j:
-            stage.k.combine(stage.joining, part, stage.parts_A[j], to, extent, stage.u)
+            stage.k.combine(join.how, part, join.parts[j], to, extent, stage.u)
             part = to
     return 0
 
@@ -244,13 +275,14 @@ cdef int _select_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = the selected columns of X, without a copy where they stand side by side there."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef cgru_array x, A = time_major(stage.out, stage.u, piece.m)
+    cdef const Py_ssize_t *columns = <const Py_ssize_t *>stage.own
     cdef Py_ssize_t j
     stage.A = A
     if stage.may_return_input:
-        stage.A = _from_column(stage.X, stage.widths[0], stage.k.size)
+        stage.A = _from_column(stage.X, columns[0], stage.k.size)
         return 0
     for j in range(stage.u):
-        x = _from_column(stage.X, stage.widths[j], stage.k.size)
+        x = _from_column(stage.X, columns[j], stage.k.size)
         stage.k.combine(CGRU_COPY, x, x, _from_column(A, j, stage.k.size), extent, 1)
     return 0
 
@@ -259,10 +291,11 @@ cdef int _select_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA at the selected columns, zero at others."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef cgru_array to
+    cdef const Py_ssize_t *columns = <const Py_ssize_t *>stage.own
     cdef Py_ssize_t j
     stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent, stage.n)
     for j in range(stage.u):
-        to = _from_column(stage.dX, stage.widths[j], stage.k.size)
+        to = _from_column(stage.dX, columns[j], stage.k.size)
         stage.k.combine(CGRU_ADD, to, _from_column(stage.dA, j, stage.k.size), to, extent, 1)
     return 0
 
@@ -271,15 +304,17 @@ cdef int _select_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef Stage _score_stage(const Stage *stage) noexcept nogil:
     """Return the Dense in a Pool that computes activate(X W + b), of which attention makes scores."""
+    cdef const Pooling *own = <const Pooling *>stage.own
     cdef Stage score = stage[0]
-    score.forward, score.u, score.out, score.scores = _dense_forward, stage.scores, stage.hidden, 0
+    score.forward, score.u, score.out = _dense_forward, own.scores, own.hidden
     return score
 
 
 cdef cgru_pool _pooling(const Stage *stage, const Piece *piece) noexcept nogil:
     """Return the arguments of a stage's poolings."""
+    cdef const Pooling *own = <const Pooling *>stage.own
     cdef cgru_pool pool = cgru_pool(piece.m, stage.n, stage.u, piece.length, stage.X, stage.dA, stage.dX, stage.out,
-                                    stage.chosen, stage.scores, stage.hidden, stage.V, NULL, stage.attention)
+                                    own.chosen, own.scores, own.hidden, stage.V, NULL, own.attention)
     if stage.trainable:
         pool.dV = stage.dV
     return pool
@@ -290,17 +325,18 @@ cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
     Or several of these side by side.
     """
+    cdef const Pooling *own = <const Pooling *>stage.own
     cdef cgru_pool pool
     cdef Stage score
     cdef int part
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
-    if stage.scores:
+    if own.scores:
         score = _score_stage(stage)
         _dense_forward(&score, piece)
     pool = _pooling(stage, piece)
-    for part in range(stage.poolings):
-        stage.k.pool_forward(&pool, stage.pooling[part], part)
+    for part in range(own.count):
+        stage.k.pool_forward(&pool, own.how[part], part)
     return 0
 
 
@@ -313,7 +349,7 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
     cdef Stage score = _score_stage(stage)
     cdef cgru_pool pool = _pooling(stage, piece)
     stage.k.score_backward(&pool, part)
-    score.dA = time_major(stage.hidden, stage.scores, piece.m)
+    score.dA = time_major(score.out, score.u, piece.m)
     _dense_backward(&score, piece)
     if stage.V == NULL:
         memset(stage.db, 0, stage.k.size)
@@ -322,17 +358,18 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
 
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
+    cdef const Pooling *own = <const Pooling *>stage.own
     cdef cgru_pool pool = _pooling(stage, piece)
     cdef int part
-    for part in range(stage.poolings):
-        if stage.pooling[part] == CGRU_ATTENTION:
+    for part in range(own.count):
+        if own.how[part] == CGRU_ATTENTION:
             _attention_backward(stage, piece, part)
     if stage.dX.data == NULL:
         return 0
-    if stage.scores == 0:  # else dX by way of the scores is there
+    if own.scores == 0:  # else dX by way of the scores is there
         stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent_of(piece, True), stage.n)
-    for part in range(stage.poolings):
-        stage.k.pool_backward(&pool, stage.pooling[part], part)
+    for part in range(own.count):
+        stage.k.pool_backward(&pool, own.how[part], part)
     return 0
 
 
@@ -340,14 +377,16 @@ cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
     """Return the number of frames of s steps, as `Frames.lengths`."""
-    cdef Py_ssize_t span = (stage.numbers[LENGTH] - 1) * stage.numbers[DILATION] + 1, hop = stage.numbers[HOP]
-    if stage.numbers[FILLS]:
+    cdef const Framing *own = <const Framing *>stage.own
+    cdef Py_ssize_t span = (own.length - 1) * own.dilation + 1, hop = own.hop
+    if own.fills:
         return min((s + hop - 1) // hop, 1 + (max(0, s - span) + hop - 1) // hop)
-    return 1 + (s + stage.numbers[ZEROS] - span) // hop
+    return 1 + (s + own.zeros - span) // hop
 
 
 cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A[j] = the steps of frame j side by side, with zeros for steps that the sample does not have."""
+    cdef const Framing *own = <const Framing *>stage.own
     cdef Py_ssize_t i, j, p, t, m = piece.m, n = stage.n
     cdef int size = stage.k.size
     cdef char *to
@@ -355,11 +394,11 @@ cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
     stage.A = time_major(stage.out, stage.u, m)
     for j in range(stage.output_piece.s):
         for i in range(rows_at(&stage.output_piece, True, j)):
-            for p in range(stage.numbers[LENGTH]):
-                t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p * stage.numbers[DILATION]
-                to = _address(stage.A, i, j, size) + p * n * size
+            for p in range(own.length):
+                t = j * own.hop - own.before + p * own.dilation
+                to = address(stage.A, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:
-                    memcpy(to, _address(stage.X, i, t, size), n * size)
+                    memcpy(to, address(stage.X, i, t, size), n * size)
                 else:
                     memset(to, 0, n * size)
     return 0
@@ -367,17 +406,18 @@ cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX[t] = dA summed over the frames that step t is part of."""
+    cdef const Framing *own = <const Framing *>stage.own
     cdef Py_ssize_t i, j, p, t, n = stage.n
     cdef int size = stage.k.size
     cdef const char *d
     stage.k.combine(CGRU_ZERO, stage.dX, stage.dX, stage.dX, extent_of(piece, True), n)
-    for p in range(stage.numbers[LENGTH]):
+    for p in range(own.length):
         for j in range(stage.output_piece.s):
-            t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p * stage.numbers[DILATION]
+            t = j * own.hop - own.before + p * own.dilation
             for i in range(rows_at(&stage.output_piece, True, j)):
-                d = _address(stage.dA, i, j, size) + p * n * size
+                d = address(stage.dA, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:
-                    stage.k.add_multiple(_address(stage.dX, i, t, size), 1, 1, d, n)
+                    stage.k.add_multiple(address(stage.dX, i, t, size), 1, 1, d, n)
     return 0
 
 
@@ -406,8 +446,8 @@ cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_array X = input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
     for t in range(piece.s):
-        stage.k.subtract_rows(_address(X, 0, t, size), X.sample, _address(X, 0, t - 1, size) if t else NULL, X.sample,
-                              _address(stage.A, 0, t, size), rows_at(piece, True, t), stage.n, stage.u)
+        stage.k.subtract_rows(address(X, 0, t, size), X.sample, address(X, 0, t - 1, size) if t else NULL, X.sample,
+                              address(stage.A, 0, t, size), rows_at(piece, True, t), stage.n, stage.u)
     return 0
 
 
@@ -419,7 +459,7 @@ cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef char *to
     for t in range(piece.s):
         for i in range(rows_at(piece, True, t)):
-            d, to = _address(stage.dA, i, t, size), _address(stage.dX, i, t, size)
+            d, to = address(stage.dA, i, t, size), address(stage.dX, i, t, size)
             if stage.u > n:
                 memcpy(to, d, n * size)
                 d += n * size
@@ -450,90 +490,7 @@ cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef int size = stage.k.size
     for t in range(piece.s):
         for i in range(rows_at(piece, True, t)):
-            stage.k.add_multiple(stage.dW + stage.tokens[t * m + i] * u * size, 1, 1, _address(stage.dA, i, t, size), u)
-    return 0
-
-
-# --- SwitchingGRU ---
-
-cdef int[4] SWITCHING_CACHES = [CGRU_PLACE_r, CGRU_PLACE_z, CGRU_PLACE_c, CGRU_PLACE_hh]
-
-
-# A call of the kernels of a switching GRU, in parts of the samples.
-cdef struct Switching:
-    const cgru_kernels *k
-    cgru_call call
-    const Py_ssize_t *tokens
-    Py_ssize_t parts
-    bint back
-
-
-cdef Switching _switching_of(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept nogil:
-    """Return a call for m samples of s steps, forward or `back`, without arrays.
-
-    Samples are divided into the same parts for any number of threads, so that bits agree.
-    """
-    cdef Switching work
-    cdef Py_ssize_t vectors = (m + stage.k.lanes - 1) // stage.k.lanes
-    memset(&work, 0, sizeof(Switching))
-    work.k, work.tokens, work.back = stage.k, stage.tokens, back
-    work.call.m, work.call.s, work.call.e, work.call.u, work.call.rows = m, s, stage.n, stage.u, stage.scratch
-    work.call.ld = stage.k.switching_size(&work.call, True, back)
-    work.parts = min(vectors, <Py_ssize_t>SAMPLE_SHARES, max(1, SWITCHING_BYTES // (work.call.ld * stage.k.size)))
-    return work
-
-
-cdef void _run_switching(void *given, Py_ssize_t part) noexcept nogil:
-    """Run a part of the samples forward or back; the callback of `share`, `given` is a Switching."""
-    cdef const Switching *work = <const Switching *>given
-    (work.k.switching_backward if work.back else work.k.switching_forward)(&work.call, work.tokens, part, work.parts)
-
-
-cdef void _share_switching(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """Run all samples of a piece forward or back, on as many threads as the work is worth."""
-    cdef Switching work = _switching_of(stage, piece.m, piece.s, back)
-    cdef Py_ssize_t m = piece.m, u = stage.u
-    cdef double flop = 12.0 * m * piece.s * stage.n * u * (1 + u)
-    cdef const void **p = [stage.W, stage.b, stage.V]
-    cdef void **dp = [stage.dW, stage.db, stage.dV]
-    cdef int place
-    work.call.running = piece.running
-    work.call.hp = work.call.h = time_major_array(stage.part[0].states, u, m, m)
-    work.call.h.data = <char *>stage.part[0].states + m * u * stage.k.size
-    for place in SWITCHING_CACHES:
-        if piece.training:
-            work.call.array[place] = time_major_array(stage.part[0].memory[place], u, m, m)
-    if back and stage.steps_out:
-        work.call.dA = stage.dA
-    elif back:
-        work.call.h0 = stage.dA
-    stage.k.switching_pack(&work.call, p)
-    share(_run_switching, &work, work.parts, worth(flop, stage.threads))
-    if back:
-        stage.k.switching_add(&work.call, dp, work.parts)
-
-
-cdef int _switching_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the states after all steps, with samples in the lanes; or after the last step of each sample."""
-    cdef Py_ssize_t i, m = piece.m, u = stage.u
-    cdef cgru_array h = time_major_array(stage.part[0].states, u, m, m), last
-    memset(stage.part[0].states, 0, m * u * stage.k.size)
-    _share_switching(stage, piece, False)
-    stage.A = time_major(stage.out, u, m)
-    if stage.steps_out:
-        h.data = <char *>h.data + m * u * stage.k.size
-        stage.A = h
-    for i in range(0 if stage.steps_out else m):
-        last = h
-        last.data = _address(h, i, piece.length[i], stage.k.size)
-        stage.k.combine(CGRU_COPY, last, last, time_major(_address(stage.A, i, 0, stage.k.size), u, 1),
-                        cgru_extent(1, 1, NULL), u)
-    return 0
-
-
-cdef int _switching_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dU, dV, db += the gradients; tokens have none."""
-    _share_switching(stage, piece, True)
+            stage.k.add_multiple(stage.dW + stage.tokens[t * m + i] * u * size, 1, 1, address(stage.dA, i, t, size), u)
     return 0
 
 
@@ -634,13 +591,9 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
     cdef cgru_call call
     cdef Py_ssize_t parts, room
     cdef Stage score
-    cdef Switching work
-    if stage.scores:
+    if stage.forward == _pool_forward and (<Pooling *>stage.own).scores:
         score = _score_stage(stage)
         return plain_workspace(&score, m, s, back)
-    if stage.forward == _switching_forward:
-        work = _switching_of(stage, m, s, back)
-        return stage.k.switching_size(&work.call, False, False) + work.parts * work.call.ld
     if not stage.activates:
         return 0
     memset(&piece, 0, sizeof(Piece))
@@ -685,7 +638,7 @@ cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
 cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noexcept nogil:
     """Return a Dense without activation of the input of another stage, in the workspace of that; it has no memory."""
     cdef Stage dense = stage[0]
-    dense.forward, dense.u, dense.W, dense.b, dense.scores, dense.parts = _dense_forward, u, W, b, 0, 0
+    dense.forward, dense.u, dense.W, dense.b, dense.parts = _dense_forward, u, W, b, 0
     dense.activates, dense.activate, dense.dX = True, cgru_activation(CGRU_IDENTITY, 0), no_array()
     return dense
 
@@ -739,6 +692,7 @@ cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = activate(X), or min(max(X * scale + shift, low), high)"""
+    cdef const Bounds *own = <const Bounds *>stage.own
     cdef Work work
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.n, piece.m)
@@ -747,7 +701,7 @@ cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
         work.loss.A = cgru_matrix(stage.out, stage.n, 1)
         _compute_in_workspace(stage, piece, &work)
     else:
-        stage.k.scale_clip(stage.X, stage.W, stage.b, stage.low, stage.high, stage.A, extent_of(piece, stage.steps_in),
+        stage.k.scale_clip(stage.X, stage.W, stage.b, own.low, own.high, stage.A, extent_of(piece, stage.steps_in),
                            stage.n)
     return 0
 
@@ -759,6 +713,7 @@ cdef inline void *_gradients_of_scale(const Stage *stage) noexcept nogil:
 
 cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
+    cdef const Bounds *own = <const Bounds *>stage.own
     cdef Work work
     cdef void *dscale = _gradients_of_scale(stage)
     if stage.activates:
@@ -767,7 +722,7 @@ cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil
         work.loss.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
         _compute_in_workspace(stage, piece, &work)
     else:
-        stage.k.scale_clip_backward(stage.X, stage.dA, stage.W, stage.low, stage.high, stage.dX,
+        stage.k.scale_clip_backward(stage.X, stage.dA, stage.W, own.low, own.high, stage.dX,
                                     dscale, stage.db,
                                     extent_of(piece, stage.steps_in), stage.n)
     return 0
@@ -779,15 +734,15 @@ cdef int _layer_norm_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = N * scale + shift, N = (X - mean) / sqrt(variance + eps) over the features of a step."""
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.n, piece.m)
-    stage.k.normalize_rows(stage.X, stage.W, stage.b, stage.low, stage.A, extent_of(piece, stage.steps_in), stage.n)
+    stage.k.normalize_rows(stage.X, stage.W, stage.b, (<Bounds *>stage.own).low, stage.A,
+                           extent_of(piece, stage.steps_in), stage.n)
     return 0
 
 
 cdef int _layer_norm_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = (d - mean(d) - N * mean(d * N)) / sqrt(variance + eps), d = dA * scale; dscale += dA * N, dshift += dA."""
     cdef void *dscale = _gradients_of_scale(stage)
-    stage.k.normalize_rows_backward(stage.X, stage.dA, stage.W, stage.low, stage.dX,
-                                    dscale, stage.db,
+    stage.k.normalize_rows_backward(stage.X, stage.dA, stage.W, (<Bounds *>stage.own).low, stage.dX, dscale, stage.db,
                                     extent_of(piece, stage.steps_in), stage.n)
     return 0
 

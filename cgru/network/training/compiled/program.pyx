@@ -22,11 +22,12 @@ from cgru.network.training.compiled.batch cimport (
     read_times, read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
 from cgru.network.training.compiled.fading_stage cimport make_fading
-from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain
+from cgru.network.training.compiled.plain cimport Join, head_backward, head_forward, make_plain, reserve
 from cgru.network.training.compiled.recurrent cimport make_recurrent, wanted_column
 from cgru.network.training.compiled.stage cimport (
     Arena, Parameter, Piece, Recurrent, Size, Stage, assign, extent_of, no_array, time_major,
 )
+from cgru.network.training.compiled.switching_stage cimport make_switching
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
@@ -145,15 +146,14 @@ cdef class Program:
     cdef int _link(self, Py_ssize_t *sources) except -1:
         """Set which stages each stage reads, and how many read it."""
         cdef Py_ssize_t i, j
-        cdef cnp.ndarray parts, widths
+        cdef Join *join
         for i, (*_, given) in enumerate(self.layers):
             self.stages[i].sources = sources
             if len(given) > 1:
                 self.branches, self.stages[i].joins = True, len(given)
-                parts, widths = np.zeros(len(given) * sizeof(cgru_array), np.uint8), np.zeros(len(given), np.intp)
-                self.memory += [parts, widths]
-                self.stages[i].parts_A = <cgru_array *>cnp.PyArray_DATA(parts)
-                self.stages[i].widths = <Py_ssize_t *>cnp.PyArray_DATA(widths)
+                self.stages[i].own = join = <Join *>reserve(sizeof(Join), self.memory)
+                join.parts = <cgru_array *>reserve(len(given) * sizeof(cgru_array), self.memory)
+                join.widths = <Py_ssize_t *>reserve(len(given) * sizeof(Py_ssize_t), self.memory)
             for j in given:
                 if j >= 0:
                     self.stages[j].readers += 1
@@ -184,7 +184,7 @@ cdef class Program:
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, below.steps_out
             if stage.joins:
                 for j in range(stage.joins):
-                    stage.widths[j] = e if stage.sources[j] < 0 else self.stages[stage.sources[j]].u
+                    (<Join *>stage.own).widths[j] = e if stage.sources[j] < 0 else self.stages[stage.sources[j]].u
                 make_plain(stage, description, None, self.memory)
             else:
                 stage.reverses = layer.steps.reverses
@@ -209,9 +209,11 @@ cdef class Program:
         if kind == "recurrent":
             for cell in layer.cells:
                 self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
-            make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
+            make_recurrent(stage, list(layer.cells), description, low_memory, self.memory)
         elif kind == "fading":
             make_fading(stage, description, self.memory)
+        elif kind == "switching":
+            make_switching(stage, description, self.memory)
         else:
             self._add_generator(layer, layer.draws and layer.training, stage.steps_in)
             make_plain(stage, description, layer.np_rng if layer.draws else None, self.memory)
@@ -284,6 +286,7 @@ cdef class Program:
         cdef void *between[2]  # dX of the stages with even numbers, and of those with odd ones
         cdef Size *size = self.sizes
         cdef Size last = size[2 * self.count - 1]
+        cdef bint multiplies
         cdef Py_ssize_t rows = last.many if self.per_step else last.m
         cdef Stage *stage
         for i in range(self.count):
@@ -306,7 +309,8 @@ cdef class Program:
         for i in range(self.count):
             stage = &self.stages[i]
             stage.dX_memory = between[i % 2]
-            if self.branches and (self._stores_dX(stage) or (stage.goes and stage.joining == CGRU_MULTIPLY)):
+            multiplies = stage.joins and (<Join *>stage.own).how == CGRU_MULTIPLY
+            if self.branches and (self._stores_dX(stage) or (stage.goes and multiplies)):
                 # Outputs with several readers keep what these add up to, so that all dX lie apart.
                 stage.dX_memory = assign(arena, self._numbers_of_dX(i) * max(stage.joins, 1), self.k.size)
             if self.branches and stage.goes and (stage.readers > 1 or stage.recurrent):
@@ -366,7 +370,7 @@ cdef class Program:
             else:
                 stage.piece, stage.X = self.stages[j].output, self.stages[j].A
             for j in range(stage.joins):
-                stage.parts_A[j] = X if stage.sources[j] < 0 else self.stages[stage.sources[j]].A
+                (<Join *>stage.own).parts[j] = X if stage.sources[j] < 0 else self.stages[stage.sources[j]].A
             stage.output = output_piece(stage)
             if i < self.count - 1:
                 stage.forward(stage, stage.piece)
@@ -427,21 +431,22 @@ cdef class Program:
         """Give each of the outputs that a stage joins its dA."""
         cdef cgru_extent extent = extent_of(stage.piece, stage.steps_in)
         cdef Py_ssize_t at = stage.u, numbers = extent.m * extent.s * stage.u, j, other
+        cdef const Join *join = <const Join *>stage.own
         cdef cgru_array dA, factor
         cdef bint own
         for j in range(stage.joins - 1, -1, -1):
-            at -= stage.widths[j]
+            at -= join.widths[j]
             if stage.sources[j] < 0 or not self.stages[stage.sources[j]].goes:
                 continue
             dA, own = stage.dA, False
-            if stage.joining == CGRU_COPY:
+            if join.how == CGRU_COPY:
                 dA.data, own = <char *>dA.data + at * dA.column * self.k.size, stage.dA_is_own
-            elif stage.joining == CGRU_MULTIPLY:
+            elif join.how == CGRU_MULTIPLY:
                 factor, dA = dA, time_major(<char *>stage.dX_memory + j * numbers * self.k.size, stage.u, extent.m)
                 own = True
                 for other in range(stage.joins):
                     if other != j:
-                        self.k.combine(CGRU_MULTIPLY, factor, stage.parts_A[other], dA, extent, stage.u)
+                        self.k.combine(CGRU_MULTIPLY, factor, join.parts[other], dA, extent, stage.u)
                         factor = dA
             self._give(stage.sources[j], dA, own)
 

@@ -13,7 +13,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
-from cgru.network.training.compiled.plain cimport bit_generator_of, draw_mask
+from cgru.network.training.compiled.plain cimport bit_generator_of, draw_mask, reserve
 from cgru.network.training.compiled.stage cimport (
     Arena, Piece, Recurrent, Size, Stage, assign, begins, extent_of, input_as_rows, no_array, time_major,
 )
@@ -24,22 +24,32 @@ cdef enum:
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
+# What only this stage knows.
+cdef struct Merging:
+    int how
+    bint low_memory  # whether gates are computed anew in the backward pass instead of kept
+    void *second  # (s, m, n) dX of the second GRU
+    void *unmerged  # (2, s, m, u of one GRU) dL/d(outputs of each GRU), where they are merged by mean or product
+
+
 # --- setting up ---
 
-cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bint low_memory) except -1:
-    """Set up a stage of one or two `GRU`, without its memory; `steps_out`: outputs are at all steps."""
+cdef int make_recurrent(Stage *stage, list layers, dict description, bint low_memory, list memory) except -1:
+    """Set up a stage of one or two `GRU`, without its memory, from the dict that `Layer.stage` returned."""
+    cdef Merging *own = <Merging *>reserve(sizeof(Merging), memory)
     cdef Recurrent *part
     cdef Py_ssize_t u
     stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
-    stage.low_memory = low_memory
-    stage.parts, stage.recurrent, stage.merge, stage.steps_out = len(layers), True, MERGES[merge], steps_out
+    own.how, own.low_memory = MERGES[description["merge"]], low_memory
+    stage.own, stage.recurrent, stage.steps_out = own, True, description["sequences"]
+    stage.parts, stage.part = len(layers), <Recurrent *>reserve(len(layers) * sizeof(Recurrent), memory)
     for i, layer in enumerate(layers):
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
         part.call.whole = True
-        part.stateful = layer.stateful
+        part.stateful, part.factored = layer.stateful, description.get("factored", False)
         for name in () if low_memory else ("hh", "z", "r", *variant.caches):
             part.width[array_index(name)] = variant.width(name, u)
         if layer.training:
@@ -49,7 +59,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bi
                 part.random = bit_generator_of(layer.np_rng)
         else:
             part.call.zoneout = layer.zoneout
-        stage.u += u if merge == "concat" or i == 0 else 0
+        stage.u += u if own.how == CONCAT or i == 0 else 0
     return 0
 
 
@@ -58,7 +68,8 @@ cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noe
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
-    cdef bint shared = stage.merge == CONCAT and stage.steps_out  # both write their states to one array, side by side
+    cdef Merging *own = <Merging *>stage.own
+    cdef bint shared = own.how == CONCAT and stage.steps_out  # both write their states to one array, side by side
     cdef void *states = assign(arena, size.many * stage.u, bytes) if shared else NULL
     for i in range(stage.parts):
         part = &stage.part[i]
@@ -70,7 +81,7 @@ cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noe
             part.start = assign(arena, size.m * u, bytes)
         if carries or part.stateful:
             part.carried, part.begun = assign(arena, size.m * u, bytes), <bint *>assign(arena, size.m, sizeof(int))
-        if stage.merge > CONCAT and not stage.steps_out:
+        if own.how > CONCAT and not stage.steps_out:
             part.last = assign(arena, size.m * u, bytes)
         if part.dropout:
             part.mask, part.masked = assign(arena, size.m * e, bytes), assign(arena, size.back * e, bytes)
@@ -86,12 +97,12 @@ cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noe
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
-    if stage.merge > CONCAT or not stage.steps_out:
+    if own.how > CONCAT or not stage.steps_out:
         stage.out = assign(arena, outputs * stage.u, bytes)
-    if stage.merge > SUM:
-        stage.unmerged = assign(arena, 2 * (size.back if stage.steps_out else size.m) * stage.u, bytes)
+    if own.how > SUM:
+        own.unmerged = assign(arena, 2 * (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
-        stage.second = assign(arena, size.back * e, bytes)
+        own.second = assign(arena, size.back * e, bytes)
 
 
 cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
@@ -118,7 +129,7 @@ cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads,
     """Return the numbers of workspace, in whole cache lines, for a call with at most its rows and steps."""
     cdef Py_ssize_t room = largest_workspace_size(stage.k, call, FORWARD, threads)
     if back:
-        room = max(room, blocks.blocks_size(stage.k, call, threads, stage.low_memory))
+        room = max(room, blocks.blocks_size(stage.k, call, threads, (<Merging *>stage.own).low_memory))
     return whole_lines(room, stage.k.size)
 
 
@@ -156,7 +167,7 @@ cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
     """Run all GRU of the stage and merge their outputs."""
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
-    cdef int size = stage.k.size, i
+    cdef int size = stage.k.size, i, how = (<Merging *>stage.own).how
     for i in range(stage.parts):
         _prepare_forward(stage, i, piece)
     if _run_at_once(stage):
@@ -168,14 +179,14 @@ cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
     for i in range(stage.parts):
         if stage.part[i].carried != NULL and piece.carries:
             _carry_states(stage, &stage.part[i], piece)
-    if stage.merge <= CONCAT:
+    if how <= CONCAT:
         stage.A = _states_after(&stage.part[0], size) if stage.steps_out else time_major(stage.out, stage.u, piece.m)
         return 0
     stage.A = time_major_array(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
     first, second = _outputs_to_merge(stage, 0, piece), _outputs_to_merge(stage, 1, piece)
     extent = extent_of(piece, stage.steps_out)
-    stage.k.combine(CGRU_MULTIPLY if stage.merge == MUL else CGRU_ADD, first, second, stage.A, extent, u)
-    if stage.merge == MEAN:
+    stage.k.combine(CGRU_MULTIPLY if how == MUL else CGRU_ADD, first, second, stage.A, extent, u)
+    if how == MEAN:
         stage.k.combine(CGRU_HALVE, stage.A, stage.A, stage.A, extent, u)
     return 0
 
@@ -241,7 +252,7 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
         call.start = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
     if not stage.steps_out:
         call.last = time_major(part.last, u, m)
-        if stage.merge <= CONCAT:
+        if (<Merging *>stage.own).how <= CONCAT:
             call.last = time_major(<char *>stage.out + i * u * size, stage.u, m)
 
 
@@ -343,20 +354,21 @@ cdef cgru_array _dX_of(const Stage *stage, int i) noexcept nogil:
     """Return where GRU i writes its dX; without data: nowhere."""
     cdef cgru_array dX = stage.dX
     if dX.data != NULL and i == 1:
-        dX.data = stage.second
+        dX.data = (<Merging *>stage.own).second
     return dX
 
 
 cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
     """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
     cdef Py_ssize_t u = stage.part[0].call.u, rows = piece.m * (piece.s if stage.steps_out else 1)
+    cdef const Merging *own = <const Merging *>stage.own
     cdef cgru_array dA = stage.dA, to
     cdef int how
-    if stage.merge == CONCAT:
+    if own.how == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
-    elif stage.merge > SUM:
-        to = time_major_array(<char *>stage.unmerged + i * rows * u * stage.k.size, u, piece.m, dA.column)
-        how = CGRU_HALVE if stage.merge == MEAN else CGRU_MULTIPLY
+    elif own.how > SUM:
+        to = time_major_array(<char *>own.unmerged + i * rows * u * stage.k.size, u, piece.m, dA.column)
+        how = CGRU_HALVE if own.how == MEAN else CGRU_MULTIPLY
         stage.k.combine(how, dA, _outputs_to_merge(stage, 1 - i, piece), to, extent_of(piece, stage.steps_out), u)
         return to
     return dA
@@ -378,7 +390,7 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     cdef Py_ssize_t row
     forward.last = no_array()
     origin.forward, origin.fill, origin.work = NULL, NULL, stage
-    if stage.low_memory:
+    if (<Merging *>stage.own).low_memory:
         origin.forward = &forward
     if stage.above != NULL:
         origin.fill, dA = _fill, time_major_array(NULL, stage.u, piece.m, stage.above.X.column)

@@ -106,9 +106,6 @@ cdef struct Stage:
     int joins  # how many these are
     int readers  # how many stages read its outputs
     bint goes  # whether it or a stage below trains, so that it runs backward
-    Py_ssize_t *widths  # (joins) the numbers of each of them; of a Select, the features
-    int joining  # how it joins: CGRU_COPY side by side, CGRU_ADD or CGRU_MULTIPLY
-    cgru_array *parts_A  # (joins) the outputs that it joins
     void *dX_memory  # of dX, and where it multiplies of dL/d(each of these outputs)
     void *dA_memory  # (s, m, u) of the sum of the dX of its readers, where that has no place of its own
     bint dA_is_own  # whether dA may be changed
@@ -117,7 +114,6 @@ cdef struct Stage:
     Piece output_piece  # the piece of its outputs, where the stage changes the number of steps
     Py_ssize_t *running  # memory of that piece's `running` and, below, `length`
     Py_ssize_t *length
-    Py_ssize_t numbers[6]  # integer options of a Frames
     int threads  # at most
     cgru_array X, A, dA, dX
     void *out  # memory of A
@@ -129,29 +125,15 @@ cdef struct Stage:
     void **gradient_slots
     const Stage *above  # the stage that fills in dA, a block of steps at a time; NULL: dA is there
     void *fill_memory  # for that
-    bint low_memory  # whether gates are computed anew in the backward pass instead of kept
     bint reverses, lanes_come  # whether it reverses the steps; whether its outputs may have samples in lanes
     bint decays, flipped  # whether there is memory for factors of states; whether the steps of X are in reverse order
-    void *own  # what only this kind of stage knows
-    Recurrent part[2]  # the one GRU, or the two of a Bidirectional
-    int parts, merge  # how many of these; 0: the stage is not recurrent
-    void *second  # (s, m, n) dX of the second GRU
-    void *unmerged  # (2, s, m, u of one GRU) dL/d(outputs of each GRU), where they are merged by mean or product
-    double rate  # of a Dropout
-    bitgen_t *random  # its generator; NULL: it does nothing
-    void *mask  # (s, m, n) its mask
-    int pooling[4]  # the poolings of a Pool, whose results stand side by side
-    int poolings  # how many of these
-    Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
-    Py_ssize_t scores  # columns of activate(X W + b), of which attention makes scores; 0: there is no attention
-    void *hidden  # (s, m, scores) these; in the backward pass their gradients
-    double *attention  # (s, m) the weights of the steps
+    void *own  # the struct of what only this kind of stage knows; NULL: nothing
+    Recurrent *part  # (parts) the one GRU, or the two of a Bidirectional
+    int parts  # how many of these; 0: there is none
     cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
-    double low, high  # bounds of an elementwise stage; `low` is the epsilon of a LayerNorm
     bint recurrent  # whether it is a recurrent layer, whose outputs activity penalties read
     bint may_return_input  # whether A may be X itself, without a copy
-    # Of a SwitchingGRU W, V and b are its U, V and b, and its arrays are those of part[0].
     char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage or a LayerNorm its scale, NULL: none
     char *b  # of a Dense or a Pool; of an elementwise stage or a LayerNorm its shift
     char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score
@@ -165,6 +147,11 @@ cdef struct Stage:
 cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """Return a time-major array (s, m, n) at `data`; (m, n) is its first step."""
     return time_major_array(data, n, m, 1)
+
+
+cdef inline char *address(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+    """Return the address of row i at step t."""
+    return <char *>a.data + (i * a.sample + t * a.step) * size
 
 
 cdef inline bint in_lanes(cgru_array array) noexcept nogil:
