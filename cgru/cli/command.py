@@ -24,7 +24,7 @@ from cgru.cli.fit_command import fit
 from cgru.cli.forecast import forecast
 from cgru.cli.model_commands import evaluate, export, load_model, predict, quantize
 from cgru.cli.output import echo, require, say
-from cgru.datasets import Columns, described, overview
+from cgru.datasets import Columns, ColumnsError, described, overview, read_series
 
 __all__ = ["main"]
 
@@ -73,11 +73,20 @@ def data(request: Request) -> None:
             echo(*described(training_data(request)[0]), sep="\n")
             return
         lines, error, found = overview(path, **given(request))
+        command, cure = "fit", error.cure if error else None
+        if found is not None and found.train.y is None:  # perhaps a series
+            command = "forecast --horizon 10"
+            try:
+                cure = dict.fromkeys(read_series(path, **given(request))[:0])
+            except ColumnsError as other:
+                cure = other.cure
+            except ValueError:
+                cure = None
     echo(*lines, sep="\n")
     if error is not None:
         echo(error.problem)
-        if error.cure:
-            echo(f"cgru fit {shlex.quote(request.data)} {as_options(error.cure)}")
+    if cure is not None:
+        echo(f"cgru {command} {shlex.quote(request.data)} {as_options(cure)}")
     if found is not None:
         echo(*described(found), sep="\n")
 

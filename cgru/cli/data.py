@@ -58,7 +58,8 @@ def training_data(request: Request) -> tuple[Dataset, str, str | None]:
         raise RequestError("argument --test: expected a file, as DATA is standard input already, got -")
     with as_request_error(), contextlib.ExitStack() as files:
         path = files.enter_context(opened(request.data))
-        data = read(path, test=None if test is None else files.enter_context(opened(test)), **options)
+        tested = None if test is None else files.enter_context(opened(test))
+        data = read(path, test=tested, targets="required", **options)
     return data, _name(request.data), None if test is None else _name(test)
 
 

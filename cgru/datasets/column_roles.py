@@ -17,7 +17,10 @@ from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.table import GROUPED, Table, factorize
 from cgru.datasets.time_columns import CLOCKS, Times, common_formats, in_order_of_rows, parse_iso
 
-__all__ = ["check_order", "compound_id", "likely_roles", "listed", "numbers_of", "resolve_roles", "roles_and_values"]
+__all__ = [
+    "check_order", "compound_id", "kind_of", "likely_roles", "listed", "numbers_of", "resolve_roles",
+    "roles_and_values",
+]  # fmt: skip
 
 NAMES = {"id": ("id",), "time": ("date", "timestamp", "time"), "label": ("label", "target", "y", "class")}
 LIKELY = {
@@ -26,13 +29,14 @@ LIKELY = {
     "time": r"(.*[ _.-])?(t|times?|timestamp|ts|dates?|datetime|days?|hours?|minutes?|seconds?|month|week|year|quarter|"
     r"epoch|step|frame|tick|cycle|visit|wave|period|elapsed|n|index)([ _.(\[-].*)?",
     "clock": r"time|hours?|hr|hh|minute|clock|time[ _]of[ _]day",
-    "label": r"(.*[ _.-])?(labels?|target|class|outcome|category|status|diagnosis|result|activity|state|failed|died|"
-    r"event|response|grade|quality|y)",
+    "label": r"(.*[ _.-])?(labels?|target|class|outcome|category|status|diagnosis|result|activity|state|died|"
+    r"event|response|grade|quality|fail(ed|ure)?|fault|churn(ed)?|anomaly|y)",
 }
 SAMPLE = 200  # different cells by which a column is judged
 SHOWN = 20  # columns in an overview, and later ones that are the id, the time or the label
+QUANTITY = r"[+-]?([$€£¥]?) ?[+-]?\d[\d.,'\s]*([^\d\s.,:;+'-]\S*)?"  # a number in any form, with a unit
 FEW = 20  # at most so many different words may be classes or categories
-SIGNS = ((",", None), (",", "."), (None, ","), (",", " "), (None, " "), (None, "'"), (None, "\u00a0"))
+SIGNS = [(",", None), (",", "."), (None, ","), *((sign, space) for space in " '\u00a0\u202f" for sign in (",", None))]
 
 
 def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Columns:
@@ -58,7 +62,7 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
             if len(found) > 1:
                 first, *others = sorted(found, key=lambda name: known.index(name.casefold()))
                 cure = {role: (first,), "ignore": (*how.ignore, *others)}
-                if role == "time" and [_kind(table, name) for name in (first, *others)] == ["date", "clock"]:
+                if role == "time" and [kind_of(table, name) for name in (first, *others)] == ["date", "clock"]:
                     cure = {"time": (first, *others)}
                 raise ColumnsError(role, " and ".join(found), f"one column that is the {role}", cure)
             how = how.changed(**{role: found or None})
@@ -72,7 +76,9 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
         taken = [table.nested, *how.id, *how.time, *how.label, *how.groups, *how.ignore]
         how = how.changed(columns=[name for name in table.names if name not in taken])
         if bare := [name for name in how.columns if name in table.nameless and name not in (how.categories or ())]:
-            raise ColumnsError("ignore", f"none for {bare[0]}", "a name for each one", {"ignore": (*how.ignore, *bare)})
+            is_time = table.columns.time is None and not how.time and kind_of(table, bare[0]) == "date"
+            cure = {"time": bare[:1]} if is_time else {"ignore": (*how.ignore, *bare)}
+            raise ColumnsError("ignore", f"none for {bare[0]}", "a name for each one", cure)
     known = dict(how.categories or {})
     for name in [name for name, values in known.items() if not values]:
         words, gone = table.values(name, plain=True)
@@ -127,7 +133,9 @@ def _encoded(table: Table, how: Columns, name: str) -> tuple[np.ndarray, np.ndar
 def _cure_of_words(table: Table, how: Columns, names: Sequence[str], wrong: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return the cure for cells that are no numbers: signs, lines to leave out, missing values, or else roles."""
     texts = {name: np.array(table.texts(name), object) for name in names if table.is_text(name) or name in wrong}
-    if table.is_file_of_text and not how.decimal and not how.thousands:
+    if units := {unit for name in wrong if (unit := _unit(texts[name]))} - {*how.value_units}:
+        return {"value_units": (*how.value_units, *sorted(units))}
+    if not how.decimal and not how.thousands:
         signs = max(SIGNS, key=lambda signs: _read_by(table, how, texts, wrong, *signs))
         if _read_by(table, how, texts, wrong, *signs):
             return {name: sign for name, sign in zip(("decimal", "thousands"), signs, strict=True) if sign}
@@ -212,27 +220,30 @@ def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
     restarts, is_said = False, table.columns.time is not None
     for name in table.names:
         values = table.parsed(name)[0]
-        if name in (*how.id, *how.label, *how.groups, *(how.categories or ())) or (~np.isfinite(values)).any():
+        counts, may_be_time = len(values) >= 4 and (np.diff(values) == 1).mean() >= 0.5, is_like(name, "time")
+        taken = (*how.id, *how.label, *how.groups, *(how.categories or ()))
+        if name in taken or not np.isfinite(values).all() or not (counts or may_be_time):
             continue
-        counts, row = len(values) >= 4 and (np.diff(values) == 1).mean() >= 0.5, _repeats(codes, values)
-        if counts and row:
+        if (row := _repeats(codes, values)) and counts:
             restarts = True
             if more := compound_id(table, how, codes, lambda of, values=values: not _repeats(of, values)):
-                raise ColumnsError("id", f"{name} again in {table.locate(row)}", "counters that go on", {"id": more})
-        elif (counts or is_like(name, "time")) and not row and not is_said and _falls(codes, values).size:
+                raise ColumnsError(
+                    "id", f"{name} restarting in {table.locate(row)}", "counters that go on", {"id": more}
+                )
+        elif not row and not is_said and _falls(codes, values).size:
             cure = {"time": ()} if _wraps(codes, values) else {"time": (name,), "sort": True}
             raise ColumnsError("time", f"{name}, which may be it", "to know what tells the order of the steps", cure)
     if not is_said and how.id and (row := _again(codes)):
         more = compound_id(table, how, codes, lambda of: not _again(of))
-        cure, got = {"id": more} if more else None if restarts else {"time": ()}, f"one again in {table.locate(row)}"
-        raise ColumnsError("time", got, "rows of one sequence one after another, or a time", cure)
+        cure, got = {"id": more} if more else None if restarts else {"time": ()}, f"more of one in {table.locate(row)}"
+        raise ColumnsError("time", got, "the rows of a sequence together, or a time", cure)
 
 
 def _cure_of_repeats(table: Table, how: Columns, codes: np.ndarray, values: np.ndarray) -> dict[str, Any] | None:
     """Return the cure for times that repeat: a time of day, or a compound id."""
     for name in table.names:
         is_hour = is_like(name, "clock") and (table.parsed(name)[0] < 24).all()
-        is_clock = name not in (*how.id, *how.time) and (is_hour or _kind(table, name) == "clock")
+        is_clock = name not in (*how.id, *how.time) and (is_hour or kind_of(table, name) == "clock")
         if is_clock and not _repeats(codes, factorize([values, table.values(name, plain=True)[0]])[1]):
             return {"time": (*how.time, name)}
     more = compound_id(table, how, codes, lambda of: not _repeats(of, values))
@@ -316,32 +327,51 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     """
     taken = {table.nested, *(name for role in ROLES for name in getattr(how, role) or ())}
     free = [name for name in table.names if name not in taken][:300]  # wide tables have many
-    kinds = {name: _kind(table, name) for name in free}
+    kinds = {name: kind_of(table, name) for name in free}
     numbered = [name for name in free if kinds[name] == "number" and re.search(r"\d$", name)]
     labels = [name for name in free if is_like(name, "label") and kinds[name] in ("text", "number")]
     times = [name for name in free if name.casefold() in NAMES["time"] or kinds[name] == "date"]
     times += [name for name in free if kinds[name] != "text" and is_like(name, "time")]
     ids = [name for name in free if name not in (*labels, *times) and (is_like(name, "id") or kinds[name] == "text")]
     ids.sort(key=lambda name: not is_like(name, "id"))
-    unique = [name for name in ids if kinds[name] == "text" and len({*table.texts(name)}) == len(table.frame)]
+    unique = [name for name in ids if len({*table.texts(name)}) == len(table.frame)]
     is_numbered = len(numbered) > max(3, len(kinds) / 2)
-    if how.id is None and table.columns.header is not False and (is_numbered or (unique and not times)):
-        return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
+    is_wide = is_numbered or (not times and any(kinds[name] == "text" for name in unique))
     ids = [name for name in ids if _may_be_id(table, name)]
+    is_wide &= how.id is None and table.columns.header is not False and not any(is_like(name, "id") for name in ids)
+    if is_wide:
+        return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
+    last = table.names[-1]
+    if ids and not labels and last in free and last not in (*ids, *times) and _is_constant(table, ids[0], last):
+        labels = [last]
     cure = {"id": tuple(ids[:1]), "time": tuple(times[:1]), "label": tuple(labels[:1])}
     needed = [role for role, names in cure.items() if getattr(how, role) is None and (names or role == "id")]
     return {role: cure[role] for role in needed if [name.casefold() in NAMES[role] for name in cure[role]] != [True]}
 
 
-def _kind(table: Table, name: str) -> str:
+def kind_of(table: Table, name: str) -> str:
     """Return what a column has: "number", "date", "clock" or "text"."""
     if table.is_number(name):
         return "number"
     texts = [text for text in dict.fromkeys(table.texts(name)) if re.search(r"\d", text)][:SAMPLE]
     if not texts or not isinstance(parse_iso(texts), str):
         return "date" if texts else "text"
-    forms = common_formats(texts)
-    return "text" if not forms else "clock" if {*forms} <= {*CLOCKS} else "date"
+    if forms := common_formats(texts):
+        return "clock" if {*forms} <= {*CLOCKS} else "date"
+    return "text" if _unit(texts) is None else "number"
+
+
+def _unit(texts: Sequence[str]) -> str | None:
+    """Return the unit of texts that are numbers, whatever their signs; "" for none, None for any other texts."""
+    found = [re.fullmatch(QUANTITY, text) for text in texts if text]
+    units = {match[1] or match[2] or "" for match in found if match}
+    return units.pop() if len(units) == 1 and all(found) else None
+
+
+def _is_constant(table: Table, id: str, name: str) -> bool:
+    """Return whether a column has one value in each sequence of an id, and several in all."""
+    ids, values = (table.values(each, plain=True)[0] for each in (id, name))
+    return len({*values}) > 1 and len(factorize([ids, values])[0]) == len({*ids})
 
 
 def is_like(name: str, role: str) -> bool:

@@ -203,6 +203,7 @@ class Columns:
         time_unit: the unit of times that are numbers since 1970: "d", "h", "min", "s", "ms", "us" or "ns".
         decimal: the decimal sign of numbers in text; None: a point, and "." says that it is none of thousands.
         thousands: the sign between thousands in text.
+        value_units: units of numbers, such as "%" or "°C": a column has one behind, or "€" before, each of its numbers.
         na: more words, or numbers, for a missing value; empty cells, NA, NaN, null and ? always are.
         missing: "refuse" missing values, or fill them from their own sequence: "forward" takes the last value before,
             at the beginning the first one after, "interpolate" the line between the neighbours by the number of steps,
@@ -211,6 +212,7 @@ class Columns:
             "forward,b=zero" fills all others, too.
         header: whether the first line of a text file has the names; None: yes, and numbers among them are refused.
         skip_lines: lines of a text file to leave out: "3" for the first three, "2-2" for the second, "3,9-9" for both.
+        sheet: the sheet of an Excel file; None: the only one.
         comment: the beginning of lines of a text file to leave out, such as "#".
         separator: the sign between the cells of a text file; None: the tab, semicolon, bar or comma that makes columns.
         time_step: whether the time since the row before is a feature, time_step; in seconds for dates.
@@ -250,6 +252,8 @@ class Columns:
     time_unit: str | None = _option("unit of times that are numbers since 1970", _text, choices=EPOCHS)
     decimal: str | None = _option("decimal sign of a text file (default: .)", _text, choices=(".", ","))
     thousands: str | None = _option("sign between thousands of a text file (default: none)", _text, "SIGN")
+    value_units: tuple[str, ...] = _option(
+        "units of numbers, such as %,°C, one in all cells of a column (default: none)", _na, "A,B", ())
     na: tuple[str, ...] = _option(
         "more words for a missing value (default: only empty cells, NA, NaN, null and ?)", _na, "A,B", ())
     missing: str = _option(
@@ -258,6 +262,7 @@ class Columns:
     header: bool | None = _option("the first line of a text file has the names (default: if it has no numbers)", _flag)
     skip_lines: str | None = _option("lines to leave out: 3 for three, 2-2 for the second (default: none)", _lines, "N")
     comment: str | None = _option("beginning of lines to leave out, such as # (default: none)", _text, "SIGN")
+    sheet: str | None = _option("sheet of an Excel file (default: the only one)", _text, "NAME")
     separator: str | None = _option("sign between the cells (default: tab, ;, | or ,)", _text, "SIGN")
     time_step: bool = _option("add the time since the row before as a feature (default: no)", _flag, default=False)
     windows: tuple[int, int] | None = _option(

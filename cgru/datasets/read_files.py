@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets.column_roles import resolve_roles, roles_and_values
+from cgru.datasets.column_roles import likely_roles, resolve_roles, roles_and_values
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, with_features, with_values
 from cgru.datasets.missing_values import INDICATOR, LEFT, fill_samples, methods_of
@@ -32,7 +32,7 @@ OF_OTHERS = {"npz": {"columns", "groups", "missing", "task"}, "ts": {"missing", 
 
 
 def read(
-    path: Path, how: Columns | None = None, /, *, test: Path | None = None, targets: bool = True, **options: Any
+    path: Path, how: Columns | None = None, /, *, test: Path | None = None, targets: bool | str = True, **options: Any
 ) -> Dataset:
     r"""Read a data set from a table (CSV, Parquet, Excel, JSON lines), an `.npz`, a `.ts`, or a folder of `.npy`.
 
@@ -53,7 +53,8 @@ def read(
         path: the file. Text and `.ts` may be gzipped.
         how: what each column is; None: `Columns()`. The `columns` of another `Dataset` read this file as that one.
         test: a file of the same kind with the test split.
-        targets: whether to read targets. If not, `y` is None, and the file needs no labels.
+        targets: whether to read targets. If not, `y` is None, and the file needs no labels. "required" refuses a table
+            without a label.
         **options: fields of `Columns`, which replace those in `how`.
 
     Returns:
@@ -215,7 +216,7 @@ def _errors_name(path: str) -> Iterator[None]:
         raise (ValueError(f"{path}: {error}") if path else error) from None
 
 
-def _read(path: Path, how: Columns, targets: bool) -> Dataset:
+def _read(path: Path, how: Columns, targets: bool | str) -> Dataset:
     """Read one file by the options of `read`; put its path before errors."""
     with _errors_name(os.fspath(path)):
         if (kind := kind_of(path)) in OF_OTHERS:
@@ -256,11 +257,15 @@ def _with_filled(split: Split, methods: list[str]) -> Split:
 # --- tables, and targets ---
 
 
-def _data_of(table: Table, targets: bool) -> Dataset:
+def _data_of(table: Table, targets: bool | str) -> Dataset:
     """Return the data set of a table by its `columns`; those of the result have all roles."""
     how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
-    data = read_sequences(table, roles, targets=targets, trained=trained)
+    data = read_sequences(table, roles, targets=bool(targets), trained=trained)
+    if targets == "required" and not roles.label:
+        likely = likely_roles(table, how.changed(id=roles.id, time=roles.time, label=None)).get("label")
+        due = "the column with the target; a series to forecast needs none"
+        raise ColumnsError("label", "none", due, {"label": likely} if likely else None)
     split, notes = _as_task(data.train, how.task, True), [*table.notes, *data.notes]
     if split.y is not None and not trained and not how.task:
         notes += _check_targets(split.y, roles)

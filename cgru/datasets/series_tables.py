@@ -185,6 +185,7 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
         targets = [name for name in how.columns if name not in (*inputs, *known, *how.time)]
         plain = [name for name in targets if name not in time]
         numeric = [name for name in plain if table.is_number(name)]
+        numeric.sort(key=lambda name: (np.diff(table.parsed(name)[0]) > 0).all())  # counters come last
         targets = numeric if len(numeric) == 1 else targets
         if len(targets) != 1:
             cure = {"label": (numeric or plain)[:1]} if plain else None

@@ -74,6 +74,11 @@ class Table(NamedTuple):
         if self.is_text(name):
             text = cells.str.strip_chars().str.to_lowercase().fill_null("")
             gone = text.is_in([*MISSING, *(word.lower() for word in how.na)])
+            if how.value_units:
+                units = "|".join(re.escape(unit.lower()) for unit in how.value_units)
+                own = text.str.extract(rf"^[+-]?(?:{units})|(?:{units})$", 0).str.strip_chars("+-")
+                if own.filter(~gone).n_unique() == 1:
+                    text = text.str.replace(rf"^([+-]?)(?:{units})\s*|\s*(?:{units})$", "${1}")
             decimal = how.decimal or ("," if how.thousands == "." else ".")
             if how.thousands:
                 sign, point = map(re.escape, (how.thousands, decimal))
@@ -100,7 +105,8 @@ class Table(NamedTuple):
         there, gone = texts.filter(~missing), missing.to_numpy()
         if len(there) and not plain and there.str.contains(CANONICAL).all():
             return texts.set(missing, "0").cast(pl.Int64).to_numpy(), gone
-        if len(there) and not plain and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any() and self.is_number(name):
+        is_code = plain or not len(there) or there.str.contains(r"^[+-]?0\d|^[a-zA-Z]|^\d{19}").any()
+        if not is_code and self.is_number(name):
             return self.parsed(name)[0], gone
         return np.array(texts.to_list(), object), gone
 
@@ -214,7 +220,13 @@ def _table_of_sheet(content: bytes, columns: Columns) -> Table:
     import polars as pl
 
     head, known = int(kept_lines(columns, 1000).argmax()), {"infer_schema_length": None, "drop_empty_rows": False}
-    frame = pl.read_excel(content, read_options={"header_row": head}, **known)
+    known |= {"read_options": {"header_row": head}, "raise_if_empty": False}
+    sheets = {name: frame for name, frame in pl.read_excel(content, sheet_id=0, **known).items() if frame.width}
+    if len(sheets) > 1 if columns.sheet is None else columns.sheet not in sheets:
+        largest = max(sheets, key=lambda name: sheets[name].height * sheets[name].width)
+        due = f"one of the sheets {', '.join(sheets)}"
+        raise ColumnsError("sheet", columns.sheet or "none", due, {"sheet": largest})
+    frame = sheets[columns.sheet or next(iter(sheets))]
     bare = tuple(name for name in frame.columns if name.startswith("__UNNAMED__"))
     full = frame.select(pl.all_horizontal(pl.all().is_not_null())).to_series().arg_max()
     if 2 * len(bare) > len(frame.columns):
@@ -257,7 +269,7 @@ def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
 
     empty = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
     rows = np.flatnonzero(kept_lines(columns, first - 1 + len(frame))[first - 1 :] & ~empty)
-    frame, nested, lines = frame[rows], "", rows + first
+    frame, nested, lines, notes = _unnested(frame[rows]), "", rows + first, ()
     left = [name for name, dtype in frame.schema.items() if name in columns.ignore and not dtype.is_numeric()]
     frame = frame.with_columns(pl.lit("").alias(name) for name in left)
     lists = [name for name, dtype in frame.schema.items() if dtype.base_type() in (pl.List, pl.Array)]
@@ -269,7 +281,9 @@ def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
                 raise _other_cells(columns, name, f"another number of values in row {(own != sizes[0]).arg_max() + 1}")
         nested = next(name for name in ("row", "row_number", "number_of_the_row") if name not in frame.columns)
         lines = np.repeat(lines, sizes[0])
-        frame = frame.filter(sizes[0] > 0).with_row_index(nested).explode(lists)
+        if lost := (sizes[0] == 0).sum():
+            notes = (f"{lost} rows have no steps and are left out",)
+        frame = _unnested(frame.filter(sizes[0] > 0).with_row_index(nested).explode(lists))
     for name, dtype in frame.schema.items():
         cells, base = frame[name], dtype.base_type()
         if base in (pl.List, pl.Array):  # within lists
@@ -285,7 +299,17 @@ def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
             cells = (cells.dt.cast_time_unit("us") if base == pl.Datetime else cells).cast(pl.String, strict=False)
             cells = cells.str.replace(r"\.0{6}", "").str.strip_suffix(" 00:00:00") if dtype.is_temporal() else cells
             frame = frame.with_columns(cells)
-    return Table(frame, columns, lines, nested=nested)
+    return Table(frame, columns, lines, notes, nested=nested)
+
+
+def _unnested(frame: Any) -> Any:
+    """Return a DataFrame with the fields of records as columns of their own: b of a is a.b."""
+    for name, dtype in frame.schema.items():
+        if fields := getattr(dtype, "fields", ()):
+            own = [f"{name}.{field.name}" for field in fields]
+            if not {*own} & {*frame.columns}:
+                return _unnested(frame.with_columns(frame[name].struct.rename_fields(own)).unnest(name))
+    return frame
 
 
 def _other_cells(columns: Columns, name: str, got: str) -> ColumnsError:
@@ -331,12 +355,14 @@ def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, co
     Numbers that rise or fall, as those of no row below do, are taken for names in the cure.
     """
     full = next((i for i, row in enumerate(rows, 1) if all(row)), None)
-    if sum(map(bool, first)) < len(first) / 2 and full:
+    names, has_number = [*filter(None, first)], [any(re.match(r"\d", cell) for cell in row) for row in rows[:2]]
+    is_above_names = len({*names}) < len(names) and full == 1 and has_number == [False, True]
+    if (len(names) < len(first) / 2 and full) or is_above_names:
         cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, str(lines[full] - 1)]))}
-        raise ColumnsError("skip_lines", f"{', '.join(filter(None, first))!r}", "a name for most columns", cure)
+        raise ColumnsError("skip_lines", f"{', '.join(names)!r}", "a name of its own for most columns", cure)
     numbers = [[float(cell.replace(",", ".")) for cell in row if re.fullmatch(NUMBER, cell.replace(",", "."))]
                for row in (first, *rows[:5])]  # fmt: skip
     if numbers[0]:
         is_sorted = [len(row) > 2 and abs(np.sign(np.diff(row)).sum()) == len(row) - 1 for row in numbers]
-        cure = {"header": is_sorted[0] and not any(is_sorted[1:])}
+        cure = {"header": bool(is_sorted[0]) and not any(is_sorted[1:])}
         raise ColumnsError("header", f"{numbers[0][:3]} in it", "names in the first line", cure)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.lengths import padded
-from cgru.datasets.column_roles import check_order, compound_id, numbers_of
+from cgru.datasets.column_roles import check_order, compound_id, kind_of, numbers_of
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, check_padding
 from cgru.datasets.missing_values import INDICATOR, MISSING, decays, fill, methods_of, parse_missing
@@ -74,7 +74,7 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     """
     if not how.columns:
         raise ColumnsError("columns", "none besides those with other roles", "at least one feature")
-    numbers = {}
+    numbers, notes = {}, []
     if how.wide:
         table, numbers = _unfolded(table, how)
     whole = rows_of(table, how)
@@ -114,9 +114,16 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
     X, lengths = pad_sequences(rows.cut(features))
     split = Split(Sequences(X, lengths, times=passed), y, rows.ids if how.id or how.windows or table.nested else None)
     settled = how.changed(missing=missing, parts=1, columns=None if how.wide else how.columns)
+    for name, values in numbers.items():
+        there = values[~np.isnan(values)]
+        far = there[np.abs(there).argmax()] if len(there) else 0
+        others = there[there != far]
+        if re.fullmatch(r"(-9|99)9+(\.9+)?", f"{far:.10g}") and len(others) and abs(others).max() < abs(far) / 10:
+            found = f"{others.min():g} to {others.max():g}"
+            notes.append(f"{name} is {far:.10g} in some rows, in others {found}: na={far:.10g} takes it for missing")
     lasts = [last for name in how.id if (last := table.texts(name)[-1]).casefold() in TOTALS]
-    notes = tuple(f"the last row, {table.locate(-1)}, is of {last}: is it a sequence?" for last in lasts[:1])
-    return Dataset(split, None, None, tuple(names), notes, settled, how.label or None, written, groups)
+    notes += [f"the last row, {table.locate(-1)}, is of {last}: is it a sequence?" for last in lasts[:1]]
+    return Dataset(split, None, None, tuple(names), tuple(notes), settled, how.label or None, written, groups)
 
 
 def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -194,8 +201,9 @@ def _missing_error(
     for name, own, lacks in zip(names, left.T, still, strict=True):
         if own.any() and name not in empty:
             more[name] = ("zero" if lacks else "forward") + INDICATOR * given[name].endswith(INDICATOR)
-    is_plain = {*more.values()} == {"forward"} and how.missing == MISSING[0]
-    cure: dict[str, Any] = {"missing": "forward" if is_plain else parse_missing(how.missing) | more} if more else {}
+    known = {name: method for name, method in parse_missing(how.missing).items() if method != MISSING[0]}
+    is_plain = not known and {*more.values()} == {"forward"}
+    cure: dict[str, Any] = {"missing": Columns(missing="forward" if is_plain else known | more).missing} if more else {}
     if empty:
         cure |= {"columns": [name for name in kept if name not in empty]} if kept else {"ignore": (*how.ignore, *empty)}
     first = int(left.any(axis=1).argmax())
@@ -229,6 +237,8 @@ def _constant(table: Table, how: Columns, rows: Rows, name: str, role: str) -> n
 def _targets(table: Table, how: Columns, rows: Rows) -> np.ndarray:
     """Return the targets of the sequences, of windows, which are those of the last step, or of steps."""
     found = []
+    if how.task != "classification":
+        numbers_of(table, how, [name for name in how.label if kind_of(table, name) == "number"], "label")
     for name in how.label:
         if how.per_step or how.windows:
             values = _short(table.column(name, "label"), "label")[rows.order]

@@ -191,7 +191,7 @@ def test_a_test_file_of_the_archive(tmp_path):
         (["data", "none.csv"], ["none.csv", "No such file"]),
         (["fit", "train.csv", "--id", "who"], ["id: expected some of the columns patient, day, ", "called who"]),
         (["fit", "train.csv", *GIVEN, "--columns", "temp,heat"], ["columns: expected some of", "called heat"]),
-        (["fit", "train.csv", *GIVEN, "--label", "", "--ignore", "label"], ["y is missing", "--label names"]),
+        (["fit", "train.csv", *GIVEN, "--label", "", "--ignore", "label"], ["label: expected the column"]),
         (["fit", "train.csv", *GIVEN, "--task", "regression"], ["task: expected numbers", "--task classification"]),
         (["fit", "train.csv", "--task", "both"], ["--task", "'both'"]),
         (["fit", "train.csv", "--missing", "mean"], ["--missing", "'mean'"]),

@@ -10,7 +10,8 @@ from cgru.datasets import Columns, ColumnsError, as_text
 SOME = {
     "id": ("hospital", "patient, old"), "time": ("date", "hour"), "label": ("died",), "columns": ("a", "b", "c"),
     "categories": {"c": ("red", "blue")}, "groups": ("hospital",), "ignore": ("note",), "wide": True, "per_step": True,
-    "sort": True, "time_format": "%d.%m.%Y", "time_unit": "ms", "decimal": ",", "thousands": ".", "na": ("-999", "-"),
+    "sort": True, "time_format": "%d.%m.%Y", "time_unit": "ms", "decimal": ",", "thousands": ".",
+    "value_units": ("%", "°C"), "na": ("-999", "-"), "sheet": "Data",
     "missing": "forward,a=zero+indicator", "header": False, "skip_lines": "3,9-9", "comment": "#", "separator": ";",
     "time_step": True, "windows": (100, 50), "parts": 3, "task": "regression",
 }  # fmt: skip

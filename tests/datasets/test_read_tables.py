@@ -72,7 +72,7 @@ def test_what_is_missing_is_refused_with_what_fills_it(reads):
     empty = FULL.replace("5,1,x", ",1,x").replace("6,2,x", ",2,x")
     with refused("missing") as found:
         reads(empty, ignore="color", missing="temp=zero")
-    assert found.value.cure == {"missing": {"temp": "zero", "rain": "zero"}}
+    assert found.value.cure == {"missing": "temp=zero,rain=zero"}
     trained = reads(FULL, ignore="color", missing="forward")
     with refused("missing") as found:
         reads(empty, how=trained.columns)

@@ -2,12 +2,15 @@
 
 import json
 import random
+import shlex
 
 import numpy as np
 import pytest
 
 import cgru
-from cgru.datasets import ColumnsError
+from cgru.cli import arguments
+from cgru.cli.arguments import as_options
+from cgru.datasets import Columns, ColumnsError
 
 pl = pytest.importorskip("polars")
 M, S = 6, 4  # sequences, steps
@@ -138,6 +141,9 @@ TABLES = {
         (80, 4, 2)}),
     "a preamble": ("Logger 7\nmade on 2024-01-02\n\n" + table(), {}, {"id", "skip_lines"}, {}),
     "a padded title": ("Report;;;\n;;;\n" + table(sep=";"), {}, {"id", "skip_lines"}, {}),
+    "names in two rows": (rows(("", "", "a", "a", ""), (*HEAD[:2], "x", "y", "label"), *[(f"M{i}", t, heat(i, t), t,
+        label(i)) for i in range(M) for t in range(S)]), {}, {"skip_lines", "id"}, {"shape": (M, S, 2), "value": heat,
+        "y": True}),
     "a row of units": (table().replace("label\n", "label\n-,h,degC,-\n", 1), {}, {"id", "skip_lines"}, {}),
     "comments": (table().replace("M2,0", "# battery changed\nM2,0"), {}, {"id", "comment"}, {}),
     "comments with commas": (table().replace("M2,0", "# battery, changed, by, me\nM2,0"), {}, {"id", "comment"}, {}),
@@ -202,10 +208,11 @@ TABLES = {
         for i in range(M) for t in range(S)]), {}, None, {"shape": (M, S, 3), "y": ["a", "b"] * (M // 2)}),
     "words in y next to x": (rows(("id", "time", "x", "y"), *[(i, t, heat(i, t), "ab"[i % 2]) for i in range(M)
         for t in range(S)]), {}, {"label"}, {"shape": (M, S, 1), "y": ["a", "b"] * (M // 2)}),
-    "percent": (table(write=lambda v: f"{v}%", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
-        t: 1}),
-    "units": (table(write=lambda v: f"{v} °C", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
-        t: 1}),
+    "percent": (table(write=lambda v: f"{v}%"), PLAIN, {"value_units"}, {}),
+    "units": (table(write=lambda v: f"{v} °C".replace(".", ","), sep=";"), PLAIN, {"value_units", "decimal"}, {}),
+    "amounts": (table(write=lambda v: f"-€{v}"), {}, {"id", "value_units"}, {"value": lambda i, t: -heat(i, t)}),
+    "two units in a column": (table(write=lambda v: f"{v} {'km' if v < 3 else 'm'}", head=(*HEAD, "n"), more=(1,)),
+        {**PLAIN, "value_units": "km,m"}, {"ignore"}, {"value": lambda i, t: 1}),
     "below a limit": (table(write=lambda v: "<1" if v < 1 else v), PLAIN, {"na", "missing"}, {"value": None}),
     "a missing value": (table(write=lambda v: "" if v == 3 else v), PLAIN, {"missing"}, {"value": None}),
     "a sequence without a value": (table(value=lambda i, t: "" if i == 2 else i), PLAIN, {"missing"}, {"value": lambda
@@ -218,6 +225,22 @@ TABLES = {
         enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
     "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
+    "wide, a number as id": (rows(("sample", *(f"t{t}" for t in range(6)), "class"), *[(i, *range(i, i + 6), label(i))
+        for i in range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
+    "long, numbered features": (rows(("unit", "cycle", *(f"s{t}" for t in range(6)), "failure"), *[(i, t, *range(i,
+        i + 6), i % 2) for i in range(M) for t in range(S)]), {}, {"id", "time", "label"}, {"shape": (M, S, 6),
+        "value": lambda i, t: i, "y": True}),
+    "a target in the last column": (rows(("trip", "stop", "delay", "total"), *[(f"T{i}", t, heat(i, t), i / 8)
+        for i in range(M) for t in range(S)]), {}, {"id", "label"}, {"shape": (M, S, 2), "value": lambda i, t: t,
+        "y": True}),
+    "decimals as the last column": (rows(("trip", "stop", "delay", "total"), *[(f"T{i}", t, t % 3, f"{i / 8} €".replace(
+        ".", ",")) for i in range(M) for t in range(S)], sep=";"), {}, {"id", "label", "decimal", "value_units"},
+        {"shape": (M, S, 2), "value": lambda i, t: t, "y": [i / 8 for i in range(M)]}),
+    "numbers that mean missing": (table(value=lambda i, t: -999 if t == 1 else t), PLAIN, None, {"value": lambda i, t:
+        -999 if t == 1 else t, "note": "na=-999"}),
+    "ids beyond int64": (table().replace("M", "90071992547409920000"), {}, {"id"}, {}),
+    "an index of dates": (rows(("", "heat"), *[(f"2024-01-{t + 1:02}", 1.5 * t) for t in range(9)]), {"id": ""},
+        {"time"}, {"shape": (1, 9, 1), "order": [0], "value": lambda i, t: 1.5 * t, "y": None}),
     "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
         in range(M)]), {}, {"header", "wide"}, {"shape": (M, 6, 1), "value": lambda i, t: i * t % 5}),
     "wide, names are months": (rows(("Region", *["Jan", "Feb", "Mar", "Apr"], "Class"), *[(f"r{i}", *range(i, i + 4),
@@ -234,6 +257,8 @@ TABLES = {
     "thousands in one column, decimals in another": (table(value=thousands, write=lambda v: german(v, 0), sep=";",
         head=(*HEAD, "x"), more=("0,5",)), PLAIN, {"thousands", "decimal"}, {"shape": (M, S, 2), "value": thousands,
         "y": True}),
+    "French thousands": (table(value=thousands, write=lambda v: f"{v:,}".replace(",", "\u202f"), sep=";", head=(*HEAD,
+        "x"), more=("0,5",)), PLAIN, {"thousands", "decimal"}, {"shape": (M, S, 2), "value": thousands, "y": True}),
     "an index that pandas wrote twice": (rows(("Unnamed: 0", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None,
         {}),
     "records of samples": (rows(("record", "sample", "mv", "beat"), *[(100 + i, t, heat(i, t), label(i)) for i in
@@ -272,7 +297,13 @@ TABLES = {
         "label": [1, 2, 1]} | {"id": ["a", "b", "c"]}), {}, {"ignore"}, {"shape": (3, 2, 1), "y": True}),
     "parquet, ids that are missing": (lambda: frame(machine=pl.when(pl.col("time") >
         2).then(None).otherwise("machine")), {}, {"id", "skip_lines"}, {"shape": (M, 3, 1)}),
-    "parquet, records": (lambda: frame(s=pl.struct("heat", "time")), PLAIN, {"ignore"}, {}),
+    "parquet, records": (lambda: frame(s=pl.struct("heat", "time")), PLAIN, None, {"shape": (M, S, 3), "value": heat,
+        "y": True}),
+    "json of lists of records": (lines_of_json([(i, [{"t": t, "v": {"heat": heat(i, t)}} for t in range(S)], label(i))
+        for i in range(M)], ("id", "steps", "label")), {}, None, {"shape": (M, S, 2), "value": lambda i, t: t,
+        "y": True}),
+    "json, empty lists": (lines_of_json([(i, [heat(i, t) for t in range(S)] if i < M else [], label(i)) for i in
+        range(M + 2)], ("id", "heat", "label")), {}, None, {"note": "2 rows have no steps"}),
 }  # fmt: skip
 
 
@@ -283,6 +314,11 @@ def write(folder, name, content):
     path = folder / ("t.jsonl" if name.startswith("json") else "t.csv")
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def given_again(cure):
+    """The cure as the command reads it."""
+    return Columns(**arguments.given(arguments.parser().parse_args(["data", "x.csv", *shlex.split(as_options(cure))])))
 
 
 def check(data, due):
@@ -311,6 +347,7 @@ def test_read_right_or_refused_with_a_cure(name, tmp_path):
     with pytest.raises(ColumnsError) as refused:
         cgru.datasets.read(path, **given)
     assert refused.value.cure.keys() == cured
+    assert given_again(refused.value.cure) == Columns(**refused.value.cure)
     data = cgru.datasets.read(path, **{**given, **refused.value.cure})
     check(data, due)
     again = cgru.datasets.read(path, data.columns)
