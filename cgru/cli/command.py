@@ -73,20 +73,22 @@ def data(request: Request) -> None:
             echo(*described(training_data(request)[0]), sep="\n")
             return
         lines, error, found = overview(path, **given(request))
-        command, cure = "fit", error.cure if error else None
-        if found is not None and found.train.y is None:  # perhaps a series
-            command = "forecast --horizon 10"
-            try:
-                cure = dict.fromkeys(read_series(path, **given(request))[:0])
-            except ColumnsError as other:
-                cure = other.cure
-            except ValueError:
-                cure = None
+        command, cure = "fit", error and error.cure
+        if found is not None and found.train.y is None:
+            cure = (cure or {}) | {"label": ("COLUMN",)}
+            if not found.columns.wide and 1 in (len(found.train.X.X), len(found.feature_names)):
+                command, cure = "forecast --horizon 10", {}
+                try:
+                    read_series(path, **given(request))
+                except ColumnsError as other:
+                    cure = other.cure
+                except ValueError:
+                    cure = None
     echo(*lines, sep="\n")
     if error is not None:
         echo(error.problem)
     if cure is not None:
-        echo(f"cgru {command} {shlex.quote(request.data)} {as_options(cure)}")
+        echo(f"cgru {command} {shlex.quote(request.data)} {as_options(cure)}".rstrip())
     if found is not None:
         echo(*described(found), sep="\n")
 

@@ -287,7 +287,7 @@ def compound_id(
     taken = (*how.id, *how.time, *how.label)
     free = [name for name in table.names if name not in taken and not is_like(name, "time")]
     free = [name for name in free if _may_be_id(table, name)]
-    free.sort(key=lambda name: (not is_like(name, "id"), table.is_number(name)))
+    free.sort(key=lambda name: (not is_like(name, "id"), kind_of(table, name) == "number", not table.is_number(name)))
     own = {name: table.values(name)[0] for name in free[:8]}
     for more in itertools.chain(*(itertools.combinations(own, k) for k in (1, 2))):
         firsts, of = factorize([codes, *(own[name] for name in more)])
@@ -310,6 +310,7 @@ def roles_and_values(table: Table, how: Columns) -> list[str]:
     """Return a line for each column: its name, its role, and three values; of many the first, and main roles."""
     roles = {name: role for role in ROLES for name in getattr(how, role) or ()}
     known = {name: role for role, names in NAMES.items() if getattr(how, role) is None for name in names}
+    known |= {"y": "feature"} if "x" in map(str.casefold, table.names) else {}
     roles = {name: roles.get(name) or known.get(name.casefold()) or "feature" for name in table.names}
     shown = [name for i, name in enumerate(table.names) if i < SHOWN or roles[name] in NAMES]
     width, lines = min(40, max(map(len, shown))), []
@@ -341,8 +342,8 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     is_wide &= how.id is None and table.columns.header is not False and not any(is_like(name, "id") for name in ids)
     if is_wide:
         return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
-    last = table.names[-1]
-    if ids and not labels and last in free and last not in (*ids, *times) and _is_constant(table, ids[0], last):
+    last, of = table.names[-1], (*(how.id or ()), *ids[:1])
+    if of and not labels and last in free and last not in (*ids, *times) and _is_constant(table, of, last):
         labels = [last]
     cure = {"id": tuple(ids[:1]), "time": tuple(times[:1]), "label": tuple(labels[:1])}
     needed = [role for role, names in cure.items() if getattr(how, role) is None and (names or role == "id")]
@@ -368,10 +369,10 @@ def _unit(texts: Sequence[str]) -> str | None:
     return units.pop() if len(units) == 1 and all(found) else None
 
 
-def _is_constant(table: Table, id: str, name: str) -> bool:
+def _is_constant(table: Table, id: Sequence[str], name: str) -> bool:
     """Return whether a column has one value in each sequence of an id, and several in all."""
-    ids, values = (table.values(each, plain=True)[0] for each in (id, name))
-    return len({*values}) > 1 and len(factorize([ids, values])[0]) == len({*ids})
+    *ids, values = (table.values(each, plain=True)[0] for each in (*id, name))
+    return len({*values}) > 1 and len(factorize([*ids, values])[0]) == len(factorize(ids)[0])
 
 
 def is_like(name: str, role: str) -> bool:

@@ -221,7 +221,10 @@ def _read(path: Path, how: Columns, targets: bool | str) -> Dataset:
     with _errors_name(os.fspath(path)):
         if (kind := kind_of(path)) in OF_OTHERS:
             return _read_other(path, kind, how, targets)
-    return with_whole_cure(path, lambda table: _data_of(table, targets), how)
+    data = with_whole_cure(path, lambda table: _data_of(table, targets), how)
+    if targets == "required":
+        with_whole_cure(path, _check_label, data.columns)
+    return data
 
 
 def _read_other(path: Path, kind: str, how: Columns, targets: bool) -> Dataset:
@@ -262,21 +265,26 @@ def _data_of(table: Table, targets: bool | str) -> Dataset:
     how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
     data = read_sequences(table, roles, targets=bool(targets), trained=trained)
-    if targets == "required" and not roles.label:
-        likely = likely_roles(table, how.changed(id=roles.id, time=roles.time, label=None)).get("label")
-        due = "the column with the target; a series to forecast needs none"
-        raise ColumnsError("label", "none", due, {"label": likely} if likely else None)
     split, notes = _as_task(data.train, how.task, True), [*table.notes, *data.notes]
     if split.y is not None and not trained and not how.task:
-        notes += _check_targets(split.y, roles)
+        notes += _check_targets(split.y, roles, targets == "required")
     names = data.target_names if split.y is not None and split.y.dtype.kind == "f" else None
     return data._replace(train=split, notes=tuple(notes), target_names=names)
 
 
-def _check_targets(y: np.ndarray, how: Columns) -> list[str]:
+def _check_label(table: Table) -> None:
+    """Refuse a table without a target; the cure is the last column if it is constant in each sequence."""
+    if not (how := table.columns).label:
+        likely = likely_roles(table, how.changed(label=None, columns=None)).get("label")
+        due = "the column with the target; a series to forecast needs none"
+        raise ColumnsError("label", "none", due, {"label": likely} if likely else None)
+
+
+def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> list[str]:
     """Refuse a target that is the same everywhere or different in each row; return notes on classes that are alike."""
     found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
     none = {"label": (), "ignore": tuple(dict.fromkeys((*how.ignore, *how.label))), "per_step": False}
+    none = None if are_required else none
     if len(found) == 1 and len(y) > 1:
         raise ColumnsError("label", f"{found.ravel()[0]} alone", "a target that is not the same everywhere", none)
     if y.dtype.kind == "f" or y.ndim > 1:

@@ -17,7 +17,7 @@ from cgru.datasets.text_tables import MARK, NUMBER, decode, kept_lines, split_ce
 __all__ = ["Table", "check_installed", "factorize", "kind_of", "table_of"]
 
 KINDS = {
-    ".npz": "npz", ".ts": "ts", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".npz": "npz", ".ts": "ts", ".parquet": "parquet", **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
     **dict.fromkeys((".xlsx", ".xlsb", ".xls", ".ods"), "excel"),
     **dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat", ".data"), "text"),
 }  # fmt: skip
@@ -123,14 +123,15 @@ class Table(NamedTuple):
 
     def without(self, rows: Sequence[int]) -> dict[str, str] | None:
         """Return the cure that leaves out some rows, None if these are many."""
-        if len(rows) > min(MOST_SKIPPED, len(self.lines) // 2):
+        lines = self.lines[rows]
+        runs = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)
+        if len(runs) > MOST_SKIPPED or len(rows) > len(self.lines) // 2:
             return None
         marks = {cell[:1] for i, cell in enumerate(self.texts(self.names[0])) if i in rows}
         if self.is_file_of_text and len(marks) == 1 and not self.columns.comment and re.match(MARK, *marks):
             return {"comment": marks.pop()}
-        return {
-            "skip_lines": ",".join([*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])])
-        }
+        skipped = [self.columns.skip_lines, *(f"{run[0]}-{run[-1]}" for run in runs)]
+        return {"skip_lines": ",".join(filter(None, skipped))}
 
     def texts(self, name: str) -> list[str]:
         """Return the cells of a column as text (n,), "" where one is missing; 1.0 is 1."""
@@ -204,8 +205,9 @@ def table_of(source: Any, columns: Columns) -> Table:
                 check_bytes(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
                 file.seek(0)
                 frame = pl.read_parquet(file)
-            elif kind == "jsonl":
-                frame = pl.read_ndjson(file.read(), infer_schema_length=None)
+            elif kind == "json":
+                text = file.read()
+                frame = (pl.read_json if text.lstrip()[:1] == b"[" else pl.read_ndjson)(text, infer_schema_length=None)
             else:
                 return _table_of_sheet(file.read(), columns)
     except (KeyboardInterrupt, SystemExit, ValueError, MemoryError):
@@ -222,6 +224,8 @@ def _table_of_sheet(content: bytes, columns: Columns) -> Table:
     head, known = int(kept_lines(columns, 1000).argmax()), {"infer_schema_length": None, "drop_empty_rows": False}
     known |= {"read_options": {"header_row": head}, "raise_if_empty": False}
     sheets = {name: frame for name, frame in pl.read_excel(content, sheet_id=0, **known).items() if frame.width}
+    if not sheets:
+        raise ValueError("expected a table, got empty sheets")
     if len(sheets) > 1 if columns.sheet is None else columns.sheet not in sheets:
         largest = max(sheets, key=lambda name: sheets[name].height * sheets[name].width)
         due = f"one of the sheets {', '.join(sheets)}"

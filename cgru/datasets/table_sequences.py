@@ -113,7 +113,9 @@ def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) 
         passed = np.maximum.accumulate(passed, axis=1)
     X, lengths = pad_sequences(rows.cut(features))
     split = Split(Sequences(X, lengths, times=passed), y, rows.ids if how.id or how.windows or table.nested else None)
+    above = [part for part in (how.skip_lines or "").split(",") if part and int(part.split("-")[-1]) < table.lines[0]]
     settled = how.changed(missing=missing, parts=1, columns=None if how.wide else how.columns)
+    settled = settled.changed(skip_lines=",".join(above) or None)  # later files have other lines below the header
     for name, values in numbers.items():
         there = values[~np.isnan(values)]
         far = there[np.abs(there).argmax()] if len(there) else 0

@@ -153,7 +153,7 @@ def test_a_model_knows_whether_its_targets_are_classes(tmp_path):
         run("fit", "x.csv", "--label", "age", "--task", task, *QUICK, cwd=tmp_path)
         assert score in run("evaluate", "cgru-model.npz", "x.csv", "--label", "age", cwd=tmp_path)[0]
     (tmp_path / "x.json").write_text("{}")
-    assert "x.json: expected a whole file" in refused("evaluate", "cgru-model.npz", "x.json", cwd=tmp_path)
+    assert "x.json: expected rows" in refused("evaluate", "cgru-model.npz", "x.json", cwd=tmp_path)
 
 
 # --- axes ---

@@ -350,11 +350,20 @@ def test_read_right_or_refused_with_a_cure(name, tmp_path):
     assert given_again(refused.value.cure) == Columns(**refused.value.cure)
     data = cgru.datasets.read(path, **{**given, **refused.value.cure})
     check(data, due)
-    again = cgru.datasets.read(path, data.columns)
+    below = {name: value for name, value in refused.value.cure.items() if name == "skip_lines"}
+    again = cgru.datasets.read(path, data.columns, **below)
     if not given.get("windows"):  # later streams are not cut into parts
         np.testing.assert_array_equal(again.train.X.X, data.train.X.X)
     if data.train.y is not None:
-        cgru.datasets.read(path, cgru.datasets.Columns.from_dict(data.columns.to_dict()), targets=False)
+        cgru.datasets.read(path, cgru.datasets.Columns.from_dict(data.columns.to_dict()), targets=False, **below)
+
+
+def test_a_later_file_keeps_the_lines_below_its_header(tmp_path):
+    (tmp_path / "t.csv").write_text("Report\n" + table() + "Total,,99,\n")
+    (tmp_path / "later.csv").write_text("Report 2\n" + table() + "M9,0,1,no\nM9,1,2,no\n")
+    data = cgru.datasets.read(tmp_path / "t.csv", id="machine", skip_lines="1,27-27")
+    assert data.columns.skip_lines == "1"
+    assert cgru.datasets.read(tmp_path / "later.csv", data.columns).train.X.lengths.tolist() == [S] * M + [2]
 
 
 @pytest.mark.parametrize("name", ["plain", "german", "a preamble", "parquet, lists"])
