@@ -6,7 +6,7 @@ DATA_HELP = """
 A data file is, by its ending,
 
 .csv .tsv .parquet  a table with a row for each step. Columns called id; time,
-.xlsx .jsonl        timestamp or date; label, target, y or class need no option,
+.xlsx .json .jsonl  timestamp or date; label, target, y or class need no option,
                     and all others are features, which have to be numbers.
                     `cgru data FILE` shows the columns and the options to add.
 .ts                 a data set of the UCR/UEA archive

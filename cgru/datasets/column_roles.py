@@ -370,9 +370,10 @@ def _unit(texts: Sequence[str]) -> str | None:
 
 
 def _is_constant(table: Table, id: Sequence[str], name: str) -> bool:
-    """Return whether a column has one value in each sequence of an id, and several in all."""
+    """Return whether a column has one value in each sequence of an id, which have several rows, and several in all."""
     *ids, values = (table.values(each, plain=True)[0] for each in (*id, name))
-    return len({*values}) > 1 and len(factorize([*ids, values])[0]) == len(factorize(ids)[0])
+    firsts = factorize(ids)[0]
+    return len({*values}) > 1 and len(factorize([*ids, values])[0]) == len(firsts) < len(values)
 
 
 def is_like(name: str, role: str) -> bool:
