@@ -31,7 +31,9 @@ KNOWN = {
     "batch norm": lambda dice: layers.BatchNormalization(),
     "dropout": lambda dice: layers.Dropout(0.3),
     "activation": lambda dice: layers.Activation(dice.among("tanh", "sigmoid", "elu")),
-    "convolution": lambda dice: layers.Conv1D(N, 2, padding=dice.among("same", "causal")),
+    "convolution": lambda dice: layers.Conv1D(
+        N, dice.number(1, 3), padding=dice.among("same", "causal"), dilation_rate=dice.number(1, 2)
+    ),
 }
 FOREIGN = {
     "permute": lambda: layers.Permute((2, 1)),
@@ -59,7 +61,6 @@ FOREIGN = {
     "time": lambda: layers.TimeDistributed(layers.Dense(N)),
     "group": lambda: layers.GroupNormalization(2),
     "depth": lambda: layers.DepthwiseConv1D(2),
-    "dilated": lambda: layers.Conv1D(N, 2, dilation_rate=2),
     "grouped": lambda: layers.Conv1D(N, 2, groups=2),
     "axis": lambda: layers.LayerNormalization(axis=1),
     "steps": lambda: layers.BatchNormalization(axis=1),

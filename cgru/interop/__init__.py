@@ -43,7 +43,8 @@ What is converted beside the weights, and which options must be off or alike for
 | `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs alone |
 | `Activation` | from there | from there | yes |
 | `LayerNorm` | from there | yes | yes |
-| `Frames` with a `Dense` | from there: Conv1d, unfold | from there: Conv1D | yes; from foreign graphs Conv |
+| `Conv1D` | no | yes, with a padding by name | yes, as Conv |
+| `Frames` with a `Dense` | from there: Conv1d, unfold | no | yes; from foreign graphs Conv |
 | `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization | yes |
 | `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |

@@ -332,29 +332,32 @@ class Reader:
         self.push(Pool(how), self.top.n, None)
         return self.made(np.expand_dims(labels, axis) if keep else labels, value)
 
-    def frames(self, value: Value, length: Any, hop: Any, pad: tuple[int, int], axis: int) -> Value:
+    def frames(self, value: Value, length: Any, hop: Any, pad: tuple[int, int], axis: int, dilation: int = 1) -> Value:
         """Add Frames over the steps, `axis` of (m, s, n) in any order; return (..., frames, ..., length)."""
         L, n, s = self.settled(value).labels, self.top.n, self.top.s
         self.check_padding()
         try:
-            layer = Frames(length, hop, pad if any(pad) else False)
+            layer = Frames(length, hop, pad if any(pad) else False, dilation)
         except (TypeError, ValueError) as error:
             raise Unproved(str(error)) from None
         A = np.moveaxis(L, axis, -1)
         if s is None or A.shape[-1] != s or not np.array_equal(A, A[..., :1] + n * np.arange(s)):
             raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        count = (s + sum(pad) - length) // layer.hop + 1
+        count = (s + sum(pad) - layer.span) // layer.hop + 1
         if count < 1:
-            raise TooShort(f"its frames have {length} steps")
+            raise TooShort(f"its frames have {layer.span} steps")
         sample, _, feature = self.split(A[..., 0], self.top)
         step = np.arange(count)[:, None] * n * length + np.arange(length) * n
         labels = (sample * count * n * length + feature)[..., None, None] + step
         self.push(layer, n * length, count)
         return self.made(np.moveaxis(labels, -2, axis), value)
 
-    def convolution(self, value: Value, W: np.ndarray, b: Any, hop: int, pads: Any, trainable: bool = True) -> Value:
-        """Add Frames and a Dense with weights (u, n, length) on (m, n, s), in which -1 are zeros around the steps."""
-        u, n, length = W.shape
+    def convolution(self, value: Value, W: np.ndarray, b: Any, hops: Any, pads: Any, trainable: bool = True) -> Value:
+        """Add Frames and a Dense with weights (u, n, length) on (m, n, s), in which -1 are zeros around the steps.
+
+        `hops` are the stride and the dilation.
+        """
+        (u, n, length), (hop, dilation) = W.shape, map(int, hops)
         L = value.labels
         if L.ndim != 3 or L.shape[1] != n:
             self.guess_features(n)
@@ -364,7 +367,7 @@ class Reader:
             raise Unproved("it has zeros alone")
         before, after = (int(count) for count in pads)
         pad = before + int(real[0]), after + L.shape[2] - 1 - int(real[-1])
-        framed = self.frames(replace(value, labels=L[:, :, real[0] : real[-1] + 1]), length, hop, pad, 2)
+        framed = self.frames(replace(value, labels=L[:, :, real[0] : real[-1] + 1]), length, hop, pad, 2, dilation)
         flat = np.moveaxis(framed.labels, 1, 2)  # (m, frames, n, length)
         flat = replace(framed, labels=flat.reshape(*flat.shape[:2], -1))
         made = self.linear(flat, W.reshape(u, -1).T, b, trainable=trainable)

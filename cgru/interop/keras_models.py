@@ -16,7 +16,7 @@ from cgru.interop import gates
 from cgru.interop.gates import KERAS, Refusal, array, refusal
 from cgru.interop.graph_reader import dense, embedding
 from cgru.interop.joins import append
-from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Frames, LayerNorm, Pool, Scale
+from cgru.layers import Activation, Conv1D, Dense, Dropout, Embedding, Flip, LayerNorm, Pool, Scale
 from cgru.network import Network
 from cgru.variant import Variant
 
@@ -34,7 +34,6 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "LayerNormalization": (("rms_scaling", False, "rms_scaling is False here"),),
     "Conv1D": (
         ("data_format", "channels_last", "the features come last here"),
-        ("dilation_rate", (1,), "expected dilation_rate (1,), got {}"),
         ("groups", 1, "expected groups 1, got {}"),
     ),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
@@ -57,7 +56,7 @@ def from_keras(source: Any) -> Network:
       `TimeDistributed`);
     - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
     - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`;
-    - `Conv1D`, which becomes `Frames` and a `Dense`;
+    - `Conv1D` without groups;
     - `BatchNormalization` as it predicts, which becomes a `Scale`.
 
     `Masking` is refused too, since the steps that it skips may be anywhere in a sequence. Masks become `lengths`. The
@@ -223,15 +222,16 @@ def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_convolution(layer: Any, refuse: Refusal) -> list[Any]:
-    """Convert a Conv1D layer to Frames and a Dense."""
+    """Convert a Conv1D layer."""
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
     activate, alpha = _own_activation(layer.activation, refuse)
-    (length, n, u), (hop,) = W.shape, layer.strides
-    before = {"valid": 0, "same": (length - 1) // 2, "causal": length - 1}[layer.padding]
-    if layer.padding == "same" and hop > 1:
+    (k, n, u), (stride,), (dilation,) = W.shape, layer.strides, layer.dilation_rate
+    if layer.padding == "same" and stride > 1:
         raise refuse('padding "same" depends on the steps of a sample with strides; expected "valid" or "causal"')
-    pad = False if layer.padding == "valid" else (before, length - 1 - before)
-    return [Frames(length, hop, pad), dense(W.reshape(length * n, u), b, "kernel", refuse, activate, alpha or None)]
+    own = dense(W.reshape(k * n, u), b, "kernel", refuse, activate, alpha or None)
+    made = Conv1D(u, k, stride, layer.padding, dilation, activate, se_hPars=own.se_hPars, dtype=own.dtype)
+    made.p |= own.p
+    return [made]
 
 
 def _read_norm(layer: Any, refuse: Refusal) -> list[Any]:
@@ -341,9 +341,9 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
-    These layers are converted: `GRU`, `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of
-    "mean" or "max". A `GRU` with `reverse` and all states needs a `Flip` above it, since Keras returns its states in
-    the order of processing.
+    These layers are converted: `GRU`, `Bidirectional`, `Dense`, `Conv1D` with a padding by name, `Embedding`,
+    `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max". A `GRU` with `reverse` and all states needs a `Flip` above
+    it, since Keras returns its states in the order of processing.
 
     The second bias of r and z is zero. Layers that are not `trainable` are not there either. With `recurrent_dropout`
     Keras draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay
@@ -393,7 +393,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         result = keras.Sequential([given, *(theirs for theirs, _ in made)])
     for theirs, layer in made:
         if layer.p:
-            theirs.set_weights(_weights(layer))
+            theirs.set_weights([*map(np.reshape, _weights(layer), [weight.shape for weight in theirs.weights])])
             theirs.trainable = bool(layer.trainable)
     return result
 
@@ -403,9 +403,14 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
     make, kind = keras.layers, type(layer)
     if layer.cells:
         return _write_recurrent(keras, layer, flipped, dtype, refuse)
-    if kind is Dense:
+    if kind in (Dense, Conv1D):
         activation = _keras_activation(keras, layer.activate, layer.se_hPars, dtype, refuse)
-        return make.Dense(layer.d["u"], activation, dtype=dtype)
+        if kind is Dense:
+            return make.Dense(layer.d["u"], activation, dtype=dtype)
+        if not isinstance(layer.padding, str) or layer.stride > 1 < layer.dilation:
+            raise refuse("padding has a name there, and one of stride and dilation is 1")
+        options = {"padding": layer.padding, "dilation_rate": layer.dilation, "activation": activation}
+        return make.Conv1D(layer.d["u"], layer.kernel_size, layer.stride, **options, dtype=dtype)
     if kind is Embedding:
         return make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype)
     if kind is Dropout:

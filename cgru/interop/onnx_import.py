@@ -763,8 +763,8 @@ def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
     W = node.constant(1)
     if W.ndim != 3:
         raise Unproved("expected constant weights of a convolution over one axis")
-    (hop,), pads = node.attributes.get("strides", [1]), node.attributes.get("pads", [0, 0])
-    return reader.convolution(value, W, node.constant(2, True), hop, pads)
+    hops = [node.attributes.get(name, [1])[0] for name in ("strides", "dilations")]
+    return reader.convolution(value, W, node.constant(2, True), hops, node.attributes.get("pads", [0, 0]))
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
@@ -792,7 +792,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     **{kind: {"broadcast": 0, "axis": None} for kind in ("Add", "Sub", "Mul", "Div")},  # of versions before 7
     "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
     "BatchNormalization": {"training_mode": 0},
-    "Conv": {"auto_pad": b"NOTSET", "group": 1, "dilations": [1]},
+    "Conv": {"auto_pad": b"NOTSET", "group": 1},
 }
 
 

@@ -39,8 +39,9 @@ def from_torch(source: Any) -> Network:
     - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
       and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
     - LayerNorm over the features; BatchNorm1d in `eval`, which becomes a `Scale`;
-    - Conv1d over the steps, with strides and zeros around, which becomes `Frames` and a `Dense`, as does `unfold` with
-      a flatten after it; `pad(x, (k, 0))` before a convolution, or `[:, :, :-k]` behind it, makes it causal;
+    - Conv1d over the steps, with stride, dilation and zeros around, which becomes `Frames` and a `Dense`, as does
+      `unfold` with a flatten after it; `pad(x, (k, 0))` before a convolution, or `[:, :, :-k]` behind it, makes it
+      causal;
     - `[0]` of a GRU; the last step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and
       max over the steps;
     - attention, which becomes `Pool("attention")`: `a = softmax(score, 1)` and `(a * y).sum(1)`, or that by bmm, matmul

@@ -479,12 +479,13 @@ class TorchReader(Reader):
     ) -> Value:  # fmt: skip
         """Add Frames and a Dense for a convolution over the steps; return (m, n, s)."""
         W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
-        (hop,), (spread,), length = np.ravel(stride), np.ravel(dilation), W.shape[2]
-        if (spread, groups) != (1, 1):
-            raise Unproved(f"expected dilation 1 and groups 1, got {spread} and {groups}")
-        around = {"same": length - 1, "valid": 0}.get(padding) if isinstance(padding, str) else 2 * np.ravel(padding)[0]
+        hops = *np.ravel(stride), *np.ravel(dilation)
+        if groups != 1:
+            raise Unproved(f"expected groups 1, got {groups}")
+        named = {"same": (W.shape[2] - 1) * hops[1], "valid": 0}
+        around = named[padding] if isinstance(padding, str) else 2 * np.ravel(padding)[0]
         pads = around // 2, around - around // 2
-        return self.convolution(self.value(input), W, b, int(hop), pads, self.trainable(weight, bias))
+        return self.convolution(self.value(input), W, b, hops, pads, self.trainable(weight, bias))
 
     def arithmetic(self, sign: str, first: bool, *given: Any) -> Value:
         """Add a Scale for x + c, c - x (`first`), ... with c a number or one for each feature."""

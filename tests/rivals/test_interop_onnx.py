@@ -590,6 +590,31 @@ def test_frames(frames, every, lengths):
 
 
 @pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize(
+    "window", [(3,), (4, 1, "same", 2), (3, 2, "valid"), (2, 3, (5, 1), 2), (1,), (5, 1, (0, 4))], ids=str
+)
+def test_convolutions(window, lengths):
+    """As one Conv each, upon padding that is never read; the lengths of what comes above follow."""
+    rng = np.random.default_rng(0)
+    layers = [cgru.Conv1D(4, *window, activate="relu"), cgru.GRU(5, sequences=True), cgru.Conv1D(3, *window)]
+    net = cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, dtype=np.float32)
+    X = rng.standard_normal((4, 30, 2)).astype(np.float32)
+    net.make(X)
+    given = {"X": X}
+    if lengths:
+        given["lengths"] = np.array([30, 16, 17, 29], np.int32)
+        X[~mask(given["lengths"], 30)] = np.nan
+    model, due = interop.to_onnx(net, lengths=lengths), net.predict(X, given.get("lengths"))
+    assert [node.op_type for node in model.graph.node].count("Conv") == 2
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)[0]
+    np.testing.assert_allclose(found, due, atol=3e-6)
+    np.testing.assert_array_equal(interop.from_onnx(model).predict(X, given.get("lengths")), due)
+    if not lengths:
+        del model.metadata_props[:]
+        np.testing.assert_allclose(interop.from_onnx(model).predict(X), due, atol=3e-6)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("kind", [cgru.Normalize, cgru.Difference])
 def test_statistics_along_the_steps(kind, keep, lengths):

@@ -87,15 +87,16 @@ class Random(nn.Module):
     def add_convolution(self):
         rng, k, u = self.rng, int(self.rng.integers(1, 4)), int(self.rng.integers(1, 8))
         way = rng.integers(4)
+        apart = int(rng.integers(1, 3))
         options = [{"stride": int(rng.integers(1, 3)), "padding": int(rng.integers(0, 2))}, {"padding": "same"}]
-        options += [{}, {"padding": k - 1}]
-        conv = self.own(nn.Conv1d(self.n, u, k, bias=bool(rng.random() < 0.8), **options[way]))
-        self.n = u
+        options += [{}, {"padding": apart * (k - 1)}]
+        conv = self.own(nn.Conv1d(self.n, u, k, bias=bool(rng.random() < 0.8), dilation=apart, **options[way]))
+        self.n, before = u, apart * (k - 1)
 
         def run(self, y):
             y = y.transpose(1, 2)
-            z = conv(self, F.pad(y, (k - 1, 0)) if way == 2 else y)
-            return (z[:, :, : 1 - k] if way == 3 and k > 1 else z).transpose(1, 2)
+            z = conv(self, F.pad(y, (before, 0)) if way == 2 else y)
+            return (z[:, :, :-before] if way == 3 and k > 1 else z).transpose(1, 2)
 
         self.pieces.append(run)
 

@@ -193,6 +193,11 @@ ACCEPTED = {
     "a convolution": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 3), gru=gru(7)), (3, 9, 5)),
     "a strided one": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 3, stride=2, padding=1), gru=gru(7)), (3, 9, 5)),
     "a padded one": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 5, padding="same", bias=False), gru=gru(7)), (3, 9, 5)),
+    "a dilated one": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 3, 2, padding=2, dilation=3), gru=gru(7)), (3, 19, 5)),
+    "a dilated padded one": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 4, padding="same", dilation=2), gru=gru(7)),
+                             (3, 9, 5)),
+    "a dilated chomped one": (lambda: Model(chomped, conv=nn.Conv1d(5, 7, 2, padding=2, dilation=2), gru=gru(7)),
+                              (3, 9, 5)),
     "a valid one": (lambda: Model(conv, conv=nn.Conv1d(5, 7, 1, padding="valid"), gru=gru(7)), (3, 9, 5)),
     "a causal one": (lambda: Model(causal, conv=nn.Conv1d(5, 7, 3), gru=gru(7)), (3, 9, 5)),
     "a causal one by a module": (
@@ -446,7 +451,6 @@ REFUSED = {
     "layer norm of steps and features": (of(lambda self, x: self.norm(self.gru(x)[0]), norm=nn.LayerNorm((4, 6)))),
     "layer norm of steps": (of(lambda self, x: self.norm(self.gru(x)[0].transpose(1, 2)), norm=nn.LayerNorm(4))),
     "groups": (convolved(groups=5)),
-    "dilation": (convolved(dilation=2)),
     "reflected steps": (convolved(padding=1, padding_mode="reflect")),
     "a convolution over features": (
         lambda: Model(lambda self, x: self.conv(self.gru(x)[0]), gru=gru(), conv=nn.Conv1d(4, 4, 3))),
