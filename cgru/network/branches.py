@@ -173,14 +173,9 @@ class Branches(Layer):
         """Return what the branches do to the steps."""
         each = [chain.joint_steps(branch) for branch in self.branches]
         needs, counts = max((steps.needs for steps in each), key=NEEDS.index), [own.count for own in each if own.count]
-
-        def count(lengths: Any, name: str) -> np.ndarray:
-            """Return the steps that come out; ValueError where any branch has too few."""
-            found = [own(lengths, name) for own in counts]
-            return found[0]
-
-        stride = math.lcm(*(steps.stride for steps in each))
-        return Steps(needs, stride, count if counts else None, each[0].reverses)
+        # where any branch has too few steps, they are refused; else all have as many
+        count = (lambda *given: np.max([own(*given) for own in counts], axis=0)) if counts else None
+        return Steps(needs, math.lcm(*(steps.stride for steps in each)), count, each[0].reverses)
 
     def _check_steps(self) -> None:
         """Raise ValueError where branches that end with all steps do not end at the same ones."""
