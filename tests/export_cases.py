@@ -12,6 +12,7 @@ import pytest
 from helpers import random_layer
 
 import cgru
+from cgru.network import chain
 
 CC = shutil.which("gcc") or shutil.which("cc")
 CLANG = shutil.which("clang") or shutil.which("clang-19")
@@ -71,7 +72,7 @@ class Exported:
     def __init__(self, library, name, net, dtype):
         layers = getattr(net, "layers", (net,))
         self.dtype = dtype or np.dtype(np.float64)
-        self.k = layers[-1].d["u"]
+        self.k = chain.shape_of(layers)[-1]
         self.every = net.per_step if layers[0] is not net else net.sequences
         self.tokens = "tokens" in layers[0].reads
         self._init, self._reset, self._step, self._run = (

@@ -32,20 +32,21 @@ What is converted beside the weights, and which options must be off or alike for
 | `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
 | `dropout` of a GRU (one mask a sequence) | no | dropout | not in the graph |
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
-| `Dropout` | between the layers, from there anywhere | Dropout | not in the graph |
+| `Dropout` | between the layers, from there anywhere | Dropout, from there SpatialDropout1D | not in the graph |
 | `zoneout` | no | no | no |
 | `learn_h0` | from there, a parameter expanded to the samples | no | initial_h, not with `states` |
 | `stateful` | no | from there only, with its states | no |
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
-| `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
+| `lengths` | packed sequences | masks, also of Masking and mask_zero | sequence_lens |
 | `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
 | `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs alone |
-| `Activation` | from there | from there | yes |
+| `Activation` | from there | yes | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Conv1D` | no | yes, with a padding by name | yes, as Conv |
 | `Frames` with a `Dense` | from there: Conv1d, unfold | no | yes; from foreign graphs Conv |
-| `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization | yes |
+| `Concatenate`, `Add`, `Multiply`, `Select` | no | yes, from there models with several inputs | from here |
+| `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization, Average, Subtract | yes |
 | `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 

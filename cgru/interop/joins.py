@@ -37,7 +37,7 @@ class Node(NamedTuple):
 
     Attributes:
         parents: the numbers of the nodes that it reads, smaller than its own; 0 is the input.
-        how: layers that run on the one parent, each object in this node alone, `Select` among them for some features;
+        how: layers that run on the one parent, each object in this node alone, a `Select` with `inputs` among them;
             or how two or more parents are joined, in their order: "add", "concatenate" or "multiply".
         refuse: makes the error for a reason, which names the node.
     """
@@ -201,8 +201,9 @@ def _select(columns: list[int], width: int, layers: list[Layer]) -> list[Layer]:
     """Return layers that read these of `width` columns."""
     if columns == [*range(width)]:
         return layers
-    if layers and isinstance(layers[0], Select):
-        columns, layers = [columns[j] for j in layers[0].selected], layers[1:]
+    selected = getattr(layers[0], "selected", None) if layers else None
+    if selected is not None:
+        columns, layers = [columns[j] for j in selected], layers[1:]
     return [Select(columns, width), *layers]
 
 

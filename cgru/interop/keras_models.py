@@ -1,9 +1,9 @@
-"""Keras 3 layers (any backend) and models that are chains of them, converted both ways."""
+"""Keras 3 layers (any backend) and models of them, converted both ways."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import KERAS, Refusal, array, refusal
 from cgru.interop.graph_reader import dense, embedding
-from cgru.interop.joins import append
-from cgru.layers import Activation, Conv1D, Dense, Dropout, Embedding, Flip, LayerNorm, Pool, Scale
-from cgru.network import Network
+from cgru.interop.joins import Node, chain_of
+from cgru.layers import Activation, Conv1D, Dense, Dropout, Embedding, Flip, LayerNorm, Pool, Scale, Select
+from cgru.network import Network, chain
+from cgru.network.branches import KINDS
 from cgru.variant import Variant
 
 __all__ = ["from_keras", "to_keras"]
@@ -26,6 +27,14 @@ NAMES = {function.name: function for function in gates.FUNCTIONS}
 CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # activation layers -> function
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
+
+JOINS = {"Concatenate": "concatenate", "Add": "add", "Average": "add", "Subtract": "add", "Multiply": "multiply"}
+JOINS |= {f"ops.{name}": how for name, how in JOINS.items() if name != "Average"}  # of which there is another one
+LIKE = ("ops.OnesLike", "ops.ZerosLike")
+MASKS = ("ops.Any", "ops.LogicalOr", "ops.ExpandDims", "ops.Concatenate", *LIKE)  # what Keras makes masks of masks by
+RNNS = ("GRU", "RNN")
+RECURRENT = (*RNNS, "Bidirectional")
+SEVERAL_STEPS = (*RECURRENT, "Conv1D", *POOLS)  # layers that read more than a step
 
 LAST = "keepdims is False and the features come last here"
 # By class: options that must have one value here, and the reason for refusing another.
@@ -37,7 +46,6 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("groups", 1, "expected groups 1, got {}"),
     ),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
-    "Embedding": (("mask_zero", False, "mask_zero is False here, where lengths say which steps are real"),),
     **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
 }
 
@@ -45,22 +53,31 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 
 
 def from_keras(source: Any) -> Network:
-    """Convert a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers to a network.
+    """Convert a Keras `GRU`, an `RNN` of GRU cells, a `Bidirectional` of one, or a model to a network.
 
     A layer by itself becomes a network without a head. Its `predict(X, lengths, h0)` returns all states, whatever the
     layer's `return_sequences` is. The network of a model returns what the model does.
 
-    A model is Sequential or functional. It may have these layers; any other is refused by name:
+    A model is Sequential or functional, and so are models in it. It may have these layers, each called once; any other
+    is refused by name:
 
-    - `Embedding`, `GRU`, `Bidirectional`, `Dropout`, `LayerNormalization`, `Dense` (by itself or in a
-      `TimeDistributed`);
+    - `Embedding`, `GRU`, `RNN` of a `GRUCell` or a stack of these, `Bidirectional`, `LayerNormalization`, `Dense` (by
+      itself or in a `TimeDistributed`);
     - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
-    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`;
+    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`; `Flatten` where there are no steps;
+    - `Concatenate` along the features, `Add`, `Average`, `Subtract`, `Multiply`, and x + y, x - y, x * y of arrays;
+    - `Dropout`; `SpatialDropout1D`, which predicts the same, but draws for each number here when it is trained further;
     - `Conv1D` without groups;
     - `BatchNormalization` as it predicts, which becomes a `Scale`.
 
-    `Masking` is refused too, since the steps that it skips may be anywhere in a sequence. Masks become `lengths`. The
-    outputs of `go_backwards` are in the order of processing, through a `Flip`. The states of a stateful layer and
+    Several inputs are the columns of one X, in the order of `model.inputs`. All have the same steps. An input (m, n)
+    among them is repeated at each step, and the last step is read. Several outputs are columns, too.
+
+    The mask of a `Masking` layer or an `Embedding(mask_zero=True)` is not in the network: pass `lengths`. This gives
+    the numbers of Keras where the masked steps are the last of each sample; turn padding in front of a sequence to its
+    end. Outputs at padded steps are zero.
+
+    The outputs of `go_backwards` are in the order of processing, through a `Flip`. The states of a stateful layer and
     `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
@@ -85,25 +102,23 @@ def from_keras(source: Any) -> Network:
     if not kind:
         got = f"{type(source).__module__}.{type(source).__qualname__}"
         raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
-    if kind in ("GRU", "Bidirectional"):
+    if kind in RECURRENT:
+        _check(source, refuse, source._flatten_layers())
         return Network(_convert(source, "", every=True))
     if not hasattr(source, "layers"):
-        raise refuse("expected a GRU, a Bidirectional or a model")
-    layers = _model_layers(source, refuse)
-    _check_dtypes(source, layers)
-    chain: list[Any] = []
-    for i, layer in enumerate(layers):
-        for own in _convert(layer, f"layer {i}, "):
-            append(chain, own)
-    return Network(chain)
+        raise refuse(f"expected one of {', '.join(RECURRENT)} or a model")
+    if not source.built or not source.layers:
+        raise RuntimeError(f"source: expected a model that is built, got {source.name!r}, which is not: call it first")
+    return Network(_Reader(source).read(source))
 
 
 def _class_name(layer: Any) -> str:
-    """Return the class name of a Keras layer; "" for a subclass, which may compute something else."""
+    """Return the class name of a Keras layer or operation; "" for a subclass, which may compute something else."""
     kind = type(layer)
     if kind.__module__ == "cgru.keras":
         kind = kind.__bases__[-1]
-    return kind.__name__ if kind.__module__.partition(".")[0] == "keras" else ""
+    own, name = kind.__module__.partition(".")[0] == "keras", kind.__name__
+    return ("ops." + name if ".ops." in kind.__module__ else name) if own else ""
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
@@ -125,72 +140,162 @@ def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
             raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
 
 
-def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
-    """Return the layers of a model without its input; refuse a model that is no chain."""
-    layers = [layer for layer in model.layers if _class_name(layer) != "InputLayer"]
-    if not model.built or not layers:
-        raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
-    _check(model, refuse, [model])
-    if len(set(map(id, layers))) < len(layers):
-        raise refuse("expected each layer once, got one that stands in two places")
-    for i, layer in enumerate(layers):
-        if _class_name(layer) not in READERS:
-            raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(READERS)}")
-    if _class_name(model) == "Sequential":
-        return layers
-    if _class_name(model) != "Functional":
-        raise refuse("expected a Sequential or a functional model")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise refuse(f"expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
-    below = model.inputs[0]
-    for i, layer in enumerate(layers):
-        _check_call(layer, below, _refusal(layer, f"layer {i}, "))
-        below = layer.output
-    if model.outputs[0] is not below:
-        raise refuse(
-            f"expected the output of its last layer, {layers[-1].name!r}, got that of {_op_name(model.outputs[0])}"
-        )
-    return layers
+class _Reader:
+    """The layers of a model as nodes of a graph, of which `joins.chain_of` makes one chain.
+
+    A mask becomes lengths: each layer that reads several steps must have it there, since it has lengths here.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.nodes: list[Node] = []
+        self.layers: list[Any] = []  # those that were read
+        self.masked = [False]  # whether the input and each node have the mask
+        makers = [layer for layer in model._flatten_layers() if _makes_mask(layer)]
+        if len(makers) > 1:
+            raise _refusal(makers[1])("expected one layer that makes a mask, since lengths are one")
+        self.maker = makers[0] if makers else None
+
+    def add(self, parents: list[int], how: list[Any] | str, refuse: Refusal) -> int:
+        """Add a node, which has the mask if all its parents do; return its number."""
+        self.nodes.append(Node(tuple(parents), how, refuse))
+        self.masked.append(all(self.masked[parent] for parent in parents))
+        return len(self.nodes)
+
+    def read(self, model: Any) -> list[Any]:
+        """Return the chain of a model."""
+        refuse, shapes, given = _refusal(model), [each.shape for each in model.inputs or ()], [0]
+        widths, steps = [each[-1] for each in shapes], {each[1] for each in shapes if len(each) == 3} - {None}
+        if len(steps) > 1 or not {*map(len, shapes)} <= {2, 3} or (shapes[1:] and None in widths):
+            raise refuse(f"expected inputs (m, s, n), all with the same steps, or (m, n), got {shapes}")
+        if shapes[1:]:
+            ends = np.cumsum(widths).tolist()
+            for each, end in zip(shapes, ends, strict=True):
+                static = [Pool("last")] if len(each) < max(map(len, shapes)) else []
+                self.add([0], [Select(range(end - each[-1], end), ends[-1]), *static], refuse)
+            given, widths = [*range(1, len(ends) + 1)], ends[-1:]
+        outputs = self.model(model, given)
+        output = self.add(outputs, "concatenate", refuse) if outputs[1:] else outputs[0]
+        first = next(iter(self.layers), model)
+        tokens = _class_name(first) == "Embedding"
+        for each in model.inputs or ():
+            if each.dtype not in (("int32", "int64", "float32") if tokens else (first.compute_dtype,)) + ("float64",):
+                due = f"an input of {first.compute_dtype}, or integers for tokens"
+                raise refuse(f"expected {due}, got {each.dtype}")
+        n = widths[0] if widths and widths[0] is not None else "e"
+        return chain_of(self.nodes, ("m", "s") if tokens and len(shapes[0]) == 2 else ("m", "s", n), output)
+
+    def model(self, model: Any, given: list[int]) -> list[int]:
+        """Read a model on these nodes; return the nodes of its outputs."""
+        refuse, kind = _refusal(model), _class_name(model)
+        _check(model, refuse, [model])
+        if kind == "Sequential":
+            for layer in model.layers:
+                given = self.layer(layer, given)
+            return given
+        if kind != "Functional":
+            raise refuse("expected a Sequential or a functional model")
+        known = dict(zip(map(id, model.inputs), given, strict=True))
+
+        def values(tensors: list[Any], refuse: Refusal) -> list[int]:
+            """Return the nodes of tensors."""
+            odd = [repr(tensor._keras_history.operation.name) for tensor in tensors if id(tensor) not in known]
+            if odd:
+                raise refuse(f"expected the output of a layer that is read here, got that of {' and '.join(odd)}")
+            return [known[id(tensor)] for tensor in tensors]
+
+        for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+            for node in nodes:
+                layer, kind = node.operation, _class_name(node.operation)
+                refuse_layer = _refusal(layer, f"layer {len(self.layers)}, ")
+                tensors = self.tensors(node, refuse_layer)
+                if kind.startswith("ops.") and not (kind in JOINS and {*map(id, tensors)} <= known.keys()):
+                    continue  # the layer that reads it is refused, unless it is a mask
+                if kind != "InputLayer":
+                    made = self.layer(layer, values(tensors, refuse_layer))
+                    known |= zip(map(id, node.output_tensors), made, strict=False)
+        return values(model.outputs, refuse)
+
+    def tensors(self, node: Any, refuse: Refusal) -> list[Any]:
+        """Return what a node reads; refuse a call of a layer with more than that."""
+        named = [*enumerate(node.arguments.args), *node.arguments.kwargs.items()]
+        count = len(named) if _class_name(node.operation).startswith("ops.") else 1
+        for name, value in named[count:]:
+            own = value is None or value is False  # training=False is a default of the call
+            if not (own or (name == "mask" and self.is_mask(value))):
+                raise refuse(f"expected a call with its input alone, got argument {name} too")
+        lists = (value if isinstance(value, list | tuple) else [value] for _, value in named[:count])
+        return [tensor for each in lists for tensor in each]
+
+    def is_mask(self, mask: Any) -> bool:
+        """Return whether a mask, or each of several, is made of that of a layer by Keras itself."""
+        if isinstance(mask, list | tuple):
+            return all(each is None or self.is_mask(each) for each in mask)
+        operation, at, _ = getattr(mask, "_keras_history", (None, 0, 0))
+        kind = _class_name(operation)
+        if kind == "ops.NotEqual" and self.maker is not None:
+            given, value = operation._inbound_nodes[at].arguments.args
+            read = [each is given for node in self.maker._inbound_nodes for each in node.input_tensors]
+            return any(read) and value == getattr(self.maker, "mask_value", 0)
+        return kind in MASKS and (kind in LIKE or all(map(self.is_mask, operation._inbound_nodes[at].input_tensors)))
+
+    def layer(self, layer: Any, given: list[int]) -> list[int]:
+        """Read a layer, or all those of a model, on these nodes; return the nodes of its outputs."""
+        kind, place = _class_name(layer), f"layer {len(self.layers)}, "
+        refuse = _refusal(layer, place)
+        if kind in ("Sequential", "Functional") or kind.startswith("ops."):
+            made = [self.join(layer, kind, given, refuse)] if "." in kind else self.model(layer, given)
+            for node in made:
+                self.masked[node] = False  # Keras forgets it here and there
+            return made
+        if any(layer is other for other in self.layers):
+            raise refuse("expected a layer that is called once, got one that is called again")
+        if kind not in READERS and kind not in JOINS:
+            known = [name for name in [*READERS, *JOINS] if "ops." not in name]
+            raise refuse(f"expected one of {', '.join(known)}")
+        self.layers.append(layer)
+        below = self.layers[0]
+        if layer.compute_dtype != below.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, {below.name!r} below it in {below.compute_dtype}")
+        _check(layer, refuse, layer._flatten_layers())
+        if kind in JOINS:
+            return [self.join(layer, kind, given, refuse)]
+        if len(given) > 1 or (kind == "Embedding" and given != [0]):
+            raise refuse("expected it on one array" if len(given) > 1 else "expected tokens, the only input")
+        if self.maker is not None and kind in SEVERAL_STEPS:
+            turned = getattr(layer, "go_backwards", False) and layer.return_sequences
+            if turned or not (self.masked[given[0]] and layer.supports_masking):
+                raise refuse(f"expected it to have the mask of {self.maker.name!r}, and steps in their order")
+        made = self.add(given, _convert(layer, place), refuse)
+        self.masked[made] |= layer is self.maker
+        return [made]
+
+    def join(self, layer: Any, kind: str, given: list[int], refuse: Refusal) -> int:
+        """Add a layer or operation that joins nodes; return its node."""
+        output = layer._inbound_nodes[0].output_tensors[0]
+        if JOINS[kind] == "concatenate" and layer.axis not in (-1, len(output.shape) - 1):
+            raise refuse(f"expected axis -1, that of the features, got {layer.axis}")
+
+        def scaled(node: int, factor: float) -> int:
+            """Return a node times a constant."""
+            factors = np.full(output.shape[-1], factor)
+            scale = Scale(factors, 0 * factors, dtype=output.dtype)
+            scale.trainable = False
+            return self.add([node], [scale], refuse)
+
+        if kind in ("Subtract", "ops.Subtract"):
+            given = [given[0], scaled(given[1], -1)]
+        made = self.add(given, JOINS[kind], refuse)
+        return scaled(made, 1 / len(given)) if kind == "Average" else made
 
 
-def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
-    """Refuse a layer of a functional model that is not called exactly once, on the output below alone."""
-    nodes = layer._inbound_nodes
-    if len(nodes) != 1:
-        raise refuse(f"expected a layer that is called once, got one that is called {len(nodes)} times")
-    arguments = nodes[0].arguments
-    given = [*enumerate(arguments.args), *arguments.kwargs.items()]
-    first, *more = arguments.keras_tensors
-    if more or first is not below:
-        made = " and ".join(map(_op_name, (first, *more)))
-        raise refuse(f"expected it on the output of the layer below it alone, got that of {made}")
-    for name, value in given:
-        if not (value is below or value is None or value is False):  # training=False is a default of the call
-            raise refuse(f"expected a call with its input alone, got argument {name} too")
-
-
-def _op_name(tensor: Any) -> str:
-    """Return the name of the operation behind a tensor, for an error."""
-    return repr(tensor._keras_history.operation.name)
-
-
-def _check_dtypes(model: Any, layers: list[Any]) -> None:
-    """Refuse a model that computes in several dtypes, or that rounds its input to a lower precision."""
-    dtype = layers[0].compute_dtype
-    for i, layer in enumerate(layers):
-        if layer.compute_dtype != dtype:
-            refuse = _refusal(layer, f"layer {i}, ")
-            raise refuse(f"it computes in {layer.compute_dtype}, {layers[0].name!r} below it in {dtype}")
-    exact = ("int32", "int64", "float32", "float64") if _class_name(layers[0]) == "Embedding" else (dtype, "float64")
-    for given in model.inputs or ():
-        if given.dtype not in exact:
-            raise _refusal(model)(f"expected an input of {dtype}, or integers for tokens, got {given.dtype}")
+def _makes_mask(layer: Any) -> bool:
+    """Return whether a layer makes a mask of its input."""
+    return _class_name(layer) == "Masking" or (_class_name(layer) == "Embedding" and layer.mask_zero)
 
 
 def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
     """Convert a layer of a model to one or two of ours, as a list; `place` names it in errors."""
     refuse = _refusal(layer, place)
-    _check(layer, refuse, layer._flatten_layers())
     for name, due, why in REQUIRED.get(_class_name(layer), ()):
         if getattr(layer, name, due) != due:
             raise refuse(why.format(getattr(layer, name)))
@@ -199,8 +304,7 @@ def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
             raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
         return _convert(layer.layer, place)
     made = READERS[_class_name(layer)](layer, refuse, **options)
-    own = next((each for each in made if each.p), None)
-    if own is not None:
+    for own in (each for each in made if each.p):
         trained, moving = len(layer.trainable_weights), 2 if _class_name(layer) == "BatchNormalization" else 0
         if trained not in (0, len(layer.weights) - moving):
             raise refuse("a layer is trainable as a whole here, or not at all")
@@ -212,6 +316,21 @@ def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
     """Convert an activation layer."""
     f, alpha = _own_activation(layer.activation if _class_name(layer) == "Activation" else layer, refuse)
     return [Activation(f, alpha or None)]
+
+
+def _read_flatten(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert a Flatten of an array without steps, which is nothing."""
+    if not layer._inbound_nodes or len(layer._inbound_nodes[0].input_tensors[0].shape) != 2:
+        raise refuse("expected it on an array without steps")
+    return []
+
+
+def _refuse_repeat(layer: Any, refuse: Refusal) -> list[Any]:
+    """Refuse a RepeatVector."""
+    raise refuse(
+        "nothing here repeats a vector at each step; convert two models, keras.Model(model.inputs, layer.input) and "
+        "keras.Model(layer.output, model.outputs), and run the second on np.repeat(A[:, None], n, axis=1) of the first"
+    )
 
 
 def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
@@ -249,41 +368,47 @@ def _read_norm(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
-    """Convert a GRU or Bidirectional layer (all states with `every`); add a Flip if outputs are in order of processing.
+    """Convert a GRU, an RNN of GRU cells or a Bidirectional; add a Flip if outputs are in order of processing.
 
     With `every` it returns all states.
     """
-    halves = (layer,) if _class_name(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
-    if any(_class_name(half) != "GRU" or _class_name(half.cell) != "GRUCell" for half in halves):
+    halves = (layer.forward_layer, layer.backward_layer) if _class_name(layer) == "Bidirectional" else (layer,)
+    stacks = [getattr(half.cell, "cells", [half.cell]) if _class_name(half) in RNNS else [half] for half in halves]
+    if any(_class_name(cell) != "GRUCell" for cells in stacks for cell in cells):
         raise refuse("expected one of GRU layers")
-    options, *others = (_gru_arguments(half, refuse) for half in halves)
     flags, reverse = [bool(half.go_backwards) for half in halves], bool(halves[0].go_backwards)
-    if others and (others != [options] or flags != [False, True]):
-        raise refuse("its two layers are to be alike but for their direction")
-    options["sequences"] = every or options["sequences"]
-    variant = options.pop("variant")
-    if others:
-        if layer.merge_mode not in MERGES:
-            raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
-        options["merge"] = MERGES[layer.merge_mode]
-    made = gates.gru_layer([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
-    for own, half in zip(made.cells, halves, strict=True):
-        states = [array(state, "states") for state in half.states or ()]
-        if any(state.any() for state in states):
-            own.state = states[0].copy()
-    return [made, Flip()] if reverse and made.sequences and not others else [made]
+    if len(stacks) > 1 and len(stacks[0]) > 1:
+        raise refuse("expected two directions of one cell each, got a stack of cells")
+    made = []
+    for i, cells in enumerate(zip(*stacks, strict=True)):
+        options, *others = (_gru_arguments(cell, half, refuse) for cell, half in zip(cells, halves, strict=True))
+        if others and (others != [options] or flags != [False, True]):
+            raise refuse("its two layers are to be alike but for their direction")
+        options["sequences"] = every or options["sequences"] or i < len(stacks[0]) - 1
+        variant = options.pop("variant")
+        if others:
+            if layer.merge_mode not in MERGES:
+                raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
+            options["merge"] = MERGES[layer.merge_mode]
+        own = gates.gru_layer([_parameters(cell, variant) for cell in cells], variant, reverse=reverse, **options)
+        for gru, half in zip(own.cells, halves, strict=True):
+            states = [array(state, "states") for state in sys.modules["keras"].tree.flatten(half.states or ())]
+            if any(state.any() for state in states):
+                gru.state = states[i].copy()
+        made.append(own)
+    return [*made, Flip()] if reverse and own.sequences else made
 
 
-def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
-    """Return our GRU's arguments for a Keras GRU."""
-    functions = [_own_activation(f, refuse) for f in (layer.activation, layer.recurrent_activation)]
+def _gru_arguments(cell: Any, layer: Any, refuse: Refusal) -> dict[str, Any]:
+    """Return our GRU's arguments for a cell of a Keras layer."""
+    functions = [_own_activation(f, refuse) for f in (cell.activation, cell.recurrent_activation)]
     if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
     return gates.gate_options(*functions, refuse) | {
-        "variant": KERAS.variant_of_layer(layer),
+        "variant": KERAS.variant_of_layer(cell),
         "sequences": bool(layer.return_sequences),
-        "dropout": float(layer.dropout),
-        "recurrent_dropout": float(layer.recurrent_dropout),
+        "dropout": float(cell.dropout),
+        "recurrent_dropout": float(cell.recurrent_dropout),
         "stateful": bool(layer.stateful),
     }
 
@@ -311,19 +436,21 @@ def _weight(layer: Any, name: str) -> np.ndarray | None:
     return None if value is None else array(value, name)
 
 
-def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
-    """Return our parameters for a Keras GRU."""
-    W, R, b = (_weight(layer.cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
+def _parameters(cell: Any, variant: Variant) -> dict[str, np.ndarray]:
+    """Return our parameters for a Keras GRUCell."""
+    W, R, b = (_weight(cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
     both = (None, None) if b is None else b if b.ndim == 2 else (b, None)
     return KERAS.to_cgru(W, R, *both, variant)
 
 
 # By class of Keras: the function that makes our layers.
 READERS: dict[str, Callable[..., list[Any]]] = {
-    "GRU": _read_recurrent,
-    "Bidirectional": _read_recurrent,
+    **dict.fromkeys(RECURRENT, _read_recurrent),
     "Embedding": lambda layer, refuse: [embedding(_weight(layer, "embeddings"), "embeddings", refuse)],
-    "Dropout": lambda layer, refuse: [Dropout(layer.rate)],
+    "Masking": lambda layer, refuse: [],
+    "Flatten": _read_flatten,
+    "RepeatVector": _refuse_repeat,
+    **dict.fromkeys(("Dropout", "SpatialDropout1D"), lambda layer, refuse: [Dropout(layer.rate)]),
     "Dense": _read_dense,
     "TimeDistributed": _read_dense,
     "Conv1D": _read_convolution,
@@ -339,11 +466,14 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 
 
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
+    """Convert a layer, a list of them or a network to a Keras layer if one is enough, else to a built model.
+
+    The model is `Sequential`, or functional if the network has branches.
 
     These layers are converted: `GRU`, `Bidirectional`, `Dense`, `Conv1D` with a padding by name, `Embedding`,
-    `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max". A `GRU` with `reverse` and all states needs a `Flip` above
-    it, since Keras returns its states in the order of processing.
+    `Dropout`, `Activation`, `LayerNorm`, `Pool` of "mean" or "max", `Select`, `Concatenate`, `Add` and `Multiply`. A
+    `GRU` with `reverse` and all states needs a `Flip` above it, since Keras returns its states in the order of
+    processing.
 
     The second bias of r and z is zero. Layers that are not `trainable` are not there either. With `recurrent_dropout`
     Keras draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay
@@ -377,20 +507,31 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     except ImportError:
         raise ImportError("to_keras: Keras is missing: pip install keras, and one of its backends") from None
 
-    made, kinds = [], [*map(type, layers)]
-    for i, layer in enumerate(layers):
-        if kinds[i - 1 : i + 1] == [GRU, Flip]:
-            continue  # go_backwards of the layer below
-        refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
-        flipped = kinds[i + 1 : i + 2] == [Flip]
-        made.append((_write_layer(keras, layer, flipped, dtype, refuse), layer))
-    e = None if "tokens" in layers[0].reads else next(layer.features for layer in layers if layer.p)
-    if len(made) == 1:
+    made: list[tuple[Any, Any]] = []
+
+    def run(layers: Sequence[Any], A: Any, at: str = "") -> Any:
+        """Return what Keras's layers, which are made here, make of its tensor A."""
+        kinds = [*map(type, layers)]
+        for i, layer in enumerate(layers):
+            refuse = refusal(f"net: layer {at}{i}, {layer!r}, cannot be one of Keras")
+            if layer.branches:
+                parts = [run(branch, A, f"{at}{i}.{b}.") for b, branch in enumerate(layer.branches)]
+                A = getattr(keras.layers, kinds[i].__name__)(dtype=dtype)(parts)
+            elif kinds[i] is Select:
+                A = keras.ops.take(A, np.array(layer.selected), axis=-1)
+            elif kinds[i - 1 : i + 1] != [GRU, Flip]:  # go_backwards of the layer below
+                made.append((_write_layer(keras, layer, kinds[i + 1 : i + 2] == [Flip], dtype, refuse), layer))
+                A = made[-1][0](A)
+        return A
+
+    e = chain.features(layers)
+    given = keras.Input((None,), dtype="int32") if e is None else keras.Input((None, e), dtype=dtype)
+    output, plain = run(layers, given), {Select, *KINDS}.isdisjoint(map(type, layers))
+    if plain and len(made) == 1:
         result = made[0][0]
-        result.build((None, None) if e is None else (None, None, e))
     else:
-        given = keras.Input((None,), dtype="int32") if e is None else keras.Input((None, e), dtype=dtype)
-        result = keras.Sequential([given, *(theirs for theirs, _ in made)])
+        parts = [theirs for theirs, _ in made]
+        result = keras.Sequential([given, *parts]) if plain else keras.Model(given, output)
     for theirs, layer in made:
         if layer.p:
             theirs.set_weights([*map(np.reshape, _weights(layer), [weight.shape for weight in theirs.weights])])
@@ -411,6 +552,8 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
             raise refuse("padding has a name there, and one of stride and dilation is 1")
         options = {"padding": layer.padding, "dilation_rate": layer.dilation, "activation": activation}
         return make.Conv1D(layer.d["u"], layer.kernel_size, layer.stride, **options, dtype=dtype)
+    if kind is Activation:
+        return make.Activation(_keras_activation(keras, layer.activate, layer.se_hPars, dtype, refuse), dtype=dtype)
     if kind is Embedding:
         return make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype)
     if kind is Dropout:

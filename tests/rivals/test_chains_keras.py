@@ -59,7 +59,6 @@ def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
         (lambda: layers.Activation("gelu"), "layer 1, Activation 'foreign'.* got .gelu"),
         (lambda: layers.Activation(lambda x: x * 2), "layer 1, Activation 'foreign'.* its activations are some of"),
         (lambda: layers.TimeDistributed(layers.ReLU()), "layer 1, TimeDistributed 'foreign'.* expected a Dense in it"),
-        (layers.Masking, "layer 1, Masking 'foreign'.* expected one of GRU"),
         (lambda: layers.LayerNormalization(axis=1), "layer 1, LayerNormalization 'foreign'.* expected axis -1"),
         (lambda: layers.LayerNormalization(rms_scaling=True), "layer 1, LayerNormalization 'foreign'.* rms_scaling is"),
         (lambda: layers.LayerNormalization(scale=False), "layer 1, LayerNormalization 'foreign'.* expected scale=True"),

@@ -250,12 +250,6 @@ def built(layer):
     return layer
 
 
-def functional():
-    inputs = keras.Input((4, 3))
-    A = keras.layers.GRU(3, return_sequences=True)(inputs)
-    return keras.Model(inputs, keras.layers.Add()([A, inputs]))
-
-
 def of_two_dtypes():
     head = keras.layers.TimeDistributed(keras.layers.Dense(2, dtype="float32"), dtype="float64")
     inputs = keras.Input((4, 3), dtype="float64")
@@ -281,11 +275,6 @@ def of_two_dtypes():
         (lambda: built(keras.layers.Bidirectional(keras.layers.GRU(3), merge_mode=None)), "merge_mode is one of"),
         (lambda: built(keras.layers.Bidirectional(keras.layers.LSTM(3))), "expected one of GRU layers"),
         (lambda: keras.Sequential([keras.layers.GRU(3)]), "expected a model that is built"),
-        (
-            lambda: keras.Sequential([keras.Input((4,)), keras.layers.Embedding(5, 3, mask_zero=True)]),
-            "mask_zero is False here, where lengths say",
-        ),
-        (functional, "layer 1, Add .*expected one of GRU"),
         (lambda: np.tanh, "a model of Keras.s own, got numpy.ufunc"),
     ],
 )
