@@ -405,7 +405,7 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if fields.variant:
         made = variant_named(options.pop("variant")).options | made
-    stored = [options.pop(name) for name in ("weights", "x_bound") if name in options and hasattr(kind, "packing")]
+    stored = [options.pop(name) for name in ("weights", "x_bound") if name in options and "packing" in vars(kind)]
     _refuse_unknown(options, kind.__name__)
     layer = kind(*first, **made)
     if fields.dtype and layer.parameter_names and "dtype" not in made:

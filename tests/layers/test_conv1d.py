@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from file_cases import edited, refused
 from helpers import assert_close, refuses
 
 import cgru
@@ -160,6 +161,15 @@ def test_quantize_makes_frames_and_a_dense_of_it():
     found = cgru.quantization.compare_layers(net, small, X)
     assert [each["layer"] for each in found] == ["Frames", "Dense", "GRU", "Dense"]
     assert found[1]["snr"] > 30
+
+
+def test_a_file_has_no_conv1d_of_other_weights(tmp_path):
+    net = cgru.Network([cgru.Dense(U, "identity"), cgru.GRU(3), cgru.Dense(2)], seed=0)
+    net.make(np.zeros((1, 9, N)))
+    cgru.quantize(net).save(tmp_path / "net.npz")
+    window = {"kernel_size": 1, "stride": 1, "padding": "valid", "dilation": 1}
+    edited(tmp_path / "net.npz", lambda model: model["layers"][0].update({"class": "Conv1D"} | window))
+    refused(tmp_path / "net.npz", "nothing else, got weights")
 
 
 def test_a_class_of_its_own_is_not_taken_for_it():
