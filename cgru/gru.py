@@ -575,15 +575,12 @@ class GRU(Layer):
             True
         """
         X, lengths, h0, p, codes, factor = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
-        every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
+        every, on, stateful, reverse, zoneout, packed = self.sequences, self._options_on, False, False, None, None
         if on:
             stateful, reverse, zoneout = "stateful" in on, "reverse" in on, on.get("zoneout")
-        if on and "weights" in on:
-            h, last = p.forward(
-                np.ascontiguousarray(X), lengths, h0, reverse=reverse, every=every, decay=factor.get("decay"),
-                start=self.p.get("h0"),
-            )  # fmt: skip
-        elif codes is None:
+            if "weights" in on:
+                p, packed = dict(self.p), p
+        if codes is None:
             options = self.variant.options | ({} if zoneout is None else {"zoneout": zoneout}) | factor
             h = reference.forward(p, X, h0, lengths, *self.callables(), reverse=reverse, **options)["h"]
             last = h[:, 0 if reverse else -1].copy()
@@ -592,7 +589,7 @@ class GRU(Layer):
         else:
             h, last = predict(
                 X, lengths, h0, p, self.variant, codes, reverse, every, stateful or not every, zoneout,
-                None if stateful else later, factor.get("decay"),
+                None if stateful else later, factor.get("decay"), packed,
             )  # fmt: skip
         if stateful:
             self.state = last.copy()

@@ -82,5 +82,6 @@ def predict(
     zoneout: Any = None,
     later: list[Any] | None = None,
     decay: np.ndarray | None = None,
+    packed: Any = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]: ...
 def run_later(later: list[Any]) -> None: ...

@@ -26,6 +26,7 @@ from cgru.core.kernels cimport (
     array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
     copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
 )
+from cgru.core.low_precision cimport LowPrecisionGRU
 from cgru.core.memory cimport Buffers, time_major
 from cgru.core.plan cimport BACKWARD, FORWARD, Direction, choose_lanes, input_column, readable
 
@@ -587,10 +588,11 @@ cdef int _bind_start(cgru_call *call, dict p) except -1:
 
 
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None,
-            bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None, decay=None):
+            bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None, decay=None,
+            LowPrecisionGRU packed=None):
     """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None.
 
-    With a list `later` they are not written before `run_later(later)`.
+    With a list `later` they are not written before `run_later(later)`. `packed`: the weights of `p` that are no floats.
     """
     cdef cnp.ndarray V = p["Vz"], state = None, h = None, factor = None
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
@@ -602,7 +604,8 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if lengths is not None:
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
-    choose_lanes(kernels(size), &call)
+    if packed is None:
+        choose_lanes(kernels(size), &call)
     X = readable(&call, X)
     call.X = view(X)
     set_zoneout(&call, zoneout)
@@ -610,10 +613,13 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         factor = _bind_factor(&call, decay, lengths)
         _bind_start(&call, p)
     h0 = _initial_state(h0, p, m)
+    if packed is not None:  # whose kernels read the first states where they write the last
+        h0 = state = np.zeros((m, u), X.dtype) if h0 is None else np.array(h0, X.dtype)
+    elif last:
+        state = _new(2, m, u, 0, X)
     if h0 is not None:
         call.h0 = view(h0)
-    if last:
-        state = _new(2, m, u, 0, X)
+    if state is not None:
         call.last = view(state)
     if every:
         if call.column == 1:
@@ -621,6 +627,9 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         else:
             h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
+    if packed is not None:
+        packed.execute(&call)
+        return h, state
     bind_weights(&w, p, variant.names)
     if later is None:
         driver.execute(&call, &w, kernels(size), FORWARD)

@@ -6,6 +6,7 @@ import cgru
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import kernels, low_precision
 from cgru.core.linear import Linear
+from cgru.passes import predict
 from cgru.quantized import quantized_reference as reference
 from cgru.quantized.stored_weights import StoredWeights
 from cgru.variant import named
@@ -39,10 +40,19 @@ def random_coded(kind, e, u, after=False, seed=0, gain=1.0):
     return coded(p, kind)
 
 
-def narrow_gru(p, gates=GATES, se_hPars=None, **options):
-    variant = named("reset_after" if "chh" in p else "reset_before")
-    codes, x_bound = tuple(code_of(f, se_hPars) for f in gates), options.pop("x_bound", 0.0)
-    return low_precision.LowPrecisionGRU(p, x_bound, variant, codes, **options)
+class NarrowGRU:
+    """Packed weights, and calls with them as `GRU.predict` makes them."""
+
+    def __init__(self, p, gates=GATES, se_hPars=None, x_bound=0.0, bound=0.0, zoneout=0.0):
+        self.p, self.variant, self.zoneout = p, named("reset_after" if "chh" in p else "reset_before"), zoneout
+        self.codes = tuple(code_of(f, se_hPars) for f in gates)
+        self.packed = low_precision.LowPrecisionGRU(p, x_bound, self.variant, self.codes, bound, zoneout)
+
+    def forward(self, X, lengths, h0, *, reverse=False, every=False):
+        return predict(
+            X, lengths, h0, dict(self.p), self.variant, self.codes, reverse, every, True, self.zoneout,
+            packed=self.packed,
+        )  # fmt: skip
 
 
 def narrow_linear(W, scale, b, bound=0.0):

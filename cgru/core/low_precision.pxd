@@ -25,6 +25,8 @@ cdef class LowPrecisionGRU:
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
+    # Run a forward call with its arrays, h0 and `last` among them, the rows shared among threads.
+    cdef int execute(self, const cgru_call *call) except -1
     cdef int _matrix(self, cgru_quantized *to, dict p, list names) except -1
 
 

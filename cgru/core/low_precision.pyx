@@ -10,11 +10,9 @@ from libc.string cimport memcpy, memset
 
 from cgru.core import kernels as levels_of
 from cgru.core.checks import aligned
-from cgru.core.decay import entering
-from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
     CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_array, cgru_call, cgru_quantized, cgru_low_precision_kernels,
-    cgru_low_precision_layer, cgru_operand, in_pieces, low_precision_kernels, new_call, set_lengths, view,
+    cgru_low_precision_layer, cgru_operand, in_pieces, low_precision_kernels, new_call,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -193,47 +191,21 @@ cdef class LowPrecisionGRU:
         """The level of the kernels that the weights are packed for."""
         return self.cell.k.level.decode()
 
-    def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False,
-                cnp.ndarray decay=None, cnp.ndarray start=None):
-        """Return (all states (m, s, u), or None unless `every`; the last states (m, u)).
-
-        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
-        zero. decay (m, s, n), n 1 or u, are the factors of states, and start (1, u) replaces one at a factor of 0, and
-        h0 where that is None; None: zero. Both are float32.
-        """
-        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
-        cdef cnp.ndarray state, h = None
+    cdef int execute(self, const cgru_call *call) except -1:
+        """Run a forward call with its arrays, h0 and `last` among them, the rows shared among threads."""
+        cdef Py_ssize_t m = call.m, blocks
         cdef LayerRun work
         cdef Workspace memory
-        state = np.zeros((m, self.u), np.float32)
-        if h0 is not None or start is not None:
-            state[...] = start if h0 is None else h0
-        work.cell, work.call = &self.cell, self.cell.call
-        work.call.m, work.call.s, work.call.reverse = m, s, reverse
-        work.call.X, work.call.h0 = view(X), view(state)
-        work.call.last = work.call.h0
-        if decay is not None:
-            decay = aligned(entering(decay, lengths, reverse))
-            work.call.decay = view(decay)
-            work.call.decay.column = 0 if cnp.PyArray_DIM(decay, 2) == 1 else work.call.decay.column
-        if start is not None:
-            start = aligned(start)
-            work.call.start = cgru_array(cnp.PyArray_DATA(start), 0, 0, 1)
-        if every:
-            h = np.zeros((m, s, self.u), np.float32) if lengths is not None else np.empty((m, s, self.u), np.float32)
-            work.call.h = view(h)
-        if lengths is not None:
-            ragged = by_length(lengths, s)
-            set_lengths(&work.call, ragged[0], ragged[1])
+        work.cell, work.call = &self.cell, call[0]
         # int8 has a quarter of the bytes of float32, and about four times as many operations a cycle
-        work.threads = worth(1.5 * m * s * self.u * (self.e + self.u), available())
-        work.rows = block_rows(m, layer_workspace(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
+        work.threads = worth(1.5 * m * call.s * self.u * (self.e + self.u), available())
+        work.rows = block_rows(m, layer_workspace(&self.cell, 1), self.weight_bytes, work.threads, call.running != NULL)
         work.block_bytes, blocks = layer_workspace(&self.cell, work.rows), (m + work.rows - 1) // work.rows
         memory = Workspace(blocks * work.block_bytes, 1)
         work.memory = <char *>memory.take(blocks * work.block_bytes)
         with nogil:
-            in_pieces(&work.call, m, 0, 4, reverse, _run_piece, &work)
-        return h, state
+            in_pieces(&work.call, m, 0, 4, call.reverse, _run_piece, &work)
+        return 0
 
 
 cdef enum:

@@ -8,9 +8,9 @@ import pytest
 from helpers import alarm, assert_close, random_batch
 from quantized_cases import (
     KINDS,
+    NarrowGRU,
     coded,
     definition,
-    narrow_gru,
     narrow_levels,
     narrow_linear,
     on_a_tie,
@@ -72,7 +72,7 @@ def test_a_step_of_any_size(narrow_level, kind, after):
         p = random_coded(kind, e, u, after)
         X, _, h0 = batch(m, 1, e, u)
         for x_bound, zoneout in ((0.0, 0.0), (2.0, 0.0), (5.0, 0.25)):  # the second: some rows go beyond it
-            layer = narrow_gru(p, x_bound=x_bound, bound=1.0, zoneout=zoneout)
+            layer = NarrowGRU(p, x_bound=x_bound, bound=1.0, zoneout=zoneout)
             strict += list(step_is_due(p, layer, X, h0, x_bound=x_bound, zoneout=zoneout) < 2e-6 + other_way(p, m))
     assert np.mean(strict) > 0.9  # of the rows few stand on a tie
 
@@ -84,7 +84,7 @@ def test_whole_sequences(narrow_level, kind, after):
     for (m, e, u), reverse, ragged in itertools.product(SHAPES, BOTH, BOTH):
         p = random_coded(kind, e, u, after, gain=0.7)
         X, lengths, h0 = batch(m, 6, e, u, ragged)
-        layer = narrow_gru(p, bound=1.0)
+        layer = NarrowGRU(p, bound=1.0)
         h, last = layer.forward(X, lengths, h0, reverse=reverse, every=True)
         due = definition(p, X, h0, lengths, bound=1.0, reverse=reverse)
         real = np.ones((m, 6, 1), bool) if lengths is None else mask(lengths, 6)
@@ -101,7 +101,7 @@ def test_whole_sequences(narrow_level, kind, after):
 def test_without_a_state_it_begins_at_zero(narrow_level):
     p = random_coded("int8", 5, 9)
     X, _, h0 = batch(3, 4, 5, 9)
-    layer = narrow_gru(p, bound=1.0)
+    layer = NarrowGRU(p, bound=1.0)
     first, second = (layer.forward(X, None, h, every=True)[0] for h in (None, 0 * h0))
     np.testing.assert_array_equal(first, second)
 
@@ -120,7 +120,7 @@ def test_every_activation(narrow_level, kind, after, f):
         codes, gates = [cgru.tanh, cgru.sigmoid, cgru.sigmoid], [cgru.tanh, cgru.sigmoid, cgru.sigmoid]
         codes[place] = f
         gates[place] = cgru.activations.bind(f, options)
-        layer = narrow_gru(p, tuple(codes), options, bound=bound)
+        layer = NarrowGRU(p, tuple(codes), options, bound=bound)
         step_is_due(p, layer, X, h0 * (1 if bound else 4), gates, bound=bound)
 
 
@@ -160,7 +160,7 @@ def test_the_sums_of_a_step_are_exact(narrow_level, e, u, after):
     for m in (1, 2, 3, 4, 5, 9):
         x, h = rng.integers(-127, 128, (m, e)), rng.integers(-127, 128, (m, u))
         x[0], h[-1] = 127, -127
-        layer = narrow_gru(p, (identity,) * 3, x_bound=127.0, bound=127.0)
+        layer = NarrowGRU(p, (identity,) * 3, x_bound=127.0, bound=127.0)
         _, last = layer.forward(x[:, None].astype(np.float32), None, h.astype(np.float32))
         first = (x @ p["Uhh"].astype(int)).astype(np.float32)
         second = (h @ p["Vhh"].astype(int)).astype(np.float32)
@@ -260,7 +260,7 @@ def test_a_step_of_unusual_rows(narrow_level, kind, after):
         X[2] *= np.float32(1e30)
         h0[3], h0[4], h0[5] = 0, -0.0, 1e-35
         h0[6] *= np.float32(1e30)
-        layer = narrow_gru(p, x_bound=x_bound, bound=1.0)
+        layer = NarrowGRU(p, x_bound=x_bound, bound=1.0)
         step_is_due(p, layer, X[:6], h0[:6], x_bound=x_bound)
         _, last = layer.forward(X, None, h0)
         due = definition(p, X, h0, x_bound=x_bound, bound=1.0)[:, 0]
@@ -275,7 +275,7 @@ def test_a_state_beyond_its_bound_has_a_scale_of_its_own(narrow_level, kind, aft
     X, _, h0 = batch(4, 1, 5, 33)
     h0[1] *= 40
     h0[2, 7] = 1.01
-    step_is_due(p, narrow_gru(p, bound=1.0), X, h0)
+    step_is_due(p, NarrowGRU(p, bound=1.0), X, h0)
 
 
 @pytest.mark.parametrize("after", BOTH, ids=["before", "after"])
@@ -287,7 +287,7 @@ def test_what_is_not_finite_is_that_of_its_sample(narrow_level, kind, after, rev
     for (e, u), x_bound in itertools.product(((7, 33), (1, 5), (33, 17)), (0.0, 3.0)):
         p = random_coded(kind, e, u, after)
         X, _, h0 = batch(6, 5, e, u)
-        layer = narrow_gru(p, x_bound=x_bound, bound=1.0)
+        layer = NarrowGRU(p, x_bound=x_bound, bound=1.0)
         plain, _ = layer.forward(X, None, h0, every=True, reverse=reverse)
         X[1, 2, -1], X[4, 3, 0], X[5, 0, 0] = np.nan, np.inf, -np.inf
         spoiled, last = layer.forward(X, None, h0, every=True, reverse=reverse)
@@ -327,7 +327,7 @@ def test_a_sample_alone_has_the_bits_that_it_has_in_a_batch(narrow_level, kind, 
     for m, s, e, u, ragged in ((11, 4, 7, 33, False), (11, 4, 33, 70, True)):
         p = random_coded(kind, e, u, after)
         X, lengths, h0 = batch(m, s, e, u, ragged)
-        layer = narrow_gru(p, bound=1.0)
+        layer = NarrowGRU(p, bound=1.0)
         h, last = layer.forward(X, lengths, h0, every=True)
         for i in range(m):
             n = s if lengths is None else lengths[i]
@@ -342,7 +342,7 @@ def test_the_bits_are_the_same_for_any_number_of_threads(threads, kind):
     p = random_coded(kind, 70, 65)
     for m, ragged, reverse in itertools.product((37, 90), BOTH, BOTH):
         X, lengths, h0 = batch(m, 12, 70, 65, ragged)
-        layer, found = narrow_gru(p, bound=1.0), []
+        layer, found = NarrowGRU(p, bound=1.0), []
         for n in (1, 2, 3, 8):
             threads(n)
             found.append(layer.forward(X, lengths, h0, every=True, reverse=reverse))
@@ -384,7 +384,7 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, reverse):
     for kind, ragged in itertools.product(KINDS, BOTH):
         p = random_coded(kind, 5, 17)
         X, lengths, h0 = batch(9, 23, 5, 17, ragged)
-        layer, found = narrow_gru(p, bound=1.0), []
+        layer, found = NarrowGRU(p, bound=1.0), []
         for piece in ((), (1,), (7,), (22,)):
             pieces(*piece)
             found.append(layer.forward(X, lengths, h0, every=True, reverse=reverse))
@@ -400,7 +400,7 @@ def test_a_long_call_answers_a_signal(m):
     s, e, u = 40_000_000 // m, 2, 32
     memory = np.zeros((m, 1, e), np.float32)
     X = np.lib.stride_tricks.as_strided(memory, (m, s, e), (memory.strides[0], 0, 4))
-    layer = narrow_gru(random_coded("int8", e, u), bound=1.0)
+    layer = NarrowGRU(random_coded("int8", e, u), bound=1.0)
     with alarm(0.2, 1.2):
         layer.forward(X, None, None)
 
@@ -411,15 +411,15 @@ def test_a_long_call_answers_a_signal(m):
 def test_the_level_is_that_in_use(narrow_level):
     level = kernels.level()
     assert narrow_level.startswith(level)
-    layer = narrow_gru(random_coded("int8", 3, 4))
-    assert layer.level == narrow_level
+    layer = NarrowGRU(random_coded("int8", 3, 4))
+    assert layer.packed.level == narrow_level
     low_precision.use_vnni(False)
     assert low_precision.level() == level
-    assert layer.level == narrow_level  # what its weights were packed for
+    assert layer.packed.level == narrow_level  # what its weights were packed for
 
 
 def test_weights_of_a_quarter_and_half_of_the_bytes():
     for kind, share in (("int8", 0.26), ("bfloat16", 0.5)):
-        layer = narrow_gru(random_coded(kind, 256, 256))
-        assert layer.weight_bytes <= share * 4 * 6 * 256 * 256
-        assert (layer.e, layer.u) == (256, 256)
+        layer = NarrowGRU(random_coded(kind, 256, 256))
+        assert layer.packed.weight_bytes <= share * 4 * 6 * 256 * 256
+        assert (layer.packed.e, layer.packed.u) == (256, 256)
