@@ -24,11 +24,11 @@ from cgru.core cimport driver, gradients, pair
 from cgru.core.checks cimport contiguous_rows, real
 from cgru.core.kernels cimport (
     array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
-    copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
+    copy_rows, kernels, matrix, time_major_array, view,
 )
 from cgru.core.low_precision cimport LowPrecisionGRU
 from cgru.core.memory cimport Buffers, time_major
-from cgru.core.plan cimport BACKWARD, FORWARD, Direction, choose_lanes, input_column, readable
+from cgru.core.plan cimport BACKWARD, FORWARD, Direction, call_on, input_column, readable
 
 cnp.import_array()
 
@@ -239,20 +239,14 @@ cdef class GRUPass(Pass):
 
     cdef cgru_call _new_call(self, Py_ssize_t u) except *:
         """Return the compiled call of this run, without arrays except its masks."""
-        cdef cnp.ndarray X = self.X
-        cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
-                                       cnp.PyArray_ITEMSIZE(X), self.variant, self.codes)
+        recurrent = self._masks["recurrent_masks"].swapaxes(0, 1) if "recurrent_masks" in self._masks else None
+        cdef cgru_call call = call_on(self.X, u, self.variant, self.codes, self.ragged, self._masks.get("zoneout"),
+                                      recurrent)
         call.reverse = self.reverse
-        if self.ragged is not None:
-            set_lengths(&call, self.ragged[0], self.ragged[1])
-        if "zoneout" in self._masks:
-            set_zoneout(&call, self._masks["zoneout"])
-        if "recurrent_masks" in self._masks:
-            call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
-        if self.compiled:
-            choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
-            if "decay" in self._masks:
-                self.factor = _bind_factor(&call, self._masks["decay"], self._lengths)
+        if not self.compiled:
+            call.column = 1
+        elif "decay" in self._masks:
+            self.factor = _bind_factor(&call, self._masks["decay"], self._lengths)
         return call
 
     cdef int _run_compiled(self, dict p, list later) except -1:
@@ -598,17 +592,13 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
-    cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
+    ragged = None if lengths is None else by_length(lengths, s)
+    cdef cgru_call call = call_on(X, u, variant, codes, ragged, zoneout, None)
     call.reverse = reverse
-    ragged = None
-    if lengths is not None:
-        ragged = by_length(lengths, s)
-        set_lengths(&call, ragged[0], ragged[1])
-    if packed is None:
-        choose_lanes(kernels(size), &call)
+    if packed is not None:
+        call.column = 1
     X = readable(&call, X)
     call.X = view(X)
-    set_zoneout(&call, zoneout)
     if decay is not None:
         factor = _bind_factor(&call, decay, lengths)
         _bind_start(&call, p)

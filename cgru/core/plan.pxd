@@ -113,5 +113,8 @@ cdef inline double operations(const cgru_call *call) noexcept nogil:
 cdef int terms_of(const cgru_call *call) noexcept nogil
 # Return how many numbers of X and of hp the gradients collect from one row.
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil
+# Return a call for inputs like X, its lengths and masks set and its lanes chosen, without other arrays.
+cdef cgru_call call_on(cnp.ndarray X, Py_ssize_t u, variant, tuple activations, tuple ragged, zoneout,
+                       cnp.ndarray recurrent) except *
 # Return a call with `arrays` bound, a dict of X and others by name. The optional entry "zoneout" is a mask or a rate.
 cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *

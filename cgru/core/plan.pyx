@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
-    samples_at_once, set_lengths, set_zoneout, steps_of_piece, whole_lines,
+    samples_at_once, set_lengths, set_zoneout, steps_of_piece, view, whole_lines,
 )
 from cgru.core.memory cimport time_major
 from cgru.core.threads cimport FEW, at_once, worth
@@ -545,18 +545,31 @@ cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *c
     return size
 
 
-cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
-    """Return a call with the arrays of a dict, X among them, bound to it, its lengths set, and its lanes chosen."""
-    cdef cnp.ndarray X = arrays["X"]
+cdef cgru_call call_on(cnp.ndarray X, Py_ssize_t u, variant, tuple activations, tuple ragged, zoneout,
+                       cnp.ndarray recurrent) except *:
+    """Return a call for inputs like X, its lengths and masks set and its lanes chosen, without other arrays.
+
+    `ragged` is (order, running) of `set_lengths`, or None.
+    """
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, size,
                                    variant, activations)
-    set_lengths(&call, order, running)
-    set_zoneout(&call, arrays.get("zoneout"))
+    if ragged is not None:
+        set_lengths(&call, ragged[0], ragged[1])
+    set_zoneout(&call, zoneout)
+    if recurrent is not None:
+        call.recurrent = view(recurrent)
+    choose_lanes(kernels(size), &call)
+    return call
+
+
+cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
+    """Return a call with the arrays of a dict, X among them, bound to it, its lengths set, and its lanes chosen."""
+    cdef cgru_call call = call_on(arrays["X"], u, variant, activations, (order, running), arrays.get("zoneout"),
+                                  arrays.get("recurrent"))
     for name, array in arrays.items():
         if name != "zoneout" and array is not None:
             bind(&call, name, array)
-    choose_lanes(kernels(size), &call)
     if lanes_choice != 1 and call.r.sample != 1:
         call.column = 1
     return call
