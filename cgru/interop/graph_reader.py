@@ -1,14 +1,16 @@
-"""One reader of other libraries' graphs as a chain of layers: PyTorch's trace and ONNX translate to its operations.
+"""One reader of other libraries' graphs as layers: PyTorch's trace and ONNX translate to its operations.
 
 Goal: a graph gives the numbers of the original, or is refused. The axes of its arrays may be turned, merged and split
 in any way between the layers.
 
-Design: the graph is run on labels. The array that enters a layer here, such as (m, s, n), is a *stage*, and the labels
-of its numbers are 0, 1, 2, ... in this order. Nodes that only move numbers run on the labels of their input, by the
-other library's own code. A layer then looks where the numbers went: which axis has the features, in which order, and
-which axis has the steps. So shapes that are computed from those of arrays, slices, concatenations and reshapes need no
-rules of their own. What depends on sizes shows in a second run with other numbers of samples and steps: all runs must
-make the same layers.
+Design: the graph is run on labels. An array that enters or leaves a layer here, such as (m, s, n), is a *stage*. The
+labels of its numbers are successive integers in this order, which go on from stage to stage. Nodes that only move
+numbers run on the labels of their inputs, by the other library's own code. A layer then looks where the numbers went:
+of which stages they are, which axis has the features, in which order, and which axis has the steps. So shapes that are
+computed from those of arrays, slices, concatenations and reshapes need no rules of their own. Numbers of several
+stages, or a part of one, become a stage of their own: a concatenation, a selection, last steps. In the end
+`joins.chain_of` makes layers of the stages that the output needs. What depends on sizes shows in a second run with
+other numbers of samples and steps: all runs must make the same layers.
 
 Rejected: names and symbolic sizes for each axis. That needs a rule for each node that moves numbers, and twice as much
 code.
@@ -18,25 +20,33 @@ Letters: m samples, s steps, n features of a stage, u units, D directions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import identity, softmax, tanh
 from cgru.interop.gates import Refusal, array
-from cgru.interop.joins import append
-from cgru.layers import Activation, Clip, Dense, Embedding, Frames, Layer, LayerNorm, Pool, Scale
+from cgru.interop.joins import Node, append, chain_of
+from cgru.layers import Activation, Clip, Dense, Embedding, Flip, Frames, Layer, LayerNorm, Pool, Scale, Select
+from cgru.layers.steps import STEP
 from cgru.network import files
+from cgru.network.chain import chain, leaves
 
-__all__ = ["BRANCHES", "ENDS", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "dense", "embedding",
+__all__ = ["BRANCHES", "STAGES", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "dense", "embedding",
            "read"]  # fmt: skip
 
-BRANCHES = "it joins two arrays, and a network is one chain of layers, without branches and residuals"
-ENDS = "last states"  # of all recurrent layers; their labels go on from layer to layer
+BRANCHES = "expected it to take the outputs of layers: sums, products and concatenations of the features of each step"
+STAGES = "stages"  # what values are of whose labels go on from stage to stage
+ENDS = "last states"  # of a recurrent stage, as what makes a stage
+JOINS = {"add": "add", "sub": "add", "mul": "multiply"}
+MOST_JOINED = 8  # arrays that a sum over an axis of the features adds
 TRIALS = ((3, 97), (2, 1032), (1, 89))  # samples and steps of the runs; no k > 1 divides each number of steps less 1
 MOST_FEATURES = 1 << 16  # of a run
+MOST_GUESSES = 8  # of the number of features
 LONGEST = 1 << 16  # steps of a run, where frames are longer than those of TRIALS
 
 
@@ -56,8 +66,8 @@ class OtherFeatures(Unproved):
 class Value:
     """An array whose numbers are known: `labels` are their places in the array `of`.
 
-    `of` is the number of a stage, ENDS, an input's name, a parameter, or ("weights", stage) for a softmax over the
-    steps, or ("weighted", stage, stage of the weights) for the products of a stage with these.
+    `of` is STAGES, an input's name, a parameter, or ("weights", stage) for a softmax over the steps, or ("weighted",
+    stage, stage of the weights) for the products of a stage with these; labels of the latter two are places in it.
     """
 
     of: Any
@@ -66,173 +76,232 @@ class Value:
     place: str = ""  # the node that made it, for errors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
-    """The output of a layer: its features, its steps (None for one vector a sample), and the layers below it."""
+    """An array (m, s, n), or (m, n) where `s` is None, that `maker` makes of the arrays below it.
+
+    `maker` is a layer, how several arrays are joined, ENDS, or None of the input.
+    """
 
     name: str
     n: int
     s: int | None
-    depth: int
+    first: int  # the label of its first number
+    below: tuple[Stage, ...] = ()
+    maker: Any = None
+    follows: bool = True  # whether its features are more where the input has more
 
 
 class Reader:
-    """A chain of `layers` that grows node by node, on m samples and s steps of e features."""
+    """A graph of stages that grows node by node, on m samples and s steps of e features, and its `layers` at last."""
 
-    strict = True  # whether layers other than a GRU may not see padding
+    strict = True  # whether padding in the output is the other library's, too
 
     def __init__(self, m: int, s: int, e: int) -> None:
         """Begin with the input as the only stage."""
         self.m = m
         self.layers: list[Any] = []
         self.stages = [Stage("the input", e, s, 0)]
-        self.recurrent: list[tuple[Any, np.ndarray]] = []  # the layers, and the labels (D, m, u) of their last states
-        self.states = -1  # the stage that the newest of them makes
-        self.ragged = False  # whether the newest stage has padding
+        self.derived: dict[Any, Stage] = {}  # parts and concatenations, by what they are of
+        self.recurrent: dict[Stage, Stage] = {}  # by stage of all states: that of the last ones
+        self.scorers: set[Stage] = set()  # stages that became part of an attention pool
+        self.ragged = False  # whether GRUs stop at the lengths of samples
+        self.shortened = False  # whether lengths are read
+        self.whole = ""  # a node that reads all steps, whatever the lengths
         self.lengths: np.ndarray | None = None  # the real steps of each sample, if they are an input
         self.inputs: set[str] = set()  # the names of those that may be X
         self.input = ""  # the one that is X
-        self.follows_input = True  # whether the features are still those of the input, one by one
+        self.shape: tuple[Any, ...] = ("m", "s", e)  # of X
         self.single = False  # whether the input is one sequence, without an axis of samples
         self.place = ""  # the node that is read
         self.progress = 0  # nodes that were read
 
-    @property
-    def top(self) -> Stage:
-        """Return the newest stage."""
+    def push(self, maker: Any, n: int, s: int | None, *below: Stage, follows: bool = False) -> Stage:
+        """Add the stage that a layer, or another maker, makes of those below it; return it."""
+        last = self.stages[-1]
+        first = last.first + self.m * last.n * (last.s or 1)
+        follows = follows and any(each.follows for each in below)
+        self.stages.append(Stage(self.place, n, s, first, below, maker, follows))
         return self.stages[-1]
 
-    @property
-    def newest(self) -> int | str:
-        """Return what the newest stage is as a value's `of`."""
-        return len(self.stages) - 1 or self.input
+    def derive(self, maker: Any, n: int, s: int | None, *below: Stage) -> Stage:
+        """Return the stage that a concatenation, or a layer without parameters, makes of those below it, made once."""
+        key = repr(maker), below
+        if key not in self.derived:
+            self.derived[key] = self.push(maker, n, s, *below, follows=True)
+        return self.derived[key]
 
-    def push(self, layer: Layer | None, n: int, s: int | None) -> None:
-        """Add a layer (None: the top layer was changed), whose output becomes the newest stage."""
-        if layer is not None:
-            append(self.layers, layer)
-        self.stages.append(Stage(self.place, n, s, len(self.layers)))
-
-    def made(self, labels: np.ndarray, value: Value) -> Value:
-        """Return the newest stage as a value with these labels, in the dtype of `value`."""
-        return Value(len(self.stages) - 1, labels, value.dtype)
+    def made(self, stage: Stage, labels: np.ndarray, value: Value) -> Value:
+        """Return a stage as a value with these labels in it, in the dtype of `value`."""
+        return Value(STAGES, stage.first + labels, value.dtype)
 
     def input_labels(self, letters: str) -> np.ndarray:
         """Return the labels of an input whose axes are these letters of m, s and e; the others have size 1."""
-        sizes = (self.m, self.top.s, self.top.n)
+        sizes = (self.m, self.stages[0].s, self.stages[0].n)
         every = np.arange(sizes[0] * sizes[1] * sizes[2]).reshape(sizes)
         places = ["mse".index(letter) for letter in letters]
         others = [i for i in range(3) if i not in places]
         return every.transpose(places + others).reshape([sizes[i] for i in places])
 
+    def last_states(self, stage: Stage) -> np.ndarray:
+        """Return the labels of the last states (D, m, u) of a recurrent stage."""
+        ends, D = self.recurrent[stage], len(stage.maker.cells)
+        return ends.first + np.arange(self.m * stage.n).reshape(self.m, D, -1).swapaxes(0, 1)
+
     # --- what a value is ---
 
-    def check_padding(self) -> None:
-        """Refuse to read padding."""
-        if self.ragged and self.top.s is not None:
+    def read_padding(self) -> None:
+        """Note that all steps are read, whatever the lengths; refuse it if GRUs below stop at lengths."""
+        if self.ragged:
             raise Unproved("it would read padding, which has no part in the network's result: take the last state")
+        self.whole = self.whole or self.place
 
-    def settled(self, value: Value) -> Value:
-        """Return a value as the newest stage, of which it is all numbers, or the last step, or the last states.
-
-        Of the latter two the layer is added. Unproved for anything else.
-        """
-        top, L = self.top, value.labels
-        if value.of == ENDS:
-            return self.last_states(value)
+    def placed(self, value: Value) -> Value:
+        """Return a value as one of stages, of which the input is the first; Unproved for any other."""
         if not self.input and value.of in self.inputs:
             self.input = value.of
-        if value.of != self.newest:
-            raise Unproved(f"expected the output of the layer below it, {top.name}: a network is one chain of layers")
+        if value.of == STAGES or (self.input and value.of == self.input):
+            return replace(value, of=STAGES)
+        raise Unproved(BRANCHES)
+
+    def settled(self, value: Value) -> tuple[Stage, np.ndarray]:
+        """Return the stage that a value is, and its labels in it.
+
+        A stage is added where the value is a part of others, or several side by side: their last steps, some of their
+        features, and their concatenation. Unproved for anything else.
+        """
+        value = self.placed(value)
+        L = value.labels
         if value.dtype not in ("float32", "float64"):
             raise Unproved(f"expected float32 or float64, got {value.dtype}")
-        if L.size and L.min() >= 0 and np.bincount(L.ravel()).max() == 1:
-            if L.size == self.m * top.n * (top.s or 1):
-                return value
-            if top.s is not None and self.layers:
-                return self.made(self.some_steps(L, top), value)
-        raise Unproved(f"it takes a part of the output of {top.name}, or takes it twice")
+        if not L.size or L.min() < 0:
+            raise Unproved("it takes no numbers, or zeros around them")
+        firsts = [stage.first for stage in self.stages]
+        stage = self.stages[np.searchsorted(firsts, L.flat[0], "right") - 1]
+        own = L - stage.first
+        is_whole = L.size == self.m * stage.n * (stage.s or 1) and own.min() >= 0 and own.max() < L.size
+        if is_whole and stage.maker != ENDS and np.bincount(own.ravel()).max() == 1:
+            return stage, own
+        numbers = np.searchsorted(firsts, L.ravel(), "right") - 1
+        found, order = np.unique(numbers, return_index=True)
+        parts = [(numbers == k, *self.part(self.stages[k], L.ravel()[numbers == k] - firsts[k]))
+                 for k in found[np.argsort(order)]]  # fmt: skip
+        stages = [stage for _, stage, _ in parts]
+        top, s = stages[0], stages[0].s
+        if any(stage.s != s for stage in stages):
+            raise Unproved(f"it joins arrays of other steps: those of {' and '.join(stage.name for stage in stages)}")
+        if len(parts) > 1:
+            top = self.derive("concatenate", sum(stage.n for stage in stages), s, *stages)
+        labels, start = np.empty(L.size, int), 0
+        for places, stage, own in parts:
+            labels[places] = own // stage.n * top.n + start + own % stage.n
+            start += stage.n
+        return top, labels.reshape(L.shape)
 
-    def some_steps(self, L: np.ndarray, top: Stage) -> np.ndarray:
-        """Read the last step, the last states among all states, or a convolution without its last steps."""
-        newest, recurrent = self.layers[-1], self.states == len(self.stages) - 1
-        sample, step, feature = self.split(L, top)
-        kept = L.size // (self.m * top.n)
-        if kept == 1 and self.lengths is not None and (step == self.lengths[sample] - 1).all():
-            onward = all(len(layer.cells) == 1 and not layer.reverse for layer, _ in self.recurrent)
-            if not (onward or self.ragged):
-                raise Unproved("expected no GRU below it that goes back and reads padding")
-            self.check_steps()
-            last, ends = True, onward and recurrent
-        else:
-            self.check_padding()
-            back = [cell.reverse for cell in newest.cells] if recurrent else [False]
-            due = np.repeat(np.where(back, 0, top.s - 1), top.n // len(back))
-            ends = recurrent and (step == due[feature]).all()
-            last = ends or (step == top.s - 1).all()
-        if kept == 1 and last:
-            if ends:
-                newest.sequences = False
-            self.push(None if ends else Pool("last"), top.n, None)
-            return sample * top.n + feature
-        frames = self.layers[-2] if len(self.layers) > 1 else None
-        if getattr(frames, "hop", None) == 1 and isinstance(frames.pad, tuple) and newest.is_head:
-            before, after = frames.pad
-            if top.s - kept <= after and step.max() < kept and kept * top.n * self.m == L.size:
-                frames.pad = (before, after - (top.s - kept))
-                self.push(None, top.n, kept)
-                return (sample * kept + step) * top.n + feature
-        raise Unproved(f"expected all steps of {top.name}, or the last one")
+    def part(self, stage: Stage, L: np.ndarray) -> tuple[Stage, np.ndarray]:
+        """Return a stage of what these labels (k,) of a stage are, and their labels in it.
 
-    def last_states(self, value: Value) -> Value:
-        """Have the top layer return its last states, which a value is; return it as these."""
-        layer, own = self.recurrent[-1]
-        D, m, u = own.shape
-        if self.states != len(self.stages) - 1:
-            raise Unproved(f"expected the output of the layer below it, {self.top.name}: a network is one chain")
-        if sorted(value.labels.ravel()) != sorted(own.ravel()):
-            raise Unproved("expected the last states of the layer below it, in all its directions")
-        layer.sequences = False
-        self.push(None, D * u, None)
-        direction, rest = np.divmod(value.labels - own.flat[0], m * u)
-        return self.made((rest // u * D + direction) * u + rest % u, value)
+        All columns, each a feature that may come more than once, have all steps, or the last one.
+        """
+        stage, L = self.some_steps(stage, L)
+        n, order = stage.n, np.argsort(L, kind="stable")
+        count = np.arange(len(L))
+        again = np.empty_like(L)  # how often a label came before
+        again[order] = count - np.maximum.accumulate(np.where(np.diff(L[order], prepend=-1), count, 0))
+        columns, first, column = np.unique(again * n + L % n, return_index=True, return_inverse=True)
+        if len(L) != self.m * (stage.s or 1) * len(columns):
+            raise Unproved(f"it takes a part of the samples or steps of {stage.name}")
+        if np.array_equal(columns, np.arange(n)):
+            return stage, L
+        order = np.argsort(first)
+        top = self.derive(Select(columns[order] % n, n), len(columns), stage.s, stage)
+        return top, L // n * len(columns) + np.argsort(order)[column]
+
+    def some_steps(self, stage: Stage, L: np.ndarray) -> tuple[Stage, np.ndarray]:
+        """Return a stage of the steps that labels (k,) of a stage are of, all or the last one, and their labels in it.
+
+        Without its last steps a convolution is one with less padding.
+        """
+        sample, step, feature = self.split(L, stage)
+        kept = len(np.unique(L)) / (self.m * len(np.unique(feature)))
+        if stage.s is None or kept == stage.s:
+            if stage.maker == ENDS and not self.ragged:
+                self.read_padding()
+            return stage, L
+        if kept == 1:
+            recurrent = stage in self.recurrent
+            if self.lengths is not None and (step == self.lengths[sample] - 1).all():
+                onward = all(len(each.maker.cells) == 1 and not each.maker.reverse for each in self.recurrent)
+                if not (onward or self.ragged):
+                    raise Unproved("expected no GRU below it that goes back and reads padding")
+                self.shortened, last, ends = True, True, onward and recurrent
+            else:
+                self.read_padding()
+                back = [cell.reverse for cell in stage.maker.cells] if recurrent else [False]
+                due = np.repeat(np.where(back, 0, stage.s - 1), stage.n // len(back))
+                ends = recurrent and (step == due[feature]).all()
+                last = (step == stage.s - 1).all()
+            if ends or last:
+                top = self.recurrent[stage] if ends else self.derive(Pool("last"), stage.n, None, stage)
+                return top, sample * stage.n + feature
+        if step.max() < kept:
+            return self.shorter(stage, int(kept)), (sample * int(kept) + step) * stage.n + feature
+        raise Unproved(f"expected all steps of {stage.name}, or the last one")
+
+    def shorter(self, stage: Stage, kept: int) -> Stage:
+        """Return the stage of a convolution with fewer zeros behind the steps, so that it has `kept` steps."""
+        if not isinstance(stage.maker, Layer) or stage.maker.steps != STEP or stage.maker.cells:
+            before, after = getattr(stage.maker, "pad", False) or (0, 0)
+            if getattr(stage.maker, "hop", 0) != 1 or stage.s - kept > after:
+                raise Unproved(f"expected all steps of {stage.name}, or the last one")
+            frames = Frames(stage.maker.length, 1, (before, after - (stage.s - kept)), stage.maker.dilation)
+            return self.push(frames, stage.n, kept, *stage.below, follows=True)
+        return self.push(stage.maker, stage.n, kept, self.shorter(stage.below[0], kept), follows=stage.follows)
 
     def split(self, L: np.ndarray, stage: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the sample, step and feature of each label of a stage."""
         rest, feature = np.divmod(L, stage.n)
         return (*np.divmod(rest, stage.s or 1), feature)
 
-    def rows(self, value: Value, axis: int = -1, due: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return (the row of each step, the places of its features) of the newest stage, whose features are `axis`.
+    def rows(self, value: Value, axis: int = -1, due: int | None = None) -> tuple[Stage, np.ndarray, np.ndarray]:
+        """Return a value's stage, the row of each of its steps and the places of its features, which are `axis`.
 
         `due` is how many features are expected.
         """
-        L, n = self.settled(value).labels, self.top.n
+        stage, L = self.settled(value)
+        n = stage.n
         if due not in (None, n):
-            self.guess_features(due)
-            raise Unproved(f"{self.top.name} gives {n} features, it takes {due}")
+            self.guess_features(stage, due)
+            raise Unproved(f"{stage.name} gives {n} features, it takes {due}")
         if not -L.ndim <= axis < L.ndim or L.shape[axis] != n:
             where = "last axis" if axis == -1 else f"axis {axis}"
-            raise Unproved(f"expected the {n} features of {self.top.name} in the {where}, got {L.shape}")
+            raise Unproved(f"expected the {n} features of {stage.name} in the {where}, got {L.shape}")
         A = np.moveaxis(L, axis, -1)
         rows, places = A[..., 0] // n, A.reshape(-1, n)[0] % n
         if not np.array_equal(A, rows[..., None] * n + places):
             raise Unproved("its features are not those of one step")
-        return rows, places
+        return stage, rows, places
 
-    def guess_features(self, due: int) -> None:
-        """Ask for a run with other features of the input if the newest stage has these, and `due` are expected."""
-        each = self.top.n // self.stages[0].n
-        if self.follows_input and 0 < due < MOST_FEATURES and due % each == 0 and due != self.top.n:
-            raise OtherFeatures(f"{self.top.name} gives {self.top.n} features, it takes {due}", int(due // each))
+    def guess_features(self, stage: Stage, due: int) -> None:
+        """Ask for a run with other features of the input if those of a stage follow these, and `due` are expected."""
+        e = self.stages[0].n
+        guess = due * e // stage.n if due * e % stage.n == 0 else e + due - stage.n
+        if stage.follows and due != stage.n and 0 < guess < MOST_FEATURES:
+            raise OtherFeatures(f"{stage.name} gives {stage.n} features, it takes {due}", int(guess))
+
+    def guess_axis(self, value: Value, axis: int, due: int) -> None:
+        """Ask for a run with other features of the input if `axis` has features that follow these, not `due`."""
+        stage, L = self.settled(value)
+        if L.shape[axis] == stage.n:
+            self.guess_features(stage, due)
 
     def along_steps(self, L: np.ndarray, axis: int, stage: Stage) -> np.ndarray:
         """Return the labels (sample, feature) of what is left if the steps, `axis` of a stage, are reduced."""
         if stage.s is not None and -L.ndim <= axis < L.ndim and L.shape[axis] == stage.s:
-            self.check_padding()
             sample, step, feature = self.split(np.moveaxis(L, axis, -1), stage)
             rest = sample * stage.n + feature
             if (np.sort(step) == np.arange(stage.s)).all() and (rest == rest[..., :1]).all():
+                self.read_padding()
                 return rest[..., 0]
         raise Unproved("it is not over the steps, and them alone, of the layer below it")
 
@@ -240,11 +309,9 @@ class Reader:
 
     def elementwise(self, value: Value, layer: Layer, trainable: bool = True) -> Value:
         """Add a layer that treats each number by itself, or each step."""
-        value, layer.trainable = self.settled(value), trainable
-        if self.strict:
-            self.check_padding()
-        self.push(layer, self.top.n, self.top.s)
-        return self.made(value.labels, value)
+        below, L = self.settled(value)
+        layer.trainable = trainable
+        return self.made(self.push(layer, below.n, below.s, below, follows=True), L, value)
 
     def clip(self, value: Value, low: float | None, high: float | None) -> Value:
         """Add a Clip layer; Unproved for bounds that it does not have."""
@@ -258,34 +325,31 @@ class Reader:
         """Add a Dense layer with weights W (n, u) and bias b on the features, which are `axis`."""
         if W.ndim != 2:
             raise Unproved(f"it multiplies by {W.shape}")
-        rows, places = self.rows(value := self.settled(value), axis, len(W))
-        if self.strict:
-            self.check_padding()
+        below, rows, places = self.rows(value, axis, len(W))
         layer = dense(W[np.argsort(places)], b, self.place, Unproved)
         layer.trainable, u = trainable, W.shape[1]
-        self.follows_input = False
-        self.push(layer, u, self.top.s)
-        return self.made(np.moveaxis(rows[..., None] * u + np.arange(u), -1, axis), value)
+        made = np.moveaxis(rows[..., None] * u + np.arange(u), -1, axis)
+        return self.made(self.push(layer, u, below.s, below), made, value)
 
-    def feature_row(self, L: np.ndarray, constant: np.ndarray) -> np.ndarray:
-        """Return a constant that is broadcast to the newest stage, of labels L, as one number for each feature (n,)."""
+    def feature_row(self, value: Value, constant: np.ndarray) -> np.ndarray:
+        """Return a constant that is broadcast to a value as one number for each feature of its stage (n,)."""
+        stage, L = self.settled(value)
         try:
             full = np.broadcast_to(constant, L.shape)
         except ValueError:
-            self.guess_features(max(constant.shape, default=1))
+            self.guess_features(stage, max(constant.shape, default=1))
             raise Unproved(f"it joins {L.shape} with a constant of another shape, {constant.shape}") from None
-        row = np.empty(self.top.n, full.dtype)
-        row[(L % self.top.n).ravel()] = full.ravel()
-        if not np.array_equal(row[L % self.top.n], full):
-            raise Unproved(f"expected one number, or one for each of {self.top.n} features, got {constant.shape}")
+        row = np.empty(stage.n, full.dtype)
+        row[(L % stage.n).ravel()] = full.ravel()
+        if not np.array_equal(row[L % stage.n], full):
+            raise Unproved(f"expected one number, or one for each of {stage.n} features, got {constant.shape}")
         return row
 
     def affine(
         self, value: Value, sign: str, constant: np.ndarray, first: bool, dtype: Any = None, trainable: bool = True
     ) -> Value:
         """Add a Scale for x + c, x - c, x * c or x / c (`sign`), or with c `first` for c + x, c - x or c * x."""
-        value = self.settled(value)
-        c = self.feature_row(value.labels, constant)
+        c = self.feature_row(value, constant)
         with np.errstate(over="ignore", divide="ignore"):
             if sign == "div" and (first or not np.isfinite(1 / c).all() or not np.isfinite(c).all()):
                 raise Unproved("it divides by zero, or by what is no constant")
@@ -298,7 +362,7 @@ class Reader:
         self, value: Value, scale: np.ndarray, shift: np.ndarray | None, eps: float, trainable: bool = True
     ) -> Value:
         """Add a LayerNorm over the last axis, the features."""
-        _, places = self.rows(value := self.settled(value), -1, scale.size)
+        _, _, places = self.rows(value, -1, scale.size)
         if scale.shape != places.shape or (shift is not None and shift.shape != places.shape):
             raise Unproved(f"expected {len(places)} numbers for its scale and shift, got {scale.shape}")
         order = np.argsort(places)
@@ -309,7 +373,7 @@ class Reader:
         self, value: Value, mean: Any, variance: Any, eps: float, scale: Any, shift: Any, trainable: bool = True
     ) -> Value:
         """Add a Scale for a batch norm of the features, axis 1, in inference."""
-        _, places = self.rows(value := self.settled(value), 1, len(mean))
+        _, _, places = self.rows(value, 1, len(mean))
         shift, order = np.broadcast_to(shift, mean.shape), np.argsort(places)
         factor = scale / np.sqrt(variance.astype(np.float64) + eps)
         layer = Scale(factor[order], (shift - mean * factor)[order], dtype=mean.dtype)
@@ -317,25 +381,34 @@ class Reader:
 
     def softmax(self, value: Value, axis: int) -> Value:
         """Add a softmax over the features, or return attention weights, a softmax over the steps."""
-        value = self.settled(value)
-        if self.top.n == 1 and self.top.s is not None and value.labels.shape[axis] != 1:
-            self.along_steps(value.labels, axis, self.top)
-            return Value(("weights", len(self.stages) - 1), value.labels, value.dtype)
+        stage, L = self.settled(value)
+        if stage.n == 1 and stage.s is not None and L.shape[axis] != 1:
+            self.along_steps(L, axis, stage)
+            return Value(("weights", stage), L, value.dtype)
         self.rows(value, axis)
         return self.elementwise(value, Activation(softmax))
 
     def pool(self, value: Value, axis: int, keep: bool, how: str) -> Value:
-        """Add the mean or maximum over all steps, or the sum of what attention weighed."""
-        if how == "sum":
+        """Add the mean or maximum over all steps, or the sum of what attention weighed, or of parts of the features."""
+        if how == "sum" and isinstance(value.of, tuple):
             return self.attention(value, axis, keep)
-        labels = self.along_steps(self.settled(value).labels, axis, self.top)
-        self.push(Pool(how), self.top.n, None)
-        return self.made(np.expand_dims(labels, axis) if keep else labels, value)
+        stage, L = self.settled(value)
+        count = L.shape[axis] if -L.ndim <= axis < L.ndim else 0
+        if how in ("sum", "mean") and count != stage.s and 1 < count <= MOST_JOINED:
+            made = reduce(self.joined, (replace(value, labels=A) for A in np.moveaxis(value.labels, axis, 0)))
+            made = made if how == "sum" else self.affine(made, "div", np.array(count, value.dtype), False, None, False)
+            return replace(made, labels=np.expand_dims(made.labels, axis)) if keep else made
+        if how == "sum":
+            raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
+        labels = self.along_steps(L, axis, stage)
+        top = self.push(Pool(how), stage.n, None, stage, follows=True)
+        return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
 
     def frames(self, value: Value, length: Any, hop: Any, pad: tuple[int, int], axis: int, dilation: int = 1) -> Value:
         """Add Frames over the steps, `axis` of (m, s, n) in any order; return (..., frames, ..., length)."""
-        L, n, s = self.settled(value).labels, self.top.n, self.top.s
-        self.check_padding()
+        below, L = self.settled(value)
+        n, s = below.n, below.s
+        self.read_padding()
         try:
             layer = Frames(length, hop, pad if any(pad) else False, dilation)
         except (TypeError, ValueError) as error:
@@ -346,11 +419,11 @@ class Reader:
         count = (s + sum(pad) - layer.span) // layer.hop + 1
         if count < 1:
             raise TooShort(f"its frames have {layer.span} steps")
-        sample, _, feature = self.split(A[..., 0], self.top)
+        sample, _, feature = self.split(A[..., 0], below)
         step = np.arange(count)[:, None] * n * length + np.arange(length) * n
         labels = (sample * count * n * length + feature)[..., None, None] + step
-        self.push(layer, n * length, count)
-        return self.made(np.moveaxis(labels, -2, axis), value)
+        top = self.push(layer, n * length, count, below, follows=True)
+        return self.made(top, np.moveaxis(labels, -2, axis), value)
 
     def convolution(self, value: Value, W: np.ndarray, b: Any, hops: Any, pads: Any, trainable: bool = True) -> Value:
         """Add Frames and a Dense with weights (u, n, length) on (m, n, s), in which -1 are zeros around the steps.
@@ -359,78 +432,111 @@ class Reader:
         """
         (u, n, length), (hop, dilation) = W.shape, map(int, hops)
         L = value.labels
-        if L.ndim != 3 or L.shape[1] != n:
-            self.guess_features(n)
-            raise Unproved(f"expected an array (m, n, s) with {n} features in axis 1, got {L.shape}")
-        real = np.flatnonzero((L >= 0).all((0, 1)))
+        real = np.flatnonzero((L >= 0).all((0, 1))) if L.ndim == 3 else ()
         if not len(real):
-            raise Unproved("it has zeros alone")
+            raise Unproved(f"expected an array (m, n, s) with {n} features in axis 1, got {L.shape}, or zeros alone")
+        inner = replace(value, labels=L[:, :, real[0] : real[-1] + 1])
+        if L.shape[1] != n:
+            self.guess_features(self.settled(inner)[0], n)
+            raise Unproved(f"expected an array (m, n, s) with {n} features in axis 1, got {L.shape}")
         before, after = (int(count) for count in pads)
         pad = before + int(real[0]), after + L.shape[2] - 1 - int(real[-1])
-        framed = self.frames(replace(value, labels=L[:, :, real[0] : real[-1] + 1]), length, hop, pad, 2, dilation)
+        framed = self.frames(inner, length, hop, pad, 2, dilation)
         flat = np.moveaxis(framed.labels, 1, 2)  # (m, frames, n, length)
         flat = replace(framed, labels=flat.reshape(*flat.shape[:2], -1))
         made = self.linear(flat, W.reshape(u, -1).T, b, trainable=trainable)
         return replace(made, labels=np.moveaxis(made.labels, 2, 1))
 
-    def embedding(self, value: Value, table: np.ndarray, name: str) -> Value:
+    def embedding(self, value: Value, table: np.ndarray, name: str, trainable: bool = True) -> Value:
         """Add an Embedding of tokens, which are the input."""
         tokens = value.of in self.inputs and not self.input and value.dtype in ("int32", "int64")
-        if not tokens or sorted(value.labels.ravel()) != [*range(self.m * self.top.s)]:
+        below = self.stages[0]
+        if not tokens or sorted(value.labels.ravel()) != [*range(self.m * below.s)]:
             raise Unproved("it looks up no whole input, integers (m, s)")
-        self.input, layer, self.follows_input = value.of, embedding(table, name, Unproved), False
-        u = layer.d["u"]
-        self.push(layer, u, self.top.s)
-        return Value(len(self.stages) - 1, value.labels[..., None] * u + np.arange(u), layer.dtype.name)
+        self.input, self.shape, layer = value.of, ("m", "s"), embedding(table, name, Unproved)
+        layer.trainable, u = trainable, layer.d["u"]
+        top = self.push(layer, u, below.s, below)
+        return self.made(top, value.labels[..., None] * u + np.arange(u), replace(value, dtype=layer.dtype.name))
 
     def begin_padding(self) -> None:
         """Note that samples have lengths from here on; refuse it above layers that would read padding."""
         if self.recurrent and not self.ragged:
             raise Unproved("expected lengths of all GRUs")
-        self.check_steps()
-        self.ragged = True
+        self.ragged = self.shortened = True
 
-    def check_steps(self) -> None:
-        """Refuse layers that would read padding."""
-        if any(layer.steps.count for layer in self.layers):
-            raise Unproved("expected no convolution below it, which would read padding")
-
-    def recurrent_input(self, value: Value, rows: bool, features: int) -> np.ndarray:
-        """Return the places of the features of what a GRU takes, (m, s, n) for `rows`, else (s, m, n)."""
-        found, places = self.rows(value, -1, features)
-        due = np.arange(self.m * (self.top.s or 0)).reshape(self.m, -1)
-        if self.top.s is None or not np.array_equal(found, due if rows else due.T):
+    def recurrent_input(self, value: Value, rows: bool, features: int) -> tuple[Stage, np.ndarray]:
+        """Return the stage and the places of the features of what a GRU takes, (m, s, n) for `rows`, else (s, m, n)."""
+        stage, found, places = self.rows(value, -1, features)
+        due = np.arange(self.m * (stage.s or 0)).reshape(self.m, -1)
+        if stage.s is None or not np.array_equal(found, due if rows else due.T):
             raise Unproved("its input does not have the axes of the output of the layer below it")
-        return places
+        return stage, places
 
-    def add_recurrent(self, layer: Any, places: np.ndarray) -> None:
-        """Add a recurrent layer with all states, whose input features are in these places."""
+    def add_recurrent(self, layer: Any, below: Stage, places: np.ndarray) -> Stage:
+        """Add a recurrent layer with all states, whose input features are in these places; return its stage."""
         for cell in layer.cells:
             cell.p |= {name: cell.p[name][np.argsort(places)] for name in cell.p if name.startswith("U")}
-        D, u, self.follows_input = len(layer.cells), layer.cells[0].d["u"], False
-        start = sum(ends.size for _, ends in self.recurrent)
-        self.push(layer, D * u, self.top.s)
-        self.states = len(self.stages) - 1
-        self.recurrent.append((layer, start + np.arange(D * self.m * u).reshape(D, self.m, u)))
+        n = len(layer.cells) * layer.cells[0].d["u"]
+        states = self.push(layer, n, below.s, below)
+        self.recurrent[states] = self.push(ENDS, n, None, states)
+        return states
+
+    # --- joins ---
+
+    def joined(self, first: Value, second: Value, sign: str = "add") -> Value:
+        """Return the sum, difference or product of two arrays, number by number; of attention weights not yet summed.
+
+        Each number belongs to the same sample and step in both.
+        """
+        if is_weights(first) or is_weights(second):
+            return self.weighed(*sorted((first, second), key=lambda each: not is_weights(each)), sign)
+        if sign not in JOINS:
+            raise Unproved("it divides by what is no constant")
+        if first.dtype != second.dtype:
+            raise Unproved(f"expected arrays of one dtype, got {first.dtype} and {second.dtype}")
+        first, second = self.placed(first), self.placed(second)
+        try:
+            spread = np.broadcast_arrays(first.labels, second.labels)
+        except ValueError:
+            spread = ()
+        if not spread or first.labels.shape != second.labels.shape:
+            stages = self.settled(first)[0], self.settled(second)[0]
+            for stage, other in (stages, stages[::-1]):
+                if not spread or stage.n == 1:
+                    self.guess_features(stage, other.n)
+        if not spread:
+            raise Unproved(f"it joins arrays of other shapes, {first.labels.shape} and {second.labels.shape}")
+        (below, L), (other, M) = (self.settled(replace(first, labels=A)) for A in spread)
+        n = below.n
+        if (below.s, n) != (other.s, other.n) or not np.array_equal(L // n, M // n):
+            raise Unproved(f"it joins {below.name} and {other.name} of other steps, samples or features")
+        places = np.empty(n, int)
+        places[(L % n).ravel()] = (M % n).ravel()
+        if not np.array_equal(places[L % n], M % n):
+            raise Unproved(f"it joins features of {below.name} and {other.name} in another order at each step")
+        if not np.array_equal(places, np.arange(n)):
+            other = self.derive(Select(places, n), n, other.s, other)
+        if sign == "sub":
+            rows = np.full((2, n), [[-1], [0]], first.dtype)
+            layer = Scale(*rows, dtype=first.dtype)
+            layer.trainable = False
+            other = self.push(layer, n, other.s, other, follows=True)
+        return self.made(self.push(JOINS[sign], n, below.s, below, other, follows=True), L, first)
 
     # --- attention ---
 
-    def joined(self, first: Value, second: Value, sign: str = "mul") -> Value:
+    def weighed(self, weights: Value, value: Value, sign: str) -> Value:
         """Return the products of attention weights and a stage, number by number, not yet summed."""
-        known = sorted((first, second), key=lambda each: not is_weights(each))
-        weights, value = known
-        if sign != "mul" or not is_weights(weights) or is_weights(value) or not isinstance(value.of, int):
+        if sign != "mul" or is_weights(value):
             raise Unproved(BRANCHES)
-        if weights.of[1] != len(self.stages) - 1:
-            raise Unproved("its weights are not those of the newest layer")
+        stage, L = self.settled(value)
         try:
-            a, y = np.broadcast_arrays(weights.labels, value.labels)
+            a, y = np.broadcast_arrays(weights.labels, L)
         except ValueError:
             raise Unproved("its weights have other axes than what they weigh") from None
-        stage = self.stages[value.of]
-        if y.shape != value.labels.shape or stage.s is None or not np.array_equal(a, y // stage.n):
+        if y.shape != L.shape or stage.s is None or not np.array_equal(a, y // stage.n):
             raise Unproved("expected weights of each step, (m, s, 1), and what they weigh, (m, s, n)")
-        return Value(("weighted", value.of, weights.of[1]), y, value.dtype)
+        return Value(("weighted", stage, weights.of[1]), y, value.dtype)
 
     def attention(self, value: Value, axis: int, keep: bool) -> Value:
         """Add the attention pool that a sum of weighted states over the steps is.
@@ -438,37 +544,39 @@ class Reader:
         Its scores are Linear(u, 1), or Linear(u, n), tanh and Linear(n, 1), perhaps with a constant factor. The bias of
         the last of two layers is left out: it adds the same to all scores, which changes no weight.
         """
-        if not isinstance(value.of, tuple) or value.of[0] != "weighted" or value.of[2] != len(self.stages) - 1:
+        if is_weights(value):
             raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
-        _, number, _ = value.of
-        stage = self.stages[number]
+        _, stage, at = value.of
         labels = self.along_steps(value.labels, axis, stage)
-        if sorted(value.labels.ravel()) != [*range(self.m * stage.s * stage.n)]:
-            raise Unproved("it weighs something else than all the output of a layer, (m, s, n)")
-        scorers = self.layers[stage.depth :]
-        if len(scorers) > 1 and scorers[-1].stage["kind"] == "elementwise" and "scale" in scorers[-1].p:
+        path = []
+        while at is not stage and len(at.below) == 1 and isinstance(at.maker, Layer) and at not in self.scorers:
+            path.append(at)
+            at = at.below[0]
+        scorers: list[Any] = []
+        for each in reversed(path):
+            append(scorers, each.maker)
+        if len(scorers) > 1 and type(scorers[-1]) is Scale:
             *scorers, factor = scorers
-            if factor.trainable or not scorers[-1].is_head:
+            if factor.trainable or not scorers[-1].is_head or factor.p["shift"].any():
                 raise Unproved("expected no factor of the scores that is trained, or of what is no Linear")
             scorers[-1].p["W"] = scorers[-1].p["W"] * factor.p["scale"]
         functions = [layer.activate if layer.is_head else None for layer in scorers]
-        merged = scorers and self.stages[number + 1].depth == stage.depth  # into the layer that is weighed
-        if merged or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
+        if at is not stage or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
             raise Unproved("expected weights of softmax(Linear(u, 1)) or of softmax(Linear(n, 1)(tanh(Linear(u, n))))")
-        if stage.depth == 0 or self.layers[stage.depth - 1].steps.count:
-            raise Unproved("expected attention over the output of a layer that keeps the steps")
         if len({layer.trainable for layer in scorers}) > 1:
             raise Unproved("expected requires_grad of all parameters of the scores or of none, got both")
+        self.scorers.update(path)
         head, *last = scorers
         pool = Pool("attention", head.d["u"] if last else None, dtype=head.dtype)
         pool.p |= head.p | ({"V": last[0].p["W"]} if last else {})
         pool.trainable = head.trainable
-        del self.layers[stage.depth :]
-        self.push(pool, stage.n, None)
-        return self.made(np.expand_dims(labels, axis) if keep else labels, value)
+        top = self.push(pool, stage.n, None, stage)
+        return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
 
-    def einsum(self, equation: str, first: Value, second: Value) -> Value:
+    def einsum(self, equation: str, first: Value, second: Value | None = None) -> Value:
         """Read the sum of states weighted by attention as a product of matrices."""
+        if second is None or not (is_weights(first) or is_weights(second)):
+            raise Unproved("expected a product of states with weights of a softmax over the steps")
         given, _, made = equation.replace(" ", "").partition("->")
         terms = given.split(",")
         letters = "".join(dict.fromkeys(given.replace(",", "")))
@@ -480,7 +588,7 @@ class Reader:
             L = value.labels.transpose(np.argsort([letters.index(letter) for letter in term]))
             L = np.expand_dims(L, tuple(i for i, letter in enumerate(letters) if letter not in term))
             spread.append(replace(value, labels=L))
-        found = self.joined(*spread)
+        found = self.joined(*spread, "mul")
         gone = tuple(i for i, letter in enumerate(letters) if letter not in made)
         steps = [i for i in gone if found.labels.shape[i] != 1]
         if len(steps) != 1 or len({*made}) != len(made):
@@ -492,18 +600,24 @@ class Reader:
     # --- the whole ---
 
     def finish(self, value: Value, directions: bool) -> None:
-        """Check the output of the graph: the newest stage (m, s, n) or (m, n), or that in one of the known other forms.
+        """Make the layers of the graph's output: a stage (m, s, n) or (m, n), or that in one of the known other forms.
 
         These are: steps before samples; both as one axis; one feature without its axis; with `directions` those of a
         GRU as an axis of their own.
         """
-        L, n, m, s = self.settled(value).labels, self.top.n, self.m, self.top.s
+        stage, L = self.settled(value)
+        n, m, s = stage.n, self.m, stage.s
         C = np.arange(m * (s or 1) * n)
         C = C.reshape(m, n) if s is None else C.reshape(m, s, n)
         forms = [C] if s is None else [C, C.swapaxes(0, 1)]
         flat = [form.reshape(-1, n) for form in forms]
-        if self.layers[-1].cells:
-            D = len(self.layers[-1].cells)
+        if n in L.shape[-1:]:
+            rows, places = L[..., 0] // n, L.reshape(-1, n)[0] % n
+            if (places != np.arange(n)).any() and np.array_equal(L, rows[..., None] * n + places):
+                stage, L = self.derive(Select(places, n), n, s, stage), rows[..., None] * n + np.arange(n)
+        recurrent = stage.below[0] if stage.maker == ENDS else stage
+        if recurrent in self.recurrent:
+            D = len(recurrent.maker.cells)
             if s is None and (directions or D == 1):
                 forms += [A := C.reshape(m, D, -1).swapaxes(0, 1)] + [A.swapaxes(0, 1)] * directions
             elif directions:
@@ -513,19 +627,74 @@ class Reader:
         forms += [C[0]] * self.single
         if not any(np.array_equal(L, form) for form in forms):
             due = "(m, n)" if s is None else "(m, s, n)"
-            raise Unproved(f"expected an output {due} of {self.top.name}, got other axes, or one of size 1 more")
+            raise Unproved(f"expected an output {due} of {stage.name}, got other axes, or one of size 1 more")
+        if self.shortened and self.whole:
+            raise Unproved(f"{self.whole} reads all steps, and padding has no part in the network's result")
+        if self.strict and self.ragged and not self.is_zero_padded(stage):
+            raise Unproved(f"expected the states of GRUs, which are zero at padding, got {stage.name}")
+        self.layers = self.chain(stage)
+
+    def chain(self, top: Stage) -> list[Layer]:
+        """Return the layers that make a stage of the input."""
+        live, new = {self.stages[0]}, {top}
+        while new:
+            live |= new
+            new = {below for stage in new for below in stage.below} - live
+        if live & self.scorers:
+            raise Unproved("the scores of attention are read by others, too")
+        readers = Counter(below for stage in live for below in stage.below)
+        nodes: list[Node] = []
+        numbers = {self.stages[0]: 0}
+
+        def add(stage: Stage, how: Any, *below: int) -> int:
+            """Add a node of a stage; return its number."""
+            nodes.append(Node(below, how, lambda reason: Unproved(f"{stage.name}: {reason}")))
+            return len(nodes)
+
+        for stage in self.stages[1:]:
+            below = [numbers[each] for each in stage.below] if stage in live else []
+            if below and stage.maker == ENDS:
+                cells = stage.below[0].maker.cells
+                if readers[stage.below[0]] == 1:
+                    stage.below[0].maker.sequences = False
+                    numbers[stage] = below[0]
+                    continue
+                halves = np.split(np.arange(stage.n), len(cells))
+                ways = [[Flip()] * cell.reverse + [Pool("last")] for cell in cells]
+                ends = [add(stage, [Select(half, stage.n), *way] if len(cells) > 1 else way, *below)
+                        for half, way in zip(halves, ways, strict=True)]  # fmt: skip
+                numbers[stage] = add(stage, "concatenate", *ends) if len(ends) > 1 else ends[0]
+            elif below:
+                numbers[stage] = add(stage, [stage.maker] if isinstance(stage.maker, Layer) else stage.maker, *below)
+        try:
+            return [*chain(chain_of(nodes, self.shape, numbers[top]))]
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
+
+    def check_order(self) -> None:
+        """Refuse layers whose states are not those of all recurrent layers of the graph in its order."""
+        due = [cell for stage in self.recurrent for cell in stage.maker.cells]
+        found = [cell for _, layer in leaves(self.layers) for cell in layer.cells]
+        if [*map(id, found)] != [*map(id, due)]:
+            raise Unproved("expected initial states of GRUs that are all read, one after the other")
+
+    def is_zero_padded(self, stage: Stage) -> bool:
+        """Return whether a stage is zero at padding, in the other library too, or has no steps."""
+        joins = stage in self.derived.values() or isinstance(stage.maker, str)
+        return stage.s is None or stage in self.recurrent or (joins and all(map(self.is_zero_padded, stage.below)))
 
     def are_last_states(self, value: Any) -> bool:
         """Return whether a value is the last states of consecutive layers, (layers x directions, m, u) or turned."""
-        if not isinstance(value, Value) or value.of != ENDS:
+        if not isinstance(value, Value) or value.of != STAGES:
             return False
-        L, starts = value.labels, [part.flat[0] for _, ends in self.recurrent for part in ends]
-        for u in {ends.shape[2] for _, ends in self.recurrent}:
-            if L.size and L.size % (self.m * u) == 0 and L.min() in starts:
-                A = (L.min() + np.arange(L.size)).reshape(-1, self.m, u)
+        parts = [part for stage in self.recurrent for part in self.last_states(stage)]
+        for start, first in enumerate(parts):
+            count = value.labels.size // first.size
+            own = parts[start : start + count]
+            if len(own) == count > 0 and len({part.shape for part in own}) == 1 and value.labels.flat[0] == first[0, 0]:
+                A = np.stack(own)
                 forms = [A, A.swapaxes(0, 1), A.swapaxes(0, 1).reshape(self.m, -1)]
-                if any(np.array_equal(L, form) for form in forms):
-                    return True
+                return any(np.array_equal(value.labels, form) for form in forms)
         return False
 
 
@@ -557,20 +726,32 @@ def read(
                             raise
                         s *= 4
                     except OtherFeatures as error:
-                        if error.args[1] in tried:
+                        if error.args[1] in tried or len(tried) > MOST_GUESSES:
                             raise Unproved(error.args[0]) from None
                         e = error.args[1]
                         tried.add(e)
                 chains.append(reader.layers)
-            if all(same_chains(chains[0], other) for other in chains[1:]):
-                return chains[0]
-            raise Unproved("what it does depends on the number of samples or steps")
+            if not all(same_chains(chains[0], other) for other in chains[1:]):
+                raise Unproved("what it does depends on the number of samples or steps")
+            more = make(order, m, s, e + 1)
+            if more.stages[0].n != reader.stages[0].n and is_readable(more):
+                raise Unproved("no layer says how many features the input has; select them before the module")
+            return chains[0]
         except Unproved as error:
             if reader.progress > best[0]:
                 best = reader.progress, f"{reader.place} cannot be had here: {error}"
             if reader.recurrent:  # which was read in this order of the axes, and would not be in another
                 break
     raise ValueError(f"source: {best[1]}")
+
+
+def is_readable(reader: Reader) -> bool:
+    """Return whether a reader can run."""
+    try:
+        reader.run()
+    except Unproved:
+        return False
+    return True
 
 
 def same_chains(first: list[Any], second: list[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as a chain of layers.
+"""An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as its nodes say.
 
 Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust:
 its nodes become operations of `cgru.interop.graph_reader`, or are refused.
@@ -21,7 +21,7 @@ from cgru import layers as plain
 from cgru.activations import softmax
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import FUNCTIONS, ONNX, Refusal, array, gate_options, gru_layer, refusal
-from cgru.interop.graph_reader import BRANCHES, ENDS, OtherFeatures, Reader, TooShort, Unproved, Value, read
+from cgru.interop.graph_reader import BRANCHES, STAGES, OtherFeatures, Reader, TooShort, Unproved, Value, read
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.layers import Activation
 from cgru.network import Network, files
@@ -39,7 +39,7 @@ KINDS = {1: "float32", 11: "float64", **dict(zip((2, 3, 4, 5, 6, 7, 12, 13), (
 GATES = {function.node: function for function in FUNCTIONS if function.own is not softmax}
 GATES["Affine"] = GATES.pop("Identity")
 GROWING = ("ConstantOfShape", "Expand", "Tile")  # their last input says how large their output is
-COMPUTED = ("Constant", "Add", "Sub", "Mul")  # of constants alone
+COMPUTED = ("Constant", "Add", "Sub", "Mul", "Div")  # of constants alone
 LATEST = 13  # version in which these attributes are inputs
 LATE = {"Squeeze": ("axes",), "Unsqueeze": ("axes",), "Reshape": ("shape",), "Split": ("split",),
         "Slice": ("starts", "ends", "axes")}  # fmt: skip
@@ -53,13 +53,15 @@ REFUSE = refusal("source")
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """Convert an ONNX model to a network: the one that `to_onnx` wrote, or the chain of layers that the model is.
+    """Convert an ONNX model to a network: the one that `to_onnx` wrote, or the layers that the model's nodes are.
 
-    The chain must have a GRU node. Each layer reads the whole output of the one below. These nodes are layers:
+    The graph must have a GRU node. These nodes are layers:
 
     - GRU; MatMul or Gemm with constant weights, and Add. A product, its bias and its function become one `Dense`;
     - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip;
     - Add, Sub, Mul and Div with one constant or one for each feature;
+    - Add, Sub and Mul of two arrays at the same steps, and Concat of their features, which are `Add`, `Multiply` and
+      `Concatenate`; for some features of an array, taken by Slice, Split or Gather, a `Select` stands;
     - LayerNormalization over the features, and BatchNormalization in inference;
     - Conv over the steps, which becomes `Frames` and a `Dense`;
     - as the first layer a Gather of tokens from a table;
@@ -68,17 +70,17 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
 
     Last states may be read instead of all states. Between layers only nodes that keep all numbers may stand: Identity,
     Dropout in inference, a Cast to the same type. So may the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that
-    exporters add, if no axis is cut, also to shapes computed from those of arrays. Any other node is refused by name,
-    and so is one that reads the outputs of two layers.
+    exporters add, if they cut neither samples nor steps, also to shapes computed from those of arrays. The error names
+    any other node that the outputs need.
 
     `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
     returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
-    `lengths`; only GRU nodes may then follow the first GRU node. If the nodes' `initial_h` are the layers of one input,
-    taken out of it by Slice, Split or Gather, that input becomes `h0`; so do inputs for each layer, stacked. Missing
-    biases are zeros. The outputs of the graph must be those of the last layer, or last states. If all are last states,
-    `predict` returns those of the top layer, (m, directions x u).
+    `lengths`; an output of all steps must then be states of GRU nodes, as sums or side by side. If the nodes'
+    `initial_h` are the layers of one input, taken out of it by Slice, Split or Gather, that input becomes `h0`; so do
+    inputs for each layer, stacked. Missing biases are zeros. The graph must have one output, and last states at most
+    beside it. If all are last states, `predict` returns those of the top layer, (m, directions x u).
 
-    One GRU of a graph that is no chain: `from_onnx(*gru_nodes(path)[name])`.
+    One GRU of any graph: `from_onnx(*gru_nodes(path)[name])`.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
@@ -431,7 +433,7 @@ class OnnxReader(Reader):
         self.sizes: dict[str, int] = {}  # numbers of initial states
         self.sequence_lens: list[Any] = []  # the input with the lengths of each layer, None for none
         self.letters, self.single = letters, "m" not in letters
-        sizes = {"m": m, "s": s, "e": self.top.n}
+        sizes = {"m": m, "s": s, "e": self.stages[0].n}
         for given in source.inputs:
             name, shape, place = given.name, source.shape(given), f"the input {given.name[:LONGEST]!r}"
             kind = KINDS.get(given.type.tensor_type.elem_type, "other")
@@ -524,8 +526,11 @@ class OnnxReader(Reader):
         """Return the outputs of a node that only moves numbers, run on labels, or on constants if none is known."""
         values = [self.values[name] for name in known]
         first = values[0]
-        if len({(value.of, value.dtype) for value in values}) > 1 or (len(known) > 1 and node.kind != "Concat"):
-            raise Unproved("it joins several arrays, and a network is one chain of layers, without branches")
+        if len({value.of for value in values}) > 1:
+            values = [self.placed(value) for value in values]
+            first = values[0]
+        if len({value.dtype for value in values}) > 1 or (len(known) > 1 and node.kind != "Concat"):
+            raise Unproved(BRANCHES)
         if node.kind == "Concat" and len(known) < len(node.inputs):
             raise Unproved("it joins an array with constants")
         if node.kind == "Cast":
@@ -558,17 +563,17 @@ class OnnxReader(Reader):
         if attributes.get("hidden_size", u) != u:
             raise Unproved(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
         if X not in self.values:
-            raise Unproved(f"its input {X[:LONGEST]!r} comes from {self.origin_of(X)}; expected a chain of layers")
+            raise Unproved(f"its input {X[:LONGEST]!r} comes from {self.origin_of(X)}; expected the output of a layer")
         self.initial.append((self.place, self.initial_state(h0, layout, (D, self.m, u))))
         self.sequence_lens.append(self.lengths_input(lengths))
         options = gru_options(attributes, D, Unproved)
-        places = self.recurrent_input(self.values[X], bool(layout), e)
+        below, places = self.recurrent_input(self.values[X], bool(layout), e)
         layer = gru_layer(parts, variant, sequences=True, reverse=direction == b"reverse", **options)
-        self.add_recurrent(layer, places)
-        ends = self.recurrent[-1][1]
-        states = np.arange(self.m * self.top.s * self.top.n).reshape(self.m, self.top.s, D, u)
+        stage = self.add_recurrent(layer, below, places)
+        ends = self.last_states(stage)
+        states = stage.first + np.arange(self.m * stage.s * stage.n).reshape(self.m, stage.s, D, u)
         found = (states, ends.swapaxes(0, 1)) if layout else (states.transpose(1, 2, 0, 3), ends)
-        return [Value(of, labels, layer.dtype.name) for of, labels in zip((self.newest, ENDS), found, strict=True)]
+        return [Value(STAGES, labels, layer.dtype.name) for labels in found]
 
     def origin_of(self, name: str) -> str:
         """Return where an array comes from, in words for an error."""
@@ -640,23 +645,22 @@ class OnnxReader(Reader):
 
     def check_outputs(self, names: list[str]) -> None:
         """Refuse outputs that `predict` cannot return. Where all are last states, the top layer returns its last."""
+        found = []
         for name in names:
             self.place = f"output {name[:LONGEST]!r}"
             if name not in self.values:
                 raise Unproved(f"it comes from {self.origin_of(name)}")
-            if self.values[name].of == ENDS and not self.are_last_states(self.values[name]):
-                raise Unproved("expected last states of consecutive layers")
-        found = [self.values[name] for name in names]
-        main = [value for value in found if value.of != ENDS]
-        own = {*self.recurrent[-1][1].ravel()}
-        main = main or [value for value in found if {*value.labels.ravel()} == own][:1]
-        if found and not main:
-            raise Unproved(f"expected all states or all last states of {self.top.name} among the outputs: add one")
-        for value in main:
-            self.place = (
-                f"output {names[[value is each for each in found].index(True)][:LONGEST]!r}, from {value.place},"
-            )
+            found.append((self.place, self.values[name]))
+        own = {*self.last_states([*self.recurrent][-1]).ravel()} if self.recurrent else {}
+        main = [each for each in found if not self.are_last_states(each[1])]
+        main = main or [each for each in found if {*each[1].labels.ravel()} == own][:1] or found[:1]
+        for place, value in main:
+            self.place = f"{place}, from {value.place},"
             self.finish(value, directions=True)
+        if len({value.labels.tobytes() for _, value in main}) > 1:
+            raise Unproved("expected one output, and last states of the layers beside it")
+        if any(value is not None for _, value in self.initial):
+            self.check_order()
 
 
 # --- nodes that move numbers ---

@@ -1,4 +1,4 @@
-"""PyTorch's `nn.GRU`, its state dict, and modules that are a chain with a GRU in it, as layers; and back.
+"""PyTorch's `nn.GRU`, its state dict, and modules with a GRU in them, as layers; and back.
 
 Letters: m samples, s steps, n features of a step.
 """
@@ -26,7 +26,7 @@ MOST_INPUTS = 3  # of a forward: x, lengths and initial states
 
 
 def from_torch(source: Any) -> Network:
-    """Convert a `torch.nn.GRU`, a `GRUCell`, the state dict of one, or a module that is a chain with one, to a network.
+    """Convert a `torch.nn.GRU`, a `GRUCell`, the state dict of one, or a module with one in it, to a network.
 
     A GRU by itself becomes a network without a head. Its `predict(X, lengths, h0)` takes X (m, s, e), whatever
     `batch_first` was, and gives all states of the last layer, (m, s, directions x u). Dropout between layers becomes
@@ -34,7 +34,7 @@ def from_torch(source: Any) -> Network:
     neither. Missing biases are zeros.
 
     The `forward(x)` of any other module is called in `eval` on an array without numbers, with the defaults of its other
-    arguments. It may be a chain of these, each on the whole output of the one below, as modules, functions or methods:
+    arguments. It may consist of these, as modules, functions or methods:
 
     - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
       and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
@@ -42,13 +42,16 @@ def from_torch(source: Any) -> Network:
     - Conv1d over the steps, with stride, dilation and zeros around, which becomes `Frames` and a `Dense`, as does
       `unfold` with a flatten after it; `pad(x, (k, 0))` before a convolution, or `[:, :, :-k]` behind it, makes it
       causal;
-    - `[0]` of a GRU; the last step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and
-      max over the steps;
+    - `[0]` of a GRU; the last step or last states (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`, `h.sum(0)`); mean,
+      amax and max over the steps;
+    - branches: sums, differences and products of two arrays at the same steps, and `cat` or `stack` of their features,
+      which become `Add`, `Multiply` and `Concatenate`. They may be of any layers and of x, and of some of their
+      features, such as `x[..., :3]`, `chunk` and `split`, for which a `Select` stands;
     - attention, which becomes `Pool("attention")`: `a = softmax(score, 1)` and `(a * y).sum(1)`, or that by bmm, matmul
       or einsum. The score of a step y is `Linear(u, 1)`, or `Linear(n, 1)` of tanh of `Linear(u, n)`, or products with
       parameters;
     - transpose, permute, squeeze, unsqueeze, flatten, view, reshape and unflatten to sizes of x, contiguous: what cuts
-      no axis and changes no order.
+      neither samples nor steps.
 
     A GRU may start from nothing, or from zeros of x's sizes. A start from a parameter (layers, 1, u) that is expanded
     to the samples becomes `learn_h0`; a second input as the start becomes `h0` of `predict`. A second input may also be
@@ -60,8 +63,9 @@ def from_torch(source: Any) -> Network:
     k). That holds whatever the order of the axes is in the module, whether samples and steps are one axis there, and
     whether it squeezes a single output feature. A module whose output has one more axis of size 1 is refused.
     Anything else is refused, with the line of the module: what depends on numbers, or on how many samples and steps
-    there are; residuals, branches, shared weights, BatchNorm in training. Hooks are part of the call; those of
-    gradients are not carried over.
+    there are; arrays of different steps that are joined; an array that is read after another that shares its memory was
+    changed in place; shared weights, BatchNorm in training. Hooks are part of the call; those of gradients are not
+    carried over. Layers that the output does not need are left out.
 
     Args:
         source: the module, without parametrizations, or a mapping from `weight_ih_l0`, ... to tensors or
@@ -89,7 +93,7 @@ def from_torch(source: Any) -> Network:
             raise ValueError(f"source: {source} cannot be had here: it has hooks, or a forward of its own")
         source = dict(source.named_parameters())
     if not isinstance(source, Mapping):
-        due = "a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them"
+        due = "a torch.nn.GRU, a GRUCell, a state dict, or a module with one in it"
         raise TypeError(f"source: expected {due}, got {type(source).__qualname__}")
     return Network(gru_layers(source))
 
@@ -100,7 +104,7 @@ def _kind(module: Any) -> type:
 
 
 def _module_layers(torch: Any, source: Any) -> list[Any]:
-    """Return the layers of a module; ValueError if it is no chain of them."""
+    """Return the layers of a module; ValueError if it has others."""
     from cgru.interop.torch_reader import traced_layers
 
     refuse = refusal(f"source: {type(source).__name__} cannot be had here")

@@ -1,11 +1,12 @@
-"""A reader of PyTorch modules as chains of layers: `forward` runs on labels (`cgru.interop.graph_reader`).
+"""A reader of PyTorch modules as layers: `forward` runs on labels (`cgru.interop.graph_reader`).
 
 Goal: whatever way a module calls PyTorch, it is read, or refused.
 
 Design: `forward` itself is called with an array that has labels and no numbers. Each function of PyTorch that gets it
 comes to `Reader.call`: it runs on the labels, or adds a layer, or is refused. Parameters and buffers are such arrays,
 too; everything else, such as sizes, is what Python makes of it. Sizes of the samples and steps are numbers that may not
-be compared, since the result might differ for others.
+be compared, since the result might differ for others. An array remembers which others share its memory: none of these
+may be read after it was changed in place.
 
 Rejected: `torch.fx` and `torch.export`. Their graphs say the same thing in several ways (a module, a function, a
 method, an operator), know no zeros of the sizes of x, and need an interpreter of their own.
@@ -16,7 +17,6 @@ Letters: m samples, s steps, n features of a step, u units.
 from __future__ import annotations
 
 import copy
-import operator
 import os
 import traceback
 from collections.abc import Iterator
@@ -33,14 +33,15 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cgru.activations import identity, softmax
 from cgru.interop.gates import FUNCTIONS, Refusal, array
-from cgru.interop.graph_reader import BRANCHES, ENDS, OtherFeatures, Reader, Unproved, Value, read
+from cgru.interop.graph_reader import BRANCHES, OtherFeatures, Reader, Unproved, Value, read
 from cgru.interop.torch_weights import KEYS, SUFFIXES, gru_layers, is_trainable
 from cgru.layers import Activation, Dropout
 
 __all__ = ["traced_layers"]
 
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
-SIGNS = {"add": "add", "sub": "sub", "rsub": "sub", "mul": "mul", "div": "div", "rdiv": "div", "true_divide": "div"}
+SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "rsub": "sub", "isub": "sub", "mul": "mul", "imul": "mul",
+         "multiply": "mul", "div": "div", "rdiv": "div", "itruediv": "div", "true_divide": "div"}  # fmt: skip
 POOLS = {"mean": "mean", "amax": "max", "max": "max", "sum": "sum"}
 SIZES = ("shape", "size", "numel")
 # Functions of an array's shape and dtype alone.
@@ -48,8 +49,10 @@ PLAIN = (*SIZES, "dim", "ndim", "dtype", "device", "is_cuda", "is_floating_point
          "is_contiguous", "new", "new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like",
          "empty_like")  # fmt: skip
 MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten", "view", "reshape", "unflatten", "t",
-          "contiguous", "clone", "movedim", "select", "narrow", "unbind", "chunk", "split", "getitem", "expand",
-          "expand_as", "repeat", "cat", "concat", "stack", "index_select", "gather", "flip", "view_as")  # fmt: skip
+          "contiguous", "movedim", "select", "narrow", "unbind", "chunk", "split", "getitem", "expand",
+          "expand_as", "repeat", "index_select", "gather", "flip", "view_as", "tensor_split")  # fmt: skip
+COPIES = ("cat", "concat", "concatenate", "hstack", "stack", "clone")  # movers that share no memory with their inputs
+ALIASES = ("dropout", "unfold")  # layers that may share memory with their inputs
 KEPT = ("to", "type_as", "float", "double", "long", "int", "cpu", "type")  # if the dtype stays
 ROLES = {0: [()], 1: [("lengths",), ("h0",)], 2: [("lengths", "h0"), ("h0", "lengths")]}  # of inputs beside x
 
@@ -134,7 +137,7 @@ def replaced(argument: Any, by: Any) -> Any:
 
 
 def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
-    """Return the layers of a module, whose `forward` takes `count` inputs; ValueError if it is no chain of them."""
+    """Return the layers of a module, whose `forward` takes `count` inputs; ValueError if it has others."""
     for path, module in source.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise refuse(f"in training {path!r} takes the statistics of each batch; call eval() on the model first")
@@ -217,8 +220,8 @@ class TorchReader(Reader):
         self.inside.append(module)
         if module in self.grus and given:
             data = given[0].data if isinstance(given[0], PackedSequence) else given[0]
-            if isinstance(data, Traced) and data.value.labels.shape[-1] == self.top.n:
-                self.guess_features(module.input_size)
+            if isinstance(data, Traced):
+                self.guess_features(self.rows(getattr(data, "whole", data.value))[0], module.input_size)
 
     @contextmanager
     def replaced_weights(self) -> Iterator[None]:
@@ -239,22 +242,33 @@ class TorchReader(Reader):
 
     # --- values and tensors ---
 
-    def wrap(self, made: Any) -> Any:
-        """Return values as tensors; anything else unchanged."""
+    def wrap(self, made: Any, memory: list[int] | None = None) -> Any:
+        """Return values as tensors; anything else unchanged.
+
+        `memory` is a list of how often the memory was changed that they may share with other tensors.
+        """
         if made.__class__ in (tuple, list):
-            return tuple(map(self.wrap, made))
+            return tuple(self.wrap(each, memory) for each in made)
         if not isinstance(made, Value):
             return made
         tensor = torch.Tensor._make_wrapper_subclass(Traced, made.labels.shape, dtype=getattr(torch, made.dtype))
         tensor.reader, tensor.value = self, made
+        tensor.memory = [0] if memory is None else memory
+        tensor.version = tensor.memory[0]
         return tensor
 
     def value(self, argument: Any) -> Value:
-        """Return an argument that is an array of the chain; Unproved for any other."""
+        """Return an argument that is an array of the graph; Unproved for any other."""
         if not isinstance(argument, Traced) or isinstance(argument.value.of, Weight):
             what = type(argument).__name__
-            raise Unproved(f"expected the output of the layer below, {self.top.name}, got a {what} of something else")
+            raise Unproved(f"expected the output of a layer, got a {what} of something else")
+        self.check_memory([argument])
         return argument.value
+
+    def check_memory(self, tensors: list[Any]) -> None:
+        """Refuse tensors that were changed in place by way of others."""
+        if any(each.version != each.memory[0] for each in tensors):
+            raise Unproved("expected arrays that nothing changes in place after they were made")
 
     def numbers(self, weight: Any) -> np.ndarray:
         """Return the numbers of a weight; Unproved for any other argument."""
@@ -277,6 +291,11 @@ class TorchReader(Reader):
         kind = getattr(function, "__name__", str(function))
         name = function.__self__.__name__ if kind == "__get__" else kind.strip("_")
         self.place, self.progress = name, self.progress + 1
+        found: list[Any] = []
+        replaced((given, options), found.append)
+        self.check_memory(found)
+        if "out" in options:
+            raise Unproved("it writes into an array that was made before")
         if torch.is_autocast_enabled("cpu"):
             raise Unproved("it computes in another dtype than its weights have: expected no autocast")
         first = given[0] if given else next(iter(options.values()))
@@ -288,14 +307,14 @@ class TorchReader(Reader):
             if function(before, *replaced(given[1:], _stand_in), **options).dtype != before.dtype:
                 raise Unproved("it changes the dtype")
             return first
-        if name in MOVERS:
-            made = self.move(name, function, given, options)
+        if name in (*MOVERS, *COPIES):
+            made = self.move(name, function, given, options, found)
         elif name in ("detach", "data"):
             if not isinstance(first.value.of, Weight):
                 raise Unproved("here gradients would go on to the layers below it; freeze them and leave it out")
             made = replace(first.value, of=Weight(first.value.of.tensor.detach()))
         elif name in SIGNS:
-            made = self.arithmetic(SIGNS[name], kind.startswith("__r"), *given, **options)
+            made = self.arithmetic(SIGNS[name], name.startswith("r"), *given, **options)
         elif name in NAMES:
             made = self.function(name, *given, **options)
         elif name in POOLS:
@@ -303,15 +322,17 @@ class TorchReader(Reader):
         else:
             handler = getattr(self, f"on_{name}", None)
             if handler is None:
-                found: list[Any] = []
-                replaced((given, options), found.append)
                 several = sum(not isinstance(each.value.of, Weight) for each in found) > 1
                 raise Unproved(BRANCHES if several else "nothing of its kind may stand there")
             made = handler(*given, **options)
-        if kind.endswith("_") and not kind.endswith("__"):
+        is_inplace = kind.startswith("__i") or (kind.endswith("_") and not kind.endswith("__"))
+        if is_inplace or options.get("inplace"):
             first.value = made
+            if name not in MOVERS:
+                first.memory[0] += 1  # which other arrays may share
+                first.version = first.memory[0]
             return first
-        return self.wrap(made)
+        return self.wrap(made, first.memory if name in (*MOVERS, *ALIASES) else None)
 
     def sized(self, made: Any) -> Any:
         """Return sizes, of which those that may be numbers of samples or steps cannot be compared."""
@@ -319,53 +340,68 @@ class TorchReader(Reader):
             return torch.Size(map(self.sized, made))
         return Size(made) if made in (self.m, self.stages[0].s) and made > 1 else made
 
-    def move(self, name: str, function: Any, given: Any, options: Any) -> Any:
-        """Return an array whose numbers are moved, by running the function on its labels."""
-        found: list[Any] = []
-        replaced((given, options), found.append)
+    def move(self, name: str, function: Any, given: Any, options: Any, found: list[Any]) -> Any:
+        """Return an array whose numbers are moved, by running the function on the labels of those `found` in it."""
         first = found[0].value
-        if any(each.value.of != first.of or each.value.dtype != first.dtype for each in found):
-            raise Unproved(BRANCHES)
+        if any(each.value.of != first.of for each in found):
+            for each in found:
+                each.value = self.placed(each.value)
+            first = found[0].value
+        if any(each.value.dtype != first.dtype for each in found):
+            raise Unproved("it joins arrays of several dtypes")
         if name == "squeeze":
             dims = [*given[1:], *options.values()]
             if not dims:
                 raise Unproved("it does not say which axes")
             sizes = np.take(first.labels.shape, np.ravel(dims))
-            if any(size != 1 and size in (self.m, self.top.s) for size in sizes):
+            if any(size != 1 and size in (self.m, *(stage.s for stage in self.stages)) for size in sizes):
                 raise Unproved("it takes away an axis whose size need not be 1")
         if name == "getitem":
-            self.check_index(given[1] if isinstance(given[1], tuple) else (given[1],), first.labels.shape)
+            self.check_index(given[1] if isinstance(given[1], tuple) else (given[1],), first)
         try:
             made = function(*replaced(given, _labels), **replaced(options, _labels))
         except (IndexError, RuntimeError) as error:
-            if name in ("view", "reshape") and isinstance(np.ravel(given[-1])[-1], int | np.integer):
-                self.guess_features(int(np.ravel(given[-1])[-1]))
+            if name == "split" and isinstance(given[1], list | tuple):
+                self.guess_axis(first, [*given[2:], *options.values(), 0][0], sum(given[1]))
+            if name in ("view", "reshape") and all(isinstance(n, int | np.integer) for n in np.ravel(given[1:])):
+                sizes, L = [*map(int, np.ravel(given[1:]))], first.labels
+                self.guess_axis(first, -1, sizes[-1] if -1 in sizes else np.prod(sizes) * L.shape[-1] // L.size)
             raise Unproved(f"it cannot be run on {first.labels.shape}: {error}") from None
         if isinstance(made, tuple | list):
+            if name == "chunk" and len(made) < given[1]:
+                self.guess_axis(first, [*given[2:], *options.values(), 0][0], given[1])
             return [replace(first, labels=each.numpy()) for each in made]
         return replace(first, labels=made.as_subclass(torch.Tensor).numpy())
 
-    def check_index(self, items: tuple[Any, ...], shape: tuple[int, ...]) -> None:
-        """Refuse slices with bounds that would cut a longer array otherwise."""
-        axis = 0
+    def check_index(self, items: tuple[Any, ...], value: Value) -> None:
+        """Refuse slices with bounds that would cut a longer array otherwise, and indices past the end."""
+        axis, shape = 0, value.labels.shape
         for i, item in enumerate(items):
             if item is Ellipsis:
                 axis = len(shape) - sum(each is not None for each in items[i + 1 :])
-            elif isinstance(item, slice) and axis < len(shape):
-                bounds = [n for n in (item.start, item.stop) if n is not None]
-                if not all(isinstance(n, int) and operator.le(abs(int(n)), max(1, shape[axis])) for n in bounds):
-                    raise Unproved("its slice has a bound past the end of the axis, or one that is computed")
+            elif isinstance(item, slice | int | list) and axis < len(shape):
+                ends = (item.start, item.stop) if isinstance(item, slice) else [item] if isinstance(item, int) else item
+                ends = [n for n in ends if n is not None]
+                if not all(isinstance(n, int) for n in ends):
+                    raise Unproved("it has a bound that is computed")
+                more = not isinstance(item, slice)
+                due = max((n + more if n >= 0 else -n for n in map(int, ends)), default=0)
+                if due > max(1, shape[axis]):
+                    self.guess_axis(value, axis, due + 1)
+                    raise Unproved("it has a bound past the end of the axis")
             axis += item is not None and item is not Ellipsis
 
     def finish_all(self, made: Any) -> None:
-        """Check what the module returns: the newest stage, with at most the last states of all GRUs beside it."""
+        """Make layers of what the module returns, with at most the last states of all GRUs beside it."""
         first, *rest = made if made.__class__ in (tuple, list) else [made]
-        size = sum(ends.size for _, ends in self.recurrent)
+        size = self.m * sum(stage.n for stage in self.recurrent)
         for end in rest:
-            value = end.value if isinstance(end, Traced) else None
+            value = self.value(end) if isinstance(end, Traced) else None
             if len(rest) > 1 or not self.are_last_states(value) or value.labels.size != size:
                 raise Unproved("expected one output, and beside it at most the last states of the only GRU")
         self.finish(self.value(first), directions=False)
+        if self.taken:
+            self.check_order()
         if "h0" in self.taken and (len(self.grus) > 1 or self.taken.count("h0") > 1):
             raise Unproved("expected initial states that are given to the only GRU, got several: start them from zeros")
 
@@ -461,9 +497,7 @@ class TorchReader(Reader):
         """Add an Embedding."""
         if max_norm is not None:
             raise Unproved("expected max_norm None, for it changes the weights in a call")
-        made = self.embedding(self.value(input), self.numbers(weight), self.place)
-        self.layers[0].trainable = self.trainable(weight)
-        return made
+        return self.embedding(self.value(input), self.numbers(weight), self.place, self.trainable(weight))
 
     def on_pad(self, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Value:
         """Return an array with zeros, as labels -1, around its last axis, which a convolution then reads."""
@@ -497,10 +531,10 @@ class TorchReader(Reader):
             return self.joined(value, other.value, sign)
         if isinstance(other, int | float):
             return self.affine(value, sign, np.array(other, np.float64), first, self.dtype, False)
-        c, value = self.numbers(other), self.settled(value)
+        c = self.numbers(other)
         if c.dtype != self.dtype:
             raise Unproved(f"expected {self.dtype}, got {c.dtype}")
-        row, trained = self.feature_row(value.labels, other.value.labels), other.value.of.trainable
+        row, trained = self.feature_row(value, other.value.labels), other.value.of.trainable
         if trained and len({*row}) < len(row):
             raise Unproved(f"one number that is trained would be {len(row)} here, one for each feature; freeze it")
         self.trainable(other)
@@ -512,7 +546,7 @@ class TorchReader(Reader):
         """Add all layers of a GRU; return its states and its last states."""
         packed = not isinstance(third, tuple | list)
         hx, (weights, biased, depth, rate, _, both, *first) = (third, rest) if packed else (second, (third, *rest))
-        if self.ragged and not packed and self.top.s is not None:
+        if self.ragged and not packed:
             raise Unproved("it would go on over padding, where the GRU below it stops; expected it to be packed")
         keys = [f"{key}_l{n}{suffix}" for n in range(depth) for suffix in SUFFIXES[: 1 + both]
                 for key in KEYS[: 4 if biased else 2]]  # fmt: skip
@@ -522,19 +556,18 @@ class TorchReader(Reader):
             self.trainable(each)
         layers = gru_layers(dict(zip(keys, weights, strict=True)), self.initial_states(hx, weights[0]), rate)
         rows, value = (True, input.whole) if packed else (first[0], self.value(input))
-        places = self.recurrent_input(value, rows, weights[0].shape[1])
-        start = len(self.recurrent)
+        stage, places = self.recurrent_input(value, rows, weights[0].shape[1])
+        ends = []
         for layer in layers:
             if layer.cells:
-                self.add_recurrent(layer, places)
-                places = np.arange(self.top.n)
+                stage = self.add_recurrent(layer, stage, places)
+                places = np.arange(stage.n)
+                ends.append(self.last_states(stage))
             else:
-                self.push(layer, self.top.n, self.top.s)
-        self.ragged = packed
-        C = np.arange(self.m * self.top.s * self.top.n).reshape(self.m, self.top.s, -1)
-        states = replace(value, of=len(self.stages) - 1, labels=C if rows else C.swapaxes(0, 1))
-        ends = np.concatenate([own for _, own in self.recurrent[start:]])
-        return self.packed(states) if packed else states, replace(states, of=ENDS, labels=ends)
+                stage = self.push(layer, stage.n, stage.s, stage)
+        C = np.arange(self.m * stage.s * stage.n).reshape(self.m, stage.s, -1)
+        states = self.made(stage, C if rows else C.swapaxes(0, 1), value)
+        return self.packed(states) if packed else states, replace(states, labels=np.concatenate(ends))
 
     def initial_states(self, hx: Any, weight: Any) -> np.ndarray | None:
         """Return the states that a GRU learned to begin with, None for zeros and those of `predict(h0=...)`."""
@@ -572,7 +605,8 @@ class TorchReader(Reader):
         """Note that an input beside x is the lengths; return the packed data and the samples of each step."""
         if not isinstance(lengths, Lengths) or not np.array_equal(lengths.as_subclass(torch.Tensor), self.lengths):
             raise Unproved("expected lengths that are an input beside x")
-        value = self.settled(self.value(input))
+        value = self.value(input)
+        self.settled(value)
         self.begin_padding()
         labels = value.labels if batch_first else value.labels.swapaxes(0, 1)
         shape = torch.zeros(labels.shape[:2])
@@ -583,7 +617,7 @@ class TorchReader(Reader):
         self, data: Any, sizes: Any, batch_first: bool, padding_value: float, total_length: int
     ) -> tuple[Any, Any]:
         """Return all states (m, s, n), zero at padding, and the lengths."""
-        if not hasattr(data, "whole") or padding_value != 0 or total_length != self.top.s:
+        if not hasattr(data, "whole") or padding_value != 0 or total_length != data.whole.labels.shape[1]:
             raise Unproved("expected a packed sequence, zeros at padding, and all steps of x")
         labels = data.whole.labels if batch_first else data.whole.labels.swapaxes(0, 1)
         return replace(data.whole, labels=labels), self.given[1 + self.roles.index("lengths")]

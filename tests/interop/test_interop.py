@@ -195,7 +195,7 @@ def without(**changes):
             ),
             "expected all layers and directions, got 3 of 4",
         ),
-        ([1, 2], "expected a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them, got list"),
+        ([1, 2], "expected a torch.nn.GRU, a GRUCell, a state dict, or a module with one in it, got list"),
     ],
 )
 def test_refused_state_dicts(source, words):

@@ -210,7 +210,6 @@ def last(graph, A, **options):
 
 
 REFUSED = {
-    "a skip": lambda g, A: g.op("Add", A, A, name="foreign"),
     "around the GRU": lambda g, A: g.op("Add", A, g.nodes[2].output[0], name="foreign"),
     "a table": lambda g, A: g.op("Add", A, g.normal(6, 6), name="foreign"),
     "each sample apart": lambda g, A: g.op("Mul", A, g.normal(6, 1), name="foreign"),
@@ -233,10 +232,7 @@ REFUSED = {
     "PRelu": lambda g, A: g.op("PRelu", A, np.float32(0.5), name="foreign"),
     "HardSigmoid": lambda g, A: g.op("HardSigmoid", A, name="foreign"),
     "LogSoftmax": lambda g, A: g.op("LogSoftmax", A, name="foreign"),
-    "the mean of the features": lambda g, A: g.op("ReduceMean", A, np.array([1]), name="foreign"),
     "the mean of the samples": lambda g, A: g.op("ReduceMean", A, np.array([0]), name="foreign"),
-    "a part of the features": lambda g, A: g.op("Slice", A, *map(np.array, ([0], [3], [1])), name="foreign"),
-    "one of the features": lambda g, A: g.op("Gather", A, np.int64(-1), axis=1, name="foreign"),
     "turned softmax": lambda g, A: g.op("Softmax", g.op("Transpose", A, perm=[1, 0], name="foreign")),
     "features that were turned": lambda g, A: g.op("MatMul", g.op("Transpose", A, perm=[1, 0], name="foreign"),
                                                    g.normal(6, 6)),
@@ -270,20 +266,6 @@ def test_refused_by_name(kind):
 def test_a_product_from_the_left_is_told():
     with pytest.raises(ValueError, match=r"MatMul 'foreign' \(it multiplies from the left,"):
         interop.from_onnx(headed(REFUSED["from the left"]))
-
-
-def test_one_and_the_other_branch():
-    """Of two layers on one array neither is passed over."""
-    graph = Graph()
-    A = graph.gru("X", 5, 6)
-    graph.op("Relu", A, name="dead")
-    with pytest.raises(ValueError, match=r"^source: .*Relu 'dead'"):
-        interop.from_onnx(graph.model(A))
-    graph = Graph()
-    A = graph.gru("X", 5, 6)
-    graph.op("Relu", A, name="dead")
-    with pytest.raises(ValueError, match=r"^source: "):
-        interop.from_onnx(graph.model(graph.op("Tanh", A, name="live")))
 
 
 def test_lengths_below_and_above():
@@ -349,6 +331,7 @@ NEW = {
     "rows by Slice, by steps of 1": lambda g, A: rows(g, A, g.op("Concat", g.op(
         "Slice", g.op("Shape", A), *map(np.array, ([0], [2], [0], [1]))), np.array([3]), axis=0)),
     "rows by Shape": lambda g, A: rows(g, A, g.op("Concat", g.op("Shape", A, end=2), np.array([-1]), axis=0)),
+    "sizes that are divided": lambda g, A: g.op("Reshape", A, g.op("Div", g.op("Shape", A), np.array([1, 1, 1]))),
     "LayerNormalization": lambda g, A: g.op("LayerNormalization", A, g.normal(6), g.normal(6), epsilon=0.1),
     "LayerNormalization, no shift": lambda g, A: g.op("LayerNormalization", A, g.normal(6), axis=2),
     "BatchNormalization": lambda g, A: g.op("Transpose", g.op(
@@ -394,8 +377,6 @@ NOT = {
     "a norm of both": lambda g: g.op("LayerNormalization", g.gru("X", 5, 6), g.normal(4, 6), axis=1, name="foreign"),
     "steps as they were": lambda g: g.op("Reshape", g.op("Gemm", g.op("Reshape", convolved(g), np.array([-1, 6])),
                                                          g.normal(6, 3)), sizes(g, "X", (0, 2)), name="foreign"),
-    "sizes that are divided": lambda g: g.op("Reshape", A := g.gru("X", 5, 6), g.op(
-        "Div", g.op("Shape", A), np.array([1, 1, 1]), name="foreign")),
 }  # fmt: skip
 
 
