@@ -5,16 +5,13 @@
 
 import multiprocessing
 import os
-import pickle
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
@@ -29,35 +26,6 @@ METHODS = multiprocessing.get_all_start_methods()
 def pool(method=METHODS[0], workers=2):
     """A function that makes one."""
     return partial(ProcessPoolExecutor, workers, mp_context=multiprocessing.get_context(method))
-
-
-class Elsewhere(ThreadPoolExecutor):
-    """Runs each call in a process whose cgru lies in `folder`, whose version is another."""
-
-    def __init__(self, folder):
-        super().__init__(2)
-        (folder / "cgru").mkdir()
-        for path in Path(cgru.__file__).parent.iterdir():
-            (folder / "cgru" / path.name).symlink_to(path)
-        (folder / "cgru" / "_version.py").unlink()
-        (folder / "cgru" / "_version.py").write_text('__version__ = "9.8.7"\n')
-        self.folder = folder
-
-    def submit(self, *call):
-        return super().submit(self.run, pickle.dumps(call))
-
-    def run(self, call):
-        code = (
-            "import pickle, sys; f, x = pickle.load(sys.stdin.buffer)\n"
-            "try: found = f(x)\nexcept Exception as error: found = error\npickle.dump(found, sys.stdout.buffer)"
-        )
-        path = os.pathsep.join([str(self.folder), str(Path(__file__).parent)])
-        there = {"cwd": self.folder, "env": os.environ | {"PYTHONPATH": path}}
-        done = subprocess.run([sys.executable, "-c", code], input=call, capture_output=True, check=True, **there)
-        found = pickle.loads(done.stdout)
-        if isinstance(found, Exception):
-            raise found
-        return found
 
 
 def small(n, **options):

@@ -23,7 +23,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from cgru._version import __version__
 from cgru.core.threads import single_threaded
 from cgru.many.jobs import Job, Result, SharedData, WorkerState, run
 from cgru.many.store import read_result, write_result
@@ -36,7 +35,6 @@ Task = tuple[int, Any, Job]  # index among the jobs of the call, name, job
 BATCH_SHARE = 64  # a batch costs 1 / 64 of what is left: the last batches are small, and no worker waits for long
 MAX_JOBS = 100  # of a batch
 MAX_UNDER_WAY = 128  # batches
-MAX_BYTES_UNDER_WAY = 1 << 28  # of all batches, with the data that jobs share; but each core has two batches
 MAX_IDLE = 3  # executors in a row that break before they begin a job
 WORKER_STATE = WorkerState()  # of this worker process: networks that its batches fitted or made
 POLL_SECONDS = 1.0
@@ -83,7 +81,7 @@ class Dispatcher:
         self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
         self.results, self.tell = results, tell
         self.batches, self.lost = deque(_batches(tasks, costs)), deque[Task]()
-        self.pending: dict[Future[Any], tuple[list[Task], int]] = {}  # the jobs of each future, and their bytes
+        self.pending: dict[Future[Any], list[Task]] = {}  # the jobs of each future
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.retried: set[int] = set()
         self.idle = 0  # executors in a row that broke before they began a job
@@ -95,7 +93,7 @@ class Dispatcher:
         self.mark.touch()
         try:
             while self.batches or self.lost or self.pending:
-                if self.batches and not self._is_full():
+                if self.batches and len(self.pending) < MAX_UNDER_WAY:
                     self._send(self.batches.popleft())
                 elif self.pending:
                     self._receive(wait_for_next(self.done))
@@ -103,12 +101,6 @@ class Dispatcher:
                     self._send([self.lost.popleft()])  # while nothing else is under way
         finally:
             self._close()
-
-    def _is_full(self) -> bool:
-        """Return whether so many batches, or bytes, are under way that no other is sent."""
-        n_bytes = sum(own + len(self.shared) for _, own in self.pending.values())
-        most = MAX_UNDER_WAY if n_bytes < MAX_BYTES_UNDER_WAY else 2 * (os.cpu_count() or 1)
-        return len(self.pending) >= most
 
     def _close(self) -> None:
         """Cancel the batches that have not begun, and store the results of those that are done."""
@@ -148,7 +140,7 @@ class Dispatcher:
         except BrokenExecutor as error:
             self._drop_executor(error, tasks)
         else:
-            self.pending[future] = tasks, sum(len(data) for *_, data in pickled)
+            self.pending[future] = tasks
             future.add_done_callback(self.done.put)
 
     def _receive(self, future: Future[Any]) -> None:
@@ -159,7 +151,7 @@ class Dispatcher:
         if isinstance(error, BrokenExecutor):
             self._drop_executor(error, [])
             return
-        tasks, _ = self.pending[future]
+        tasks = self.pending[future]
         self._store(tasks, dict(future.result()) if error is None else {})
         if error is not None and not isinstance(error, KeyboardInterrupt):
             self._send_again(tasks, error)
@@ -170,7 +162,7 @@ class Dispatcher:
 
         Nothing more is sent where there is no function that makes another, or MAX_IDLE in a row did nothing at all.
         """
-        count, waiting = len(self.results), sum((own for own, _ in self.pending.values()), tasks)
+        count, waiting = len(self.results), sum(self.pending.values(), tasks)
         self.pending.clear()
         self._store(waiting, {})
         waiting = [task for task in waiting if task[0] not in self.results]
@@ -226,14 +218,12 @@ class Message:
         fails alone.
     keep: whether results have their networks and histories.
     mark: a file that is there while somebody waits for results; a worker that sees it writes them to their files.
-    version: that of cgru where it is sent.
     """
 
     shared: bytes
     jobs: list[tuple[int, str, bytes]]
     keep: bool
     mark: str
-    version: str = __version__
 
     def __dask_tokenize__(self) -> str:
         """Return a key for Dask, which would else hash every byte, and runs calls with equal keys once."""
@@ -249,9 +239,6 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
     sees_mark = os.path.exists(message.mark)
     with suppress(KeyboardInterrupt), single_threaded():
         try:
-            if message.version != __version__:
-                due = f"workers with cgru {message.version}, as here, got one with {__version__}"
-                raise RuntimeError(f"executor: expected {due}; install the same on all machines")
             samples = pickle.loads(message.shared).opened()
         except Exception as error:
             return [(i, _pickled(Result(i, error=error))[0]) for i, *_ in message.jobs]

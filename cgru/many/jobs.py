@@ -11,7 +11,6 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -317,10 +316,7 @@ def _clear_frames(error: BaseException | None) -> None:
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            with suppress(RuntimeError):  # a frame that still runs
-                frame.clear()
-                _ = frame.f_locals  # before Python 3.13 `locals()` left a copy in the frame; this empties it
+        traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 

@@ -8,7 +8,6 @@ import queue
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
@@ -54,7 +53,7 @@ def fit_many(
     Jobs are sent in batches, each with the data that all share. Give large data as paths of files that the workers see.
     A job that cannot be pickled fails alone. A job whose worker died is run once more, while no other runs; the second
     time it has a RuntimeError. A pool of processes breaks at the first death: give a function that makes it, so that
-    another one takes over. A worker with another version of cgru fits nothing, and its jobs have a RuntimeError.
+    another one takes over. All machines need the same version of cgru.
 
     Ctrl-C stops running fits after their current epoch, and begins no other batch. The results so far are returned
     under a RuntimeWarning that says how many they are. All others have a KeyboardInterrupt as their error.
@@ -190,10 +189,14 @@ def run_on_threads(
     tell: a function called with each stored result, in this thread. None: no job pays for waking this thread.
     """
     waiting, done, state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
+    errors: list[BaseException] = []  # of no job: a full disk
 
     def work() -> None:
-        """Run jobs until none is left, or the call is over."""
-        with single_threaded():
+        """Run jobs until none is left, or the call is over; then put None into `done`."""
+        with ExitStack() as stack:
+            stack.callback(done.put, None)
+            stack.push(lambda kind, error, trace: error is None or errors.append(error) is None)
+            stack.enter_context(single_threaded())
             while not state.over.is_set():
                 try:
                     i, name, job = waiting.popleft()
@@ -209,30 +212,21 @@ def run_on_threads(
                     if tell is not None:
                         done.put(result)
 
-    def begin(future: Future[None]) -> None:
-        """Do the work of a thread; the future then has what it raised."""
-        if future.set_running_or_notify_cancel():
-            try:
-                work()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(None)
-
     outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
     outer.inner.add(state)
-    futures: list[Future[None]] = [Future() for _ in range(min(threads, len(tasks)))]
+    workers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)))]
     try:
-        for future in futures:  # no pool of them, for which the end of the program would wait
-            future.add_done_callback(lambda _: done.put(None))
-            Thread(target=begin, args=(future,), daemon=True).start()
-        for _ in futures:
+        for worker in workers:  # no pool of them, for which the end of the program would wait
+            worker.start()
+        for _ in workers:
             while (result := wait_for_next(done)) is not None:
                 tell(result)
     finally:
         state.over.set()
-        while wait([future for future in futures if not future.cancel()], 0.01).not_done:  # all that began
-            state.stop()
+        for worker in workers:
+            while worker.is_alive():
+                state.stop()
+                worker.join(0.01)
         outer.inner.discard(state)
-    for future in futures:
-        future.result()  # raises what is no job's: a full disk
+    for error in errors:
+        raise error

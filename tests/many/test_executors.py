@@ -137,38 +137,14 @@ def test_batches_get_smaller_and_no_more_are_under_way_than_the_window(monkeypat
                     oldest.set_result(call())
             return future
 
-    for n, window, limit in ((300, executors.MAX_UNDER_WAY, 1 << 28), (20, 1, 1)):
+    for n, window in ((300, executors.MAX_UNDER_WAY), (20, 1)):
         sizes, waiting, most = [], [], []
-        monkeypatch.setattr(executors, "MAX_BYTES_UNDER_WAY", limit)
+        monkeypatch.setattr(executors, "MAX_UNDER_WAY", window)
         results = cgru.fit_many([cgru.Job(made, cost=1.0) for _ in range(n)], executor=Recorder(1), keep=False)
         assert all(isinstance(result.error, ValueError) for result in results)  # they have no samples
         assert [i for size in sizes for i in size] == list(range(n))
         assert len(sizes[0]) == -(-n // 64) - (n > 64) >= len(sizes[-1]) == 1
         assert max(most) <= window
-
-
-def test_the_data_of_jobs_count_among_the_bytes_under_way(monkeypatch):
-    class Later:
-        """Runs a batch when somebody waits for it."""
-
-        def submit(self, work, message):
-            waiting.append((Future(), partial(work, message)))
-            return waiting[-1][0]
-
-    def run_one(done):
-        most.append(len(waiting))
-        future, call = waiting.pop(0)
-        future.set_result(call())
-        return done.get()
-
-    waiting, most = [], []
-    monkeypatch.setattr(executors, "wait_for_next", run_one)
-    monkeypatch.setattr(executors, "MAX_BYTES_UNDER_WAY", 1 << 16)
-    monkeypatch.setattr(executors.os, "cpu_count", lambda: 1)
-    own = {"X": np.zeros((2, 5, 1000)), "y": np.arange(2)}
-    results = cgru.fit_many([cgru.Job(made, **own, epochs=1, cost=1.0) for _ in range(9)], executor=Later())
-    assert [result.error for result in results] == [None] * 9
-    assert max(most) == 2
 
 
 # --- what cannot travel ---
@@ -210,17 +186,6 @@ def test_what_cannot_be_read_or_is_made_twice_fails_alone(tmp_path):
     with Elsewhere(1) as executor:
         results = cgru.fit_many(small(3), tmp_path / "X.npy", LABELS, executor=executor)
     assert [(result.name, type(result.error)) for result in results] == [(i, FileNotFoundError) for i in range(3)]
-
-
-@pytest.mark.slow
-@cases.posix
-def test_a_worker_of_another_version_does_nothing(tmp_path):
-    with cases.Elsewhere(tmp_path) as executor:
-        results = cgru.fit_many(small(3, cost=1), **SHARED, executor=executor)
-    assert [(result.name, result.scores, type(result.error)) for result in results] == [
-        (i, {}, RuntimeError) for i in range(3)
-    ]
-    assert "9.8.7" in str(results[0].error)
 
 
 # --- workers that die ---
