@@ -18,7 +18,7 @@ from cgru.datasets.table import GROUPED, Table, factorize
 from cgru.datasets.time_columns import CLOCKS, Times, common_formats, in_order_of_rows, parse_iso
 
 __all__ = [
-    "check_order", "compound_id", "kind_of", "likely_roles", "listed", "numbers_of", "resolve_roles",
+    "check_order", "compound_id", "is_like", "kind_of", "likely_roles", "listed", "numbers_of", "resolve_roles",
     "roles_and_values",
 ]  # fmt: skip
 
@@ -30,7 +30,7 @@ LIKELY = {
     r"epoch|step|frame|tick|cycle|visit|wave|period|elapsed|n|index)([ _.(\[-].*)?",
     "clock": r"time|hours?|hr|hh|minute|clock|time[ _]of[ _]day",
     "label": r"(.*[ _.-])?(labels?|target|class|outcome|category|status|diagnosis|result|activity|state|died|"
-    r"event|response|grade|quality|fail(ed|ure)?|fault|churn(ed)?|anomaly|y)",
+    r"event|response|grade|quality|fail(ed|ure)?|fault|churn(ed)?|anomaly|rul|y)",
 }
 SAMPLE = 200  # different cells by which a column is judged
 SHOWN = 20  # columns in an overview, and later ones that are the id, the time or the label
@@ -221,6 +221,7 @@ def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
     for name in table.names:
         values = table.parsed(name)[0]
         counts, may_be_time = len(values) >= 4 and (np.diff(values) == 1).mean() >= 0.5, is_like(name, "time")
+        may_be_time &= _may_be_time(table, name)
         taken = (*how.id, *how.label, *how.groups, *(how.categories or ()))
         if name in taken or not np.isfinite(values).all() or not (counts or may_be_time):
             continue
@@ -332,14 +333,15 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     numbered = [name for name in free if kinds[name] == "number" and re.search(r"\d$", name)]
     labels = [name for name in free if is_like(name, "label") and kinds[name] in ("text", "number")]
     times = [name for name in free if name.casefold() in NAMES["time"] or kinds[name] == "date"]
-    times += [name for name in free if kinds[name] != "text" and is_like(name, "time")]
+    times += [name for name in free if kinds[name] != "text" and is_like(name, "time") and _may_be_time(table, name)]
     ids = [name for name in free if name not in (*labels, *times) and (is_like(name, "id") or kinds[name] == "text")]
     ids.sort(key=lambda name: not is_like(name, "id"))
     unique = [name for name in ids if len({*table.texts(name)}) == len(table.frame)]
     is_numbered = len(numbered) > max(3, len(kinds) / 2)
     is_wide = is_numbered or (not times and any(kinds[name] == "text" for name in unique))
     ids = [name for name in ids if _may_be_id(table, name)]
-    is_wide &= how.id is None and table.columns.header is not False and not any(is_like(name, "id") for name in ids)
+    is_long = any(is_like(name, "id") for name in ids) and not {*times} <= {*numbered}
+    is_wide &= how.id is None and table.columns.header is not False and not is_long
     if is_wide:
         return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
     last, of = table.names[-1], (*(how.id or ()), *ids[:1])
@@ -351,15 +353,17 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
 
 
 def kind_of(table: Table, name: str) -> str:
-    """Return what a column has: "number", "date", "clock" or "text"."""
+    """Return what a column has: "number", "date", "clock", "code" if all texts begin with a digit, or "text"."""
     if table.is_number(name):
         return "number"
-    texts = [text for text in dict.fromkeys(table.texts(name)) if re.search(r"\d", text)][:SAMPLE]
+    cells = [text for text in dict.fromkeys(table.texts(name)) if text][:SAMPLE]
+    texts = [text for text in cells if re.search(r"\d", text)]
     if not texts or not isinstance(parse_iso(texts), str):
         return "date" if texts else "text"
     if forms := common_formats(texts):
         return "clock" if {*forms} <= {*CLOCKS} else "date"
-    return "text" if _unit(texts) is None else "number"
+    is_code = all(re.match(r"\W?\d", text) for text in cells)
+    return "number" if _unit(cells) is not None else "code" if is_code else "text"
 
 
 def _unit(texts: Sequence[str]) -> str | None:
@@ -367,6 +371,12 @@ def _unit(texts: Sequence[str]) -> str | None:
     found = [re.fullmatch(QUANTITY, text) for text in texts if text]
     units = {match[1] or match[2] or "" for match in found if match}
     return units.pop() if len(units) == 1 and all(found) else None
+
+
+def _may_be_time(table: Table, name: str) -> bool:
+    """Return whether a column is no number, or one that is whole or mostly rises, as a temperature T does not."""
+    values, odd = table.parsed(name)
+    return odd.any() or not (values % 1 > 0).any() or (np.diff(values) > 0).mean() >= 0.5
 
 
 def _is_constant(table: Table, id: Sequence[str], name: str) -> bool:

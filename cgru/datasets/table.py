@@ -361,6 +361,8 @@ def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, co
     full = next((i for i, row in enumerate(rows, 1) if all(row)), None)
     names, has_number = [*filter(None, first)], [any(re.match(r"\d", cell) for cell in row) for row in rows[:2]]
     is_above_names = len({*names}) < len(names) and full == 1 and has_number == [False, True]
+    if len({*names}) < len(names) < len(first) and has_number[:1] == [False] and not is_above_names:
+        raise ColumnsError("header", f"{', '.join(names)!r} above others", "names in one line")
     if (len(names) < len(first) / 2 and full) or is_above_names:
         cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, str(lines[full] - 1)]))}
         raise ColumnsError("skip_lines", f"{', '.join(names)!r}", "a name of its own for most columns", cure)

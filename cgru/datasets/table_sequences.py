@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.lengths import padded
-from cgru.datasets.column_roles import check_order, compound_id, kind_of, numbers_of
+from cgru.datasets.column_roles import check_order, compound_id, is_like, kind_of, numbers_of
 from cgru.datasets.columns import LONGEST, Columns, ColumnsError
 from cgru.datasets.dataset import Dataset, Split, check_padding
 from cgru.datasets.missing_values import INDICATOR, MISSING, decays, fill, methods_of, parse_missing
@@ -271,8 +271,15 @@ def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray]]
     for name in ("time", "categories", "per_step", "time_step", "windows", "sort"):
         if getattr(how, name):
             raise ColumnsError(name, "one for each sequence (wide=True)", "a row for each step", None)
-    names, steps = _steps_of_columns(how.columns)
+    others = [name for name in how.columns if not re.search(r"\d\W*$", name) and not is_like(name, "label")]
+    if table.columns.columns is None and 2 * len(others) < len(how.columns) and others:
+        due = "names with a number, as most have, or another role"
+        if not how.id and len(factorize([table.values(name)[0] for name in others])[0]) == len(table.frame):
+            raise ColumnsError("columns", others[0], due, {"id": others})
+        numbers_of(table, how, how.columns)  # first refuses words
+        raise ColumnsError("columns", others[0], due, {"ignore": (*how.ignore, *others)})
     numbers = numbers_of(table, how, how.columns)
+    names, steps = _steps_of_columns(how.columns)
     X = np.stack([numbers[name] for step in steps for name in step], axis=1).reshape(len(table.frame), len(steps), -1)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)

@@ -51,7 +51,8 @@ def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
         raise ValueError(f"expected text, got a binary file, with a zero at byte {raw.index(0)}")
     for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252"):
         with contextlib.suppress(UnicodeDecodeError):
-            return raw.decode(encoding), ["it is not UTF-8, and is read as Windows-1252"] * (encoding == "cp1252")
+            text = raw.decode(encoding).replace("\u2212", "-")  # a typographic minus
+            return text, ["it is not UTF-8, and is read as Windows-1252"] * (encoding == "cp1252")
     raise ValueError("expected text in UTF-8, UTF-16 or Windows-1252, got other bytes")
 
 

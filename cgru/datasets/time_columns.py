@@ -26,7 +26,7 @@ DATES = (
     "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%m/%Y", "%b %Y", "%Y-%b", "%Y %m",
     "%Y %m %d",
 )  # fmt: skip
-CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 COMPACT = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
 SECONDS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 STEPS = {"months": {"year": 12, "month": 1},
@@ -80,6 +80,7 @@ def read_times(table: Table, names: Sequence[str]) -> Times:
         return Times(numbers.astype(np.int64) if is_whole else numbers, False, texts)
     values = _moments(texts, form) if form else parse_iso(texts)
     if isinstance(values, str):
+        values = texts[int(odd.argmax())] if not form and 2 * odd.sum() < len(odd) else values  # the word among numbers
         raise _unreadable(table, names, texts, values, f"times in the form {form or 'ISO 8601, or numbers'}")
     return Times(values, True, texts, bool(form and not re.search("%[dDjFxcYyGsU]", form)))
 

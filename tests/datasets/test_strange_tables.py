@@ -225,6 +225,20 @@ TABLES = {
         enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
     "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
+    "wide, two columns as id": (rows(("region", "store", *(f"w{t}" for t in range(6)), "class"), *[("NS"[i // 3], i % 3,
+        *range(i, i + 6), label(i)) for i in range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t:
+        i + t}),
+    "wide, another column": (rows(("id", *(f"w{t}" for t in range(6)), "sum", "class"), *[(i, *range(i, i + 6), 9,
+        label(i)) for i in range(M)]), {"wide": True}, {"ignore"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
+    "weeks of one series": (rows(("week", "heat"), *[(f"2024-W{t + 1:02}", 1.5 * t) for t in range(9)]), {}, {"id",
+        "time", "ignore"}, {"shape": (1, 9, 1), "order": [0], "value": lambda i, t: 1.5 * t, "y": None}),
+    "German milliseconds": (table(lambda t: f"01.03.2024 08:00:00,{t}", write=lambda v: german(v, 2), sep=";"), {},
+        {"id", "time_format", "decimal"}, {}),
+    "a temperature T": (rows(("probe", "T", "class"), *[(f"P{i}", heat(i, -t) + 0.5, label(i)) for i in range(M)
+        for t in range(S)]), {}, {"id"}, {"value": lambda i, t: heat(i, -t) + 0.5}),
+    "a typographic minus": (table(write=lambda v: f"\u2212{v}"), PLAIN, None, {"value": lambda i, t: -heat(i, t)}),
+    "a word among times": (table(lambda t: "NaT" if t == 3 else t), PLAIN, {"skip_lines"}, {"shape": (M, S - 1, 1),
+        "value": heat, "y": True}),
     "wide, a number as id": (rows(("sample", *(f"t{t}" for t in range(6)), "class"), *[(i, *range(i, i + 6), label(i))
         for i in range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
     "long, numbered features": (rows(("unit", "cycle", *(f"s{t}" for t in range(6)), "failure"), *[(i, t, *range(i,
@@ -388,7 +402,7 @@ def test_an_overview_of_many_columns_is_short(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["", "\n\n", ",,,\n", "a,b\n", "\0\1\2", 'id,x\na,"1\n', "x\n1\n2\n", "id,x\n" + "a" * 2000 + ",1\nb,2\nb,3\n",
-     "y" * 2000 + ",id\n1,a\n2,a\n"],
+     "y" * 2000 + ",id\n1,a\n2,a\n", ",,a,a\n,,x,y\nid,t,,\n0,0,1,2\n0,1,3,4\n"],
 )  # fmt: skip
 def test_files_that_are_no_tables(text, tmp_path):
     (tmp_path / "t.csv").write_text(text)
