@@ -376,7 +376,7 @@ def _unit(texts: Sequence[str]) -> str | None:
 def _may_be_time(table: Table, name: str) -> bool:
     """Return whether a column is no number, or one that is whole or mostly rises, as a temperature T does not."""
     values, odd = table.parsed(name)
-    return odd.any() or not (values % 1 > 0).any() or (np.diff(values) > 0).mean() >= 0.5
+    return odd.any() or not (values % 1 > 0).any() or (np.diff(values) > 0).mean() > 0.6
 
 
 def _is_constant(table: Table, id: Sequence[str], name: str) -> bool:

@@ -316,8 +316,8 @@ def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | N
         if not is_whole or (y.ndim > 1 and y is split.y):
             raise ColumnsError("task", f"reals of shape {y.shape}", "classes, not one-hot", {"task": "regression"})
         return split._replace(y=y.astype(np.int64))
-    if task is None and is_table and y.ndim == 1 and is_whole and y.dtype.kind != "b":
-        n = len(np.unique(y))
-        if n <= min(MANY, len(y) // 2) if is_real else n > max(MANY, len(y) // 2):
+    if task is None and is_table and is_whole and y.dtype.kind != "b" and y.ndim <= 2 - is_real:
+        n, half = len(np.unique(y)), len(y) // 2 if y.ndim == 1 else 0
+        if n <= min(MANY, half) if is_real else n > max(MANY, half):
             raise ColumnsError("task", f"{n} different whole numbers of {len(y)}", "classes or numbers", other)
     return split

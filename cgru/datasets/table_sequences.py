@@ -274,8 +274,9 @@ def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray]]
     others = [name for name in how.columns if not re.search(r"\d\W*$", name) and not is_like(name, "label")]
     if table.columns.columns is None and 2 * len(others) < len(how.columns) and others:
         due = "names with a number, as most have, or another role"
-        if not how.id and len(factorize([table.values(name)[0] for name in others])[0]) == len(table.frame):
-            raise ColumnsError("columns", others[0], due, {"id": others})
+        for k in () if how.id else range(1, len(others) + 1):
+            if len(factorize([table.values(name)[0] for name in others[:k]])[0]) == len(table.frame):
+                raise ColumnsError("columns", others[0], due, {"id": others[:k]})
         numbers_of(table, how, how.columns)  # first refuses words
         raise ColumnsError("columns", others[0], due, {"ignore": (*how.ignore, *others)})
     numbers = numbers_of(table, how, how.columns)

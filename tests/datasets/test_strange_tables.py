@@ -225,9 +225,12 @@ TABLES = {
         enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
     "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
         range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
-    "wide, two columns as id": (rows(("region", "store", *(f"w{t}" for t in range(6)), "class"), *[("NS"[i // 3], i % 3,
-        *range(i, i + 6), label(i)) for i in range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t:
-        i + t}),
+    "wide, two columns as id": (rows(("region", "store", *(f"w{t}" for t in range(6)), "closed"), *[("NS"[i // 3], i %
+        3, *range(i, i + 6), label(i)) for i in range(M)]), {}, {"wide", "id", "label"}, {"shape": (M, 6, 1), "value":
+        lambda i, t: i + t}),
+    "cycles that are left": (rows(("engine", "cycle", "heat", "RUL"), *[(f"M{i}", t, heat(i, t), 30 - t) for i in
+        range(M) for t in range(30)]), {}, {"id", "time", "label", "per_step", "task"}, {"shape": (M, 30, 1), "value":
+        heat, "y": True}),
     "wide, another column": (rows(("id", *(f"w{t}" for t in range(6)), "sum", "class"), *[(i, *range(i, i + 6), 9,
         label(i)) for i in range(M)]), {"wide": True}, {"ignore"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
     "weeks of one series": (rows(("week", "heat"), *[(f"2024-W{t + 1:02}", 1.5 * t) for t in range(9)]), {}, {"id",
