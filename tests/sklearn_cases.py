@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SMALL = {"units": 8, "epochs": 20}
+SMALL = {"units": 8, "epochs": 20, "inputs": "raw"}
 FEW = {"units": 4, "budget": 0, "random_state": 0}
 
 

@@ -149,7 +149,7 @@ def tails(m=24, s=300):
 @pytest.mark.pairwise
 def test_a_fit_never_raises_however_it_diverges(kind, early, rate):
     X, y = tails()
-    model = kind(units=3, epochs=8, learning_rate=rate, early_stopping=early, random_state=0)
+    model = kind(units=3, epochs=8, budget=0, learning_rate=rate, early_stopping=early, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, y)
@@ -190,7 +190,7 @@ def test_held_out_samples_beyond_all_bounds():
         wild[sample, 3, -1] = 1e38
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model = GRURegressor(units=2, epochs=3, random_state=0).fit(wild, y)
+            model = GRURegressor(units=2, epochs=3, inputs="raw", random_state=0).fit(wild, y)
         assert np.isfinite(model.predict(wild[1:5])).all()
 
 
@@ -550,7 +550,7 @@ def test_in_the_tools_of_scikit_learn():
 @pytest.mark.parametrize("in_a_list", [False, True])
 def test_missing_values_are_refused_with_what_fills_them(in_a_list):
     X, y = waves()
-    model = GRUClassifier(units=3, epochs=1).fit(X, y)
+    model = GRUClassifier(units=3, epochs=1, budget=0).fit(X, y)
     X[3, 2, 1] = np.nan
     given = list(X) if in_a_list else X
     for call in (lambda: model.fit(given, y), lambda: model.predict(given)):
@@ -580,7 +580,7 @@ def test_a_saved_classifier_has_the_classes_of_y(tmp_path, classes):
     y = classes[np.arange(60) % len(classes)]
     weights = dict.fromkeys(classes.tolist(), 2.0)
     options = {"class_weight": weights, "early_stopping": True}
-    model = GRUClassifier(units=3, epochs=2, random_state=0, **options).fit(X, y)
+    model = GRUClassifier(units=3, epochs=2, budget=0, random_state=0, **options).fit(X, y)
     model.network_.save(tmp_path / "net.npz")
     net = cgru.load(tmp_path / "net.npz")
     assert net.predict_classes(X).dtype == y.dtype
@@ -603,8 +603,8 @@ def test_a_saved_regressor_predicts_in_the_units_of_y(tmp_path):
     X, _ = waves()
     level = X[:, :, 1].mean(axis=1)
     both = np.column_stack([5 + level, 1e3 * level])
-    for i, y in enumerate((1e6 + 1e4 * level, both, both, 1e9 + level, np.full(60, 1e9), 1e60 * level)):
-        model = GRURegressor(units=3, epochs=8, random_state=0, early_stopping=bool(i % 2)).fit(X, y)
+    for i, y in enumerate((1e6 + 1e4 * level, both, both, np.full(60, 1e9), 1e60 * level)):
+        model = GRURegressor(units=3, epochs=8, inputs="raw", random_state=0, early_stopping=bool(i % 2)).fit(X, y)
         due, net = model.predict(X), model.network_
         net.save(tmp_path / "net.npz")
         for predicts in (net.predict(X), cgru.load(tmp_path / "net.npz").predict(X)):
@@ -640,17 +640,18 @@ def test_names_of_targets(tmp_path):
     pandas = pytest.importorskip("pandas")
     X, _ = waves()
     Y = pandas.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["height", "weight"])
-    model = GRURegressor(units=3, epochs=1, random_state=0).fit(X, Y)
+    few = {"units": 3, "epochs": 1, "budget": 0, "random_state": 0}
+    model = GRURegressor(**few).fit(X, Y)
     model.save(tmp_path / "model.npz")
     for each in (model, GRURegressor.load(tmp_path / "model.npz"), model.partial_fit(X, Y.to_numpy())):
         assert each.network_.target_names == ("height", "weight")
     assert cgru.report(model.network_, X, Y.to_numpy())["outputs"][1]["name"] == "weight"
-    assert GRURegressor(units=3, epochs=1).fit(X, Y["height"]).network_.target_names == ("height",)
+    assert GRURegressor(**few).fit(X, Y["height"]).network_.target_names == ("height",)
     unnamed = (Y.to_numpy(), Y.set_axis([0, 1], axis=1), Y["height"].rename(None))
     for y in unnamed:
-        assert GRURegressor(units=3, epochs=1).fit(X, y).network_.target_names is None
+        assert GRURegressor(**few).fit(X, y).network_.target_names is None
     flat = pandas.DataFrame(X[:, :, 0], columns=[f"t{i}" for i in range(12)])
-    model = GRURegressor(units=3, epochs=1, random_state=0).fit(flat, Y["height"])
+    model = GRURegressor(**few).fit(flat, Y["height"])
     model.save(tmp_path / "model.npz")
     twin = GRURegressor.load(tmp_path / "model.npz")
     assert twin.feature_names_in_.tolist() == list(flat)
@@ -662,7 +663,7 @@ def test_nothing_was_learned_is_said_in_any_unit_of_y(unit):
     X = np.random.default_rng(0).standard_normal((60, 5, 1))
     y = np.random.default_rng(1).standard_normal((60, np.size(unit)))
     with pytest.warns(ConvergenceWarning, match=r"^GRURegressor: nothing was learned: a constant alone .* loss of 1 "):
-        GRURegressor(units=2, epochs=1, random_state=0).fit(X, unit * y)
+        GRURegressor(units=2, epochs=1, inputs="raw", random_state=0).fit(X, unit * y)
 
 
 def test_what_cannot_be_saved_or_loaded(tmp_path):

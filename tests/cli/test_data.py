@@ -45,13 +45,13 @@ def folder(tmp_path_factory):
 
 
 def test_what_was_read_is_said_before_the_training(folder, tmp_path):
-    _, err = run("fit", folder / "train.csv", *GIVEN, "--epochs", 1, cwd=tmp_path)
+    _, err = run("fit", folder / "train.csv", *GIVEN, *QUICK, "--epochs", 1, cwd=tmp_path)
     assert err.splitlines()[:3] == [
         f"{folder / 'train.csv'}: 20 samples of 3 to 4 steps of 2 features", "features: temp, hum",
         "classes: ill 10, well 10",
     ]  # fmt: skip
     assert cgru.load(tmp_path / "cgru-model.npz").feature_names == ("temp", "hum")
-    assert run("fit", folder / "train.csv", *GIVEN, "--epochs", 1, "-q", cwd=tmp_path)[1] == ""
+    assert run("fit", folder / "train.csv", *GIVEN, "--epochs", 1, "--inputs", "raw", "-q", cwd=tmp_path)[1] == ""
 
 
 def test_the_command_that_is_shown_works(folder, tmp_path):
@@ -65,7 +65,7 @@ def test_the_command_that_is_shown_works(folder, tmp_path):
         ]  # fmt: skip
         assert all(line.count(", ") == 2 for line in told[:4])
         shown = next(shlex.split(line) for line in lines if line.startswith("cgru ") and "--" in line)
-        run(*shown[1:], *(() if "--epochs" in shown else ("--epochs", 1)), "-q", cwd=tmp_path)
+        run(*shown[1:], "--epochs", 1, "--inputs", "raw", "-q", cwd=tmp_path)
         assert columns_of(tmp_path / "cgru-model.npz").id == ("patient",)
 
 
@@ -140,7 +140,7 @@ def test_elements_that_do_not_meet_by_name(folder, tmp_path):
     np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
     _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
     assert "note: the file has no names of features: they are taken in this order, temp, hum\n" in err
-    run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
+    run("fit", "x.npz", "--epochs", 1, "--inputs", "raw", cwd=tmp_path)
     _, err = run("predict", "cgru-model.npz", folder / "other.csv", *GIVEN, "--ignore", "note", cwd=tmp_path)
     assert "note: the model has no names of features: they are taken in this order, hum, temp\n" in err
 
@@ -163,7 +163,7 @@ def test_axes_that_look_swapped_are_told(tmp_path):
     x = np.cumsum(np.random.default_rng(0).standard_normal((20, 3, 40)), axis=2)
     for name, array in {"x": x.swapaxes(1, 2), "swapped": x}.items():
         np.savez(tmp_path / f"{name}.npz", X=array, Y=np.arange(20) % 2)
-    run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
+    run("fit", "x.npz", "--epochs", 1, "--inputs", "raw", cwd=tmp_path)
     assert "got 40; x (m, e, s) becomes" in refused("predict", "cgru-model.npz", "swapped.npz", cwd=tmp_path)
 
 
@@ -174,7 +174,7 @@ def test_a_test_file_of_the_archive(tmp_path):
     text = "@univariate true\n@classLabel true a b\n@data\n" + "1,2,3:a\n3,2,1:b\n" * 5
     (tmp_path / "Toy_TRAIN.ts").write_text(text)
     (tmp_path / "Toy_TEST.ts").write_text(text.replace(":b", ":c").replace("true a b", "true a c"))
-    command = "fit", "Toy_TRAIN.ts", "--test", "Toy_TEST.ts", "--epochs", 1
+    command = "fit", "Toy_TRAIN.ts", "--test", "Toy_TEST.ts", *QUICK, "--epochs", 1
     assert refused(*command, cwd=tmp_path) == "cgru: error: Toy_TEST.ts: y: expected the classes a, b, got c\n"
     (tmp_path / "Toy_TEST.ts").write_text(text)
     assert "test loss" in run(*command, cwd=tmp_path)[0]

@@ -114,7 +114,7 @@ def case(kind, seed):
     return net, X, y, lengths, weights, batch_size, truncate
 
 
-@pytest.mark.parametrize("seed", some(4, range(24)))
+@pytest.mark.parametrize("seed", some(3, range(24)))
 @pytest.mark.parametrize(
     "kind",
     [
