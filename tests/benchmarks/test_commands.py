@@ -195,28 +195,3 @@ def test_public_models(module, folder, monkeypatch):
     if public.machine.commit():  # what is known at this commit is not measured again
         monkeypatch.setattr(public, "rows_from", lambda *given: pytest.fail("all is known"))
         public.main(["--json", "public.json"])
-
-
-def test_a_public_model_that_changes_is_seen(module):
-    torch = pytest.importorskip("torch", reason="no torch")
-    compare = module("public.compare")
-    theirs, ours = tiny(torch, compare)(), tiny(torch, compare)()
-    ours.module.load_state_dict(theirs.module.state_dict())
-    with torch.no_grad():
-        ours.module.head.bias += 1
-    assert all(value > 1e-3 for value in compare.differences(theirs, ours).values())
-    assert all(np.isnan(compare.difference(*each)) for each in (([], []), ([torch.ones(1)], [torch.ones(2)])))
-
-
-def test_public_models_written_here(module):
-    """A state comes back at the step that it belongs to."""
-    torch = pytest.importorskip("torch", reason="no torch")
-    models = module("public.models")
-    net = models.Seq2Seq(7, 4)
-    source, target = torch.randint(7, (2, 5)), torch.randint(7, (2, 3))
-    other = torch.cat([target[:, :2], (target[:, 2:] + 1) % 7], 1)
-    scores, changed = net(source, target), net(source, other)
-    assert changed[:, :2].equal(scores[:, :2])
-    assert not changed[:, 2].equal(scores[:, 2])
-    assert len(models.gtcrn().module.grus) == 14
-    assert len(models.ul_unas().module.grus) > 14
