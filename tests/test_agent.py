@@ -154,62 +154,6 @@ def test_the_gradient_of_an_update_is_that_of_the_stepped_policy(agent, gru, mon
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_who_remembers_the_sign_earns_all_in_the_maze(agent):
-    n = 500
-    env = agent.Maze(n)
-    x, _ = env.reset(seed=0)
-    sign, total, seconds, lengths = x[:, 0].copy(), np.zeros(n), np.zeros(n, int), []
-    assert set(sign) == {-1, 1}
-    for t in range(31):
-        actions = np.where(x[:, 2] == 1, np.where(sign > 0, 2, 1), 0)
-        x, rewards, terminated, _, info = env.step(actions)
-        total += np.where(seconds == 0, rewards, 0)
-        lengths += [t] * (terminated & (seconds == 0)).sum()
-        seconds += terminated
-        shown = info["final_obs"] if info else x
-        assert (shown[seconds == 0, 0] == 0).all()  # the sign is seen at the start alone
-        sign = np.where(terminated, x[:, 0], sign)
-    np.testing.assert_array_equal(total, np.ones(n))
-    assert (min(lengths), max(lengths)) == (agent.Maze.shortest, agent.Maze.longest)
-    env.reset(seed=0)
-    sign = env.sign.copy()
-    assert (env.step(np.ones(n, int))[1] == -0.1).all()  # a wall
-    while not (terminated := env.step(np.where(env.position == env.length, 1, 0)))[2].any():
-        pass
-    wrong = terminated[2] & (sign == 1)
-    assert (terminated[1][wrong] == -1).all()
-    assert wrong.any()
-    assert env.bounds() == (1, 0)
-
-
-def test_the_bandits_bounds(agent):
-    """Between chance and who knows the better arm; win, stay; lose, shift is right as often as an arm pays."""
-    best, without = agent.Bandit(1).bounds()
-    pays, changes = agent.Bandit.pays, agent.Bandit.changes
-    right = pays * (1 - changes) + (1 - pays) * changes
-    assert abs(without / 100 - (right * pays + (1 - right) * (1 - pays))) < 0.01
-    assert without + 5 < best < 100 * pays - 3
-    env, forward, total = agent.Bandit(4000), np.full((4000, 2), 0.5), 0  # of a hidden Markov chain, the better arm
-    env.reset(seed=0)
-    for _ in range(100):
-        arm = forward.argmax(axis=1)
-        rewards = env.step(arm)[1]
-        total += rewards.mean()
-        chance = np.where(np.arange(2) == arm[:, None], pays, 1 - pays)  # of a reward, if this one is the better arm
-        forward *= np.where(rewards[:, None] > 0, chance, 1 - chance)
-        forward = forward @ [[1 - changes, changes], [changes, 1 - changes]]
-        forward /= forward.sum(axis=1, keepdims=True)
-    assert abs(total - best) < 0.02
-    env.reset(seed=0)
-    good = env.good.copy()
-    assert abs(good.mean() - 0.5) < 0.05
-    x, rewards, *_ = env.step(good)
-    assert abs(rewards.mean() - pays) < 0.03
-    np.testing.assert_array_equal(x, np.column_stack([np.eye(2)[good], rewards]))
-    assert abs((env.good != good).mean() - changes) < 0.01
-    assert abs(env.step(1 - env.good)[1].mean() - (1 - pays)) < 0.03
-
-
 @pytest.mark.slow
 def test_a_small_maze_is_learned(agent, monkeypatch):
     monkeypatch.setattr(agent.Maze, "shortest", 2)

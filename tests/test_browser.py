@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from helpers import TOLERANCE, assert_close, random_layer
+from helpers import TOLERANCE, assert_close
 
 import cgru
 
@@ -139,34 +139,6 @@ def test_numbers_are_the_streams(run, html, example, tmp_path):
         assert_streamed(example.net, x, each)
 
 
-@needs_clang
-@needs_node
-@pytest.mark.parametrize(
-    "layers",
-    [
-        lambda: [random_layer(3, 1, dtype=np.float32), cgru.Dense(2, "softmax")],
-        lambda: [random_layer(3, 33, dtype=np.float32, sequences=True, reset_after=True), cgru.Dense(9, "softmax")],
-        lambda: [
-            random_layer(3, 16, dtype=np.float32, sequences=True),
-            random_layer(16, 7, dtype=np.float32),
-            cgru.Dense(5, cgru.sigmoid),
-        ],
-    ],
-)
-def test_numbers_of_other_networks(layers, html, example, tmp_path):
-    """On inputs of any size, up to such as shut the gates."""
-    net = cgru.Network(layers(), dtype=np.float32, seed=0)
-    rng = np.random.default_rng(1)
-    X = [size * rng.standard_normal((s, 3)) for s in (1, 2, 7, 60, 300) for size in (1, 30, 1e4)]
-    net.predict(np.zeros((1, 1, 3)))
-    first = net.layers[0].d["u"]
-    model = model_of(html) | {"kinds": [*range(net.layers[-1].d["u"])], "units": first}
-    model["wasm"] = base64.b64encode(example.page.webassembly(net)).decode()
-    got = in_node(tmp_path, html, RUN % json.dumps([x.tolist() for x in X]), model)
-    for x, each in zip(X, got, strict=True):
-        assert_streamed(net, x, each)
-
-
 @needs_node
 def test_the_module_stands_alone(html, tmp_path):
     code = """
@@ -181,31 +153,6 @@ def test_the_page_stands_alone(html):
     assert len(html.encode()) < 150_000
     assert "default-src 'none'" in html
     assert not re.search(r"https?:|src\s*=|<link|@import|url\(|fetch\(|import\(|\{\{", html)
-
-
-PLAYED = """
-    const found = {};
-    for (const kind of kinds) {
-        found[kind] = model.strokes[kind].map(() => {
-            bundled(kind);
-            while (forward());
-            return [path, trace.map(({y, h}) => [[...y], [...h]]), $("now").innerText, $("said").textContent];
-        });
-    }
-    return found;"""
-
-
-@needs_chromium
-@pytest.mark.slow
-def test_what_is_played_is_named(html, example, tmp_path):
-    for kind, strokes in in_chromium(tmp_path, html, PLAYED).items():
-        assert len(strokes) == 2
-        for path, got, now, said in strokes:
-            assert path in model_of(html)["strokes"][kind]
-            assert_streamed(example.net, example.gestures.steps(path), got)
-            assert now.startswith(kind)
-            assert said.startswith(kind)
-            assert "pen lifted" in now
 
 
 DRAWN = """
@@ -276,22 +223,6 @@ def test_keys_buttons_and_slider(html, example, tmp_path):
     assert found[6][2].startswith("square")
     sides = np.repeat([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1)], [12, 12, 12, 12, 1], axis=0)
     assert_streamed(example.net, sides, got)
-
-
-@needs_chromium
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fragment", "least", "most"), [("#play=star&step=20", 20, 20), ("#play=star", 10, 40), ("#play=no", 0, 0)]
-)
-def test_a_link_plays_one(fragment, least, most, html, tmp_path):
-    """Up to a step, or one step after the other by the clock: after two seconds it is on its way."""
-    code = "return [shown + 1, queue.length > 0, $('play').textContent, $('speed').textContent, $('said').textContent];"
-    step, more, play, speed, said = in_chromium(tmp_path, html, code, fragment)
-    assert least <= step <= most
-    assert more == (step > 0)
-    assert play == ("Play" if least == most else "Pause")
-    assert re.fullmatch(r"[\d.]+ µs|less than can be measured", speed)
-    assert said == ""
 
 
 @needs_clang
@@ -368,25 +299,3 @@ def test_without_a_compiler(example, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="apt-get install clang lld wasi-libc"):
         example.page.main(tmp_path / "page.html")
     assert not any(tmp_path.iterdir())
-
-
-def test_steps_of_a_stroke(example):
-    """One at each STEP of way, towards the pen; too little of it is none; at last the pen is lifted."""
-    steps, size = example.gestures.steps, example.gestures.STEP
-    np.testing.assert_array_equal(steps([(0.5, 0.5), (0.5 + 0.9 * size, 0.5)]), [(0, 0, 1)])
-    corner = np.array([(0, 0), (3.5 * size, 0), (3.5 * size, 2 * size)])
-    found = steps(corner)
-    np.testing.assert_allclose(found[:3], [(1, 0, 0)] * 3, atol=1e-12)
-    np.testing.assert_allclose(np.hypot(*found[3:-1, :2].T), 1)
-    assert found[3, 0] == pytest.approx(1 / np.sqrt(17))
-    assert found[-1].tolist() == [0, 0, 1]
-    np.testing.assert_allclose(steps(corner + 0.2), found, atol=1e-9)
-
-
-def test_strokes_repeat_and_stay_in_sight(example):
-    drawn, names = example.gestures.strokes(20, seed=5)
-    again, _ = example.gestures.strokes(20, seed=5)
-    assert names[:9].tolist() == list(example.gestures.NAMES)
-    assert all((a == b).all() for a, b in zip(drawn, again, strict=True))
-    assert max(abs(points - 0.5).max() for points in drawn) < 0.6
-    assert min(len(example.gestures.steps(points)) for points in drawn) >= 8

@@ -137,35 +137,3 @@ def test_a_request_through_the_command(samples, tmp_path, capsys):
     assert Path(model).is_file()
     assert ("cgru.cli.fit_command", "_train") in way
     assert climbs(calls, picture()) == []
-
-
-# --- how they are followed ---
-
-HIGH = """
-class Owner:
-    def asked(self):
-        return 1
-
-def start(owner, x, low):
-    return low["pass_on"](owner, *[x]) + low["other"](owner)
-"""
-LOW = """
-def pass_on(owner, *all):
-    return sum(owner.asked() for _ in all) + keep(**{"x": all[0]})
-
-def keep(**named):
-    return 0
-
-def other(owner):
-    return owner.asked()
-"""
-
-
-def test_what_gets_the_object_may_not_climb():
-    """Nor by a comprehension; what does not get it may."""
-    heights, high, low, x = {"cgru.high": 2, "cgru.low": 1}, {}, {}, object()
-    exec(compile(HIGH, str(PACKAGE / "high.py"), "exec"), high)
-    exec(compile(LOW, str(PACKAGE / "low.py"), "exec"), low)
-    way, calls = followed(lambda: high["start"](high["Owner"](), x, low), lambda value: value is x)
-    assert [*way] == [("cgru.high", "start"), ("cgru.low", "pass_on"), ("cgru.low", "keep")]
-    assert [each.rpartition(".")[2] for each in climbs(calls, heights)] == ["asked"]

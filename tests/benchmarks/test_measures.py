@@ -50,8 +50,6 @@ def test_two_runs_have_the_same_bits_and_a_changed_one_fails(module, folder, tmp
     assert "1 differ" in capsys.readouterr().out
 
 
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are limited as on Linux")
 @pytest.mark.parametrize(
     "only", [pytest.param("model", marks=pytest.mark.slow), pytest.param("", marks=pytest.mark.nightly)]

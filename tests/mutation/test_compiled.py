@@ -1,7 +1,6 @@
 """The breaks of C and Cython, and what is built of them."""
 
 import sys
-from pathlib import Path
 
 import pytest
 from house import ROOT
@@ -140,46 +139,6 @@ def test_declarations_have_no_breaks():
     for name in ("core/thread_pool.h", "core/simd/cgru.h", "core/simd/body.h", "core/simd/avx2_float.c"):
         assert compiled.breaks(f"cgru/{name}", (ROOT / "cgru" / name).read_text(encoding="utf-8")) == []
     assert compiled.breaks("cgru/core/simd/levels.c", (ROOT / "cgru/core/simd/levels.c").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def built(tmp_path, monkeypatch):
-    """A tree whose objects are what `change` says, and the names of what was compiled and linked there."""
-
-    class Built:
-        change, tried, linked = staticmethod(lambda name: b"old"), [], []
-
-    unbroken = tmp_path / "build/mutation/unbroken"
-    unbroken.mkdir(parents=True)
-    for name in (*compiled.TABLES, *compiled.LOW_PRECISION, "levels"):
-        (unbroken / f"{name}.o").write_bytes(b"old")
-
-    def table(tree, name, folder):
-        Built.tried.append(name)
-        return Built.change(name)
-
-    monkeypatch.setattr(compiled, "compile_table", table)
-    monkeypatch.setattr(
-        compiled, "link", lambda tree, module, *objects, **_: not Built.linked.extend([module, *objects])
-    )
-    Built.tree = tmp_path
-    return Built
-
-
-def test_a_header_is_broken_in_the_first_table_that_it_changes(built):
-    built.change = lambda name: b"new" if name.startswith("avx512") else b"old"
-    assert compiled.prepare(built.tree, "cgru/core/simd/norm.h") == {"CGRU_SIMD": "avx512"}
-    assert built.tried == ["baseline_float", "avx512_float"]
-    assert [Path(each).parent.name for each in built.linked if "avx512_float" in each] == ["mutation"]
-    assert [Path(each).parent.name for each in built.linked if "avx512_double" in each] == ["unbroken"]
-
-
-def test_what_changes_no_object_or_does_not_compile_does_not_count(built):
-    assert compiled.prepare(built.tree, "cgru/core/simd/norm.h") is None
-    assert built.tried == compiled.TABLES
-    built.change = lambda name: b""
-    assert compiled.prepare(built.tree, "cgru/core/simd/low_precision.h") is None
-    assert built.linked == []
 
 
 @pytest.mark.nightly

@@ -10,7 +10,6 @@ if not (ROOT / "mutation").is_dir():
     pytest.skip("mutation/ does not lie beside the tests", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the installed package
 
-from mutation.breaks import maker
 from mutation.python import breaks
 
 
@@ -85,21 +84,3 @@ def test_each_kind_of_break(code, what, text):
 )
 def test_what_is_left_alone(code):
     assert made(f"def outer():\n    {code}" if code.startswith("return") else code) == {}
-
-
-def test_letters_are_no_name():
-    assert set(made("x = a in 'iuf'")) == {"In -> NotIn"}
-
-
-def test_a_message_is_left_alone():
-    assert set(made("warnings.warn(f(1), stacklevel=2)")) == {"no warnings.warn(f(1), stacklevel=2)"}
-    assert all("1" not in what.replace("f(1)", "") for what in made("raise ValueError(f(1))"))
-
-
-def test_lines_before_a_break_stay():
-    code = "a = 1\nb = [\n    2,\n    3,\n]\n"
-    assert [(each.line, each.what) for each in breaks("x.py", code)] == [(1, "1 -> 2"), (3, "2 -> 3"), (4, "3 -> 4")]
-
-
-def test_the_suffix_chooses_the_maker():
-    assert maker("cgru/losses.py").breaks is breaks
