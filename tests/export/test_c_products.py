@@ -85,7 +85,7 @@ UNSEEN = ("gru_7_17_int8", "gru_7_17_after_int8", "gru_100_33_int8", "relu", "de
 MODELS = {f"{name}_seen": quantized(*given, True) for name, given in NETS.items()}
 MODELS |= {f"{name}_measured": quantized(*NETS[name], False) for name in UNSEEN}
 BARE = [name for name in MODELS if isinstance(MODELS[name].layers[0], cgru.GRU)]
-LAYERS = {f"layer_{name}": MODELS[name].layers[0] for name in BARE[::2]}
+LAYERS = {f"layer_{name}": MODELS[name].layers[0] for name in BARE[1::3]}
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_rows_of_a_table_are_exact(inside):
 # --- steps and sequences ---
 
 
-@pytest.mark.parametrize("name", BARE[::2])
+@pytest.mark.parametrize("name", BARE[1::3])
 def test_a_step_from_the_same_state_is_that_of_the_library(exported, name):
     model, layer = exported(f"layer_{name}"), MODELS[name].layers[0]
     e, u = layer.features, layer.d["u"]
@@ -286,7 +286,7 @@ def test_sequences_are_those_of_the_library(exported, what):
     assert max(far.values(), default=0) <= 0.02, far
 
 
-@pytest.mark.parametrize("name", [n for n in BARE[::2] if n.startswith("gru") and "17" in n])
+@pytest.mark.parametrize("name", [n for n in BARE[1::3] if n.startswith("gru") and "17" in n])
 def test_a_stream_gives_the_same_states(exported, name):
     layer = MODELS[name].layers[0]
     model, stream = exported(f"layer_{name}"), cgru.Stream(layer)
