@@ -157,6 +157,7 @@ def fitted(net, X, lengths, y, compiled, monkeypatch, **options):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["every", "last", "below a GRU", "whole"])
+@pytest.mark.pairwise
 def test_a_compiled_fit_of_every_size(monkeypatch, level, size, dtype, kind):
     """Under a head that reads lanes, one of last states, and a GRU that may not, at each level, as the loop."""
     m, s, u, K = size

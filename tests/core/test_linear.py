@@ -16,6 +16,7 @@ TOLERANCE = {np.float64: 1e-13, np.float32: 1e-5}
 @pytest.mark.parametrize("u", [1, 4, 9, 33, 100])
 @pytest.mark.parametrize("n", [1, 3, 17])
 @pytest.mark.parametrize("m", ODD)
+@pytest.mark.pairwise
 def test_matches_numpy(m, n, u, dtype):
     X, W, b = (RNG.standard_normal(shape).astype(dtype) for shape in ((m, n), (n, u), (1, u)))
     Z = X.astype(float) @ W + b

@@ -53,6 +53,7 @@ def assert_close(one, other, tolerance=1e-12):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("average", [0.05, 0.3, 0.999])
 @pytest.mark.parametrize("optimizer", [cgru.SGD(0.5, momentum=0.9), cgru.Adam(0.1), cgru.RMSprop(0.05)])
+@pytest.mark.pairwise
 def test_callbacks_and_validation_see_the_mean(engine, optimizer, average, dtype):
     due = means(trained(made(optimizer, dtype=dtype)), average)
     net, seen, told = made(optimizer, dtype=dtype), [], []

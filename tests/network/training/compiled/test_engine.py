@@ -407,6 +407,7 @@ def test_every_level(monkeypatch, level, chain, lengths, dtype):
 @pytest.mark.parametrize(("m", "s", "size"), [(9, 8, 8), (17, 16, 16), (35, 1, 17), (34, 3, 33)])
 @pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize("u", [1, 8, 17, 33])
+@pytest.mark.pairwise
 def test_odd_sizes_stay_in_their_memory(monkeypatch, level, u, every, m, s, size):
     rng = np.random.default_rng(u)
     wide, y = rng.standard_normal((m, s, u)), rng.integers(0, u + 1, (m, s) if every else m)
