@@ -13,7 +13,7 @@ except ImportError as _error:
 
 from cgru import losses, optimizers, reference
 from cgru._version import __version__
-from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
+from cgru.activations import elu, gelu, identity, log_softmax, lrelu, relu, sigmoid, silu, softmax, softplus, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.gru import GRU
@@ -112,11 +112,13 @@ __all__ = [
     "export_c",
     "fit_many",
     "forecast",
+    "gelu",
     "get_num_threads",
     "grid",
     "identity",
     "interop",
     "load",
+    "log_softmax",
     "losses",
     "lrelu",
     "optimizers",
@@ -128,7 +130,9 @@ __all__ = [
     "report",
     "set_num_threads",
     "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
     "standard_normal",
     "tanh",
     "xavier",

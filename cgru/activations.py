@@ -1,6 +1,7 @@
 """The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code computes.
 
-All but `fading` are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes).
+All but `fading` are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax and log_softmax: the last axis is
+the classes). Gates of a GRU run compiled with all but gelu, silu and softplus.
 With `deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
 """
 
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from cgru.core import names
 
-__all__ = ["elu", "identity", "lrelu", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = ["elu", "gelu", "identity", "log_softmax", "lrelu", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
 Activation = Callable[..., np.ndarray]
 
@@ -166,6 +167,67 @@ def tanh(x: ArrayLike, deriv: bool = False) -> np.ndarray:
     return 1 - t * t if deriv else t
 
 
+def gelu(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return x P(x), P the normal distribution (Hendrycks and Gimpel, 2016, arXiv:1606.08415), by erf and not by tanh.
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x.
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.gelu(np.array([-1.0, 2.0])).round(3)
+        array([-0.159,  1.954])
+    """
+    x = _real(x)
+    t = np.clip(x, -40, 40).astype(np.float64)  # so that no infinity is multiplied by zero
+    below = _erfc(-math.sqrt(0.5) * t) / 2
+    made = below + t * np.exp(-t * t / 2) / math.sqrt(2 * math.pi) if deriv else np.where(t < 40, t * below, x)
+    return made.astype(x.dtype)
+
+
+def silu(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return x sigmoid(x), also known as swish (Elfwing, Uchibe and Doya, 2018, arXiv:1702.03118).
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x.
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.silu(np.array([-1.0, 2.0])).round(3)
+        array([-0.269,  1.762])
+    """
+    x = _real(x)
+    t = np.clip(x, -800, 800)  # so that no infinity is multiplied by zero
+    return sigmoid(x) * (1 + t * sigmoid(-x)) if deriv else np.maximum(x, -800) * sigmoid(x)
+
+
+def softplus(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return log(1 + exp(x)), without overflow.
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, sigmoid(x).
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.softplus(np.array([-1.0, 1000.0])).round(3)
+        array([   0.313, 1000.   ])
+    """
+    x = _real(x)
+    return sigmoid(x) if deriv else np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
 def fading(x: ArrayLike) -> np.ndarray:
     """Return exp(-max(0, x)), the factor by which a `GRUD` fades; no activation of a layer."""
     return np.exp(-np.maximum(_real(x), 0))
@@ -198,18 +260,37 @@ def softmax(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | 
     return (a[..., None] * np.eye(a.shape[-1], dtype=a.dtype) - a[..., None] * a[..., None, :]) / T
 
 
+def log_softmax(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return the logarithm of the softmax along the last axis, x - log(sum of exp(x)).
+
+    Args:
+        x: an array (..., k).
+        deriv: whether to return the Jacobians at x, (..., k, k).
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.log_softmax(np.log([1.0, 3.0])).round(3)
+        array([-1.386, -0.288])
+    """
+    x = _real(x)
+    a = x - x.max(axis=-1, keepdims=True)
+    a -= np.log(np.exp(a).sum(axis=-1, keepdims=True))
+    return np.eye(a.shape[-1], dtype=a.dtype) - np.exp(a)[..., None, :] if deriv else a
+
+
 # --- functions are recognised by identity, never by name ---
 
-NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
-
-
+# In the order of enum cgru_activation in simd/cgru.h.
+_ELEMENTWISE = (identity, relu, lrelu, elu, sigmoid, tanh, fading, gelu, silu, softplus)
+CODES: dict[Activation, int] = {f: code for code, f in enumerate(_ELEMENTWISE)}
+FADING = CODES.pop(fading)  # which no layer has; gates have those before it, whose derivative the output tells
+ELEMENTWISE = {f.__name__: f for f in CODES}
+NAMED: dict[str, Activation] = ELEMENTWISE | {f.__name__: f for f in (softmax, log_softmax)}
 _OURS = frozenset(NAMED.values())
 # The parameter in `se_hPars` of each function that has one.
 PARAMETERS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
-# The order of enum cgru_activation in simd/cgru.h.
-CODES: dict[Activation, int] = {f: code for code, f in enumerate((identity, relu, lrelu, elu, sigmoid, tanh))}
-FADING = len(CODES)  # the code of `fading`
-ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
 
 
 def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) -> Activation:
@@ -253,19 +334,26 @@ def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
 
 
 def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, float]:
-    """Return (code, alpha) of an activation that must run without Python; ValueError for the user's own callable."""
+    """Return (code, alpha) of a gate's activation that must run without Python; ValueError for any other."""
     f = named(value, name)
-    code = code_of(f, se_hPars)
+    code = gate_code(f, se_hPars)
     if code is None:
-        raise ValueError(f"{name}: expected one of cgru's own activations, which run without Python, got {name_of(f)}")
+        own = ", ".join(f.__name__ for f in _ELEMENTWISE[:FADING])
+        raise ValueError(f"{name}: expected an activation of gates that runs without Python, {own}, got {name_of(f)}")
     return code
+
+
+def gate_code(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
+    """Return (code, alpha) as `code_of`; None also for an activation that gates compute in Python."""
+    code = code_of(f, se_hPars)
+    return code if code and code[0] < FADING else None
 
 
 def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
     """Return (code, alpha) if the compiled code computes `f`; None if `f` must be called from Python.
 
-    The compiled backward pass computes the derivative from the output alone. That tells the sign of the input only for
-    0 <= alpha <= 1 (lrelu) or 0 <= alpha (elu).
+    The compiled backward pass computes the derivative of lrelu and elu from the output alone. That tells the sign of
+    the input only for 0 <= alpha <= 1 (lrelu) or 0 <= alpha (elu).
     """
     known = ours(f)
     if known not in CODES:

@@ -15,7 +15,19 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import activations, initializers, reference
-from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
+from cgru.activations import (
+    ELEMENTWISE,
+    Activation,
+    bind,
+    gate_code,
+    log_softmax,
+    name_of,
+    ours,
+    sigmoid,
+    softmax,
+    tanh,
+    tuned,
+)
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
 from cgru.core.clamp import held
@@ -814,7 +826,7 @@ class GRU(Layer):
             compiled.
 
         Raises:
-            TypeError, ValueError: an activation is not callable, or is softmax.
+            TypeError, ValueError: an activation is not callable, or is softmax or log_softmax.
 
         Examples:
             >>> len(cgru.GRU(4).codes()), cgru.GRU(4, activate=lambda x, deriv=False: x).codes()
@@ -826,9 +838,9 @@ class GRU(Layer):
         codes = []
         for gate, f in zip(GATES, functions, strict=True):
             callable_(f, gate)
-            if ours(f) is softmax:
-                raise ValueError(f"{gate}: softmax is for a Dense layer, expected an elementwise activation")
-            codes.append(code_of(f, self.se_hPars))
+            if ours(f) in (softmax, log_softmax):
+                raise ValueError(f"{gate}: {name_of(f)} is for a Dense layer, expected an elementwise activation")
+            codes.append(gate_code(f, self.se_hPars))
         known = None if None in codes else tuple(codes)
         if not any(map(tuned, functions)):  # else a change of se_hPars would change the codes
             self._codes_known = functions, known

@@ -129,7 +129,7 @@ cdef extern from "simd/cgru.h" nogil:
         const void *bias
 
     cdef enum:
-        CGRU_SOFTMAX, CGRU_SIGMOID
+        CGRU_LOG_SOFTMAX, CGRU_SOFTMAX, CGRU_SIGMOID
         CGRU_NO_LOSS
 
     ctypedef struct cgru_loss:

@@ -6,9 +6,6 @@ from cgru.core.kernels cimport cgru_activation, cgru_call, cgru_kernels, cgru_pr
 from cgru.core.low_precision cimport LowPrecisionProduct
 from cgru.core.memory cimport Workspace
 
-cdef enum:
-    SOFTMAX = -1  # an activation code beside those of the kernels; its alpha is the temperature
-
 # A prepared call, which may be executed any number of times. It must not be moved, since it points into itself. Its
 # Linear and its arrays have to outlive it.
 cdef struct LinearCall:

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
-    add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
+    CGRU_LOG_SOFTMAX, CGRU_SOFTMAX, add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
     pack_bias,
 )
 from cgru.core.low_precision cimport multiply_quantized, pack_product, product_workspace
@@ -18,7 +18,7 @@ from cgru.core.threads cimport share, threads_for
 
 cnp.import_array()
 
-SOFTMAX_CODE = SOFTMAX
+SOFTMAX_CODE, LOG_SOFTMAX_CODE = CGRU_SOFTMAX, CGRU_LOG_SOFTMAX
 
 cdef double SHORT = 1e4  # operations of a call that is too short to release the GIL for
 
@@ -26,10 +26,10 @@ cdef double SHORT = 1e4  # operations of a call that is too short to release the
 cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
                     Py_ssize_t u) noexcept nogil:
     """Write the activation of Z (m, u) into A, which may be Z."""
-    if f.code != SOFTMAX:
+    if f.code >= 0:
         k.activation(f, Z, A, m * u)
     else:
-        k.softmax(Z, A, m, u, f.alpha)
+        k.softmax(Z, A, m, u, f.alpha if f.code == CGRU_SOFTMAX else 0)
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
@@ -62,7 +62,8 @@ cdef void execute(LinearCall *call) noexcept:
 cdef class Linear:
     """A linear layer with packed weights W (n, u), a bias b (1, u) and an activation (code, alpha).
 
-    The code is one of the kernels, or SOFTMAX_CODE with the temperature as its alpha; None: no activation. W is floats,
+    The code is one of the kernels, or SOFTMAX_CODE with the temperature as its alpha, or LOG_SOFTMAX_CODE; None: no
+    activation. W is floats,
     int8 codes with the `scale` (1, u) of their columns, or bits of bfloat16; `bound` bounds |x| for int8.
     """
 

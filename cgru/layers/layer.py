@@ -21,7 +21,7 @@ from cgru.activations import Activation
 from cgru.core.checks import float_dtype, generator, lengths_of, mapping, real, shapes_of
 from cgru.core.gradients import linear_gradients
 from cgru.core.lengths import mask
-from cgru.core.linear import SOFTMAX_CODE
+from cgru.core.linear import LOG_SOFTMAX_CODE, SOFTMAX_CODE
 from cgru.core.memory import show, views
 from cgru.layers.steps import STEP, Steps
 from cgru.optimizers import clip_factor
@@ -810,6 +810,8 @@ def activation_code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
     f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
     if activations.ours(f) is activations.softmax:
         return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
+    if activations.ours(f) is activations.log_softmax:
+        return LOG_SOFTMAX_CODE, 1.0
     return activations.code_of(f, se_hPars)
 
 

@@ -24,6 +24,7 @@
 #endif
 
 #include "vector.h"
+#include "layer_activations.h"
 #include "gemm_microkernel.h"
 #include "unpacked_gemm.h"
 #include "transposed_gemm.h"

@@ -10,8 +10,11 @@
 
 #include <stddef.h>
 
-/* The codes of the activations, in the order of CODES in activations.py; `activation` alone computes the last one. */
-enum { CGRU_SOFTMAX = -1, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH, CGRU_FADING };
+/* The codes of the activations, in the order of CODES in activations.py. Gates have those before CGRU_FADING. */
+enum {
+    CGRU_LOG_SOFTMAX = -2, CGRU_SOFTMAX, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH,
+    CGRU_FADING, CGRU_GELU, CGRU_SILU, CGRU_SOFTPLUS
+};
 
 typedef struct {
     int code;
@@ -308,7 +311,7 @@ typedef struct {
 enum { CGRU_ADD, CGRU_MULTIPLY, CGRU_HALVE, CGRU_COPY, CGRU_ZERO };
 
 /* The poolings of a Pool, in the order of HOW in cgru/layers/pool.py. */
-enum { CGRU_AVERAGE, CGRU_LARGEST, CGRU_LAST, CGRU_ATTENTION };
+enum { CGRU_AVERAGE, CGRU_LARGEST, CGRU_LAST, CGRU_ATTENTION, CGRU_SUM };
 
 /* Poolings of X (m, s, n) side by side in `out` (m, u); see pool.h. */
 typedef struct {

@@ -108,7 +108,8 @@ LOOP(void, pool_step, (int how, const void *x, void *y, double *sums, ptrdiff_t 
 LOOP(void, pool_backward, (const cgru_pool *pool, int how, ptrdiff_t part))
 LOOP(void, score_backward, (const cgru_pool *pool, ptrdiff_t part))
 
-/* The same with activations, which have the bits of their level; see softmax.h and fading.h. */
+/* The same with activations, which have the bits of their level; see softmax.h and fading.h. Without a temperature, 0,
+ * softmax writes the logarithms. */
 KERNEL(void, softmax, (const void *Z, void *A, ptrdiff_t m, ptrdiff_t u, double temperature))
 KERNEL(void, fade, (const cgru_fading *fading))
 KERNEL(void, fade_backward, (const cgru_fading *fading))

@@ -146,6 +146,14 @@ INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T
     return total;
 }
 
+/* a = log softmax of n rows = s - log(total), of what `softmax_of` wrote and returned. */
+INLINE void subtract_log(const cgru_loss *loss, ptrdiff_t n, const T *s, vec total, T *a) {
+    ALIGNED T lanes[LANES];
+    store(lanes, total);
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)log((double)lanes[i]);
+    for (ptrdiff_t j = 0; j < loss->k; j++) store(a + j * LANES, load(s + j * LANES) - load(lanes));
+}
+
 /* right += weight of each of n <= LANES rows whose largest output (a, in lanes) is where the largest target is; of
  * equal ones the first counts. */
 INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
@@ -298,16 +306,25 @@ INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T 
     to->more += value;
 }
 
-/* Writes dL/dZ from d = dL/dA, by the derivative of the activation or the Jacobian of softmax, which is not built. */
+/* Returns the derivative of an elementwise activation at output j of n rows, whose activations are A. */
+INLINE vec derivative_at(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec A) {
+    if (loss->activate.code < CGRU_FADING) return derivative(loss->activate, A);
+    return layer_derivative(loss->activate, load_output(loss->Z, row, j, n));
+}
+
+/* Writes dL/dZ from d = dL/dA, by the derivative of the activation or the Jacobian of softmax, which is not built: with
+ * its logarithm as activation dZ = dA - exp(A) sum(dA). */
 INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
+    const int code = loss->activate.code;
     vec dot = ZERO;
-    if (loss->activate.code == CGRU_SOFTMAX)
-        for (ptrdiff_t j = 0; j < loss->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
+    for (ptrdiff_t j = 0; code < CGRU_IDENTITY && j < loss->k; j++)
+        dot += code == CGRU_SOFTMAX ? load(a + j * LANES) * load(d + j * LANES) : load(d + j * LANES);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec A = load(a + j * LANES), dA = load(d + j * LANES);
         store_output(loss->dZ, row, j, n,
-                   loss->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)loss->activate.alpha
-                                                    : dA * derivative(loss->activate, A));
+                   code == CGRU_SOFTMAX       ? A * (dA - dot) / (T)loss->activate.alpha
+                   : code == CGRU_LOG_SOFTMAX ? dA - exp_negative(A) * dot
+                                              : dA * derivative_at(loss, row, j, n, A));
     }
 }
 
@@ -330,11 +347,15 @@ INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums
     T *s = loss->work, *a = s + loss->k * LANES;
     vec total = ZERO, classes = ZERO;
     if (loss->weights) l->weights = loss->weights + row, l->n = n;
-    if (loss->activate.code == CGRU_SOFTMAX)
+    if (loss->activate.code < CGRU_IDENTITY)
         total = softmax_of(loss, row, n, s, a);
     else
-        for (ptrdiff_t j = 0; j < loss->k; j++)
-            store(a + j * LANES, activate(loss->activate, load_output(loss->Z, row, j, n)));
+        for (ptrdiff_t j = 0; j < loss->k; j++) {
+            const vec z = load_output(loss->Z, row, j, n);
+            store(a + j * LANES, loss->activate.code < CGRU_FADING ? activate(loss->activate, z)
+                                                                   : activate_layer(loss->activate, z));
+        }
+    if (loss->activate.code == CGRU_LOG_SOFTMAX && loss->kind != CGRU_CROSS_ENTROPY) subtract_log(loss, n, s, total, a);
     switch (loss->kind) {
     case CGRU_CROSS_ENTROPY:
         if (loss->classes) classes = classes_of(loss, row, n);

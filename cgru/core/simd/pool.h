@@ -1,4 +1,4 @@
-/* A Pool's mean, largest, last or attended number of each feature over the steps of a sample. Sums are in double: over
+/* A Pool's mean, largest, last, attended number or sum of each feature over the steps of a sample. Sums are in double: over
  * many steps float would lose digits. Attention weights the steps by the softmax of their scores V hidden. */
 
 /* Writes the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A. */
@@ -32,10 +32,10 @@ void LOOP_OF(pool_forward)(const cgru_pool *pool, int how, ptrdiff_t part) {
         ptrdiff_t *chosen = pool->chosen + i * pool->u + part * pool->n;
         const ptrdiff_t length = pool->length[i];
         if (how == CGRU_ATTENTION) attend_row(pool, i, A);
-        for (ptrdiff_t c = 0; how == CGRU_AVERAGE && c < pool->n; c++) {
+        for (ptrdiff_t c = 0; (how == CGRU_AVERAGE || how == CGRU_SUM) && c < pool->n; c++) {
             double sum = 0;
             for (ptrdiff_t t = 0; t < length; t++) sum += x[t * step + c];
-            A[c] = (T)(sum / length);
+            A[c] = (T)(sum / (how == CGRU_SUM ? 1 : length));
         }
         for (ptrdiff_t c = 0; (how == CGRU_LARGEST || how == CGRU_LAST) && c < pool->n; c++) {
             ptrdiff_t at = how == CGRU_LARGEST ? 0 : length - 1;
@@ -63,9 +63,9 @@ void LOOP_OF(pool_step)(int how, const void *x_, void *y_, double *sums, ptrdiff
     }
     sums[n] = kept * sums[n] + weight;
     for (ptrdiff_t c = 0; c < n; c++) {
-        if (how == CGRU_AVERAGE || how == CGRU_ATTENTION) {
+        if (how == CGRU_AVERAGE || how == CGRU_ATTENTION || how == CGRU_SUM) {
             sums[c] = kept * sums[c] + weight * x[c];
-            y[c] = (T)(sums[c] / sums[n]);
+            y[c] = (T)(sums[c] / (how == CGRU_SUM ? 1 : sums[n]));
         } else if (how != CGRU_LARGEST || steps == 1 || x[c] > y[c] || x[c] != x[c]) /* NaN stays */
             y[c] = x[c];
     }
@@ -79,8 +79,8 @@ void LOOP_OF(pool_backward)(const cgru_pool *pool, int how, ptrdiff_t part) {
         T *to = AT(pool->dX, i, 0);
         const ptrdiff_t length = pool->length[i], *chosen = pool->chosen + i * pool->u + part * n;
         const double *a = pool->attention ? pool->attention + i : NULL;
-        for (ptrdiff_t t = 0; how == CGRU_AVERAGE && t < length; t++)
-            for (ptrdiff_t c = 0; c < n; c++) to[t * step + c] += d[c] / (T)length;
+        for (ptrdiff_t t = 0; (how == CGRU_AVERAGE || how == CGRU_SUM) && t < length; t++)
+            for (ptrdiff_t c = 0; c < n; c++) to[t * step + c] += d[c] / (T)(how == CGRU_SUM ? 1 : length);
         for (ptrdiff_t t = 0; how == CGRU_ATTENTION && t < length; t++)
             for (ptrdiff_t c = 0; c < n; c++) to[t * step + c] += (T)(a[t * m] * d[c]);
         for (ptrdiff_t c = 0; (how == CGRU_LARGEST || how == CGRU_LAST) && c < n; c++) to[chosen[c] * step + c] += d[c];

@@ -22,8 +22,24 @@ INLINE double sum_of(const T *a, ptrdiff_t n) {
     return (total[0] + total[1]) + (total[2] + total[3]);
 }
 
-/* Writes softmax(Z / temperature) of each row of Z (m, u) to A, which may be Z. A NaN fills its row. */
+/* Writes log softmax(Z) of each row of Z (m, u) to A, which may be Z. A NaN fills its row. */
+static void log_softmax(const void *Z, void *A, ptrdiff_t m, ptrdiff_t u) {
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const T *z = (const T *)Z + i * u, most = largest_of(z, u);
+        double sum = 0;
+        for (ptrdiff_t j = 0; j < u; j++) sum += exp((double)(z[j] - most));
+        const double log_sum = log(sum);
+        for (ptrdiff_t j = 0; j < u; j++) ((T *)A)[i * u + j] = (T)((double)(z[j] - most) - log_sum);
+    }
+}
+
+/* Writes softmax(Z / temperature) of each row of Z (m, u) to A, which may be Z. A NaN fills its row. Without a
+ * temperature, 0, writes their logarithms. */
 static void softmax(const void *Z, void *A, ptrdiff_t m, ptrdiff_t u, double temperature) {
+    if (temperature == 0) {
+        log_softmax(Z, A, m, u);
+        return;
+    }
     for (ptrdiff_t i = 0; i < m; i++) { /* below the largest, so that no exponential overflows */
         const T *z = (const T *)Z + i * u, most = largest_of(z, u);
         T *a = (T *)A + i * u;

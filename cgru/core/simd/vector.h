@@ -405,17 +405,3 @@ INLINE vec derivative(cgru_activation f, vec y) {
     default: return ZERO + 1;
     }
 }
-
-/* y[i] = f(x[i]) for i < n; fading is exp(-max(0, x)). Not inlined: in loops without fused products it would round in
- * another way. */
-static __attribute__((noinline, unused)) void activation(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n && f.code == CGRU_FADING; i += LANES) {
-        const ptrdiff_t left = n - i < LANES ? n - i : LANES;
-        const vec v = load_n((const T *)x + i, left);
-        store_n((T *)y + i, exp_negative(if_less(v, ZERO, ZERO, ZERO - v)), left);
-    }
-    for (ptrdiff_t i = 0; i < n && f.code != CGRU_FADING; i += LANES) {
-        ptrdiff_t left = n - i < LANES ? n - i : LANES;
-        store_n((T *)y + i, activate(f, load_n((const T *)x + i, left)), left);
-    }
-}
