@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.activations import Activation, ours, parameter, sigmoid, softmax
+from cgru.activations import Activation, log_softmax, ours, parameter, sigmoid, softmax
 from cgru.core import checks
 
 __all__ = [
@@ -355,6 +355,13 @@ def sigmoid_cross_entropy(
     return _average(np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))), A - Y, Z, weights, each)
 
 
+def _log_softmax_cross_entropy(
+    Z: np.ndarray, Y: np.ndarray, A: np.ndarray, _: float, *arguments: Any, each: bool
+) -> LossAndGrad:
+    """Compute the cross-entropy of a head whose outputs A are logarithms of probabilities; see the function above."""
+    return softmax_cross_entropy(Z, Y, np.exp(A), 1.0, *arguments, each=each)
+
+
 # --- each loss as an object ---
 
 
@@ -575,7 +582,7 @@ class _CrossEntropy(_ClassificationLoss):
     default = (0.0,)
     takes = "smoothing", "0 <= smoothing < 1", lambda numbers: len(numbers) == 1 and 0 <= numbers[0] < 1
     takes_class_numbers = True
-    suits: ClassVar = {softmax: softmax_cross_entropy}
+    suits: ClassVar = {softmax: softmax_cross_entropy, log_softmax: _log_softmax_cross_entropy}
     cure = "N classes need a head of N units"
 
     @property

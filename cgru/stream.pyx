@@ -411,7 +411,7 @@ cdef class _Pool(_Stage):
     cdef cnp.ndarray hidden, V  # (m, h) the functions of X W + b that attention scores by, and (h) their factors
     cdef Linear linear
     cdef LinearCall call
-    cdef int[4] how
+    cdef int[5] how
     cdef cnp.ndarray steps  # (m,) so far
     cdef Py_ssize_t parts
 

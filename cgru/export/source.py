@@ -65,6 +65,14 @@ def _typed(expression: str) -> str:
     return re.sub(r"\d+\.\d+(e-?\d+)?", r"(real)\g<0>", expression)
 
 
+def _polynomial(x: str, coefficients: str) -> str:
+    """Return the C of a polynomial in x, of its coefficients in rising order."""
+    *first, made = coefficients.split()
+    for c in reversed(first):
+        made = f"{c} + {x} * ({made})"
+    return _typed(made)
+
+
 _CONSTANTS = {
     "float32": {
         "real": "float",
@@ -90,6 +98,23 @@ _CONSTANTS = {
         + s * -6.6096140128846229918e-3)))"""),
         "even": _typed("1 + 0.39991360198125969685 * q"),
         "odd": _typed("0.99999999945735994166 + 0.066580592856976142933 * q"),
+        "farthest": "14.5",
+        "low_half": "0xfffu",
+        "over": _polynomial(
+            "t",
+            "0.50000000217564784095 0.43867425738206206748 0.18347186143016863059 0.040700061477378580033 "
+            "0.0041225282030692149665",
+        ),
+        "under": _polynomial(
+            "t",
+            "1.0 1.6752334168384365051 1.2035824337408796611 0.47008430523369784589 0.10202606508008999256 "
+            "0.010333534103018608766",
+        ),
+        "log": _polynomial(
+            "z",
+            "0.66666667320527412469 0.39999706331929717402 0.28592357994302837723 0.21706575800880372646 "
+            "0.23224329224023348832",
+        ),
     },
     "float64": {
         "real": "double",
@@ -124,6 +149,26 @@ _CONSTANTS = {
         + s * -2.0598556673275166703e-5)))))))))"""),
         "even": _typed("1 + q * (0.44443235583948879948 + 0.0158681810404897822896 * q)"),
         "odd": _typed("0.99999999999999999506 + q * (0.111099022506163670992 + 0.00105739575847982214464 * q)"),
+        "farthest": "38.7",
+        "low_half": "0x7ffffffu",
+        "over": _polynomial(
+            "t",
+            "0.499999999999999985 0.775857720903000193 0.595444671969380317 0.290313293143354106 "
+            "0.0981308959658345121 0.0237513508882017444 4.11598301721242516e-3 4.94150670642881566e-4 "
+            "3.75791653587098953e-5 1.39930481186435658e-6",
+        ),
+        "under": _polynomial(
+            "t",
+            "1.0 2.34960000260885916 2.56559891008297019 1.71883986481470198 0.784801316254237121 "
+            "0.256106513066271508 0.0607674450510942085 0.0104114363973317166 1.2421595801411335e-3 "
+            "9.41969984233546493e-5 3.50753700625502544e-6",
+        ),
+        "log": _polynomial(
+            "z",
+            "0.666666666666666586 0.400000000000145827 0.285714285671087572 0.22222222717427863 0.181817894361328582 "
+            "0.153855700649586231 0.133141442096549362 0.120010728095907125 0.0880073848614467388 "
+            "0.161640456119435322",
+        ),
     },
 }
 
@@ -263,6 +308,55 @@ static inline real activate_tanh(real x) {
     const real e = (even + odd) * scale, t = 1 - 2 * e / (e + (even - odd)), s = x * x;
     const real p = $tanh;
     return if_less(s, (real)0.3025, x + x * s * p, signed_as(x, t));
+}
+""",
+    "normal_tail": """\
+/* P(-t) / e of the normal distribution P and t = |x|, $farthest at most, and e = exp(-t^2 / 2): a rational function,
+ * interpolated at Chebyshev nodes. t^2 is the product and what it loses by rounding (Dekker, 1971). */
+static inline real normal_tail(real x, real *size, real *e) {
+    const real given = -negative(x), most = (real)$farthest, t = if_less(given, most, given, most);
+    const real high = real_of(bits(t) & ~($word)$low_half), rest = t - high, square = t * t;
+    const real low = ((high * high - square) + 2 * high * rest) + rest * rest, about = exp_negative(square / -2);
+    *size = t;
+    *e = about - about * (low / 2);
+    return ($over) / ($under);
+}
+""",
+    "log1p_of": """\
+/* log(1 + e), 0 <= e <= 1, as 2 atanh(s), s = e / (2 + e) */
+static inline real log1p_of(real e) {
+    const real s = e / (2 + e), z = s * s;
+    return e - s * (e - z * ($log));
+}
+""",
+    "activate_gelu": """\
+static inline real activate_gelu(real x) {
+    real t, e;
+    const real tail = normal_tail(x, &t, &e), part = t * (e * tail);
+    return if_less(x, 0, -part, x - part);
+}
+""",
+    "activate_silu": """\
+static inline real activate_silu(real x) {
+    return if_less(x, $lowest, 0, x) * activate_sigmoid(x);
+}
+""",
+    "activate_softplus": """\
+static inline real activate_softplus(real x) {
+    return if_less(0, x, x, 0) + log1p_of(exp_negative(negative(x)));
+}
+""",
+    "log_softmax": """\
+/* y = y - log(sum of exp(y)); the sum is f 2^n, 1 <= f < 2 */
+static void log_softmax(real *y, int n) {
+    real largest = y[0], sum = 0;
+    for (int i = 1; i < n; i++) largest = if_less(largest, y[i], y[i], largest);
+    for (int i = 0; i < n; i++) y[i] -= largest;
+    for (int i = 0; i < n; i++) sum += exp_negative(y[i]);
+    const $word exponent = (bits(sum) >> $mantissa) - $bias;
+    const real f = real_of(bits(sum) - (exponent << $mantissa));
+    const real log_sum = (real)exponent * (real)0.69314718055994530942 + log1p_of(f - 1);
+    for (int i = 0; i < n; i++) y[i] = sum == sum ? y[i] - log_sum : sum;
 }
 """,
     "softmax": """\

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import PARAMETERS, identity, name_of, ours, parameter, softmax
+from cgru.activations import PARAMETERS, identity, log_softmax, name_of, ours, parameter, softmax
 from cgru.core.checks import real
 from cgru.export.c_products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
@@ -316,7 +316,7 @@ class Writer:
         """Return the C call of an elementwise activation, its argument as {}: `activate_elu({}, 1.0f)`; "" for none."""
         f = getattr(self.layer, role)
         known = ours(f)
-        if known is None or known is softmax:
+        if known in (None, softmax, log_softmax):
             due = "one of cgru's own" if known is None else "an elementwise activation"
             raise ValueError(f"{role}: expected {due} to export, got {name_of(f)} in layer {self.i}")
         if known is identity:
@@ -328,6 +328,8 @@ class Writer:
         """Return the C that applies the activation to y, k numbers padded to `columns`."""
         if ours(self.layer.activate) is softmax:
             return f"softmax(y, {k}, {self.parameter_constant('softmax_temperature')});"
+        if ours(self.layer.activate) is log_softmax:
+            return f"log_softmax(y, {k});"
         return _loop("y", self.call("activate"), 0, columns)
 
     # --- whole layers ---

@@ -62,6 +62,10 @@ class OtherFeatures(Unproved):
     """The input has another number of features than this run, `args[1]`."""
 
 
+class OtherSteps(TooShort):
+    """The input always has `args[1]` steps, another number than this run."""
+
+
 @dataclass(frozen=True)
 class Value:
     """An array whose numbers are known: `labels` are their places in the array `of`.
@@ -295,6 +299,23 @@ class Reader:
         if L.shape[axis] == stage.n:
             self.guess_features(stage, due)
 
+    def guess_steps(self, stage: Stage, due: int) -> None:
+        """Ask for a run with other steps if `due` features of all steps side by side are expected of a stage."""
+        s, n = stage.s, stage.n
+        if s is not None and due % n == 0 and due not in (0, n, s * n):
+            raise OtherSteps(f"{stage.name} gives {n} features of {s} steps, it takes {due} in all", due // n)
+
+    def flattened(self, value: Value, due: int) -> Value:
+        """Return a value (m, s n) of all steps side by side as that of layers that make it; any other unchanged."""
+        stage, L = self.settled(value)
+        size = (stage.s or 0) * stage.n
+        if size in (0, stage.n) or L.shape != (self.m, size) or (L // size != L[:, :1] // size).any():
+            return value
+        self.read_padding()
+        self.guess_steps(stage, due)
+        frames = self.derive(Frames(stage.s, 1, False), size, 1, stage)
+        return self.made(self.derive(Pool("last"), size, None, frames), L, value)
+
     def along_steps(self, L: np.ndarray, axis: int, stage: Stage) -> np.ndarray:
         """Return the labels (sample, feature) of what is left if the steps, `axis` of a stage, are reduced."""
         if stage.s is not None and -L.ndim <= axis < L.ndim and L.shape[axis] == stage.s:
@@ -325,7 +346,7 @@ class Reader:
         """Add a Dense layer with weights W (n, u) and bias b on the features, which are `axis`."""
         if W.ndim != 2:
             raise Unproved(f"it multiplies by {W.shape}")
-        below, rows, places = self.rows(value, axis, len(W))
+        below, rows, places = self.rows(self.flattened(value, len(W)), axis, len(W))
         layer = dense(W[np.argsort(places)], b, self.place, Unproved)
         layer.trainable, u = trainable, W.shape[1]
         made = np.moveaxis(rows[..., None] * u + np.arange(u), -1, axis)
@@ -379,17 +400,17 @@ class Reader:
         layer = Scale(factor[order], (shift - mean * factor)[order], dtype=mean.dtype)
         return self.elementwise(value, layer, trainable)
 
-    def softmax(self, value: Value, axis: int) -> Value:
-        """Add a softmax over the features, or return attention weights, a softmax over the steps."""
+    def softmax(self, value: Value, axis: int, own: Any = softmax) -> Value:
+        """Add a softmax (`own`: or its logarithm) over the features, or return weights of attention over the steps."""
         stage, L = self.settled(value)
-        if stage.n == 1 and stage.s is not None and L.shape[axis] != 1:
+        if own is softmax and stage.n == 1 and stage.s is not None and L.shape[axis] != 1:
             self.along_steps(L, axis, stage)
             return Value(("weights", stage), L, value.dtype)
         self.rows(value, axis)
-        return self.elementwise(value, Activation(softmax))
+        return self.elementwise(value, Activation(own))
 
     def pool(self, value: Value, axis: int, keep: bool, how: str) -> Value:
-        """Add the mean or maximum over all steps, or the sum of what attention weighed, or of parts of the features."""
+        """Add the mean, maximum or sum over all steps, or the sum of what attention weighed or of parts of features."""
         if how == "sum" and isinstance(value.of, tuple):
             return self.attention(value, axis, keep)
         stage, L = self.settled(value)
@@ -398,8 +419,6 @@ class Reader:
             made = reduce(self.joined, (replace(value, labels=A) for A in np.moveaxis(value.labels, axis, 0)))
             made = made if how == "sum" else self.affine(made, "div", np.array(count, value.dtype), False, None, False)
             return replace(made, labels=np.expand_dims(made.labels, axis)) if keep else made
-        if how == "sum":
-            raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
         labels = self.along_steps(L, axis, stage)
         top = self.push(Pool(how), stage.n, None, stage, follows=True)
         return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
@@ -716,11 +735,17 @@ def read(
         reader, e, tried = None, 1, {1}
         try:
             for m, s in dict.fromkeys(sizes(order, *trial) for trial in TRIALS):
+                tried_steps = {s}
                 while True:
                     reader = make(order, m, s, e)
                     try:
                         reader.run()
                         break
+                    except OtherSteps as error:
+                        if error.args[1] in tried_steps or sizes(order, m, error.args[1])[1] != error.args[1]:
+                            raise
+                        s = error.args[1]
+                        tried_steps.add(s)
                     except TooShort:
                         if s > LONGEST or sizes(order, m, 4 * s) == (m, s):
                             raise

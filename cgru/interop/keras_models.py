@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import Activation as Function
-from cgru.activations import ours, parameter, softmax
+from cgru.activations import log_softmax, ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
@@ -402,7 +402,7 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
 def _gru_arguments(cell: Any, layer: Any, refuse: Refusal) -> dict[str, Any]:
     """Return our GRU's arguments for a cell of a Keras layer."""
     functions = [_own_activation(f, refuse) for f in (cell.activation, cell.recurrent_activation)]
-    if softmax in dict(functions):
+    if {softmax, log_softmax} & dict(functions).keys():
         raise refuse("softmax is for a Dense layer here")
     return gates.gate_options(*functions, refuse) | {
         "variant": KERAS.variant_of_layer(cell),

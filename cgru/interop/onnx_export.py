@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.activations import identity, ours, parameter, softmax
+from cgru.activations import CODES, FADING, gelu, identity, log_softmax, ours, parameter, silu, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
@@ -252,6 +252,8 @@ class Graph:
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
         """Return the attributes for the activations of a GRU node, {} for its defaults."""
         functions = [FUNCTION_OF[ours(f)] for f in (cell.activate_update, cell.activate)]
+        if any(CODES[function.own] > FADING for function in functions):
+            raise self.refuse("expected activations of its gates that GRU nodes have, not GELU, SiLU and softplus")
         names = ["Affine" if function.own is identity else function.node for function in functions]
         if names == ["Sigmoid", "Tanh"]:
             return {}
@@ -280,6 +282,14 @@ class Graph:
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
             A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.layer_array("T", T)))
+        elif f is log_softmax:
+            A = self.op("LogSoftmax", Z)
+        elif f is silu:
+            A = self.op("Mul", Z, self.op("Sigmoid", Z))
+        elif f is gelu:  # as Gelu nodes are newer than OPSET
+            erf = self.op("Erf", self.op("Mul", Z, self.array("root_of_half", 0.5**0.5)))
+            twice = self.op("Mul", Z, self.op("Add", erf, self.array("one_of_gelu", 1)))
+            A = self.op("Mul", twice, self.array("half", 0.5))
         elif f is identity:
             A = Z
         else:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cgru import layers as plain
-from cgru.activations import softmax
+from cgru.activations import CODES, FADING, identity
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import FUNCTIONS, ONNX, Refusal, array, gate_options, gru_layer, refusal
 from cgru.interop.graph_reader import BRANCHES, STAGES, OtherFeatures, Reader, TooShort, Unproved, Value, read
@@ -36,7 +36,8 @@ DIRECTIONS = {b"forward": 1, b"reverse": 1, b"bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
 KINDS = {1: "float32", 11: "float64", **dict(zip((2, 3, 4, 5, 6, 7, 12, 13), (
     "uint8", "int8", "uint16", "int16", "int32", "int64", "uint32", "uint64"), strict=True))}  # fmt: skip
-GATES = {function.node: function for function in FUNCTIONS if function.own is not softmax}
+NODES = {function.node: function for function in FUNCTIONS if function.own is not identity}
+GATES = {function.node: function for function in FUNCTIONS if CODES.get(function.own, FADING) < FADING}
 GATES["Affine"] = GATES.pop("Identity")
 GROWING = ("ConstantOfShape", "Expand", "Tile")  # their last input says how large their output is
 COMPUTED = ("Constant", "Add", "Sub", "Mul", "Div")  # of constants alone
@@ -287,6 +288,7 @@ class Source:
             raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
         self.arrays |= arrays
+        self.nodes = fused(dialect.onnx, graph, self.arrays)
         given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
         self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
@@ -354,6 +356,52 @@ class Source:
         ranks = {len(self.shape(each)) for each in self.inputs if each.name not in self.roles}
         letters = [*map("".join, permutations("mse"))] if 3 in ranks or 2 not in ranks else []
         return letters + ["ms", "sm", "se", "es"] * (2 in ranks)
+
+
+def fused(onnx: Any, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
+    """Return the nodes of a graph, one in place of those of x (1 + Erf(x / sqrt(2))) / 2, and of x Sigmoid(x)."""
+    makers = {name: node for node in graph.node for name in node.output}
+    arrays = dict(arrays)
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+
+    def made_by(kind: str, name: str) -> list[str]:
+        return [*makers[name].input] if name in makers and makers[name].op_type == kind else []
+
+    def number(name: str) -> float | None:
+        return float(np.ravel(arrays[name])[0]) if np.size(arrays.get(name)) == 1 and name in arrays else None
+
+    def factors(name: str) -> tuple[float, list[str]]:
+        """Return the constant factor of an array, and the arrays that it multiplies."""
+        if number(name) is not None:
+            return number(name), []
+        by = [number(each) for each in made_by("Div", name)[1:]]
+        if any(by):
+            c, others = factors(makers[name].input[0])
+            return c / by[0], others
+        parts = [factors(each) for each in made_by("Mul", name)] or [(1.0, [name])]
+        return math.prod(c for c, _ in parts), [each for _, others in parts for each in others]
+
+    found, inner = [], set()
+    for node in graph.node:
+        c, names = factors(node.output[0]) if node.op_type == "Mul" else (0, [])
+        for x, other in permutations(names) if len(names) == 2 else ():
+            erf = [each for each in made_by("Add", other) if number(each) != 1]
+            of = factors(made_by("Erf", erf[0])[0]) if len(erf) == 1 and made_by("Erf", erf[0]) else (0, [])
+            is_gelu = of[1] == [x] and np.allclose((c, of[0]), (0.5, 0.5**0.5), rtol=1e-6)
+            if is_gelu or (made_by("Sigmoid", other) == [x] and c == 1):
+                inner |= {other, *erf, *(makers[erf[0]].input if erf else ()), *node.input} - {x}
+                node = onnx.helper.make_node("Gelu" if is_gelu else "Swish", [x], [*node.output], name=node.name)
+                break
+        found.append(node)
+    while inner:  # without what nobody reads any more
+        read = {name for node in found for name in node.input} | {value.name for value in graph.output}
+        left = [node for node in found if not {*node.output} & inner - read]
+        if len(left) == len(found):
+            break
+        found = left
+    return found
 
 
 class Node:
@@ -458,7 +506,7 @@ class OnnxReader(Reader):
 
     def run(self) -> None:
         """Read all nodes, then check initial states and outputs; Unproved or ValueError for what is not proved."""
-        for i, node in enumerate(self.source.graph.node):
+        for i, node in enumerate(self.source.nodes):
             self.place, self.progress = f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}", i
             self.read_node(node)
         known = self.source.known_sizes(self.letters)
@@ -735,18 +783,18 @@ def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) ->
 
 def _function(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a node of an elementwise function."""
-    function = GATES[node.kind]
+    function = NODES[node.kind]
     alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
     return reader.elementwise(value, Activation(function.own, alpha or None))
 
 
 def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a Softmax node; versions before 13 go over all axes from `axis` on, which must then be the last."""
+    """Read a (Log)Softmax node; versions before 13 go over all axes from `axis` on, which must then be the last."""
     rank = value.labels.ndim
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
     if not -rank <= axis < rank or (node.opset < 13 and axis not in (-1, rank - 1)):
         raise Unproved("it is not over the features of a step")
-    return reader.softmax(value, axis)
+    return reader.softmax(value, axis, NODES[node.kind].own)
 
 
 def _normalization(reader: OnnxReader, node: Node, value: Value) -> Value:
@@ -772,20 +820,22 @@ def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read the mean or maximum over all steps, or the sum of what attention weighs."""
+    """Read the mean, maximum or sum over all steps, or the sum of what attention weighs."""
     how = node.kind.removeprefix("Reduce").lower()
     return reader.pool(value, node.axis("axes", 1), bool(node.attributes.get("keepdims", 1)), how)
 
 
 # By kind of node: what reads it, of those of its inputs that are no constants.
 READERS: dict[str, Any] = {
-    **dict.fromkeys((kind for kind in GATES if kind != "Affine"), _function),
+    **dict.fromkeys((kind for kind, function in NODES.items() if function.own in CODES), _function),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceSum"), _reduction),
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Clip": lambda reader, node, value: reader.clip(value, node.number("min", 1), node.number("max", 2)),
-    "Softmax": _softmax,
+    **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
+    "GlobalAveragePool": lambda reader, node, value: reader.pool(value, 2, True, "mean"),
+    "GlobalMaxPool": lambda reader, node, value: reader.pool(value, 2, True, "max"),
     "LayerNormalization": _normalization,
     "BatchNormalization": _batch_norm,
     "Conv": _convolution,
@@ -794,6 +844,8 @@ READERS: dict[str, Any] = {
 # By kind of node: the only values that these attributes may have here.
 REQUIRED: dict[str, dict[str, Any]] = {
     **{kind: {"broadcast": 0, "axis": None} for kind in ("Add", "Sub", "Mul", "Div")},  # of versions before 7
+    "Gelu": {"approximate": b"none"},
+    "Swish": {"alpha": 1.0},
     "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
     "BatchNormalization": {"training_mode": 0},
     "Conv": {"auto_pad": b"NOTSET", "group": 1},

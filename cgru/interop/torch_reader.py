@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partialmethod
 from itertools import permutations, product
 from typing import Any
 
@@ -31,7 +32,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.utils.rnn import PackedSequence
 
-from cgru.activations import identity, softmax
+from cgru.activations import gelu, identity, log_softmax, softmax, softplus
 from cgru.interop.gates import FUNCTIONS, Refusal, array
 from cgru.interop.graph_reader import BRANCHES, OtherFeatures, Reader, Unproved, Value, read
 from cgru.interop.torch_weights import KEYS, SUFFIXES, gru_layers, is_trainable
@@ -39,7 +40,8 @@ from cgru.layers import Activation, Dropout
 
 __all__ = ["traced_layers"]
 
-NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
+DIFFERENT = (gelu, identity, log_softmax, softmax, softplus)  # which are not called as the others
+NAMES = {function.name: function for function in FUNCTIONS if function.own not in DIFFERENT}
 SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "rsub": "sub", "isub": "sub", "mul": "mul", "imul": "mul",
          "multiply": "mul", "div": "div", "rdiv": "div", "itruediv": "div", "true_divide": "div"}  # fmt: skip
 POOLS = {"mean": "mean", "amax": "max", "max": "max", "sum": "sum"}
@@ -366,6 +368,8 @@ class TorchReader(Reader):
             if name in ("view", "reshape") and all(isinstance(n, int | np.integer) for n in np.ravel(given[1:])):
                 sizes, L = [*map(int, np.ravel(given[1:]))], first.labels
                 self.guess_axis(first, -1, sizes[-1] if -1 in sizes else np.prod(sizes) * L.shape[-1] // L.size)
+                if len(sizes) == 2 and sizes[0] == self.m:
+                    self.guess_steps(self.settled(first)[0], sizes[1])
             raise Unproved(f"it cannot be run on {first.labels.shape}: {error}") from None
         if isinstance(made, tuple | list):
             if name == "chunk" and len(made) < given[1]:
@@ -415,6 +419,23 @@ class TorchReader(Reader):
         options = NAMES[name].checked_alpha(alpha, "its slope is", Unproved)
         return self.elementwise(self.value(input), Activation(NAMES[name].own, options or None))
 
+    def on_gelu(self, input: Any, approximate: str = "none") -> Value:
+        """Add a GELU."""
+        if approximate != "none":
+            raise Unproved(f'expected approximate="none", the exact function, got {approximate!r}')
+        return self.elementwise(self.value(input), Activation(gelu))
+
+    def on_softplus(self, input: Any, beta: float = 1.0, threshold: float = 20.0) -> Value:
+        """Add a softplus, whose exact values differ by 2e-9 from PyTorch's beyond a threshold of 20."""
+        if threshold < 20 or beta == 0:
+            raise Unproved(f"expected a threshold of at least 20 and another beta than 0, got {threshold} and {beta}")
+        value = self.value(input)
+        if beta == 1:
+            return self.elementwise(value, Activation(softplus))
+        value = self.arithmetic("mul", False, self.wrap(value), beta)
+        value = self.elementwise(value, Activation(softplus))
+        return self.arithmetic("div", False, self.wrap(value), beta)
+
     def on_clamp(self, input: Any, min: Any = None, max: Any = None) -> Value:
         """Add a Clip."""
         return self.clip(self.value(input), min, max)
@@ -433,11 +454,27 @@ class TorchReader(Reader):
             raise Unproved("it drops in inference too; expected training=self.training")
         return self.elementwise(self.value(input), Dropout(p)) if p else self.value(input)
 
-    def on_softmax(self, input: Any, dim: Any = None, dtype: Any = None, _stacklevel: int = 3) -> Value:
+    def on_softmax(
+        self, input: Any, dim: Any = None, dtype: Any = None, _stacklevel: int = 3, own: Any = softmax
+    ) -> Value:
         """Add a softmax over the features, or return attention weights."""
         if not isinstance(dim, int) or dtype is not None:
             raise Unproved(f"expected one axis and no dtype, got {dim} and {dtype}")
-        return self.softmax(self.value(input), dim)
+        return self.softmax(self.value(input), dim, own)
+
+    on_log_softmax = partialmethod(on_softmax, own=log_softmax)
+
+    def on_adaptive_avg_pool1d(self, input: Any, output_size: Any, how: str = "mean") -> Value:
+        """Add a pool over all steps, the last axis."""
+        if np.ravel(output_size).tolist() != [1]:
+            raise Unproved(f"expected one output, got {output_size}")
+        return self.pool(self.value(input), input.value.labels.ndim - 1, True, how)
+
+    def on_adaptive_max_pool1d(self, input: Any, output_size: Any, return_indices: bool = False) -> Value:
+        """Add a maximum over all steps, the last axis."""
+        if return_indices:
+            raise Unproved("expected the maxima without their places")
+        return self.on_adaptive_avg_pool1d(input, output_size, "max")
 
     def reduce(self, name: str, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
         """Add a pool over the steps, or what attention weighed."""

@@ -1,4 +1,4 @@
-"""Pool: reduces a sequence to one step: its mean, maximum, last step or a weighted sum of learned weights (attention).
+"""Pool: reduces a sequence to one step: its mean, sum, maximum, last step or a sum with learned weights (attention).
 
 Several of these may stand side by side.
 """
@@ -33,7 +33,7 @@ __all__ = ["Pool"]
 
 Arrays = dict[str, np.ndarray]
 
-HOW = ("mean", "max", "last", "attention")  # in the order of their codes in cgru/core/simd/cgru.h
+HOW = ("mean", "max", "last", "attention", "sum")  # in the order of their codes in cgru/core/simd/cgru.h
 C_TEXTS = {  # by reduction: its C function, the state members beside the result, and these as call arguments
     "mean": (
         """\
@@ -50,6 +50,20 @@ static void mean_$i(real *y, const real *x, real *sums, real *lost, uint64_t *st
 """,
         ("$real sums_$i[$n], lost_$i[$n];", "uint64_t steps_$i;"),
         ", state->sums_$i, state->lost_$i, &state->steps_$i",
+    ),
+    "sum": (
+        """\
+/* layer $i: sum; what it lost by rounding is taken off the next number (Kahan, 1965) */
+static void sum_$i(real *y, const real *x, real *lost) {
+    for (int i = 0; i < $n; i++) {
+        const real due = x[i] - lost[i], sum = y[i] + due, beyond = (sum - y[i]) - due;
+        lost[i] = if_less((real)-1e30, negative(beyond), beyond, 0); /* nothing where the sum is infinite */
+        y[i] = sum;
+    }
+}
+""",
+        ("$real lost_of_sum_$i[$n];",),
+        ", state->lost_of_sum_$i",
     ),
     "max": (
         """\
@@ -117,19 +131,19 @@ static real score_$i(const real *x) {
 
 
 class Pool(Layer):
-    """A layer that reduces the real steps of (m, s, n) to (m, n): mean, maximum, last, or a weighted sum (attention).
+    """A layer that reduces the real steps of (m, s, n) to (m, n): mean, sum, maximum, last, or a weighted sum.
 
     Several joined by +, as "last+mean+max", are concatenated in that order: (m, 3 n). `max` is taken of each feature by
     itself; of equal numbers the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
     `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input, with "attention"
     that of the parameters.
 
-    "attention" is the sum of a_t x_t over the real steps, where a is the softmax over these steps of a score of each
+    "attention", the weighted sum, is the sum of a_t x_t over the real steps, where a is the softmax over these steps of a score of each
     step: x_t W + b, or with `hidden` tanh(x_t W + b) V, the additive attention of Bahdanau, Cho and Bengio (2015) with
     a learned query. A number added to all scores changes nothing, so without `hidden` the gradient of b is zero.
 
     Args:
-        how: "mean", "max", "last" or "attention", or some of these joined by +.
+        how: "mean", "sum", "max", "last" or "attention", or some of these joined by +.
         hidden: units of the hidden layer that scores the steps for "attention"; None: there is none.
         dtype: float64 or float32, of the parameters; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`; it draws W and V.
@@ -327,7 +341,8 @@ class PoolPass(LayerPass):
                 dX += self._arrays["a"][:, :, None] * d[:, None]
                 dX += unflatten(Linear(self._p[0].T).outputs(flatten_steps(made["dZ"])), like=X)
             elif chosen is None:
-                np.add(dX, (d / _real_step_count(X, steps))[:, None], out=dX, where=True if steps is None else steps)
+                each = d / _real_step_count(X, steps) if how == "mean" else d
+                np.add(dX, each[:, None], out=dX, where=True if steps is None else steps)
             else:
                 own = np.take_along_axis(dX, chosen, axis=1)
                 np.put_along_axis(dX, chosen, own + d[:, None], axis=1)
@@ -398,8 +413,8 @@ def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
         return graph.op("GatherND", A, graph.op("Unsqueeze", last, graph.integers(1)), batch_dims=1)
     if how == "last":
         return graph.op("Gather", A, graph.array("end", -1, np.int64), axis=1)
-    if not graph.steps:
-        return graph.op("ReduceMean", A, graph.integers(1), keepdims=0)
+    if not graph.steps or how == "sum":
+        return graph.op(f"Reduce{how.title()}", graph.real(A), graph.integers(1), keepdims=0)
     count = graph.op("Cast", graph.lengths(), to=graph.number)
     A = graph.op("ReduceSum", graph.real(A), graph.integers(1), keepdims=0)
     return graph.op("Div", A, graph.op("Unsqueeze", count, graph.integers(1)))
@@ -408,9 +423,9 @@ def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
 def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return (reduction `how` of X, (m, n); index of the step that each number was taken from, or None: all steps)."""
     m, s, _ = X.shape
-    if how == "mean":
-        mean = X.sum(axis=1, dtype=np.float64) / _real_step_count(X, steps)  # of many steps float32 would lose digits
-        return mean.astype(X.dtype, copy=False), None
+    if how in ("mean", "sum"):
+        A = X.sum(axis=1, dtype=np.float64)  # of many steps float32 would lose digits
+        return (A / _real_step_count(X, steps) if how == "mean" else A).astype(X.dtype, copy=False), None
     if how == "max":
         chosen = (X if steps is None else np.where(steps, X, -np.inf)).argmax(axis=1)[:, None]
     else:

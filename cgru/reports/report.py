@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
+from cgru.activations import log_softmax, ours
 from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.samples import Sequences, sequences_of
@@ -150,6 +151,7 @@ def report(
     data = check_data(net.data_spec, samples, y, None)
     net.reset_states()
     A, Y = (data.rows(each) for each in (net.predict(samples), data.y))  # without padding
+    A = np.exp(A) if ours(net.head.activate) is log_softmax else A
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
     loss = losses.named(net.loss)
