@@ -15,19 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import activations, initializers, reference
-from cgru.activations import (
-    ELEMENTWISE,
-    Activation,
-    bind,
-    gate_code,
-    log_softmax,
-    name_of,
-    ours,
-    sigmoid,
-    softmax,
-    tanh,
-    tuned,
-)
+from cgru.activations import ELEMENTWISE, Activation, bind, gate_code, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
 from cgru.core.clamp import held
@@ -838,7 +826,7 @@ class GRU(Layer):
         codes = []
         for gate, f in zip(GATES, functions, strict=True):
             callable_(f, gate)
-            if ours(f) in (softmax, log_softmax):
+            if ours(f) in (softmax, activations.log_softmax):
                 raise ValueError(f"{gate}: {name_of(f)} is for a Dense layer, expected an elementwise activation")
             codes.append(gate_code(f, self.se_hPars))
         known = None if None in codes else tuple(codes)

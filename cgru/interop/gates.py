@@ -13,22 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import (
-    Activation,
-    elu,
-    gelu,
-    identity,
-    log_softmax,
-    lrelu,
-    ours,
-    parameter,
-    relu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    tanh,
-)
+from cgru.activations import NAMED, Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers import KINDS
@@ -191,10 +176,10 @@ FUNCTIONS = (
     Function(relu, "relu", "Relu"),
     Function(identity, "linear", "Identity"),
     Function(softmax, "softmax", "Softmax"),
-    Function(log_softmax, "log_softmax", "LogSoftmax"),
-    Function(gelu, "gelu", "Gelu"),
-    Function(silu, "silu", "Swish"),
-    Function(softplus, "softplus", "Softplus"),
+    Function(NAMED["log_softmax"], "log_softmax", "LogSoftmax"),
+    Function(NAMED["gelu"], "gelu", "Gelu"),
+    Function(NAMED["silu"], "silu", "Swish"),
+    Function(NAMED["softplus"], "softplus", "Softplus"),
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
     Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )

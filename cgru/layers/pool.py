@@ -138,9 +138,10 @@ class Pool(Layer):
     `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input, with "attention"
     that of the parameters.
 
-    "attention", the weighted sum, is the sum of a_t x_t over the real steps, where a is the softmax over these steps of a score of each
-    step: x_t W + b, or with `hidden` tanh(x_t W + b) V, the additive attention of Bahdanau, Cho and Bengio (2015) with
-    a learned query. A number added to all scores changes nothing, so without `hidden` the gradient of b is zero.
+    "attention", the weighted sum, is the sum of a_t x_t over the real steps, where a is the softmax over these steps of
+    a score of each step: x_t W + b, or with `hidden` tanh(x_t W + b) V, the additive attention of Bahdanau, Cho and
+    Bengio (2015) with a learned query. A number added to all scores changes nothing, so without `hidden` the gradient
+    of b is zero.
 
     Args:
         how: "mean", "sum", "max", "last" or "attention", or some of these joined by +.
