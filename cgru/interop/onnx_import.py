@@ -288,7 +288,7 @@ class Source:
             raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
         self.arrays |= arrays
-        self.nodes = fused(dialect.onnx, graph, self.arrays)
+        self.nodes = fused(dialect, graph, self.arrays)
         given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
         self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
@@ -358,49 +358,48 @@ class Source:
         return letters + ["ms", "sm", "se", "es"] * (2 in ranks)
 
 
-def fused(onnx: Any, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
+def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
     """Return the nodes of a graph, one in place of those of x (1 + Erf(x / sqrt(2))) / 2, and of x Sigmoid(x)."""
-    makers = {name: node for node in graph.node for name in node.output}
-    arrays = dict(arrays)
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    onnx, makers = dialect.onnx, {name: node for node in graph.node for name in node.output}
+    found = {name: node.attribute for name, node in makers.items() if node.op_type == "Constant"}
+    found = {name: _tensor(onnx, each[0].t) for name, each in found.items() if each and each[0].name == "value"}
+    found = {name: np.ravel(each) for name, each in (found | dict(arrays)).items() if np.size(each) == 1}
+    numbers = {name: float(each[0]) for name, each in found.items() if each.dtype.kind == "f"}
 
     def made_by(kind: str, name: str) -> list[str]:
-        return [*makers[name].input] if name in makers and makers[name].op_type == kind else []
+        node = makers.get(name)
+        is_known = node is not None and node.op_type == kind and dialect.is_standard(node)
+        return [*node.input] if is_known and len(node.input) == 1 + (kind in ("Add", "Mul", "Div")) else []
 
-    def number(name: str) -> float | None:
-        return float(np.ravel(arrays[name])[0]) if np.size(arrays.get(name)) == 1 and name in arrays else None
+    def factors(name: str, depth: int = 3) -> tuple[float, list[str]]:
+        """Return the constant factor of an array, and the arrays that it multiplies, by so many nodes at most."""
+        over, parts = (made_by(kind, name) if depth else [] for kind in ("Div", "Mul"))
+        if name in numbers or not (parts or (over and numbers.get(over[1]))):
+            return (numbers[name], []) if name in numbers else (1.0, [name])
+        (c, first), (d, second) = (factors(each, depth - 1) for each in over or parts)
+        return c / d if over else c * d, first + second
 
-    def factors(name: str) -> tuple[float, list[str]]:
-        """Return the constant factor of an array, and the arrays that it multiplies."""
-        if number(name) is not None:
-            return number(name), []
-        by = [number(each) for each in made_by("Div", name)[1:]]
-        if any(by):
-            c, others = factors(makers[name].input[0])
-            return c / by[0], others
-        parts = [factors(each) for each in made_by("Mul", name)] or [(1.0, [name])]
-        return math.prod(c for c, _ in parts), [each for _, others in parts for each in others]
+    def kind(product: str) -> tuple[str, str, set[str]]:
+        """Return "Gelu" or "Swish", its x and the arrays within, for the output of the last node; "" for others."""
+        c, names = factors(product)
+        for x, other in permutations(names) if len(names) == 2 else ():
+            erf = [each for each in made_by("Add", other) if numbers.get(each) != 1]
+            within = made_by("Erf", erf[0]) if len(erf) == 1 else []
+            if c == 1 and made_by("Sigmoid", other) == [x]:
+                return "Swish", x, {other}
+            d, of = factors(within[0]) if within else (0, [])
+            if of == [x] and np.allclose((c, d), (0.5, 0.5**0.5), 1e-6):
+                return "Gelu", x, {other, *erf, *within, *makers[product].input}
+        return "", "", set()
 
     found, inner = [], set()
     for node in graph.node:
-        c, names = factors(node.output[0]) if node.op_type == "Mul" else (0, [])
-        for x, other in permutations(names) if len(names) == 2 else ():
-            erf = [each for each in made_by("Add", other) if number(each) != 1]
-            of = factors(made_by("Erf", erf[0])[0]) if len(erf) == 1 and made_by("Erf", erf[0]) else (0, [])
-            is_gelu = of[1] == [x] and np.allclose((c, of[0]), (0.5, 0.5**0.5), rtol=1e-6)
-            if is_gelu or (made_by("Sigmoid", other) == [x] and c == 1):
-                inner |= {other, *erf, *(makers[erf[0]].input if erf else ()), *node.input} - {x}
-                node = onnx.helper.make_node("Gelu" if is_gelu else "Swish", [x], [*node.output], name=node.name)
-                break
-        found.append(node)
-    while inner:  # without what nobody reads any more
+        name, x, within = kind(node.output[0]) if [*node.output] and node.op_type == "Mul" else ("", "", set())
+        found.append(onnx.helper.make_node(name, [x], [*node.output], name=node.name) if name else node)
+        inner |= within - {x}
+    for _ in range(6):  # as many as nodes follow each other: without what nobody reads any more
         read = {name for node in found for name in node.input} | {value.name for value in graph.output}
-        left = [node for node in found if not {*node.output} & inner - read]
-        if len(left) == len(found):
-            break
-        found = left
+        found = [node for node in found if not {*node.output} & inner - read]
     return found
 
 

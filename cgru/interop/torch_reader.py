@@ -427,14 +427,9 @@ class TorchReader(Reader):
 
     def on_softplus(self, input: Any, beta: float = 1.0, threshold: float = 20.0) -> Value:
         """Add a softplus, whose exact values differ by 2e-9 from PyTorch's beyond a threshold of 20."""
-        if threshold < 20 or beta == 0:
-            raise Unproved(f"expected a threshold of at least 20 and another beta than 0, got {threshold} and {beta}")
-        value = self.value(input)
-        if beta == 1:
-            return self.elementwise(value, Activation(softplus))
-        value = self.arithmetic("mul", False, self.wrap(value), beta)
-        value = self.elementwise(value, Activation(softplus))
-        return self.arithmetic("div", False, self.wrap(value), beta)
+        if threshold < 20 or beta != 1:
+            raise Unproved(f"expected a threshold of at least 20 and beta 1, got {threshold} and {beta}")
+        return self.elementwise(self.value(input), Activation(softplus))
 
     def on_clamp(self, input: Any, min: Any = None, max: Any = None) -> Value:
         """Add a Clip."""

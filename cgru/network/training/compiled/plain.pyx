@@ -55,7 +55,7 @@ cdef struct Mask:
 
 
 cdef struct Pooling:
-    int how[4]  # the poolings, whose results stand side by side
+    int how[5]  # the poolings, whose results stand side by side
     int count  # how many of these
     Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
     Py_ssize_t scores  # columns of activate(X W + b), of which attention makes scores; 0: there is no attention
