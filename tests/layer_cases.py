@@ -45,9 +45,14 @@ MORE = {  # further kinds and options; of these what holds of whole layers in ne
     "bidirectional, all": lambda: cgru.Bidirectional(
         cgru.GRU(U, rng=1, layer_norm=True, reset_after=True, learn_h0=True, sequences=True), "sum"
     ),
-    "pool, all": lambda: cgru.Pool("last+attention+mean+max", 5, rng=1),
+    "pool, all": lambda: cgru.Pool("last+attention+mean+max+sum", 5, rng=1),
     "activation": lambda: cgru.Activation("elu", {"ELU_alpha": 0.5}),
     "activation, softmax": lambda: cgru.Activation("softmax", {"softmax_temperature": 2.0}),
+    "activation, gelu": lambda: cgru.Activation("gelu"),
+    "activation, log_softmax": lambda: cgru.Activation("log_softmax"),
+    "dense, silu": lambda: cgru.Dense(U, "silu", rng=1),
+    "dense, log_softmax": lambda: cgru.Dense(U, "log_softmax", rng=1),
+    "gru, softplus": lambda: cgru.GRU(U, "softplus", rng=1),
     "clip": lambda: cgru.Clip(-0.4, 0.3),
     "conv1d": lambda: cgru.Conv1D(U, 3, activate="tanh", rng=1),
     "conv1d, same": lambda: cgru.Conv1D(U, 4, padding="same", dilation=2, activate="softmax", rng=1),

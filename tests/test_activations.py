@@ -9,9 +9,9 @@ import pytest
 from helpers import refuses
 
 import cgru
-from cgru.activations import CODES, bind, code_of, name_of, named, ours, parameter, tuned
+from cgru.activations import CODES, NAMED, bind, code_of, name_of, named, ours, parameter, tuned
 
-ELEMENTWISE = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh]
+ELEMENTWISE = [*CODES]
 X = np.concatenate([np.linspace(-6, 6, 50), [1e-8, -1e-8]])  # no point at a kink
 
 
@@ -40,17 +40,20 @@ def test_derivatives_at_zero():
     assert cgru.elu(zero, deriv=True, se_hPars=tuned) == 2
 
 
-def test_softmax_jacobian():
+def test_softmax_and_its_logarithm():
     x = np.random.default_rng(0).standard_normal((3, 4))
     for T in (1, 2.5):
         options = {"se_hPars": {"softmax_temperature": T}}
         np.testing.assert_allclose(cgru.softmax(x, **options).sum(axis=1), 1, rtol=1e-15)
-        J = cgru.softmax(x, deriv=True, **options)
+    for f, given in ((cgru.softmax, {}), (cgru.softmax, options), (cgru.log_softmax, {})):
+        J = f(x, deriv=True, **given)
         for k in range(4):
             step = np.zeros(4)
             step[k] = 1e-6
-            slope = (cgru.softmax(x + step, **options) - cgru.softmax(x - step, **options)) / 2e-6
-            np.testing.assert_allclose(J[:, k], slope, rtol=1e-6, atol=1e-9)
+            slope = (f(x + step, **given) - f(x - step, **given)) / 2e-6
+            np.testing.assert_allclose(J[:, :, k], slope, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(cgru.log_softmax(x), np.log(cgru.softmax(x)), rtol=1e-14)
+    np.testing.assert_array_equal(cgru.log_softmax([-1e4, 1e4]), [-2e4, 0])
 
 
 @pytest.mark.parametrize("f", ELEMENTWISE)
@@ -59,12 +62,15 @@ def test_extremes(f):
     y = f(x)
     assert np.isnan(y[4])
     assert not np.isnan(y[:4]).any()
+    if f in (cgru.gelu, cgru.silu, cgru.softplus):
+        np.testing.assert_array_equal(y[:4], [0, 0, 1e4, np.inf])
+        np.testing.assert_array_equal(f(x[:4], deriv=True), [0, 0, 1, 1])
     if f in (cgru.sigmoid, cgru.tanh):
         np.testing.assert_array_equal(y[:4], [0, 0, 1, 1] if f is cgru.sigmoid else [-1, -1, 1, 1])
         assert not f(x[:4], deriv=True).any()
 
 
-@pytest.mark.parametrize("f", [*ELEMENTWISE, cgru.softmax])
+@pytest.mark.parametrize("f", NAMED.values())
 @pytest.mark.parametrize("deriv", [False, True])
 def test_dtype_is_kept(f, deriv):
     assert f(np.ones((2, 3), np.float32), deriv=deriv).dtype == np.float32
@@ -132,7 +138,7 @@ def test_functions_with_the_parameters_of_a_layer():
 
 
 def test_given_by_name():
-    for name in ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"):
+    for name in NAMED:
         assert named(name, "activate") is getattr(cgru, name)
     for own in (np.tanh, cgru.tanh, lambda x, deriv=False: x):
         assert named(own, "activate") is own

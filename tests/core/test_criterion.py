@@ -8,6 +8,7 @@ import pytest
 import cgru
 from cgru import losses
 from cgru.activations import bind
+from cgru.layers.layer import activation_gradient
 from cgru.network.training.compiled.engine import compiles
 
 RNG = np.random.default_rng(5)
@@ -31,6 +32,12 @@ HEADS = [
     ("tanh", "poisson", 1.0),
     ("identity", "gaussian", 1.0),
     ("elu", "gaussian", 1.0),
+    ("log_softmax", "cross_entropy", 1.0),
+    ("log_softmax", "cross_entropy(0.3)", 1.0),
+    ("log_softmax", "mean_squared_error", 1.0),
+    ("gelu", "mean_squared_error", 1.0),
+    ("silu", "huber", 1.0),
+    ("softplus", "quantile", 1.0),
 ]
 UNBOUNDED = ("poisson", "gaussian", "quantile(0.1, 0.3, 0.9)")  # which grow with outputs, or have other ones
 SIZES = {"binary_cross_entropy": 1, "poisson": 3, "gaussian": 3}  # of what comes before the activation, else 10
@@ -68,10 +75,8 @@ def due(net, X, y, dtype, weights=None):
     A_of_loss = A.astype(dtype) if net.loss == "binary_cross_entropy" else A
     judge = losses.named(net.loss)
     loss, dZ, dA = judge.of_head(head, Z, A_of_loss, Y, weights)
-    if dZ is None and head.activate is cgru.softmax:
-        dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
-    elif dZ is None:
-        dZ = dA * f(Z, deriv=True)
+    if dZ is None:
+        dZ = activation_gradient(f, Z, dA)
     return H, A, Y, loss, dZ, judge.scored.of_head(head, Z, A_of_loss, Y, weights)[0]
 
 

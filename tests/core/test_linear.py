@@ -6,7 +6,7 @@ from helpers import ODD, assert_close
 
 import cgru
 from cgru.activations import CODES
-from cgru.core.linear import SOFTMAX_CODE, Linear
+from cgru.core.linear import LOG_SOFTMAX_CODE, SOFTMAX_CODE, Linear
 
 RNG = np.random.default_rng(0)
 TOLERANCE = {np.float64: 1e-13, np.float32: 1e-5}
@@ -28,6 +28,8 @@ def test_matches_numpy(m, n, u, dtype):
         assert_close(got, Z, TOLERANCE[dtype])
         assert_close(A, due, TOLERANCE[dtype])
         np.testing.assert_array_equal(linear.outputs(X), A)
+    A = Linear(W, b, (LOG_SOFTMAX_CODE, 1.0)).outputs(X)
+    assert_close(A, cgru.log_softmax(Z), 10 * TOLERANCE[dtype])
     for temperature in (1.0, 0.3):
         linear = Linear(W, b, (SOFTMAX_CODE, temperature))
         got, A = linear.both(X)

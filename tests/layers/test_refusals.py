@@ -38,7 +38,7 @@ def source(*layers):
 
 
 ARGUMENTS = [  # of constructors
-    (cgru.Activation, ("gelu",), {}, ValueError, "activate"),
+    (cgru.Activation, ("swish",), {}, ValueError, "activate"),
     (cgru.Clip, (np.nan,), {}, ValueError, "low"),
     (cgru.Clip, (None, np.inf), {}, ValueError, "high"),
     (cgru.Clip, (1, 0), {}, ValueError, "high"),
@@ -69,7 +69,7 @@ ARGUMENTS = [  # of constructors
     *((cgru.LayerNorm, (eps,), {}, ValueError, "eps") for eps in (0, -1, np.inf, np.nan)),
     (cgru.LayerNorm, ("a",), {}, TypeError, "eps"),
     *((cgru.Normalize, (keep,), {}, TypeError, "keep") for keep in (1, "yes", None)),
-    *((cgru.Pool, (how,), {}, ValueError, "how") for how in ("sum", "mean+mean", "mean+", "+", "mean, max")),
+    *((cgru.Pool, (how,), {}, ValueError, "how") for how in ("median", "mean+mean", "mean+", "+", "mean, max")),
     (cgru.Pool, (3,), {}, TypeError, "how"),
     (cgru.Pool, ("last+mean", 4), {}, ValueError, "hidden"),
     (cgru.Pool, ("attention", 0), {}, ValueError, "hidden"),

@@ -245,7 +245,7 @@ def test_both_ways(kind, merge):
 # --- Dense ---
 
 
-@pytest.mark.parametrize("activate", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("activate", cgru.activations.NAMED)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.pairwise
 def test_dense(narrow_level, kind, activate):

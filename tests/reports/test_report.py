@@ -66,6 +66,8 @@ def test_classes():
     assert cgru.report(net, X, np.array(["a", "b", "c"])[CLASSES], LENGTHS) == report
     assert cgru.report(net, [x[:n] for x, n in zip(X, LENGTHS, strict=True)], CLASSES) == report
     assert cgru.report(net, X, np.eye(3)[CLASSES], LENGTHS)["confusion"] == report["confusion"]
+    net.head.activate = cgru.log_softmax
+    assert str(cgru.report(net, X, CLASSES, LENGTHS)) == str(report).replace("softmax", "log_softmax")
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -22,6 +22,7 @@ FUNCTIONS = {
     "LeakyReLU": lambda **given: layers.LeakyReLU(negative_slope=0.2, **given),
     "ELU": lambda **given: layers.ELU(0.7, **given),
     "Softmax": layers.Softmax,
+    **{name: functools.partial(layers.Activation, name) for name in ("gelu", "silu", "softplus", "log_softmax")},
     "linear": lambda **given: layers.Activation("linear", **given),
 }
 
@@ -56,7 +57,7 @@ def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
     [
         (lambda: layers.Softmax(axis=1), "layer 1, Softmax 'foreign'.* expected axis -1"),
         (lambda: layers.ReLU(max_value=6), "layer 1, ReLU 'foreign'.* no max_value"),
-        (lambda: layers.Activation("gelu"), "layer 1, Activation 'foreign'.* got .gelu"),
+        (lambda: layers.Activation("mish"), "layer 1, Activation 'foreign'.* got .mish"),
         (lambda: layers.Activation(lambda x: x * 2), "layer 1, Activation 'foreign'.* its activations are some of"),
         (lambda: layers.TimeDistributed(layers.ReLU()), "layer 1, TimeDistributed 'foreign'.* expected a Dense in it"),
         (lambda: layers.LayerNormalization(axis=1), "layer 1, LayerNormalization 'foreign'.* expected axis -1"),

@@ -75,6 +75,18 @@ def check(model, X, same, turned=False):
     return net
 
 
+def gelu(g, A, root=2**0.5):
+    """A GELU in the nodes that exporters make of it, in one of their orders."""
+    half, root, turned = np.float32(0.5), np.float32(root), g.rng.integers(2)
+    scaled = g.op("Mul", A, np.float32(1 / root)) if turned else g.op("Div", A, root)
+    sums = g.op("Add", *((np.float32(1), g.op("Erf", scaled)) if turned else (g.op("Erf", scaled), np.float32(1))))
+    return g.op("Mul", g.op("Mul", A, half), sums) if turned else g.op("Mul", g.op("Mul", A, sums), half)
+
+
+def silu(g, A):
+    return g.op("Mul", *((A, g.op("Sigmoid", A)) if g.rng.integers(2) else (g.op("Sigmoid", A), A)))
+
+
 def random_chain(seed):
     graph = Graph(seed)
     rng, n = graph.rng, 5
@@ -89,11 +101,13 @@ def random_chain(seed):
         if kind == 1:
             return graph.op("Add", graph.normal(1, n), graph.op("Mul", graph.normal(1), A)), n
         if kind == 2:
-            return graph.op(str(rng.choice(["Relu", "Tanh", "Sigmoid", "Softmax"])), A), n
+            return graph.op(str(rng.choice(["Relu", "Tanh", "Softplus", "LogSoftmax", "Softmax"])), A), n
         if kind == 3:
             return graph.op("Clip", A, np.float32(-0.2), *([np.float32(0.3)] * int(rng.integers(2)))), n
         if kind == 4:
             return graph.op(str(rng.choice(["LeakyRelu", "Elu"])), A, alpha=0.25), n
+        if kind == 5 and rng.integers(2):
+            return (gelu if rng.integers(2) else silu)(graph, A), n
         if kind == 5:
             return graph.op("Sub", np.float32(1), A), n
         if kind == 6:
@@ -115,7 +129,7 @@ def random_chain(seed):
             for _ in range(rng.integers(2)):
                 A, n = pointwise(A, n)
     if end == 1:
-        A = graph.op("ReduceMean", A, np.array([1]), keepdims=0)
+        A = graph.op(str(rng.choice(["ReduceMean", "ReduceSum"])), A, np.array([1]), keepdims=0)
     elif end == 2:
         A = graph.op("Squeeze", graph.op("ReduceMax", A, np.array([-2])), np.array([1]))
     elif end == 3:
@@ -231,7 +245,8 @@ REFUSED = {
     "Pow": lambda g, A: g.op("Pow", A, np.float32(2), name="foreign"),
     "PRelu": lambda g, A: g.op("PRelu", A, np.float32(0.5), name="foreign"),
     "HardSigmoid": lambda g, A: g.op("HardSigmoid", A, name="foreign"),
-    "LogSoftmax": lambda g, A: g.op("LogSoftmax", A, name="foreign"),
+    "Gelu by tanh": lambda g, A: g.op("Gelu", A, approximate="tanh", name="foreign"),
+    "nearly a Gelu": lambda g, A: gelu(g, A, root=1.4),
     "the mean of the samples": lambda g, A: g.op("ReduceMean", A, np.array([0]), name="foreign"),
     "turned softmax": lambda g, A: g.op("Softmax", g.op("Transpose", A, perm=[1, 0], name="foreign")),
     "features that were turned": lambda g, A: g.op("MatMul", g.op("Transpose", A, perm=[1, 0], name="foreign"),
@@ -242,7 +257,6 @@ STEPS = {
     "old softmax": lambda g, A: g.op("Softmax", A, axis=1, name="foreign"),
     "each step apart": lambda g, A: g.op("Add", A, g.normal(6, 1), name="foreign"),
     "a table of steps": lambda g, A: g.op("Add", A, g.normal(6, 6), name="foreign"),
-    "the sum": lambda g, A: g.op("ReduceSum", A, np.array([1]), name="foreign"),
     "the mean of samples": lambda g, A: g.op("ReduceMean", A, np.array([0]), name="foreign"),
     "the mean of all": lambda g, A: g.op("ReduceMean", A, name="foreign"),
     "the mean of both": lambda g, A: g.op("ReduceMean", A, np.array([0, 1]), name="foreign"),

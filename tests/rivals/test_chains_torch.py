@@ -35,6 +35,13 @@ def gru(e=5, u=6, **options):
     return nn.GRU(e, u, **{"batch_first": True} | options)
 
 
+def of_four_steps(last):
+    """The same for a model of 4 steps, whose last layer reads them all."""
+    module = head(last)
+    module.out = nn.Linear(4 * 6, 3)
+    return module
+
+
 def head(last, **options):
     """A Linear before, a GRU of these options, `last(self, states, last states)` and a Linear behind."""
     directions = 2 if options.get("bidirectional") else 1
@@ -45,6 +52,10 @@ def head(last, **options):
         return self.out(last(self, y, h))
 
     return Model(forward, **parts)
+
+
+def every_or_four(self, y, h):
+    return y.flatten(1) if y.size(1) < 9 else y[:, :4].flatten(1)
 
 
 def with_states(self, x):
@@ -81,6 +92,15 @@ ACCEPTED = {
     ),
     "mean": lambda: head(lambda self, y, h: y.mean(dim=1)),
     "mean, kept": lambda: head(lambda self, y, h: torch.mean(y, 1, keepdim=True).squeeze(1)),
+    "sum": lambda: head(lambda self, y, h: torch.sum(y, dim=1)),
+    "all steps": lambda: of_four_steps(lambda self, y, h: y.flatten(1)),
+    "all steps, reshaped": lambda: of_four_steps(lambda self, y, h: F.dropout(y.reshape(y.size(0), -1), 0.2, self.training)),
+    "all steps, turned": lambda: of_four_steps(lambda self, y, h: F.gelu(y.transpose(1, 2)).reshape(y.shape[0], 24)),
+    "global mean": lambda: head(lambda self, y, h: F.adaptive_avg_pool1d(y.transpose(1, 2), 1).squeeze(2)),
+    "global max": lambda: head(lambda self, y, h: nn.AdaptiveMaxPool1d(1)(y.transpose(1, 2)).squeeze(-1)),
+    "smooth functions": lambda: head(lambda self, y, h: F.gelu(F.silu(F.softplus(y)))),
+    "smooth modules": lambda: head(lambda self, y, h: nn.GELU()(nn.SiLU(inplace=True)(nn.Softplus()(y)))),
+    "log_softmax": lambda: head(lambda self, y, h: F.log_softmax(y.log_softmax(-1), dim=2)),
     "max": lambda: head(lambda self, y, h: y.max(dim=1)[0]),
     "max by name": lambda: head(lambda self, y, h: torch.max(y, 1).values),
     "max of both": lambda: head(lambda self, y, h: y.max(1)[0], bidirectional=True),
@@ -428,8 +448,13 @@ REFUSED = {
     "packed": (of(lambda self, y, h: nn.utils.rnn.pack_padded_sequence(y, [4, 4, 4], batch_first=True))),
     "control flow": (of(lambda self, y, h: y if y.sum() > 0 else -y)),
     "exp": (of(lambda self, y, h: torch.exp(y))),
-    "gelu": (of(lambda self, y, h: F.gelu(y))),
-    "sum": (of(lambda self, y, h: y.sum(1))),
+    "gelu by tanh": (of(lambda self, y, h: F.gelu(y, approximate="tanh"))),
+    "softplus with a factor": (of(lambda self, y, h: F.softplus(y, 2.0))),
+    "softplus with an early end": (of(lambda self, y, h: F.softplus(y, threshold=10.0))),
+    "log_softmax over steps": (of(lambda self, y, h: torch.log_softmax(y, 1))),
+    "steps by twos": (of(lambda self, y, h: y.reshape(-1, 12)[:, :6])),
+    "two means": (of(lambda self, y, h: F.adaptive_avg_pool1d(y.transpose(1, 2), 2).transpose(1, 2))),
+    "all steps and the number of them": (lambda: of_four_steps(every_or_four)),
     "dropout always": (of(lambda self, y, h: F.dropout(y))),
     "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1))),
     "softmax unsaid": (of(lambda self, y, h: F.softmax(y))),

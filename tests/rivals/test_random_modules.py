@@ -188,19 +188,30 @@ class Ragged(Random):
         return self.run_all(x, lengths)
 
 
-ACTIVATIONS = (torch.relu, torch.tanh, torch.sigmoid, lambda y: F.leaky_relu(y, 0.2), F.elu, lambda y: y.softmax(-1))
+ACTIVATIONS = (
+    torch.relu,
+    torch.tanh,
+    torch.sigmoid,
+    lambda y: F.leaky_relu(y, 0.2),
+    F.elu,
+    lambda y: y.softmax(-1),
+    F.gelu,
+    F.silu,
+    F.softplus,
+)
 REDUCTIONS = {
     "none": lambda _, y: y,
     "last": lambda _, y: y[:, -1],
     "mean": lambda _, y: y.mean(dim=1),
     "max": lambda _, y: y.max(1)[0],
+    "sum": lambda _, y: y.sum(1),
 }
 FOREIGN = (
     lambda _, y: y + torch.tanh(y),
     lambda _, y: y * y,
     lambda _, y: torch.cat((y, y), -1)[..., : y.shape[-1]],
     lambda _, y: torch.exp(y),
-    lambda _, y: F.gelu(y),
+    lambda _, y: F.gelu(y, approximate="tanh"),
     lambda _, y: torch.flip(y, (1,)),
     lambda _, y: torch.roll(y, 1, 1),
     lambda _, y: y / y.norm(),
