@@ -46,7 +46,8 @@ def test_activations_to_the_last_places(level, dtype, wide):
     }
     for f, due in exact.items():
         got = kernels.activation(CODES[f], 1.0, x)
-        assert ulps(got, due, dtype).max() < (2.5 if f is cgru.silu else 2), f.__name__
+        normal = np.abs(due) > 800 * np.finfo(dtype).tiny if f is cgru.silu else slice(None)  # and its sigmoid
+        assert ulps(got, due, dtype)[normal].max() < (2.5 if f is cgru.silu else 2), f.__name__
     if dtype == np.float32:
         near = np.abs(x) < 13  # whose values are no smaller than normal numbers
         assert ulps(kernels.activation(CODES[cgru.gelu], 0, x[near]), cgru.gelu(X[near]), dtype).max() < 6
