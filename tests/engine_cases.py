@@ -46,7 +46,6 @@ CHAINS = {
         states(4), cgru.Dense(5, "gelu"), cgru.Pool("sum+last"), cgru.Activation("silu"), cgru.Dense(4, "softplus"),
         cgru.Dense(3, "log_softmax"),
     ],
-    "flat": lambda: [states(4), cgru.Frames(2, 1, False), cgru.Pool("last"), cgru.Dense(3, "log_softmax")],
     "mean": lambda: [states(4), cgru.Pool("mean"), cgru.Dense(6, "tanh"), cgru.Dense(3, "softmax")],
     "stack": lambda: [states(4), states(5, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "convolved": lambda: [states(3), cgru.Conv1D(4, 3, 1, "same", 2), cgru.Pool("mean"), cgru.Dense(3, "softmax")],

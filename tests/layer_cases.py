@@ -52,7 +52,6 @@ MORE = {  # further kinds and options; of these what holds of whole layers in ne
     "activation, log_softmax": lambda: cgru.Activation("log_softmax"),
     "dense, silu": lambda: cgru.Dense(U, "silu", rng=1),
     "dense, log_softmax": lambda: cgru.Dense(U, "log_softmax", rng=1),
-    "gru, softplus": lambda: cgru.GRU(U, "softplus", rng=1),
     "clip": lambda: cgru.Clip(-0.4, 0.3),
     "conv1d": lambda: cgru.Conv1D(U, 3, activate="tanh", rng=1),
     "conv1d, same": lambda: cgru.Conv1D(U, 4, padding="same", dilation=2, activate="softmax", rng=1),

@@ -411,3 +411,27 @@ def test_what_is_refused_makes_no_parameters(harm):
     assert not layer.p
     assert not both.p
     assert layer.d == {"u": 4}
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "softplus"])
+def test_activations_that_gates_compute_in_python(name):
+    """They need what comes before them to go back; the reference is the equations."""
+    f, X = getattr(cgru, name), np.random.default_rng(0).standard_normal((3, 5, 2))
+    layer, plain = (cgru.GRU(4, given, sequences=True, rng=0) for given in (name, lambda x, deriv=False: f(x, deriv)))
+    for each in (layer, plain):
+        each.backward(np.cos(each.forward(X)))
+        each.compute_gradients()
+    assert layer.codes() is None
+    np.testing.assert_array_equal(layer.fc["A"], plain.fc["A"])
+    np.testing.assert_array_equal(layer.g["dVhh"], plain.g["dVhh"])
+    net = cgru.Network([layer])
+    for refused in (
+        cgru.Cell,
+        lambda _: cgru.Stream(net),
+        lambda _: cgru.quantize(net),
+        lambda _: cgru.interop.to_onnx(net),
+    ):
+        with pytest.raises(ValueError, match=name):
+            refused(layer)
+    with refuses(ValueError, "activate"):
+        cgru.GRU(4, cgru.log_softmax).forward(X)
