@@ -256,12 +256,12 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8254,
-    ("",): 4351,  # the layer, and what is as near to it
-    ("layers/",): 1789,
+    ("core/",): 8353,
+    ("",): 4383,  # the layer, and what is as near to it
+    ("layers/",): 1806,
     ("network/",): 6401,
-    ("quantized/", "export/", "quantization.py"): 1328,
-    ("torch/", "interop/", "keras.py"): 4150,
+    ("quantized/", "export/", "quantization.py"): 1401,
+    ("torch/", "interop/", "keras.py"): 4247,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1069,
     ("datasets/",): 1801,
