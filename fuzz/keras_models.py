@@ -76,20 +76,32 @@ def case(seed: int) -> str:
         return convert(seed)
 
 
+def branched(dice: Dice, parts: list) -> keras.Model:
+    """Return a model of these layers, with joins between them of what is there already."""
+    arrays = [keras.Input((N, N))]
+    for part in parts:
+        arrays.append(part(arrays[-1]))
+        alike = [A for A in arrays if A.shape == arrays[-1].shape]
+        if dice.chance(0.4) and part is not parts[-1]:
+            join = dice.among(layers.Add, layers.Multiply, layers.Average, layers.Subtract, layers.Concatenate)()
+            arrays.append(join([arrays[-1], dice.among(*alike)]))
+    return keras.Model(arrays[0], arrays[-1])
+
+
 def convert(seed: int) -> str:
     """Do what `case` says."""
     dice = Dice(seed)
     names = [dice.among(*KNOWN) for _ in range(dice.number(0, 3))]
     names.insert(dice.number(0, len(names)), dice.among("gru", "both"))
     parts = [KNOWN[name](dice) for name in names]
-    last, foreign = dice.among(*LAST), dice.among(None, *4 * list(FOREIGN))
+    last, foreign = dice.among(*LAST), dice.among(*10 * [None], *FOREIGN)
     if foreign is not None:
         parts.insert(dice.number(0, len(parts)), FOREIGN[foreign]())
     X = dice.normal(3, N, N).astype(np.float32)
+    parts += [*(make() for make in LAST[last]), layers.Dense(3, activation="tanh")]
+    onward = not any(getattr(part, "go_backwards", False) for part in parts)
     try:
-        model = keras.Sequential(
-            [keras.Input((N, N)), *parts, *(make() for make in LAST[last]), layers.Dense(3, activation="tanh")]
-        )
+        model = branched(dice, parts) if onward and dice.chance() else keras.Sequential([keras.Input((N, N)), *parts])
     except ValueError:
         return "no model of Keras"
     model.set_weights(

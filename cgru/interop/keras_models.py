@@ -198,9 +198,11 @@ class _Reader:
 
         def values(tensors: list[Any], refuse: Refusal) -> list[int]:
             """Return the nodes of tensors."""
-            odd = [repr(tensor._keras_history.operation.name) for tensor in tensors if id(tensor) not in known]
-            if odd:
-                raise refuse(f"expected the output of a layer that is read here, got that of {' and '.join(odd)}")
+            for tensor in tensors:
+                if id(tensor) not in known:
+                    made = getattr(tensor, "_keras_history", None)
+                    got = f"that of {made.operation.name!r}" if made else type(tensor).__name__
+                    raise refuse(f"expected the output of a layer that is read here, got {got}")
             return [known[id(tensor)] for tensor in tensors]
 
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
@@ -260,7 +262,7 @@ class _Reader:
         if kind in JOINS:
             return [self.join(layer, kind, given, refuse)]
         if len(given) > 1 or (kind == "Embedding" and given != [0]):
-            raise refuse("expected it on one array" if len(given) > 1 else "expected tokens, the only input")
+            raise refuse("expected it on one array" if len(given) > 1 else "expected tokens as the only input")
         if self.maker is not None and kind in SEVERAL_STEPS:
             turned = getattr(layer, "go_backwards", False) and layer.return_sequences
             if turned or not (self.masked[given[0]] and layer.supports_masking):

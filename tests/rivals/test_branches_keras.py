@@ -111,6 +111,14 @@ def test_rnnoise(same, tmp_path):
     same(made(tmp_path, net).run(X[0]), due[0], 1e-5)
 
 
+def test_states_of_a_stack_come_along(same):
+    layer = layers.RNN([layers.GRUCell(3), layers.GRUCell(2)], return_sequences=True, stateful=True)
+    X = np.random.default_rng(0).standard_normal((M, S, 4)).astype(np.float32)
+    layer(X)
+    net = interop.from_keras(layer)
+    same(net.predict(X), keras.ops.convert_to_numpy(layer(X)), 1e-5)
+
+
 MASKED = {
     "Embedding": lambda x: layers.GRU(3)(gru()(layers.Dropout(0.1)(layers.Embedding(9, 4, mask_zero=True)(x)))),
     "Masking": lambda x: layers.Bidirectional(layers.GRU(3))(gru()(layers.Masking()(x))),
@@ -147,6 +155,7 @@ def test_masks_as_lengths(kind, same, tmp_path):
         (lambda x: layers.Add()([x, layers.Dense(1)(gru()(x))]), "Add .*features"),
         (lambda x: layers.Add()([x, gru(go_backwards=True)(x)]), "Add .*steps"),
         (lambda x: gru()(x) * 2, "multiply"),
+        (lambda x: layers.Add()([gru()(x), np.ones((1, 7, 4), np.float32)]), "Add .*ndarray"),
         (lambda x: layers.RepeatVector(4)(layers.GRU(4)(x)), "RepeatVector .*np.repeat"),
         (lambda x: layers.Flatten()(gru()(x)), "Flatten .*without steps"),
         (
