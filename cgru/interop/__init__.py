@@ -44,8 +44,8 @@ What is converted beside the weights, and which options must be off or alike for
 | `Activation` | from there | yes | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Conv1D` | no | yes, with a padding by name | yes, as Conv |
-| `Frames` with a `Dense` | from there: Conv1d, unfold | no | yes; from foreign graphs Conv |
-| `Concatenate`, `Add`, `Multiply`, `Select` | no | yes, from there models with several inputs | from here |
+| `Frames` with a `Dense` | from there: Conv1d, unfold | Flatten, from there | yes; from foreign graphs Conv |
+| `Concatenate`, `Add`, `Multiply`, `Select` | from there | yes, from there models with several inputs | yes |
 | `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization, Average, Subtract | yes |
 | `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |

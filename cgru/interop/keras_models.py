@@ -16,7 +16,7 @@ from cgru.interop import gates
 from cgru.interop.gates import KERAS, Refusal, array, refusal
 from cgru.interop.graph_reader import dense, embedding
 from cgru.interop.joins import Node, chain_of
-from cgru.layers import Activation, Conv1D, Dense, Dropout, Embedding, Flip, LayerNorm, Pool, Scale, Select
+from cgru.layers import Activation, Conv1D, Dense, Dropout, Embedding, Flip, Frames, LayerNorm, Pool, Scale, Select
 from cgru.network import Network, chain
 from cgru.network.branches import KINDS
 from cgru.variant import Variant
@@ -34,7 +34,7 @@ LIKE = ("ops.OnesLike", "ops.ZerosLike")
 MASKS = ("ops.Any", "ops.LogicalOr", "ops.ExpandDims", "ops.Concatenate", *LIKE)  # what Keras makes masks of masks by
 RNNS = ("GRU", "RNN")
 RECURRENT = (*RNNS, "Bidirectional")
-SEVERAL_STEPS = (*RECURRENT, "Conv1D", *POOLS)  # layers that read more than a step
+SEVERAL_STEPS = (*RECURRENT, "Conv1D", "Flatten", *POOLS)  # layers that read more than a step
 
 LAST = "keepdims is False and the features come last here"
 # By class: options that must have one value here, and the reason for refusing another.
@@ -45,6 +45,7 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("data_format", "channels_last", "the features come last here"),
         ("groups", 1, "expected groups 1, got {}"),
     ),
+    "Flatten": (("data_format", "channels_last", "the features come last here"),),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
     **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
 }
@@ -64,7 +65,7 @@ def from_keras(source: Any) -> Network:
     - `Embedding`, `GRU`, `RNN` of a `GRUCell` or a stack of these, `Bidirectional`, `LayerNormalization`, `Dense` (by
       itself or in a `TimeDistributed`);
     - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
-    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`; `Flatten` where there are no steps;
+    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`; `Flatten` where the steps are known;
     - `Concatenate` along the features, `Add`, `Average`, `Subtract`, `Multiply`, and x + y, x - y, x * y of arrays;
     - `Dropout`; `SpatialDropout1D`, which predicts the same, but draws for each number here when it is trained further;
     - `Conv1D` without groups;
@@ -263,13 +264,14 @@ class _Reader:
             return [self.join(layer, kind, given, refuse)]
         if len(given) > 1 or (kind == "Embedding" and given != [0]):
             raise refuse("expected it on one array" if len(given) > 1 else "expected tokens as the only input")
-        if self.maker is not None and kind in SEVERAL_STEPS:
+        made = _convert(layer, place)
+        if self.maker is not None and made and kind in SEVERAL_STEPS:
             turned = getattr(layer, "go_backwards", False) and layer.return_sequences
             if turned or not (self.masked[given[0]] and layer.supports_masking):
                 raise refuse(f"expected it to have the mask of {self.maker.name!r}, and steps in their order")
-        made = self.add(given, _convert(layer, place), refuse)
-        self.masked[made] |= layer is self.maker
-        return [made]
+        node = self.add(given, made, refuse)
+        self.masked[node] |= layer is self.maker
+        return [node]
 
     def join(self, layer: Any, kind: str, given: list[int], refuse: Refusal) -> int:
         """Add a layer or operation that joins nodes; return its node."""
@@ -321,10 +323,11 @@ def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_flatten(layer: Any, refuse: Refusal) -> list[Any]:
-    """Convert a Flatten of an array without steps, which is nothing."""
-    if not layer._inbound_nodes or len(layer._inbound_nodes[0].input_tensors[0].shape) != 2:
-        raise refuse("expected it on an array without steps")
-    return []
+    """Convert a Flatten of a known number of steps to Frames, the last of which has all; without steps to nothing."""
+    (_, *steps, _) = layer._inbound_nodes[0].input_tensors[0].shape if layer._inbound_nodes else [None] * 3
+    if len(steps) > 1 or None in steps:
+        raise refuse("expected (m, n), or (m, s, n) with a known number of steps")
+    return [Frames(steps[0], 1, False), Pool("last")] if steps else []
 
 
 def _refuse_repeat(layer: Any, refuse: Refusal) -> list[Any]:
