@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+import shlex
 import sys
 
 import numpy as np
@@ -260,6 +261,14 @@ def test_refusals(folder, table, arguments, words):
     assert "MASE" not in out
     assert re.search(f"^cgru: error: .*{words}", err), err
     assert sorted(folder.iterdir()) == before
+
+
+def test_the_printed_command_mends_a_refusal(tmp_path):
+    rows = [f"2024-{1 + i // 28:02}-{1 + i % 28:02};{i % 7},5 kW\n" for i in range(60)]
+    (tmp_path / "t.csv").write_text("Logger\ndate;load\n" + "".join(rows))
+    command = refused("forecast", "t.csv", "--horizon", 2, "--model", "naive", cwd=tmp_path).splitlines()[-1]
+    assert "--value-units" in command
+    assert run(*shlex.split(command)[1:], "--missing", "interpolate", cwd=tmp_path)[0].endswith("3.5\n")
 
 
 def test_the_help_describes_a_table(folder):
