@@ -176,8 +176,8 @@ THREADS = _own("threads", f"threads to run on (default: {cgru.get_num_threads()}
 SEED = _own("seed", "seed of all that is drawn", int, "N", 0, check=check_number)
 SECONDS = _declared(Checkpoint, "seconds")[0]._replace(name="checkpoint_seconds")
 NAMES = Columns.__dataclass_fields__["label"].metadata["parse"]
-SERIES = ("id", "time", "label", "ignore", "sort", "time_format", "time_unit", "decimal", "thousands", "value_units", "na",
-          "header", "skip_lines", "sheet", "comment", "separator")  # fmt: skip
+SERIES = ("id", "time", "label", "ignore", "sort", "time_format", "time_unit", "decimal", "thousands", "value_units",
+          "na", "header", "skip_lines", "sheet", "comment", "separator")  # fmt: skip
 READING = {"reading the data": _declared(Columns)}
 
 FIT = {

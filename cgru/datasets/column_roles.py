@@ -133,7 +133,8 @@ def _encoded(table: Table, how: Columns, name: str) -> tuple[np.ndarray, np.ndar
 def _cure_of_words(table: Table, how: Columns, names: Sequence[str], wrong: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return the cure for cells that are no numbers: signs, lines to leave out, missing values, or else roles."""
     texts = {name: np.array(table.texts(name), object) for name in names if table.is_text(name) or name in wrong}
-    if units := {unit for name in wrong if (unit := _unit(texts[name]))} - {*how.value_units}:
+    units = {unit for name in wrong if (unit := _unit(texts[name]))} - {*how.value_units}
+    if units and how.parts != 1:  # a model has learned its own
         return {"value_units": (*how.value_units, *sorted(units))}
     if not how.decimal and not how.thousands:
         signs = max(SIGNS, key=lambda signs: _read_by(table, how, texts, wrong, *signs))
@@ -220,8 +221,8 @@ def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
     restarts, is_said = False, table.columns.time is not None
     for name in table.names:
         values = table.parsed(name)[0]
-        counts, may_be_time = len(values) >= 4 and (np.diff(values) == 1).mean() >= 0.5, is_like(name, "time")
-        may_be_time &= _may_be_time(table, name)
+        counts = len(values) >= 4 and (np.diff(values) == 1).mean() >= 0.5
+        may_be_time = is_like(name, "time") and _may_be_time(table, name)
         taken = (*how.id, *how.label, *how.groups, *(how.categories or ()))
         if name in taken or not np.isfinite(values).all() or not (counts or may_be_time):
             continue

@@ -283,8 +283,8 @@ def _check_label(table: Table) -> None:
 def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> list[str]:
     """Refuse a target that is the same everywhere or different in each row; return notes on classes that are alike."""
     found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
-    none = {"label": (), "ignore": tuple(dict.fromkeys((*how.ignore, *how.label))), "per_step": False}
-    none = None if are_required else none
+    ignore = tuple(dict.fromkeys((*how.ignore, *how.label)))
+    none = None if are_required else {"label": (), "ignore": ignore, "per_step": False}
     if len(found) == 1 and len(y) > 1:
         raise ColumnsError("label", f"{found.ravel()[0]} alone", "a target that is not the same everywhere", none)
     if y.dtype.kind == "f" or y.ndim > 1:

@@ -375,6 +375,15 @@ def test_read_right_or_refused_with_a_cure(name, tmp_path):
         cgru.datasets.read(path, cgru.datasets.Columns.from_dict(data.columns.to_dict()), targets=False, **below)
 
 
+def test_a_later_file_has_the_same_units(tmp_path):
+    for unit in "CF":
+        (tmp_path / f"{unit}.csv").write_text(table(write=lambda v, unit=unit: f"{v} °{unit}"))
+    data = cgru.datasets.read(tmp_path / "C.csv", id="machine", value_units="°C")
+    with pytest.raises(ColumnsError) as refused:
+        cgru.datasets.read(tmp_path / "F.csv", data.columns)
+    assert (refused.value.argument, refused.value.cure) == ("columns", None)
+
+
 def test_a_later_file_keeps_the_lines_below_its_header(tmp_path):
     (tmp_path / "t.csv").write_text("Report\n" + table() + "Total,,99,\n")
     (tmp_path / "later.csv").write_text("Report 2\n" + table() + "M9,0,1,no\nM9,1,2,no\n")
