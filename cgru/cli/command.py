@@ -24,7 +24,7 @@ from cgru.cli.fit_command import fit
 from cgru.cli.forecast import forecast
 from cgru.cli.model_commands import evaluate, export, load_model, predict, quantize
 from cgru.cli.output import echo, require, say
-from cgru.datasets import Columns, ColumnsError, described, overview, read_series
+from cgru.datasets import Columns, described, overview, read_series
 
 __all__ = ["main"]
 
@@ -80,10 +80,8 @@ def data(request: Request) -> None:
                 command, cure = "forecast --horizon 10", {}
                 try:
                     read_series(path, **given(request))
-                except ColumnsError as other:
-                    cure = other.cure
-                except ValueError:
-                    cure = None
+                except ValueError as other:
+                    cure = getattr(other, "cure", None)
     echo(*lines, sep="\n")
     if error is not None:
         echo(error.problem)

@@ -338,12 +338,10 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
     ids = [name for name in free if name not in (*labels, *times) and (is_like(name, "id") or kinds[name] == "text")]
     ids.sort(key=lambda name: not is_like(name, "id"))
     unique = [name for name in ids if len({*table.texts(name)}) == len(table.frame)]
-    is_numbered = len(numbered) > max(3, len(kinds) / 2)
-    is_wide = is_numbered or (not times and any(kinds[name] == "text" for name in unique))
+    is_wide = len(numbered) > max(3, len(kinds) / 2) or (not times and any(kinds[name] == "text" for name in unique))
     ids = [name for name in ids if _may_be_id(table, name)]
     is_long = any(is_like(name, "id") for name in ids) and not {*times} <= {*numbered}
-    is_wide &= how.id is None and table.columns.header is not False and not is_long
-    if is_wide:
+    if is_wide and how.id is None and table.columns.header is not False and not is_long:
         return {"wide": True} | ({"id": tuple(unique[:1])} if unique else {})
     last, of = table.names[-1], (*(how.id or ()), *ids[:1])
     if of and not labels and last in free and last not in (*ids, *times) and _is_constant(table, of, last):
