@@ -261,7 +261,7 @@ def of_two_dtypes():
     [
         (of_two_dtypes, "it computes in float64, its 'dense.*' in float32"),
         (lambda: built(keras.layers.LSTM(3)), "LSTM 'lstm.* cannot be had here"),
-        (lambda: built(keras.layers.GRU(3, "softplus")), "its activations are some of tanh, .*got 'softplus'"),
+        (lambda: built(keras.layers.GRU(3, "mish")), "its activations are some of tanh, .*got 'mish'"),
         (lambda: built(keras.layers.GRU(3, np.tanh)), "its activations are some of"),
         (lambda: built(keras.layers.GRU(3, "softmax")), "softmax is for a Dense"),
         (lambda: built(keras.layers.GRU(3, keras.layers.ReLU(6.0))), "no max_value"),
