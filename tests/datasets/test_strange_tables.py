@@ -237,6 +237,7 @@ TABLES = {
         "time", "ignore"}, {"shape": (1, 9, 1), "order": [0], "value": lambda i, t: 1.5 * t, "y": None}),
     "German milliseconds": (table(lambda t: f"01.03.2024 08:00:00,{t}", write=lambda v: german(v, 2), sep=";"), {},
         {"id", "time_format", "decimal"}, {}),
+    "elapsed halves": (table(lambda t: t / 2, head=("machine", "elapsed", *HEAD[2:])), {}, {"id", "time"}, {}),
     "a temperature T": (rows(("probe", "T", "class"), *[(f"P{i}", heat(i, -t) + 0.5, label(i)) for i in range(M)
         for t in range(S)]), {}, {"id"}, {"value": lambda i, t: heat(i, -t) + 0.5}),
     "a typographic minus": (table(write=lambda v: f"\u2212{v}"), PLAIN, None, {"value": lambda i, t: -heat(i, t)}),
