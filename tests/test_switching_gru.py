@@ -173,16 +173,6 @@ def test_a_compiled_fit_of_every_size(monkeypatch, level, size, dtype, kind):
     assert_close(*found, TOLERANCE[np.dtype(dtype)])
 
 
-def test_bits_do_not_depend_on_threads(threads, monkeypatch):
-    X, lengths = tokens(200, 30, 4)
-    y, found = X % 3, []
-    for count in (1, 2, 4):
-        threads(count)
-        found.append(fitted(network(5, 4), X, lengths, y, True, monkeypatch))
-    assert_all_same(found[1], found[0])
-    assert_all_same(found[2], found[0])
-
-
 def test_penalties_of_activities(monkeypatch):
     X, lengths = tokens(20, 6, 4)
     penalties = cgru.Penalties(l2=0.01, activity_l1=0.1, activity_l2=0.2)
@@ -195,18 +185,6 @@ def test_penalties_of_activities(monkeypatch):
         assert_close(ours, due, 1e-12)
     plain = fitted(network(3, 4, sequences=False), X, lengths, y, True, monkeypatch)
     assert np.abs(ours["0.V"] - plain["0.V"]).max() > 1e-4
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_many_fits(dtype):
-    X, lengths = tokens(12, 9, 4)
-    made = [network(u, 4, dtype) for u in (1, 2, 5)]
-    options = {"epochs": 3, "batch_size": 5, "standardize": False}
-    jobs = [cgru.Job(network(u, 4, dtype), **options) for u in (1, 2, 5)]
-    results = cgru.fit_many(jobs, X, X % 3, lengths=lengths)
-    for net, result in zip(made, results, strict=True):
-        net.fit(X, X % 3, lengths=lengths, **options)
-        assert_all_same(result.network.parameters(), net.parameters())
 
 
 # --- streams ---
@@ -287,8 +265,3 @@ def test_refusals(name):
     error, argument, call = REFUSED[name]
     with refuses(error, argument):
         call()
-
-
-def test_calls_before_shapes():
-    with pytest.raises(RuntimeError, match="compute_shapes"):
-        cgru.SwitchingGRU(2, 4).initialize_parameters()

@@ -7,7 +7,6 @@ import pytest
 from helpers import assert_all_close, assert_close, refuses
 
 import cgru
-from cgru.layers.layer import flatten_steps
 
 ACTIVATIONS = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh, cgru.softmax]
 
@@ -142,11 +141,6 @@ def test_steps_are_so_many_more_samples(activate, lengths):
     assert layer.d == {"u": 4, "m": 5, "n": 3}
 
 
-def test_what_a_gru_returns_is_not_copied():
-    X = np.ones((4, 5, 3)).swapaxes(0, 1)
-    assert np.shares_memory(flatten_steps(X), X)
-
-
 # --- what is refused ---
 
 
@@ -159,29 +153,6 @@ def test_compute_shapes_takes_another_width_but_no_other_rank():
     np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
     layer.initialize_parameters()
     assert layer.forward(np.zeros((2, 6))).shape == (2, 4)
-
-
-def test_calls_out_of_order():
-    layer = cgru.Dense(4)
-    with pytest.raises(RuntimeError, match="compute_shapes"):
-        layer.initialize_parameters()
-    layer, X = made()
-    with pytest.raises(RuntimeError, match="forward"):
-        layer.backward(np.zeros((5, 4)))
-    layer.forward(X)
-    with pytest.raises(RuntimeError, match="backward"):
-        layer.compute_gradients()
-    layer.lrate, layer.e = [0.1], 0
-    with pytest.raises(RuntimeError, match="compute_gradients"):
-        layer.update_parameters()
-    layer.backward(np.zeros((5, 4)))
-    layer.compute_gradients()
-    layer.e = 1
-    with refuses(ValueError, "lrate"):
-        layer.update_parameters()
-    del layer.lrate
-    with pytest.raises(RuntimeError, match="lrate: missing"):
-        layer.update_parameters()
 
 
 def test_a_callable_that_raises_leaves_all_as_it_was():

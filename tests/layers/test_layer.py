@@ -156,6 +156,9 @@ def test_a_copy_has_no_caches(name):
 @pytest.mark.parametrize("name", LAYERS)
 def test_calls_out_of_order(name):
     layer = LAYERS[name]()
+    if layer.parameter_names:
+        with pytest.raises(RuntimeError, match="compute_shapes"):
+            layer.initialize_parameters()
     with pytest.raises(RuntimeError, match="forward"):
         layer.backward(X)
     with pytest.raises(RuntimeError, match="backward"):
@@ -163,6 +166,10 @@ def test_calls_out_of_order(name):
     A = layer.forward(given(name))
     with pytest.raises(RuntimeError, match="backward"):
         layer.compute_gradients()
+    if layer.parameter_names:
+        layer.lrate, layer.e = [0.1], 0
+        with pytest.raises(RuntimeError, match="compute_gradients"):
+            layer.update_parameters()
     layer.backward(np.ones_like(A))
     layer.compute_gradients()
     layer.forward(given(name))
