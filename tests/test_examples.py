@@ -171,6 +171,7 @@ for name, value in layer.p.items():
     )
 
 
+@pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
 def test_two_units_predict_as_the_agent_does(python):
     """Nearly; the regression falls short, and one unit more so."""
@@ -187,6 +188,7 @@ def test_two_units_predict_as_the_agent_does(python):
     assert (python.folder / "bandit.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
 @pytest.mark.skipif(find_spec("sklearn") is None, reason="no scikit-learn")
 def test_two_units_move_as_the_agents_values_do(python):

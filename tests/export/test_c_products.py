@@ -339,7 +339,7 @@ def test_a_file_of_a_model_exports_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", some(2, ["mixed_seen", "pool_bfloat16_seen", "deep_measured", "pool_int8_seen", "tokens_int8_seen"])
+    "name", some(1, ["mixed_seen", "pool_bfloat16_seen", "deep_measured", "pool_int8_seen", "tokens_int8_seen"])
 )
 def test_nothing_undefined_is_done(tmp_path, name):
     net = MODELS[name]
