@@ -9,8 +9,8 @@ from libc.string cimport memset
 
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
-    CGRU_LOG_SOFTMAX, CGRU_SOFTMAX, add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
-    pack_bias,
+    CGRU_LOG_SOFTMAX, CGRU_SOFTMAX, add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product,
+    kernels, matrix, new_product, pack, pack_bias,
 )
 from cgru.core.low_precision cimport multiply_quantized, pack_product, product_workspace
 from cgru.core.memory cimport Workspace
