@@ -26,7 +26,7 @@ What is converted beside the weights, and which options must be off or alike for
 
 | here | PyTorch | Keras | ONNX |
 | --- | --- | --- | --- |
-| activations | tanh, sigmoid | those of ours (lrelu is leaky_relu) | those of ours (identity is Affine(1, 0)) |
+| activations of a GRU | tanh, sigmoid | ours (lrelu is leaky_relu) | the compiled ones (identity is Affine(1, 0)) |
 | `activate_update`, `activate_reset` | one | one | one |
 | `Bidirectional` | concat | concat, sum, mean (ave), mul | all, as nodes behind; from foreign graphs concat |
 | `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
@@ -41,6 +41,7 @@ What is converted beside the weights, and which options must be off or alike for
 | `lengths` | packed sequences | masks, also of Masking and mask_zero | sequence_lens |
 | `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
 | `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs alone |
+| a fixed number of steps side by side | from there: flatten | from there: Flatten | from there: Reshape |
 | `Activation` | from there | yes | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Conv1D` | no | yes, with a padding by name | yes, as Conv |

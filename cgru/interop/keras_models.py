@@ -64,7 +64,8 @@ def from_keras(source: Any) -> Network:
 
     - `Embedding`, `GRU`, `RNN` of a `GRUCell` or a stack of these, `Bidirectional`, `LayerNormalization`, `Dense` (by
       itself or in a `TimeDistributed`);
-    - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
+    - `Activation` ("gelu", "silu", "softplus" and "log_softmax" among them), `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
+      the features;
     - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`; `Flatten` where the steps are known;
     - `Concatenate` along the features, `Add`, `Average`, `Subtract`, `Multiply`, and x + y, x - y, x * y of arrays;
     - `Dropout`; `SpatialDropout1D`, which predicts the same, but draws for each number here when it is trained further;

@@ -59,14 +59,17 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     The graph must have a GRU node. These nodes are layers:
 
     - GRU; MatMul or Gemm with constant weights, and Add. A product, its bias and its function become one `Dense`;
-    - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip;
+    - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softplus, Clip, Softmax and LogSoftmax over the features; Gelu and Swish, or
+      the nodes x (1 + Erf(x / sqrt(2))) / 2 and x Sigmoid(x) that exporters make of them;
     - Add, Sub, Mul and Div with one constant or one for each feature;
     - Add, Sub and Mul of two arrays at the same steps, and Concat of their features, which are `Add`, `Multiply` and
       `Concatenate`; for some features of an array, taken by Slice, Split or Gather, a `Select` stands;
     - LayerNormalization over the features, and BatchNormalization in inference;
     - Conv over the steps, which becomes `Frames` and a `Dense`;
     - as the first layer a Gather of tokens from a table;
-    - ReduceMean and ReduceMax over all steps, which are a `Pool`, as is the last step, taken by Gather or Slice;
+    - ReduceMean, ReduceMax and ReduceSum over all steps, GlobalAveragePool and GlobalMaxPool, which are a `Pool`, as is
+      the last step, taken by Gather or Slice;
+    - all steps side by side, if a product fixes how many there are: `Frames` and `Pool("last")`;
     - attention: the sum over the steps, by ReduceSum, MatMul or Einsum, of states times a Softmax over the steps.
 
     Last states may be read instead of all states. Between layers only nodes that keep all numbers may stand: Identity,

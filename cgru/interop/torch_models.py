@@ -36,14 +36,17 @@ def from_torch(source: Any) -> Network:
     The `forward(x)` of any other module is called in `eval` on an array without numbers, with the defaults of its other
     arguments. It may consist of these, as modules, functions or methods:
 
-    - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
-      and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
+    - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, GELU (by erf), SiLU, Softplus, Sigmoid, Tanh, Softmax and
+      LogSoftmax over the features, ReLU6, Hardtanh and clamp; sums, differences, products and quotients with numbers,
+      and with parameters and buffers (n,);
     - LayerNorm over the features; BatchNorm1d in `eval`, which becomes a `Scale`;
     - Conv1d over the steps, with stride, dilation and zeros around, which becomes `Frames` and a `Dense`, as does
       `unfold` with a flatten after it; `pad(x, (k, 0))` before a convolution, or `[:, :, :-k]` behind it, makes it
       causal;
     - `[0]` of a GRU; the last step or last states (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`, `h.sum(0)`); mean,
-      amax and max over the steps;
+      sum, amax and max over the steps, and pools of adaptive size 1;
+    - a Linear of all steps side by side, `x.flatten(1)`, which fixes their number: `Frames` and `Pool("last")`, which
+      read the last steps of a longer series;
     - branches: sums, differences and products of two arrays at the same steps, and `cat` or `stack` of their features,
       which become `Add`, `Multiply` and `Concatenate`. They may be of any layers and of x, and of some of their
       features, such as `x[..., :3]`, `chunk` and `split`, for which a `Select` stands;

@@ -52,6 +52,19 @@ def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
     assert net.head is not None
 
 
+def test_all_steps_side_by_side(same, monkeypatch):
+    """Of a longer series the last steps; a stream waits for so many."""
+    chain = [layers.GRU(6, return_sequences=True), layers.Flatten(), layers.Dense(2, "gelu")]
+    _, net = check(chain, 4, "float32", same, monkeypatch)
+    X = np.random.default_rng(2).standard_normal((3, 9, 3)).astype(np.float32)
+    whole = cgru.Network(net.layers[:1]).predict(X)[:, -4:].reshape(3, -1)
+    same(net.predict(X), net.layers[-1].predict(whole), 1e-6)
+    stream = cgru.Stream(net, 3)
+    for x in X.swapaxes(0, 1):
+        A = stream.step(x)
+    same(A, net.predict(X), 1e-6)
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
