@@ -60,10 +60,13 @@ def chain(dice: Dice, n: int, depth: int) -> tuple[list[Any], int]:
     """Return a chain of layers that keep all steps, for n features; and how many come out."""
     layers = []
     for _ in range(dice.number(0, 3)):
-        kind = dice.among("gru", "gru", "dense", "activation", "norm", "select", "difference", "join")
+        kind = dice.among("gru", "gru", "conv", "dense", "activation", "norm", "select", "difference", "join")
         if kind == "gru":
             options = {"reset_after": dice.chance(), "reverse": dice.chance(0.2)}
             layers.append(cgru.GRU(n := dice.number(1, 9), sequences=True, **options))
+        elif kind == "conv":
+            window = dice.number(1, 4), 1, dice.among("causal", "same"), dice.number(1, 3)
+            layers.append(cgru.Conv1D(n := dice.number(1, 9), *window, dice.among(*FUNCTIONS)))
         elif kind == "dense":
             layers.append(cgru.Dense(n := dice.number(1, 6), dice.among(*FUNCTIONS)))
         elif kind == "activation":
@@ -151,6 +154,14 @@ def difference(layer: Any, p: dict[str, Any], A: Any, real: Any) -> Any:
     return torch.cat([A, torch.cat([torch.zeros_like(A[:, :1]), A[:, 1:] - A[:, :-1]], 1)], -1)
 
 
+def convolution(layer: Any, p: dict[str, Any], A: Any, real: Any) -> Any:
+    """Return the convolution of the real steps, with zeros around them."""
+    X = torch.nn.functional.pad(torch.where(real[:, :, None], A, 0).transpose(1, 2), layer.frames.pad)
+    W = p["W"].reshape(layer.kernel_size, A.shape[-1], -1).permute(2, 1, 0)
+    Z = torch.nn.functional.conv1d(X, W, p["b"][0], dilation=layer.dilation)
+    return FUNCTIONS[layer.activate.__name__](Z.transpose(1, 2))
+
+
 def norm(layer: Any, p: dict[str, Any], A: Any, real: Any) -> Any:
     """Return each step normalised."""
     return torch.nn.functional.layer_norm(A, A.shape[-1:], p["scale"][0], p["shift"][0], layer.eps)
@@ -160,6 +171,7 @@ KINDS = {
     cgru.GRU: gru,
     cgru.Pool: pool,
     cgru.Difference: difference,
+    cgru.Conv1D: convolution,
     cgru.LayerNorm: norm,
     cgru.Dense: lambda layer, p, A, real: FUNCTIONS[layer.activate.__name__](A @ p["W"] + p["b"]),
     cgru.Activation: lambda layer, p, A, real: torch.tanh(A),
