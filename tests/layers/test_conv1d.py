@@ -71,6 +71,7 @@ def test_the_dicts():
     )
     layer.p["W"] = np.zeros((3 * N, U))
     assert not layer.forward(X).any()
+    assert cgru.Conv1D(dtype=np.float32).chain[1].dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_inputs_are_refused_by_name():
         with refuses(ValueError, name):
             layer.forward(X, lengths)
     layer.forward(np.zeros((M, S, N)))
-    with refuses(ValueError, "A"):
+    with pytest.raises(ValueError, match=rf"^A: expected {N} features.*, {N + 1}\)$"):
         layer.predict(np.zeros((M, S, N + 1)))
     del layer.p["b"]
     with refuses(ValueError, "p['b']"):
@@ -130,6 +131,16 @@ def test_a_head(window, activate):
     np.testing.assert_allclose(first.loss, second.loss, rtol=1e-12)
     first, second = (net.evaluate(X, y, lengths=lengths)["loss"] for net in nets)
     np.testing.assert_allclose(first, second, rtol=1e-12)
+
+
+@pytest.mark.parametrize("window", [(3, 1, "causal", 2), (4, 1, "same"), (3, 2, (1, 2), 2), (2, 3, "valid")], ids=str)
+def test_onnx_counts_the_steps_of_each_sample(window):
+    reference = pytest.importorskip("onnx.reference", reason="no onnx")
+    net = cgru.Network([cgru.Conv1D(U, *window, activate="tanh"), cgru.Pool("mean"), cgru.Dense(2, "softmax")], seed=0)
+    net.make(X := RNG.standard_normal((M, S, N)))
+    given = {"X": X.astype(np.float32), "lengths": np.array([S, 13, 8], np.int32)}
+    found = reference.ReferenceEvaluator(cgru.interop.to_onnx(net, lengths=True)).run(None, given)[0]
+    assert_close(found, net.predict(X, given["lengths"]), 1e-5)
 
 
 def test_a_stream_begins_rows_anew_and_waits_for_whole_windows():
