@@ -265,3 +265,13 @@ def test_refusals(name):
     error, argument, call = REFUSED[name]
     with refuses(error, argument):
         call()
+
+
+def test_shapes():
+    layer = cgru.SwitchingGRU(2, 4)
+    layer.compute_shapes(np.zeros((3, 5), int))
+    assert layer.d == {"v": 4, "u": 2, "m": 3, "s": 5}
+    assert layer.fs == {"X": (3, 5), "U": (4, 6), "V": (4, 2, 6), "b": (4, 2)}
+    assert [*layer.fields.first] == ["units", "tokens"]
+    with pytest.raises(ValueError, match="tokens"):
+        layer.output_shape(("m", "s", 3))
