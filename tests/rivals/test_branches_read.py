@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from export_cases import made, needs_cc
 from helpers import assert_close
 
 import cgru
@@ -190,11 +191,14 @@ def test_lengths_of_branches():
             interop.from_torch(Ragged(run, **parts).eval())
 
 
+@needs_cc
 def test_rnnoise_runs_everywhere(tmp_path):
-    """A step at a time, and in int8."""
+    """A step at a time, as C, and in int8."""
     module, X, due = drawn(rnnoise_module)
     net = interop.from_torch(module)
-    stream = cgru.Stream(net, batch=len(X))
-    assert_close(np.stack([stream.step(x).copy() for x in X.swapaxes(0, 1)], axis=1), due, 1e-5)
+    stream, exported = cgru.Stream(net), made(tmp_path, net, "-O2")
+    for x, y in zip(X[0], due[0], strict=True):
+        assert_close(stream.step(x), y, 1e-5)
+        assert_close(exported.step(x), y, 1e-5)
     small = cgru.quantize(net)
     assert cgru.quantization.output_noise(net, small, X)["snr"] > 20
