@@ -412,7 +412,6 @@ def of(last, **parts):
 
 PADDING = r"padding would count, .*: take the last state, h\[-1\]"
 REFUSED = {
-    "log_softmax": (of(lambda self, x: F.log_softmax(self.gru(x)[0], -1))),
     "the last step of both ways": (lambda: Second(own_last, fc=linear(5, 5), gru=gru(bidirectional=True), out=gru())),
     "the last step but one": (
         lambda: Second(lambda self, x, n: self.gru(x)[0][torch.arange(x.size(0)), n - 2], gru=gru())),
