@@ -465,7 +465,8 @@ FORWARDS = {
     "last states, turned": lambda gru, x: gru(x)[1].flip(0),
     "doubled after": lambda gru, x: gru(x)[0] * 2,
 }
-EXACT = ("standardised", "clipped", "rectified", "the last step", "doubled after")  # a layer of ours is the same
+# A layer of ours is the same.
+EXACT = ("standardised", "clipped", "rectified", "the last step", "summed after", "doubled after")
 
 
 @pytest.mark.filterwarnings("ignore")
