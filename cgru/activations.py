@@ -218,8 +218,8 @@ def softplus(x: ArrayLike, deriv: bool = False) -> np.ndarray:
         An array of the shape of x.
 
     Examples:
-        >>> cgru.softplus(np.array([-1.0, 1000.0])).round(3)
-        array([   0.313, 1000.   ])
+        >>> cgru.softplus(np.array([-1.0, 2.0])).round(3)
+        array([0.313, 2.127])
     """
     x = _real(x)
     return sigmoid(x) if deriv else np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))

@@ -83,7 +83,7 @@ REFUSED = {  # by argument, what it does not take
     "--patience": ("0",), "--threads": ("0",), "--seed": ("-1", "x"), "--dropout": ("1", "-0.1", "nan"),
     "--recurrent-dropout": ("1",), "--validation": ("1.5", "-0.1"), "--average": ("1", "0", "nan"),
     "--learning-rate": ("0", "inf", "nan", "-1"), "--clip-norm": ("0", "inf"), "--weight-decay": ("-1", "nan"),
-    "--checkpoint-seconds": ("-1", "nan"), "--budget": ("-1",), "--pool": ("sum", "mean+sum"), "--memory": ("high",),
+    "--checkpoint-seconds": ("-1", "nan"), "--budget": ("-1",), "--pool": ("min", "mean+min"), "--memory": ("high",),
     "--inputs": ("frames", "raw+normalize", ""), "--class-weight": ("none",), "--decimal": (";",),
     "--task": ("regresion",), "--windows": ("0", "a"), "--missing": ("guess",),
     "--loss": ("binary_cross_entropy", "cross_entropy(1)", "huber(0)", "huber(", "poisson(1)", "x", ""),
