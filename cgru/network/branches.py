@@ -166,6 +166,8 @@ class Branches(Layer):
     def input_features(self, n: int) -> int:
         """Return the number of input features for n that go out; ValueError where none gives n."""
         least, more = (self.output_shape(("m", "s", e))[-1] for e in (MANY, MANY + 1))
+        if more == least:
+            raise ValueError(f"expected inputs=n, the number of features that come in, in a Select of {self!r}")
         return part_of(n - least + MANY * (more - least), more - least)
 
     @property

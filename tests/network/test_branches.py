@@ -181,5 +181,7 @@ def test_what_is_refused_later(tmp_path):
     whole.predict(X)
     with refuses(ValueError, "X"):
         whole.predict(X[:, :, :3])
+    with pytest.raises(ValueError, match="inputs=n"):
+        cgru.Concatenate(cgru.Select(0), cgru.Select([2, 1])).input_features(3)
     with refuses(TypeError, "branches"):
         cgru.Add([], 3)
