@@ -259,7 +259,7 @@ PARTS = {
     ("core/",): 8353,
     ("",): 4383,  # the layer, and what is as near to it
     ("layers/",): 1806,
-    ("network/",): 6401,
+    ("network/",): 6403,
     ("quantized/", "export/", "quantization.py"): 1401,
     ("torch/", "interop/", "keras.py"): 4260,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
