@@ -263,7 +263,7 @@ PARTS = {
     ("quantized/", "export/", "quantization.py"): 1401,
     ("torch/", "interop/", "keras.py"): 4260,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
-    ("many/", "files/"): 1069,
+    ("many/", "files/"): 1077,
     ("datasets/",): 1800,
     ("cli/", "__main__.py"): 1311,
     ("forecast/", "reports/", "plot/"): 1455,

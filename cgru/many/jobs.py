@@ -11,6 +11,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -316,7 +317,10 @@ def _clear_frames(error: BaseException | None) -> None:
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            with suppress(RuntimeError):  # a frame that still runs
+                frame.clear()
+                _ = frame.f_locals  # before Python 3.13 `locals()` left a copy in the frame; this empties it
         error = error.__cause__ or error.__context__
 
 

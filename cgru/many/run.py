@@ -192,11 +192,8 @@ def run_on_threads(
     errors: list[BaseException] = []  # of no job: a full disk
 
     def work() -> None:
-        """Run jobs until none is left, or the call is over; then put None into `done`."""
-        with ExitStack() as stack:
-            stack.callback(done.put, None)
-            stack.push(lambda kind, error, trace: error is None or errors.append(error) is None)
-            stack.enter_context(single_threaded())
+        """Run jobs until none is left, or the call is over."""
+        with single_threaded():
             while not state.over.is_set():
                 try:
                     i, name, job = waiting.popleft()
@@ -212,9 +209,18 @@ def run_on_threads(
                     if tell is not None:
                         done.put(result)
 
+    def begin() -> None:
+        """Do the work of a thread, note what it raised, and put None into `done`."""
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.put(None)
+
     outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
     outer.inner.add(state)
-    workers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)))]
+    workers = [Thread(target=begin, daemon=True) for _ in range(min(threads, len(tasks)))]
     try:
         for worker in workers:  # no pool of them, for which the end of the program would wait
             worker.start()

@@ -293,6 +293,8 @@ def test_a_failure_holds_neither_network_nor_samples(wrapped):
 
     def fail(epoch):
         try:
+            net = made_here[0]()
+            assert locals()["net"] is net  # of which a frame keeps a copy
             raise OSError("no")
         except OSError as error:
             if wrapped:
