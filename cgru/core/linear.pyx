@@ -63,8 +63,8 @@ cdef class Linear:
     """A linear layer with packed weights W (n, u), a bias b (1, u) and an activation (code, alpha).
 
     The code is one of the kernels, or SOFTMAX_CODE with the temperature as its alpha, or LOG_SOFTMAX_CODE; None: no
-    activation. W is floats,
-    int8 codes with the `scale` (1, u) of their columns, or bits of bfloat16; `bound` bounds |x| for int8.
+    activation. W is floats, int8 codes with the `scale` (1, u) of their columns, or bits of bfloat16; `bound` bounds
+    |x| for int8.
     """
 
     def __cinit__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None, cnp.ndarray scale=None,

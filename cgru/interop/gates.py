@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import NAMED, Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru import activations
+from cgru.activations import Activation, lrelu, ours, parameter
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers import KINDS
@@ -171,17 +172,17 @@ class Function:
 
 
 FUNCTIONS = (
-    Function(tanh, "tanh", "Tanh"),
-    Function(sigmoid, "sigmoid", "Sigmoid"),
-    Function(relu, "relu", "Relu"),
-    Function(identity, "linear", "Identity"),
-    Function(softmax, "softmax", "Softmax"),
-    Function(NAMED["log_softmax"], "log_softmax", "LogSoftmax"),
-    Function(NAMED["gelu"], "gelu", "Gelu"),
-    Function(NAMED["silu"], "silu", "Swish"),
-    Function(NAMED["softplus"], "softplus", "Softplus"),
+    Function(activations.tanh, "tanh", "Tanh"),
+    Function(activations.sigmoid, "sigmoid", "Sigmoid"),
+    Function(activations.relu, "relu", "Relu"),
+    Function(activations.identity, "linear", "Identity"),
+    Function(activations.softmax, "softmax", "Softmax"),
+    Function(activations.log_softmax, "log_softmax", "LogSoftmax"),
+    Function(activations.gelu, "gelu", "Gelu"),
+    Function(activations.silu, "silu", "Swish"),
+    Function(activations.softplus, "softplus", "Softplus"),
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
-    Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
+    Function(activations.elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )
 FUNCTION_OF = {function.own: function for function in FUNCTIONS}
 
