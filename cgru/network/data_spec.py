@@ -17,7 +17,7 @@ __all__ = ["DataSpec"]
 
 @dataclass(eq=False)
 class DataSpec:
-    """Which inputs and targets a network takes, as it is at one time; what follows from that is computed once.
+    """Which inputs and targets a network takes, as it is at one time; what takes time to find is computed once.
 
     layers: all layers; the lowest decides whether X are tokens.
     steppers: the layers that change the number of steps.
