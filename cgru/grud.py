@@ -222,7 +222,7 @@ class GRUD(Layer):
         i, e, u, p = c.i, c.n, self.d["u"], c.p
         gru = c.of(self.gru(p), f"xm_{i}", 2 * e).gru()
         rates = (c.array(name.lower(), p[name]) for name in ("Wgx", "bgx", "Wgh", "bgh"))
-        unit = c.number(self.unit or 1.0, "unit")
+        unit = c.learned("unit", self.unit or 1.0)
         code = C.substitute(i=i, e=e, u=u, unit=unit, rates="".join(rates)) + gru.code
         arrays = f"state->last_{i}, state->age_{i}, &state->begun_{i}, state->dt_{i}"
         step = f"real xm_{i}[{2 * e}];\nfade_{i}(xm_{i}, {gru.result}, {arrays}, {c.x});\nstate->dt_{i} = 1;\n"

@@ -69,7 +69,7 @@ def compile_c(compiler, *arguments):
 class Exported:
     """A model in a shared library."""
 
-    def __init__(self, library, name, net, dtype):
+    def __init__(self, library, name, net, dtype, weights=None):
         layers = getattr(net, "layers", (net,))
         self.dtype = dtype or np.dtype(np.float64)
         self.k = chain.shape_of(layers)[-1]
@@ -78,14 +78,16 @@ class Exported:
         self._init, self._reset, self._step, self._run = (
             getattr(library, f"{name}_{what}") for what in ("init", "reset", "step", "run")
         )
-        self._init.restype = self._reset.restype = None
+        self._init.restype = ctypes.c_int if weights else None
+        self._reset.restype, self.weights = None, weights and aligned(weights)
         self._wait = getattr(library, f"{name}_wait", None)
         self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
         self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
         self.init()
 
     def init(self):
-        self._init(self._pointer(self.state))
+        given = (self.weights.ctypes.data, len(self.weights)) if self.weights is not None else ()
+        assert not self._init(self._pointer(self.state), *map(ctypes.c_size_t, given))
 
     def reset(self):
         self._reset(self._pointer(self.state))
@@ -112,6 +114,14 @@ class Exported:
         got = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
         assert got == (answer if self.tokens else None)
         return y
+
+
+def aligned(data, offset=0):
+    """Bytes at an address that is `offset` past a multiple of 64."""
+    room = np.empty(len(data) + 64 + offset, np.uint8)
+    made = room[-room.ctypes.data % 64 + offset :][: len(data)]
+    made[...] = np.frombuffer(data, np.uint8)
+    return made
 
 
 def inputs(net, dtype, seed=5):

@@ -260,12 +260,12 @@ PARTS = {
     ("",): 4383,  # the layer, and what is as near to it
     ("layers/",): 1806,
     ("network/",): 6403,
-    ("quantized/", "export/", "quantization.py"): 1401,
+    ("quantized/", "export/", "quantization.py"): 1600,
     ("torch/", "interop/", "keras.py"): 4260,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
     ("datasets/",): 1800,
-    ("cli/", "__main__.py"): 1311,
+    ("cli/", "__main__.py"): 1312,
     ("forecast/", "reports/", "plot/"): 1455,
 }
 SLACK = 30

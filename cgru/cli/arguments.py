@@ -246,6 +246,8 @@ EXPORT = {
         _own("output", "the C file; NAME.h is written next to it", metavar="NAME.c", short="-o", required=True),
         _own("name", "prefix of the public names in C (default: NAME)", metavar="NAME"),
         _own("dtype", "precision of the C code (default: that of the model)", choices=("float32", "float64")),
+        _own("weights", "where the weights are: in the C file, or in NAME.weights, which the program loads",
+             default="code", choices=("code", "file")),
     ]
 }  # fmt: skip
 QUANTIZE = {

@@ -63,17 +63,17 @@ def evaluate(request: Request) -> None:
 
 
 def export(request: Request) -> None:
-    """Run `cgru export`: write a model as a C file and a header."""
-    header = os.path.splitext(request.output)[0] + ".h"
-    for path in (request.output, header):
+    """Run `cgru export`: write a model as a C file and a header, and its weights apart if requested."""
+    stem, apart = os.path.splitext(request.output)[0], request.weights == "file"
+    for path in (request.output, f"{stem}.h", f"{stem}.weights")[: 2 + apart]:
         output.check_output(path, request.model)
     net = load_model(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
         due = "a model that runs a step at a time, as `cgru fit --causal` makes it"
         raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
     with as_request_error():
-        cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)
-    echo(f"model in {request.output}, header in {header}")
+        cgru.export_c(net, request.output, name=request.name, dtype=request.dtype, weights=request.weights)
+    echo(f"model in {request.output}, header in {stem}.h" + f", weights in {stem}.weights" * apart)
 
 
 def quantize(request: Request) -> None:

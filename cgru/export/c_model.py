@@ -6,9 +6,10 @@ writes the source and its header.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import Template
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from cgru._version import __version__
 from cgru.core.checks import float_dtype
+from cgru.export import weights_file
 from cgru.export.c_products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.export.writer import AnyNet, Part, layers_of, parts_of
@@ -25,12 +27,14 @@ from cgru.network import Network
 __all__ = ["export_c"]
 
 
-def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None) -> None:
+def export_c(
+    net: AnyNet, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None, weights: str = "code"
+) -> None:
     """Write a network or a GRU as C99 to a file that ends in .c, and a header beside it that ends in .h.
 
-    The file holds the weights, needs no library and allocates nothing; C++ takes it too. A float32 model computes in
-    float alone, so that a microcontroller runs it. With `name` "model" the header declares the struct `model_state`,
-    which the caller owns, and
+    The C needs no library and allocates nothing; C++ takes it too. It holds the weights, or they are a file of their
+    own. A float32 model computes in float alone, so that a microcontroller runs it. With `name` "model" the header
+    declares the struct `model_state`, which the caller owns, and
 
         void model_init(model_state *state);
         void model_reset(model_state *state);
@@ -67,6 +71,12 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and are
     refused.
 
+    With `weights="file"` the C is the same for all models of one architecture (layers, sizes, activations, dtype), and
+    the weights are a third file, which ends in .weights. The program reads or maps it, or has it in flash, and gives it
+    to the state. A file that was cut, changed or made for another model is refused by one of the codes in the header:
+
+        model_error model_init(model_state *state, const void *weights, size_t bytes);
+
     Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
     `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two
     compilers do, one in some hundred thousand codes is one higher or lower. A state then differs by 1/127 of a weight
@@ -78,6 +88,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         name: a C identifier, the prefix of all public names; None: made from the file's name.
         dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised network
             float32 alone.
+        weights: "code": in the C file; "file": in a file of their own.
 
     Raises:
         TypeError, ValueError: an argument is invalid; a layer or an activation is not this package's own or cannot run
@@ -94,21 +105,30 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         >>> "void model_step(model_state *state, const float *x, float *y);" in Path("model.h").read_text()
         True
     """
-    source, header, name = _names(path, name)
-    for file in (source, header):
+    source, name = _names(path, name)
+    if weights not in ("code", "file"):
+        raise ValueError(f"weights: expected 'code' or 'file', got {weights!r}")
+    apart: dict[str, np.ndarray] | None = {} if weights == "file" else None
+    files = [os.path.splitext(source)[0] + ending for ending in (".h", ".c", ".weights")[: 2 if apart is None else 3]]
+    for file in reversed(files):
         check_writable(file)
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if "tokens" in layers[0].reads else None
-    texts = _header_and_source(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
-    with atomic_write(header) as first:
-        first.write(os.fsencode(texts[0]))
-        with atomic_write(source) as second:
-            second.write(os.fsencode(texts[1]))
+    parts = parts_of(net, layers, dtype, apart)
+    every, outputs_are = _outputs(net, apart is None)
+    words, data = {}, b""
+    if apart is not None:
+        parts = weights_file.read_apart(parts, apart)
+        words, data = weights_file.words_and_contents(parts, apart, dtype)
+    texts = _header_and_source(name, source, parts, dtype, tokens, every, outputs_are, words)
+    with contextlib.ExitStack() as stack:  # none is renamed before all are written
+        for file, content in zip(files, (*map(os.fsencode, texts), data), strict=False):
+            stack.enter_context(atomic_write(file)).write(content)
 
 
-def _names(path: Any, name: Any) -> tuple[str, str, str]:
-    """Return the paths of the source and the header, and the prefix of public names; check `path` and `name`."""
+def _names(path: Any, name: Any) -> tuple[str, str]:
+    """Return the path of the source and the prefix of public names; check `path` and `name`."""
     path = os.fspath(path)
     if not isinstance(path, str):
         raise TypeError(f"path: expected a str, got {type(path).__name__}")
@@ -124,7 +144,7 @@ def _names(path: Any, name: Any) -> tuple[str, str, str]:
         raise TypeError(f"name: expected a str or None, got {type(name).__name__}")
     elif not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name: expected a C identifier, which begins with a letter, got {name!r}")
-    return path, stem + ".h", name
+    return path, name
 
 
 def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
@@ -137,14 +157,15 @@ def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
     return float_dtype(dtype)
 
 
-def _outputs(net: AnyNet) -> tuple[bool, str]:
-    """Return whether `predict` gives outputs for every step, and a description of the outputs."""
+def _outputs(net: AnyNet, named: bool) -> tuple[bool, str]:
+    """Return whether `predict` gives outputs for every step, and a description of them, with `named` of the classes."""
     if not isinstance(net, Network):
         return bool(net.sequences), "the state of the layer"
     if net.class_names is None and net.classes is None:
         return net.per_step, "those of the head"
     # Only plain characters in a C comment, and none that could end it.
-    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(net.data_spec.labels)))
+    labels = ", " + re.sub(r"[*/?\\]", "_", ascii(list(net.data_spec.labels))) if named else ""
+    return net.per_step, "one for each class" + labels
 
 
 _HEADER = Template("""\
@@ -167,9 +188,7 @@ typedef struct {
     $members
 } ${name}_state;
 
-/* Begin a sequence: the state becomes $start. */
-void ${name}_init(${name}_state *state);
-
+$init_declared
 /* Begin another sequence in a state that is in use: it becomes that of ${name}_init, whatever it was. */
 void ${name}_reset(${name}_state *state);
 
@@ -204,7 +223,7 @@ $about
  *     $variable
  *     $real y[${NAME}_OUTPUTS];
  *
- *     ${name}_init(&state);
+ *     $init
  *     while (next($target)) {
  *         $used
  *     }
@@ -216,21 +235,13 @@ $ended *
 """)
 
 _BODY = Template("""\
-$layers
+$apart$layers
 $advance
 static void put(const ${name}_state *state, real *y) {
     $output
 }
 
-void ${name}_init(${name}_state *state) {
-    memset(state, 0, sizeof *state);
-    $begin
-}
-
-void ${name}_reset(${name}_state *state) {
-    ${name}_init(state);
-}
-
+$initialization
 $wait$answer ${name}_step(${name}_state *state, $x, $real *y) {
     $check
     $step
@@ -244,6 +255,27 @@ $answer_of_all ${name}_run(${name}_state *state, $xs, size_t n, $real *y) {
     $done_all
 }
 $finish""")
+
+# The texts of a model whose weights are in the C; cgru/export/weights_file.py has those of one with a file of weights.
+_INSIDE = {
+    "init": "${name}_init(&state);",
+    "member": "",
+    "apart": "",
+    "init_declared": """\
+/* Begin a sequence: the state becomes $start. */
+void ${name}_init(${name}_state *state);
+""",
+    "initialization": """\
+void ${name}_init(${name}_state *state) {
+    memset(state, 0, sizeof *state);
+    $begin
+}
+
+void ${name}_reset(${name}_state *state) {
+    ${name}_init(state);
+}
+""",
+}
 
 _ADVANCE = "static void advance(${name}_state *state, $x) {\n    $steps\n}\n"
 _RUN = {
@@ -358,11 +390,18 @@ for (size_t i = 0; i < n; i++)
 
 
 def _header_and_source(
-    name: str, source: str, parts: Sequence[Part], dtype: np.dtype, tokens: int | None, every: bool, outputs_are: str
+    name: str,
+    source: str,
+    parts: Sequence[Part],
+    dtype: np.dtype,
+    tokens: int | None,
+    every: bool,
+    outputs_are: str,
+    apart: Mapping[str, str],
 ) -> tuple[str, str]:
     """Return (header, source), the texts of model `name` whose source file is `source`; `every`: outputs at each step.
 
-    With `every` outputs are written after every step, else after the last.
+    With `every` outputs are written after every step, else after the last. `apart` has the texts of weights apart.
     """
     kind = {"float32": "float", "float64": "double"}[dtype.name]
     source = os.path.basename(source)
@@ -372,7 +411,7 @@ def _header_and_source(
     words |= {"version": __version__, "source": source, "header": source.removesuffix(".c") + ".h"}
     kinds = _NUMBERS if tokens is None else _TOKENS
     same = {"answer_of_all": kinds["answer"], "refusal_of_all": kinds["refusal"], "done_all": kinds["done"]}
-    kinds = kinds | same | _WITHOUT_FRAMES
+    kinds = kinds | same | _WITHOUT_FRAMES | (apart or _INSIDE)
     waits = any(part.more for part in parts)
     if waits:
         bad = "" if tokens is None else _ANSWERS[2]
@@ -382,6 +421,10 @@ def _header_and_source(
     for key, text in zip(("wait_declared", "wait"), _WAIT if taken else ("", ""), strict=True):
         kinds |= {key: Template(text).safe_substitute(waits=taken)}
     advance, finishes = _advance_functions(parts[: last + 1]) if waits else (_ADVANCE, "")
+    words |= {
+        "start": "what was learned" if any("start_" in part.begin for part in parts) else "zero",
+        "begin": _lines(part.begin for part in parts),
+    }
     words |= {"steps": _lines(part.step for part in parts[: last + 1]), "finishes": finishes}
     words |= {key: Template(text).safe_substitute(words) for key, text in kinds.items()}
     words["advance"] = Template(advance).substitute(words)
@@ -389,10 +432,8 @@ def _header_and_source(
         "when": f"after each{' that has some' * waits} into y[n][{name.upper()}_OUTPUTS]"
         if every
         else f"after the last into y[{name.upper()}_OUTPUTS]",
-        "members": Template(_lines(member for part in parts for member in part.members)).substitute(words),
+        "members": Template(_lines((*(m for part in parts for m in part.members), words["member"]))).substitute(words),
         "about": "\n".join(f" *     {part.about}" for part in parts),
-        "start": "what was learned" if any("start_" in part.begin for part in parts) else "zero",
-        "begin": _lines(part.begin for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
         # The parts above the last state are needed for the outputs alone.
         "output": _lines(

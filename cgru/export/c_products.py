@@ -12,11 +12,12 @@ from string import Template
 
 import numpy as np
 
-from cgru.export.source import array, number
+from cgru.export.source import array
 
-__all__ = ["FLOAT32", "Int8", "Weights", "functions", "pad_and_concatenate", "weight_format"]
+__all__ = ["FLOAT32", "Apart", "Int8", "Weights", "functions", "pad_and_concatenate", "weight_format"]
 
 FLOAT32 = np.dtype(np.float32)
+Apart = dict[str, np.ndarray] | None  # the arrays of a file of weights; None: they are in the C
 
 # By dtype: how many columns `multiply` sums at once, the best first -> how many sums alternate, to hide the latency of
 # an addition. They fit the registers of AVX-512 and AVX2.
@@ -34,6 +35,7 @@ class Weights:
 
     dtype: np.dtype
     prefix: str = ""
+    rounds_inputs = False
 
     def padded(self, columns: int) -> int:
         """Return `columns` rounded up to whole vectors, so that loops over them have no remainder.
@@ -47,12 +49,14 @@ class Weights:
         """Return the best block width that divides `columns`, a whole number of vectors."""
         return next(width for width in _SUMS[self.dtype.name] if columns % width == 0)
 
-    def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
+    def matrix(
+        self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray], apart: Apart = None
+    ) -> str:
         """Return the C definition of the weights, the matrices side by side, as array `name`; `scales` are empty."""
         W = pad_and_concatenate(matrices, self.padded(matrices[0].shape[1]))
-        return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1))
+        return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1), apart)
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
+    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
         """Return the C call y = start + x W for weights `name`, y of `columns` and x of `rows` numbers; no `bound`."""
         values = "" if self.prefix else ".values"
         return f"multiply_{self.prefix}{self._block(columns)}({y}, {columns}, {start}, {x}, {rows}, {name}{values});"
@@ -63,6 +67,7 @@ class Int8:
     """Int8 weights with a scale for each column. Layout: column by column, padded with zeros to a depth."""
 
     dtype: np.dtype = FLOAT32
+    rounds_inputs = True
 
     def padded(self, columns: int) -> int:
         """Return `columns` unchanged: a microcontroller has no vectors that padding would fill."""
@@ -72,23 +77,24 @@ class Int8:
         """Return `rows` rounded up to whole vectors of codes if that costs no more than a fifth."""
         return next((d for d in (-(-rows // n) * n for n in (32, 16)) if 5 * (d - rows) <= rows), rows)
 
-    def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
+    def matrix(
+        self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray], apart: Apart = None
+    ) -> str:
         """Return the C definitions of the weights, the matrices side by side, as array `name`, and of their scales."""
         W = np.concatenate(matrices, axis=1).T
         W = np.pad(W, ((0, 0), (0, self._padded_rows(W.shape[1]) - W.shape[1])))
-        return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales))
+        return array(name, W, apart) + array(f"scales_of_{name}", np.concatenate(scales), apart)
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
+    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
         """Return the C of y = start + x W, x of `rows` numbers, y of `columns`: quantise x, then multiply integers.
 
-        A row of x beyond `bound` gets a scale of its own.
+        A row of x beyond `bound`, the C of a number, gets a scale of its own.
         """
-        depth, limit = self._padded_rows(rows), np.float32(bound)
-        due = number(limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype)  # smaller rows count as zero
+        depth = self._padded_rows(rows)
         return f"""\
 {{
         int16_t codes[{depth}];
-        const real scale = encode(codes, {depth}, {x}, {rows}, {due});
+        const real scale = encode(codes, {depth}, {x}, {rows}, {bound});
         multiply_int8({y}, {columns}, {start}, codes, {depth}, scale, {name}, scales_of_{name}.values);
     }}"""
 

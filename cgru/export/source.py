@@ -30,11 +30,16 @@ def number(value: float, dtype: np.dtype) -> str:
     return text + "f" if single else text
 
 
-def array(name: str, values: np.ndarray) -> str:
+def array(name: str, values: np.ndarray, apart: dict[str, np.ndarray] | None = None) -> str:
     """Return the C definition of a constant array: `name` for integers, `name.values` for floats.
+
+    With `apart`, the arrays of a file of weights, add it to them and return "".
 
     Floats are written as their bits, which is exact, shorter than decimals and compiles faster.
     """
+    if apart is not None:
+        apart[name] = values
+        return ""
     size, flat = values.size, np.ascontiguousarray(values).ravel()
     if values.dtype.kind != "f":
         return (

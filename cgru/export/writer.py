@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.activations import PARAMETERS, identity, log_softmax, name_of, ours, parameter, softmax
 from cgru.core.checks import real
-from cgru.export.c_products import pad_and_concatenate, weight_format
+from cgru.export.c_products import Apart, pad_and_concatenate, weight_format
 from cgru.export.source import array, number
 from cgru.gru import GATES
 from cgru.layers.layer import Layer
@@ -63,23 +63,26 @@ def layers_of(net: Any) -> Sequence[Layer]:
     return layers
 
 
-def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
-    """Return the parts in order, the input first; ValueError if none has a state."""
+def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype, apart: Apart) -> list[Part]:
+    """Return the parts in order, the input first; ValueError if none has a state.
+
+    Weights are added to `apart`, if it is not None, and then missing in the parts.
+    """
     e = chain.features(layers)
     if "tokens" in layers[0].reads:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:
         parts = [Part(f"input: {e} features", e, "x")]
     else:
-        parts = [_standardize(net.mean, net.scale, e, dtype)]
-    _add_parts(parts, layers, dtype)
+        parts = [_standardize(net.mean, net.scale, e, dtype, apart)]
+    _add_parts(parts, layers, dtype, apart)
     if not any(part.members for part in parts):
         due = "a GRU, a Pool that is not 'last', or Frames"
         raise ValueError(f"net: expected {due}, among the layers, got {list(layers)}")
     return parts
 
 
-def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, at: str = "") -> None:
+def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, apart: Apart, at: str = "") -> None:
     """Append the parts of a chain, which reads the result of the last of `parts`; those of branches before their join.
 
     A join is a state, so that it and all that it reads run in each step.
@@ -89,11 +92,12 @@ def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, at: 
         ends = []
         for b, branch in enumerate(layer.branches):
             own = [below]
-            _add_parts(own, branch, dtype, f"{at}{i}_{b}_")
+            _add_parts(own, branch, dtype, apart, f"{at}{i}_{b}_")
             ends.append(own[-1])
             parts += own[1:]
         for n, part in enumerate(chain.parts_of(layer)):
-            below = part.c_text(Writer(part, f"{at}{i}" + f"_{n}" * bool(n), below.result, below.width, dtype, ends))
+            writer = Writer(part, f"{at}{i}" + f"_{n}" * bool(n), below.result, below.width, dtype, apart, ends)
+            below = part.c_text(writer)
             parts.append(below)
 
 
@@ -104,7 +108,7 @@ ${constants}static void standardize(real *y, const real *x) {
 """)
 
 
-def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -> Part:
+def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype, apart: Apart) -> Part:
     """Return the part that computes (x - mean) / scale.
 
     The mean is split into two numbers: `Network` subtracts it in float64, and one float32 would lose digits.
@@ -114,9 +118,9 @@ def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -
     if not arrays["scale"].all():
         raise ValueError(f"scale: expected numbers that are not zero in {dtype}, got {scale.tolist()}")
     centred, rest = "(x[i] - input_mean.values[i])", mean - arrays["mean"]
-    if rest.any():
+    if rest.any() or (apart is not None and dtype != mean.dtype):
         arrays["rest"], centred = rest.astype(dtype), f"({centred} - input_rest.values[i])"
-    constants = "".join(array(f"input_{name}", value) for name, value in arrays.items())
+    constants = "".join(array(f"input_{name}", value, apart) for name, value in arrays.items())
     code = _STANDARDIZE.substitute(constants=constants, centred=centred, e=e)
     step = f"real standardized[{e}];\nstandardize(standardized, x);"
     return Part(f"input: {e} features, standardized", e, "standardized", code, step)
@@ -240,21 +244,25 @@ class Writer:
         layer, i: the layer, and its number in the file, in branches such as 2_0_1.
         x, n: the C that its input is read by, of n numbers, or a token.
         dtype: of the numbers in the file, `real` in C.
+        apart: where weights go that are a file of their own, else None.
         part: makes a `Part`.
     """
 
     part = Part
 
-    def __init__(self, layer: Any, i: str, x: str, n: int, dtype: np.dtype, ends: Sequence[Part] = ()) -> None:
+    def __init__(
+        self, layer: Any, i: str, x: str, n: int, dtype: np.dtype, apart: Apart, ends: Sequence[Part] = ()
+    ) -> None:
         """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`.
 
         `ends` are the last parts of its branches.
         """
-        self.layer, self.i, self.x, self.n, self.dtype, self.ends = layer, i, x, n, dtype, ends
+        self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
+        self.apart, self.ends = apart, ends
 
     def of(self, layer: Any, x: str, n: int) -> Writer:
         """Return the writer of a layer within this one, whose input of n numbers is read by `x`."""
-        return Writer(layer, self.i, x, n, self.dtype)
+        return Writer(layer, self.i, x, n, self.dtype, self.apart)
 
     # --- numbers ---
 
@@ -279,12 +287,19 @@ class Writer:
         return p
 
     def array(self, name: str, values: np.ndarray) -> str:
-        """Return the C definition of a constant array: floats `name_i.values`, int8 codes `name_i`."""
-        return array(f"{name}_{self.i}", values)
+        """Return the C definition of a constant array, "" if apart: floats `name_i.values`, int8 codes `name_i`."""
+        return array(f"{name}_{self.i}", values, self.apart)
 
     def number(self, value: float, what: str) -> str:
         """Return a number as a C constant of the file's dtype; ValueError, naming `what`, if it is not finite."""
         return number(_cast_finite(np.array(value), what, self.dtype).item(), self.dtype)
+
+    def learned(self, name: str, value: float) -> str:
+        """Return a number that a fit or calibration finds as C: a constant or, with weights apart, `name_i` of them."""
+        if self.apart is None:
+            return self.number(value, name)
+        self.array(name, _cast_finite(np.array(value), name, self.dtype))
+        return f"{name}_{self.i}.values[0]"
 
     def parameter_constant(self, key: str) -> str:
         """Return the parameter `key` of the layer's `se_hPars` as a C constant, rounded to the layer's dtype."""
@@ -300,9 +315,12 @@ class Writer:
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 
     @property
-    def x_bound(self) -> float:
-        """Return the largest |x| of inputs that calibration met; 0: unknown."""
-        return 0.0 if self.layer.weights is None else self.layer.weights.x_bound
+    def x_bound(self) -> str:
+        """Return the C of the largest |x| of inputs that calibration met; 0: unknown. Products of integers read it."""
+        if not weight_format(self.layer.weights, self.dtype).rounds_inputs:
+            return ""
+        bound = np.float32(self.layer.weights.x_bound).item()
+        return self.learned("bound", bound if bound > np.float32(1e-30) else 0.0)  # smaller rows count as zero
 
     def described(self, role: str = "activate") -> str:
         """Return the name of an activation of the layer, with its parameter."""
@@ -372,7 +390,7 @@ class Writer:
             i=i,
             about=about,
             biases=self.array("biases", pad_and_concatenate([p["b"]], columns)),
-            weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"])),
+            weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"]), self.apart),
             product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", self.x_bound),
             activated=self.activated(k, columns),
         )
@@ -401,8 +419,9 @@ class Writer:
         }
         for role, names in matrices.items():
             y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
-            rows, bound = (e, self.x_bound) if role == "inputs" else (u, layer.bound)
-            values[role] = weights.matrix(f"{role}_{i}", [p[name] for name in names], _scales(p, names))
+            rows, bound = (e, self.x_bound) if role == "inputs" else (u, number(layer.bound, self.dtype))
+            matrix = f"{role}_{i}", [p[name] for name in names], _scales(p, names)
+            values[role] = weights.matrix(*matrix, self.apart)
             values[f"{role}_product"] = weights.product(y, len(names) * up, start, operand, rows, f"{role}_{i}", bound)
         state, code, begin = f"state->layer_{i}", template.substitute(values), ""
         member = f"$real layer_{i}[{up}]; /* h ({u},){' and padding' * (up > u)} */"

@@ -38,7 +38,7 @@ def test_defaults_of_the_library_are_left_to_it():
         "command": "evaluate", "model": "m", "data": None, "report": False, "html": None,
     }  # fmt: skip
     assert vars(asked("export", "m", "-o", "x.c")) == {
-        "command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None,
+        "command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None, "weights": "code",
     }  # fmt: skip
     assert vars(asked()) == {"command": None}
     text = run("fit", "--help", cwd=".")[0]

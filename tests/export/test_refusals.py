@@ -156,6 +156,10 @@ def test_the_command(tmp_path):
     for ending in ("c", "h"):
         got, due = ((tmp_path / f"{stem}.{ending}").read_text() for stem in ("out", "due"))
         assert got == due.replace("due.", "out.")
+    done = command(tmp_path, "net.npz", "-o", "out.c", "--weights", "file")
+    assert done.stdout == "model in out.c, header in out.h, weights in out.weights\n"
+    cgru.export_c(net, tmp_path / "due.c", weights="file")
+    assert (tmp_path / "out.weights").read_bytes() == (tmp_path / "due.weights").read_bytes()
 
 
 @pytest.mark.parametrize(
