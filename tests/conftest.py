@@ -23,9 +23,15 @@ def pytest_make_parametrize_id(val):
 
 
 HERE = Path(__file__).resolve().parent
-WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
-# What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
-ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
+WHOLE = ("test_package.py", "test_ways.py")  # which look at what is public
+# What no Python and no NumPy changes: the tree, what C compilers make of exported models, benchmarks, what a browser does.
+ONCE = (
+    "export",
+    "benchmarks",
+    "rivals",
+    "torch_gru",
+    *(f"test_{name}.py" for name in ("browser", "house", "links", "setup")),
+)
 # Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every tenth.
 FIRST = ("core", "datasets", "files", "interop")
 
