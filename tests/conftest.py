@@ -24,7 +24,7 @@ def pytest_make_parametrize_id(val):
 
 HERE = Path(__file__).resolve().parent
 WHOLE = ("test_package.py", "test_ways.py")  # which look at what is public
-# What no Python and no NumPy changes: the tree, what C compilers make of exported models, benchmarks, what a browser does.
+# What no Python and no NumPy changes: the tree, C made of models, benchmarks, what a browser does.
 ONCE = (
     "export",
     "benchmarks",
