@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def gates(
     X: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
-    layer: int | None = None,
+    layer: int | str | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the states h, update gates z, reset gates r and candidate states hh of a recurrent layer, each (m, s, u).
 
@@ -49,7 +48,8 @@ def gates(
         net: a network, a recurrent layer alone, or a fitted estimator of `cgru.sklearn` that is no ensemble.
         X: its input, (m, s, e), tokens (m, s) or `Sequences`; of a network and an estimator as for `predict`.
         lengths: (m,) the real steps of each sample; None: all.
-        layer: the index of the layer in the network, from 0; None: the first recurrent one.
+        layer: the index of the layer in the network, from 0, or within branches its key: "1.0.2" is layer 2 of branch 0
+            of layer 1; None: the first recurrent one.
 
     Returns:
         The arrays by name: "h", "z", "r", "hh"; for a Bidirectional "forward.h", ..., "backward.hh".
@@ -70,20 +70,21 @@ def gates(
         True
     """
     net, X, lengths = with_inputs(net, X, lengths)
-    net, layer = _network_and_layer(net, layer)
+    net, place = _network_and_place(net, layer)
     X, lengths, beside = check_inputs(net.data_spec, X, lengths)
+    found = {}
 
     def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
-        """Return the outputs of a layer below."""
-        return _for_inference(layer).predict(A, lengths, **given)
+        """Return the outputs of a layer; keep what is asked for of the one at the place."""
+        layer = _for_inference(layer)
+        if key == place:
+            fc, real = layer.run(A, lengths, **given).fc, None if lengths is None else mask(lengths, A.shape[1])
+            names = (side + name for side in DIRECTIONS for name in LABELS)
+            found.update((name, zero_padding(fc[name], real)) for name in names if name in fc)
+        return layer.predict(A, lengths, **given)
 
-    *_, own = islice(chain.step_arrays(net.layers, beside, lengths), layer + 1)
-    A, lengths = chain.run(net.layers[:layer], net.standardized(X), lengths, beside, run_layer)
-    fc = _for_inference(net.layers[layer]).run(A, lengths, **own).fc
-    real = None if lengths is None else mask(lengths, A.shape[1])
-    return {
-        side + name: zero_padding(fc[side + name], real) for side in DIRECTIONS for name in LABELS if side + name in fc
-    }
+    chain.run(_up_to(net, place), net.standardized(X), lengths, beside, run_layer)
+    return found
 
 
 def states(
@@ -92,7 +93,7 @@ def states(
     lengths: ArrayLike | None = None,
     *,
     sample: int = 0,
-    layer: int | None = None,
+    layer: int | str | None = None,
     what: Sequence[str] = ("h", "z", "r"),
     axes: Any = None,
 ) -> Figure:
@@ -129,9 +130,9 @@ def states(
     if not names or not all(isinstance(name, str) and name in LABELS for name in names):
         raise ValueError(f"what: expected some of {', '.join(LABELS)}, got {what!r}")
     net, X, lengths = with_inputs(net, X, lengths)
-    net, layer = _network_and_layer(net, layer)
+    net, layer = _network_and_place(net, layer)
     samples = sequences_of(X, lengths)
-    one = samples[_check_index(sample, "sample", range(len(samples)))]
+    one = samples[_check_sample(sample, len(samples))]
     s = one.shape[1] if one.lengths is None else one.lengths[0]
     own = {name: array[:, :s] for name, array in step_arrays(one).items()}
     arrays = gates(net, Sequences(one.X[:, :s], **own), layer=layer)
@@ -161,28 +162,36 @@ def states(
 # --- arguments ---
 
 
-def _network_and_layer(net: Any, layer: int | None) -> tuple[Network, int]:
-    """Check `net` and `layer`; return (network, index of the layer). A single layer becomes a network of its copy."""
+def _network_and_place(net: Any, layer: Any) -> tuple[Network, str]:
+    """Check `net` and `layer`; return (network, key of the layer). A single layer becomes a network of its copy."""
     if isinstance(net, Layer) and net.cells and not net.weights:
         net = Network([copy.deepcopy(net)])
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, a GRU or a Bidirectional, got {type(net).__name__}")
-    places = [i for i, each in enumerate(net.layers) if each.cells]
+    places = [key for key, each in chain.leaves(net.layers) if each.cells]
     if not places:
         raise ValueError(f"net: expected a recurrent layer in it, got {net!r}")
-    layer = places[0] if layer is None else _check_index(layer, "layer", places, "a recurrent layer, ")
-    if not all(each.p or not each.parameter_names for each in net.layers[: layer + 1]):
+    if isinstance(layer, bool) or not isinstance(layer, int | np.integer | str | None):
+        raise TypeError(f"layer: expected an integer or a key, got {type(layer).__name__}")
+    place = places[0] if layer is None else str(layer)
+    if place not in places:
+        raise ValueError(f"layer: expected a recurrent layer, {' or '.join(places)}, got {layer}")
+    if not all(each.p or not each.parameter_names for each in _up_to(net, place)):
         raise RuntimeError(f"net: expected parameters, got {net!r}, which has seen no data")
-    return net, layer
+    return net, place
 
 
-def _check_index(value: Any, name: str, places: Sequence[int], what: str = "") -> int:
-    """Return an argument as an int, checked to be among the `places`; `what` begins what errors expect."""
+def _up_to(net: Network, place: str) -> Sequence[Layer]:
+    """Return the layers up to the one that is at a place, or contains it."""
+    return net.layers[: int(place.partition(".")[0]) + 1]
+
+
+def _check_sample(value: Any, m: int) -> int:
+    """Return the index of a sample as an int, checked to be one of m."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    if value not in places:
-        due = f"from 0 to {places[-1]}" if isinstance(places, range) else " or ".join(map(str, places))
-        raise ValueError(f"{name}: expected {what}{due}, got {value}")
+        raise TypeError(f"sample: expected an integer, got {type(value).__name__}")
+    if not 0 <= value < m:
+        raise ValueError(f"sample: expected from 0 to {m - 1}, got {value}")
     return int(value)
 
 

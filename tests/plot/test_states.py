@@ -54,6 +54,19 @@ def test_gates_of_a_higher_layer():
     assert plot.gates(net, X, LENGTHS, layer=np.int64(0))["h"].shape == (M, S, 4)
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_a_layer_within_branches(lengths):
+    within = cgru.GRU(3, sequences=True, reset_after=True)
+    net = network(cgru.Concatenate([], [cgru.Add([], [cgru.Scale(), within])]), cgru.GRU(4))
+    below, (m, s) = net.layers[0].branches[1][0].branches[1][0].predict(scaled(net)), X.shape[:2]
+    due = reference.forward(within.p, below, None, lengths, reset_after=True)
+    past = PAST if lengths is not None else np.zeros((m, s), bool)
+    for name, array in plot.gates(net, X, lengths, layer="0.1.0.1.1").items():
+        np.testing.assert_allclose(array, np.where(past[:, :, None], 0, due[name]), rtol=1e-12, atol=1e-15)
+    with pytest.raises(ValueError, match=r"layer: .* 0\.1\.0\.1\.1 or 1,"):
+        plot.gates(net, X, layer="0.1")
+
+
 def test_states_that_begin_anew_or_fade():
     layers = [cgru.Flip(), cgru.GRU(4, sequences=True), cgru.Flip(), cgru.GRU(3, learn_h0=True)]
     net, decay = network(*layers), np.round(RNG.random((M, S)) * 2) / 2
@@ -240,8 +253,8 @@ def test_refused(axes):
         (r"layer: expected a recurrent layer, 1 or 2, got 0", ValueError, (net, X), {"layer": 0}),
         (r"layer: expected a recurrent layer, 1 or 2, got -1", ValueError, (net, X), {"layer": -1}),
         (r"layer: expected a recurrent layer, 0, got 1", ValueError, (net.layers[1], X), {"layer": 1}),
-        ("layer: expected an integer, got bool", TypeError, (net, X), {"layer": True}),
-        ("layer: expected an integer, got float", TypeError, (net, X), {"layer": 1.0}),
+        ("layer: expected an integer or a key, got bool", TypeError, (net, X), {"layer": True}),
+        ("layer: expected an integer or a key, got float", TypeError, (net, X), {"layer": 1.0}),
         (r"X: expected shape \(m, s, 3\)", ValueError, (net, X[:, :, :2]), {}),
         (r"X: expected shape \(m, s, 3\)", ValueError, (net.layers[1], X[:, :, :2]), {}),
         (r"X: expected .*\(m, s, e\)", ValueError, (net, X[0]), {}),
