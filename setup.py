@@ -84,7 +84,7 @@ FOLDER = os.path.join("build", "debug" * DEBUG, SANITIZE).rstrip(os.sep)
 
 
 def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str = "-O2") -> Extension:
-    """One module, from its .pyx and C sources."""
+    """One module, from its .pyx and C sources; at "-Os", a third smaller, where a call takes no more instructions."""
     return Extension(
         f"cgru.{name}",
         [f"cgru/{name.replace('.', '/')}.pyx", *sources],
@@ -256,7 +256,9 @@ setup(
             extension("core.kernels", depends=[*KERNELS, *HEADERS, *PUBLIC]),
             extension("core.checks", level="-O3"),  # which has a loop over numbers
             extension("core.memory"),
-            extension("core.threads", "cgru/core/thread_pool.c", depends=[*PUBLIC, "cgru/core/system_threads.h"]),
+            extension(
+                "core.threads", "cgru/core/thread_pool.c", depends=[*PUBLIC, "cgru/core/system_threads.h"], level="-Os"
+            ),
             extension("core.plan"),
             extension("core.crew"),
             extension("core.pair"),
@@ -266,23 +268,23 @@ setup(
             extension("core.backward"),
             extension("core.gradients"),
             extension("core.blocks"),
-            extension("core.low_precision"),
-            extension("core.fading"),
+            extension("core.low_precision", level="-Os"),
+            extension("core.fading", level="-Os"),
             extension("core.linear"),
             extension("passes"),
-            extension("parameters"),
+            extension("parameters", level="-Os"),
             extension("cell"),
             extension("stream"),
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
-            extension("network.training.compiled.fading_stage"),
-            extension("network.training.compiled.switching_stage"),
+            extension("network.training.compiled.fading_stage", level="-Os"),
+            extension("network.training.compiled.switching_stage", level="-Os"),
             extension("network.training.compiled.plain"),
             extension("network.training.compiled.weights"),
-            extension("network.training.compiled.program"),
-            extension("torch.runs", level="-O3"),
+            extension("network.training.compiled.program", level="-Os"),
+            extension("torch.runs", level="-Os"),
             Extension(
-                SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=flags("-O2"), extra_link_args=LINKS
+                SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=flags("-Os"), extra_link_args=LINKS
             ),
         ],
         shared_utility_qualified_name=SHARED,
