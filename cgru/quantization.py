@@ -15,6 +15,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import default_batch_size
 from cgru.gru import GRU
+from cgru.integer_layer import IntegerLayer
 from cgru.layers import Dense, Embedding
 from cgru.layers.layer import Layer
 from cgru.network import chain
@@ -22,6 +23,7 @@ from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 from cgru.quantized import quantized_reference as reference
+from cgru.quantized.integer_forms import FORMS, bits_for
 from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
@@ -29,6 +31,7 @@ __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
 Arrays = dict[str, np.ndarray]
 
 STORED = (GRU, Dense, Embedding)  # layers whose weights are stored
+COPIES = ("Frames", "Select", "Dropout")  # layers that only copy numbers, integers as well as floats
 MAX_BFLOAT16 = reference.dequantize(np.uint16(0x7F7F))  # the largest finite one
 
 
@@ -36,6 +39,7 @@ def quantize(
     net: Network,
     weights: str | Mapping[int, str] = "int8",
     *,
+    activations: str | None = None,
     calibration: Any = None,
     lengths: Any = None,
     limit: float | None = None,
@@ -51,9 +55,17 @@ def quantize(
     rounded to 8 bits of mantissa. If the processor multiplies bfloat16 pairs (AVX512-BF16), so are inputs and states of
     a GRU that runs several samples at once; those of a single sample are not.
 
+    With `activations="int16"` the network computes with integers alone, for a microcontroller without floating point:
+    int8 weights, int16 inputs, states and outputs, sums of 32 bits. `predict`, a `Stream` and exported C have the same
+    bits on every machine. Inputs and outputs remain floats in Python. The layers may be `GRU` with tanh or sigmoid as
+    `activate` and sigmoid gates, `Dense` with softmax, sigmoid, tanh, relu or identity, `Conv1D`, `Embedding`, `Scale`,
+    `Clip`, `Pool` without attention, `Frames`, `Select` and `Dropout`.
+
     Args:
         net: a network with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
         weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
+        activations: "int16": integers alone, whose scales `calibration` gives: they have room for twice the largest
+            number met, and larger ones are limited; None: floats.
         calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them. Input rows of each layer then share
             one scale if they stay within the range met here; other rows have a scale of their own.
         lengths: (m,) the real steps of each sample of `calibration`; None: all.
@@ -76,6 +88,9 @@ def quantize(
         True
         >>> small.layers[0].weights
         'int8'
+        >>> integers = cgru.quantize(net, activations="int16", calibration=X)
+        >>> bool(np.abs(integers.predict(X) - A).max() < 0.05)
+        True
     """
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a cgru.Network, got {type(net).__name__}")
@@ -86,18 +101,31 @@ def quantize(
             raise ValueError("limit: expected calibration beside it, to measure by, got None")
         if "int8" not in kinds.values():
             raise ValueError("limit: expected a layer of int8 beside it, which may keep bfloat16, got bfloat16 alone")
+    if activations not in (None, "int16"):
+        raise ValueError(f"activations: expected None or 'int16', got {activations!r}")
+    if activations and (calibration is None or limit is not None or {*kinds.values()} != {"int8"}):
+        due = "calibration, which their scales come from, int8 weights in all layers, and no limit beside int16"
+        given = "no calibration" if calibration is None else f"{' and '.join(sorted({*kinds.values()}))}, limit={limit}"
+        raise ValueError(f"activations: expected {due}, got {given}")
     if lengths is not None and calibration is None:
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
     tree = chain.unfold(net.layers)
     within = dict(chain.leaves(tree))
     for key, layer in within.items():
         _check(layer, key)
-    bounds = dict.fromkeys(kinds, 0.0)
+    bounds, tops = dict.fromkeys(kinds, 0.0), dict.fromkeys(kinds, 0.0)
     if calibration is not None:
         calibration, lengths, _ = check_inputs(net.data_spec, calibration, lengths, "calibration ")
         for block in _layer_calls(net, tree, calibration, lengths):
-            bounds = {key: max(bounds[key], _max_abs(A, steps)) for key, (A, steps, _) in block.items()}
+            for key, (A, steps, outputs) in block.items():
+                bounds[key] = max(bounds[key], _max_abs(A, steps))
+                tops[key] = max(tops[key], _max_abs(outputs, within[key].steps.real(outputs, steps)))
     layers = {key: _quantize_layer(layer, kinds[key], bounds[key]) for key, layer in within.items()}
+    if activations is not None:
+        shapes = chain.leaf_inputs(tree, (1, 1, *calibration.shape[2:]))
+        for layer, shape in zip(layers.values(), shapes, strict=True):
+            layer.compute_shapes(np.zeros(shape, np.intp))
+        layers = _integer_layers(layers, bounds, tops)
     if limit is not None:
         for key, found in _noises(net, layers, calibration, lengths).items():
             if kinds[key] == "int8" and layers[key].weights and not found["snr"] >= limit:  # NaN: not finite
@@ -265,6 +293,30 @@ def _max_abs(A: np.ndarray, steps: np.ndarray | None) -> float:
             "calibration: expected finite numbers, got others, in float32, in it or in what a layer makes of it"
         )
     return most
+
+
+def _integer_layers(
+    layers: Mapping[str, Layer], bounds: Mapping[str, float], tops: Mapping[str, float]
+) -> dict[str, Layer]:
+    """Return the layers of a chain as layers of integers, for inputs and outputs up to these bounds."""
+    found: dict[str, Layer] = {}
+    bits: int | None = None
+    for key, layer in layers.items():
+        kind, where = type(layer), f"net: layer {key}, {layer!r}"
+        if not kind.__module__.startswith("cgru.") or kind.__name__ not in (*FORMS, *COPIES) or "." in key:
+            due = f"expected {', '.join((*FORMS, *COPIES))} or Conv1D, and no branches"
+            raise ValueError(f"{where}, has no form of integers; {due}")
+        if getattr(layer, "reverse", False):
+            raise ValueError(f"{where}, runs in reverse, which has no form of integers")
+        bits = bits_for(bounds[key]) if bits is None else bits
+        if kind.__name__ in FORMS:
+            try:
+                layer = IntegerLayer.fitted(layer, bits, tops[key])
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
+            bits = layer.y_bits
+        found[key] = layer
+    return found
 
 
 def _quantize_layer(layer: Layer, weights: str, bound: float) -> Layer:

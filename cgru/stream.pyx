@@ -154,7 +154,6 @@ cdef class _Fading(_Recurrent):
         self.layer, self.n, self.given, self.gh = layer, e, given, self.fading.gh[:, 0]
 
     cdef bint run(self) noexcept:
-        """Let values and states fade, and run a step of the cell."""
         cdef cnp.ndarray given = self.decay
         cdef double *now = <double *>cnp.PyArray_DATA(self.now)
         cdef const double *time = self.fading.loops.time
@@ -168,7 +167,6 @@ cdef class _Fading(_Recurrent):
         return True
 
     cdef void begin(self, const char *rows) noexcept:
-        """Set the states of the rows to zero, and forget what was seen."""
         cdef Py_ssize_t i
         for i in range(self.m):
             if rows == NULL or rows[i]:
@@ -176,14 +174,27 @@ cdef class _Fading(_Recurrent):
         _Recurrent.begin(self, rows)
 
     cdef state(self):
-        """Return records of the states and of what was seen."""
         return self.layer.joined_state(self.h, self.fading.seen)
 
     cdef int set_state(self, value) except -1:
-        """Set the states and what was seen."""
         for name, array in zip(("h", *Seen._fields), (self.h, *self.fading.seen)):
             array[...] = value[name]
         return 0
+
+
+cdef class _Integers(_Recurrent):
+    """An `IntegerLayer`, which NumPy computes."""
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads=1):
+        self.layer, self.cell, n = layer, layer.form(), layer.features or given.shape[1]
+        *_, u = layer.output_shape(("m", "s", n))
+        _Stage.__init__(self, m, n, u, np.float32, given)
+        self.start = layer.stored(self.cell.start)
+        self.h = self.start.repeat(m, axis=0)
+        self.state_bytes = cnp.PyArray_NBYTES(self.h)
+
+    cdef bint run(self) noexcept:
+        self.out[...], self.h[...] = self.layer.step(self.cell, self.given, self.h)
+        return True
 
 
 cdef class _Switching(_Recurrent):
@@ -517,10 +528,9 @@ cdef class _Join(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "fading": _Fading, "switching": _Switching, "dense": _Linear, "elementwise": _Elementwise,
-    "frames": _Frames, "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "select": _Select,
-    "dropout": None,
-    "embedding": None,  # the stream itself looks tokens up
+    "recurrent": _Recurrent, "fading": _Fading, "switching": _Switching, "integers": _Integers, "dense": _Linear,
+    "elementwise": _Elementwise, "frames": _Frames, "difference": _Difference, "layer_norm": _LayerNorm,
+    "pool": _Pool, "select": _Select, "dropout": None, "embedding": None,  # the stream itself looks tokens up
 }
 
 
@@ -606,7 +616,8 @@ cdef class Stream:
             width = source.features if self.embedding is None else self.embedding.table.shape[1]
             given = np.empty((self.batch, width), source.dtype)
         given = self._add_stages(layers, given)
-        self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
+        self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)
+                          and ((<_Recurrent>each).layer.cells or not isinstance(each, _Integers))]
         framed = list(dropwhile(lambda layer: not layer.steps.count, layers))
         self.frames, self.framed = next(iter(framed), None), any([layer.cells for layer in framed])
         first = self.stages[0]
@@ -791,7 +802,7 @@ cdef class Stream:
             raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
         if self.framed:
             raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
-        if any([isinstance(stage, _Switching) for stage in self.recurrent]):
+        if any([isinstance(stage, (_Integers, _Switching)) for stage in self.recurrent]):
             raise ValueError(f"decay: expected None, as {self.source.layers[0]!r} does not read it, got factors")
         due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
         factors = real(decay, "decay")

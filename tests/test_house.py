@@ -257,15 +257,15 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
     ("core/",): 8353,
-    ("",): 4383,  # the layer, and what is as near to it
-    ("layers/",): 1806,
-    ("network/",): 6403,
-    ("quantized/", "export/", "quantization.py"): 1600,
+    ("",): 4400,  # the layer, and what is as near to it
+    ("layers/",): 1807,
+    ("network/",): 6413,
+    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2170,
     ("torch/", "interop/", "keras.py"): 4260,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
     ("datasets/",): 1800,
-    ("cli/", "__main__.py"): 1312,
+    ("cli/", "__main__.py"): 1314,
     ("forecast/", "reports/", "plot/"): 1455,
 }
 SLACK = 30

@@ -66,6 +66,7 @@ class Fields:
     dtype: bool = False  # whether `dtype` is an argument; it is stored with a layer that has parameters
     variant: bool = False  # whether the options of a `Variant` are arguments
     branches: bool = False  # whether the arguments are chains of layers
+    of: str = ""  # the attribute that is another layer, the first argument
     half: str = ""  # of two joined layers: the class of the first, its argument `layer`; the other is its twin
 
 

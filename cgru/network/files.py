@@ -22,6 +22,7 @@ from cgru.core.checks import flag
 from cgru.files import Archive, Header, atomic_write
 from cgru.gru import GRU
 from cgru.grud import GRUD
+from cgru.integer_layer import IntegerLayer
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
 from cgru.network import branches, chain
@@ -67,7 +68,9 @@ def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
 
 def _kinds() -> dict[str, type[Layer]]:
     """Return the classes of layers that files have, by name."""
-    return {kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, *LAYERS, *branches.KINDS)}
+    return {
+        kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, IntegerLayer, *LAYERS, *branches.KINDS)
+    }
 
 
 def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = "") -> tuple[int, ...] | None:
@@ -168,6 +171,9 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
         halves = [_description(half, i) for half in layer.halves]
         _check_halves(layer, halves, i)
         return {"class": name, "merge": layer.merge, "layer": halves[0]}
+    if fields.of:
+        own = {key: getattr(layer, key) for key in fields.first}
+        return {"class": name, "layer": _description(getattr(layer, fields.of), i), **own}
     missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
         cure = "fit or predict first"
@@ -393,6 +399,10 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
         if half["class"] != fields.half:
             raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
         return kind(_make_layer(half), merge)
+    if fields.of:
+        own = _make_layer(options.pop("layer")), *map(options.pop, fields.first)
+        _refuse_unknown(options, kind.__name__)
+        return kind(*own)
     first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
     named = {role: initializers if role == "initialization" else activations for role in fields.callables}
     made = {role: module.named(options.pop(role), role) for role, module in named.items()}
