@@ -19,9 +19,11 @@ from cgru._version import __version__
 from cgru.core.checks import float_dtype
 from cgru.export import weights_file
 from cgru.export.c_products import FLOAT32, functions
+from cgru.export.integer_c import FUNCTIONS, INT16, converters
 from cgru.export.source import with_functions
 from cgru.export.writer import AnyNet, Part, layers_of, parts_of
 from cgru.files import atomic_write, check_writable
+from cgru.integer_layer import IntegerLayer
 from cgru.network import Network
 
 __all__ = ["export_c"]
@@ -77,6 +79,12 @@ def export_c(
 
         model_error model_init(model_state *state, const void *weights, size_t bytes);
 
+    A network of `cgru.quantize(net, activations="int16")` takes and returns `int16_t`, and has no operation of floating
+    point. The header has two inline functions that a caller with floats needs, which standardise too:
+
+        void model_quantize_input(int16_t *integers, const float *x);
+        void model_dequantize_output(float *y, const int16_t *integers);
+
     Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
     `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two
     compilers do, one in some hundred thousand codes is one higher or lower. A state then differs by 1/127 of a weight
@@ -87,8 +95,8 @@ def export_c(
         path: the file; it and the header are replaced where they exist, and keep their modes.
         name: a C identifier, the prefix of all public names; None: made from the file's name.
         dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised network
-            float32 alone.
-        weights: "code": in the C file; "file": in a file of their own.
+            float32 alone, of one of integers None alone.
+        weights: "code": in the C file; "file": in a file of their own, not of a network of integers.
 
     Raises:
         TypeError, ValueError: an argument is invalid; a layer or an activation is not this package's own or cannot run
@@ -115,12 +123,16 @@ def export_c(
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if "tokens" in layers[0].reads else None
+    if dtype == INT16 and apart is not None:
+        raise ValueError("weights: expected 'code' for a network of integers, whose code has its scales, got 'file'")
     parts = parts_of(net, layers, dtype, apart)
     every, outputs_are = _outputs(net, apart is None)
-    words, data = {}, b""
+    words: dict[str, str] = {}
+    data = b""
     if apart is not None:
         parts = weights_file.read_apart(parts, apart)
         words, data = weights_file.words_and_contents(parts, apart, dtype)
+    words = (words or _INSIDE) | {"converters": converters(net) if dtype == INT16 else ""}
     texts = _header_and_source(name, source, parts, dtype, tokens, every, outputs_are, words)
     with contextlib.ExitStack() as stack:  # none is renamed before all are written
         for file, content in zip(files, (*map(os.fsencode, texts), data), strict=False):
@@ -150,6 +162,10 @@ def _names(path: Any, name: Any) -> tuple[str, str]:
 def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
     """Return the dtype of the file: the given one, or the model's own if it is None."""
     quantized = any(layer.weights for layer in layers)
+    if any(isinstance(layer, IntegerLayer) for layer in layers):
+        if dtype is not None:
+            raise ValueError(f"dtype: expected None for a network of integers, got {dtype!r}")
+        return INT16
     if dtype is None:
         return FLOAT32 if quantized else next(layer.dtype for layer in layers if layer.p)
     if quantized and float_dtype(dtype) != FLOAT32:
@@ -197,7 +213,7 @@ $answer ${name}_step(${name}_state *state, $x, $real *y);
 
 /* Take n steps with $several, and put the outputs $when.$refusal_of_all */
 $answer_of_all ${name}_run(${name}_state *state, $xs, size_t n, $real *y);
-$finish_declared
+$finish_declared$converters
 #ifdef __cplusplus
 }
 #endif
@@ -397,13 +413,14 @@ def _header_and_source(
     tokens: int | None,
     every: bool,
     outputs_are: str,
-    apart: Mapping[str, str],
+    own: Mapping[str, str],
 ) -> tuple[str, str]:
     """Return (header, source), the texts of model `name` whose source file is `source`; `every`: outputs at each step.
 
-    With `every` outputs are written after every step, else after the last. `apart` has the texts of weights apart.
+    With `every` outputs are written after every step, else after the last. `own` has the texts of where weights
+    are, and of how integers are made.
     """
-    kind = {"float32": "float", "float64": "double"}[dtype.name]
+    kind = {"float32": "float", "float64": "double", "int16": "int16_t"}[dtype.name]
     source = os.path.basename(source)
     last, final = max(i for i, part in enumerate(parts) if part.members), parts[-1]
     words: dict[str, Any] = {"name": name, "NAME": name.upper(), "real": kind}
@@ -411,7 +428,7 @@ def _header_and_source(
     words |= {"version": __version__, "source": source, "header": source.removesuffix(".c") + ".h"}
     kinds = _NUMBERS if tokens is None else _TOKENS
     same = {"answer_of_all": kinds["answer"], "refusal_of_all": kinds["refusal"], "done_all": kinds["done"]}
-    kinds = kinds | same | _WITHOUT_FRAMES | (apart or _INSIDE)
+    kinds = kinds | same | _WITHOUT_FRAMES | dict(own)
     waits = any(part.more for part in parts)
     if waits:
         bad = "" if tokens is None else _ANSWERS[2]
@@ -442,7 +459,7 @@ def _header_and_source(
         "run": Template((_RUNS if waits else _RUN)[every]).substitute(words),
     }
     body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # an empty text leaves such a line
-    body = with_functions(body, dtype, functions(dtype))
+    body = with_functions(body, dtype, FUNCTIONS if dtype == INT16 else functions(dtype))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
 
 

@@ -62,7 +62,8 @@ def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str]) -> s
     for name, text in reversed((_FUNCTIONS | products).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
-    return Template(_PROLOGUE).substitute(_CONSTANTS[dtype.name]) + "\n" + code
+    prologue = _INCLUDES + (_CHECK if dtype.kind == "f" else _DSP) + _MACROS
+    return Template(prologue).substitute(_CONSTANTS[dtype.name]) + "\n" + code
 
 
 def _typed(expression: str) -> str:
@@ -71,6 +72,7 @@ def _typed(expression: str) -> str:
 
 
 _CONSTANTS = {
+    "int16": {"real": "int16_t"},
     "float32": {
         "real": "float",
         "word": "uint32_t",
@@ -149,22 +151,31 @@ _CONSTANTS = {
 }
 
 # The coefficients of polynomials in rising order, as the C that sums them.
-for _constants in _CONSTANTS.values():
+for _constants in (_CONSTANTS["float32"], _CONSTANTS["float64"]):
     for _name, _x in (("over", "t"), ("under", "t"), ("log", "z")):
         *_first, _sum = _constants[_name].split()
         for _c in reversed(_first):
             _sum = f"{_c} + {_x} * ({_sum})"
         _constants[_name] = _typed(_sum)
 
-_PROLOGUE = """\
+_INCLUDES = """\
 #include <float.h>
 #include <stdint.h>
 #include <string.h>
-
+"""
+_CHECK = """
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST) || $evaluation
 #error "compile this file without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse: exp counts on its rounding"
 #endif
-
+"""
+_DSP = """
+/* PAIRS: instructions that multiply two pairs of 16 bits, such as those of a Cortex-M4 */
+#if defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#include <arm_acle.h>
+#define PAIRS
+#endif
+"""
+_MACROS = """
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(64)))
 #else

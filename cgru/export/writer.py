@@ -17,6 +17,7 @@ import numpy as np
 from cgru.activations import PARAMETERS, identity, log_softmax, name_of, ours, parameter, softmax
 from cgru.core.checks import real
 from cgru.export.c_products import Apart, pad_and_concatenate, weight_format
+from cgru.export.integer_c import INT16, integer_part
 from cgru.export.source import array, number
 from cgru.gru import GATES
 from cgru.layers.layer import Layer
@@ -71,7 +72,7 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype, apart: Apart
     e = chain.features(layers)
     if "tokens" in layers[0].reads:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
-    elif getattr(net, "mean", None) is None:
+    elif getattr(net, "mean", None) is None or dtype == INT16:  # integers are made of standardised inputs
         parts = [Part(f"input: {e} features", e, "x")]
     else:
         parts = [_standardize(net.mean, net.scale, e, dtype, apart)]
@@ -97,8 +98,9 @@ def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, apar
             parts += own[1:]
         for n, part in enumerate(chain.parts_of(layer)):
             writer = Writer(part, f"{at}{i}" + f"_{n}" * bool(n), below.result, below.width, dtype, apart, ends)
-            below = part.c_text(writer)
-            parts.append(below)
+            made = part.c_text(writer)
+            parts += made if isinstance(made, tuple) else (made,)
+            below = parts[-1]
 
 
 _STANDARDIZE = Template("""\
@@ -395,6 +397,10 @@ class Writer:
             activated=self.activated(k, columns),
         )
         return self.function(about, k, code, columns)
+
+    def integers(self) -> Part | tuple[Part, ...]:
+        """Return the part of a layer of integers, or the parts."""
+        return integer_part(self)
 
     def gru(self) -> Part:
         """Return the part of a `GRU`, of floats or quantised; ValueError for a variant that has no C."""
