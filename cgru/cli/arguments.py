@@ -255,6 +255,7 @@ QUANTIZE = {
         MODEL, SCORED,
         _own("output", "the file to write", metavar="SMALL", short="-o", required=True),
         _own("weights", "type of the weights", default="int8", choices=("int8", "bfloat16")),
+        _own("activations", "int16: compute with integers alone, scaled by the maxima in DATA", choices=("int16",)),
         _own("calibrate", "quantise all inputs of a layer with one scale, by their maximum in DATA", bool),
         _own("limit", "keep bfloat16 in layers whose int8 outputs have a lower signal-to-noise ratio", float, "DB"),
     ],

@@ -77,14 +77,14 @@ def export(request: Request) -> None:
 
 
 def quantize(request: Request) -> None:
-    """Run `cgru quantize`: write a model with int8 or bfloat16 weights, and print how its scores change."""
+    """Run `cgru quantize`: write a model with weights of fewer bytes, and print how its scores change."""
     output.check_output(request.output, request.data, request.model)
     net, data, source, split, which = _read_model_and_data(request)
-    seen = {"calibration": data.train.X} if request.calibrate else {}
+    seen = {"calibration": data.train.X} if request.calibrate or request.activations else {}
     if request.limit is not None and not request.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
-        small = cgru.quantize(net, request.weights, limit=request.limit, **seen)
+        small = cgru.quantize(net, request.weights, activations=request.activations, limit=request.limit, **seen)
     with as_request_error(f"{source}: "):
         layers = compare_layers(net, small, split.X)
         change = output_noise(net, small, split.X)
@@ -92,8 +92,9 @@ def quantize(request: Request) -> None:
     with as_request_error():
         small.save(request.output, read_extra(request.model))
     echo(f"{which} of {name_of(source)}: {before}")
-    kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
-    echo(f"  with {' and '.join(kinds)} weights: {after}")
+    kinds = sorted({each["weights"] for each in layers if each["weights"]} - {request.activations}, reverse=True)
+    states = f" and {request.activations} activations" if request.activations else ""
+    echo(f"  with {' and '.join(kinds)} weights{states}: {after}")
     echo(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
     echo(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
     for each in layers:

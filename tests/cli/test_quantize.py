@@ -52,6 +52,20 @@ def test_calibrated_and_mixed(folder):
     assert out.splitlines()[1].startswith("  with bfloat16 weights: ")
 
 
+def test_integers(folder):
+    run("fit", "data.npz", "-o", "causal.npz", "--causal", "--quiet", *QUICK, cwd=folder)
+    out, _ = run("quantize", "causal.npz", "data.npz", "-o", "whole.npz", "--activations", "int16", cwd=folder)
+    net, small = (cgru.load(folder / name) for name in ("causal.npz", "whole.npz"))
+    assert np.array_equal(small.predict(X), cgru.quantize(net, activations="int16", calibration=X).predict(X))
+    assert out.splitlines()[1].startswith("  with int8 weights and int16 activations: ")
+    assert [line.split()[1] for line in out.splitlines()[4:-1]] == ["int8", "int16", "int8"]
+    run("export", "whole.npz", "-o", "whole.c", cwd=folder)
+    assert "const int16_t *x" in (folder / "whole.h").read_text()
+    assert "Bidirectional" in refused(
+        "quantize", "model.npz", "data.npz", "-o", "x.npz", "--activations", "int16", cwd=folder
+    )
+
+
 def test_a_layer_of_two_is_mixed(folder):
     out, _ = run("quantize", "model.npz", "data.npz", "-o", "one.npz", "--calibrate", cwd=folder)
     limit = np.mean([float(line.split()[-1]) for line in out.splitlines() if line.startswith(("  Bidir", "  Dense"))])
