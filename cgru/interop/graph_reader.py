@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from cgru.network import files
 from cgru.network.chain import chain, leaves
 
 __all__ = ["BRANCHES", "STAGES", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "dense", "embedding",
-           "read"]  # fmt: skip
+           "is_weights", "read"]  # fmt: skip
 
 BRANCHES = "expected it to take the outputs of layers: sums, products and concatenations of the features of each step"
 STAGES = "stages"  # what values are of whose labels go on from stage to stage
@@ -561,12 +562,27 @@ class Reader:
         """Add the attention pool that a sum of weighted states over the steps is.
 
         Its scores are Linear(u, 1), or Linear(u, n), tanh and Linear(n, 1), perhaps with a constant factor. The bias of
-        the last of two layers is left out: it adds the same to all scores, which changes no weight.
+        the last of two layers is left out: it adds the same to all scores, which changes no weight. Any other scores
+        stand beside the states, as a feature that alone decides the weights of another pool.
         """
         if is_weights(value):
             raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
-        _, stage, at = value.of
-        labels = self.along_steps(value.labels, axis, stage)
+        _, stage, scores = value.of
+        labels, n = self.along_steps(value.labels, axis, stage), stage.n
+        pool, path = self.attention_pool(stage, scores)
+        self.scorers.update(path)
+        if pool is None:
+            both = self.derive("concatenate", n + 1, stage.s, stage, scores)
+            pool = Pool("attention", dtype=value.dtype)
+            pool.p |= {"W": np.eye(n + 1, dtype=value.dtype)[:, n:], "b": np.zeros((1, 1), value.dtype)}
+            pool.trainable = False
+            top = self.derive(Select(range(n), n + 1), n, None, self.push(pool, n + 1, None, both, follows=True))
+        else:
+            top = self.push(pool, n, None, stage)
+        return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
+
+    def attention_pool(self, stage: Stage, at: Stage) -> tuple[Pool | None, list[Stage]]:
+        """Return the pool whose scores of a stage are `at`, and the stages that become part of it; None and none."""
         path = []
         while at is not stage and len(at.below) == 1 and isinstance(at.maker, Layer) and at not in self.scorers:
             path.append(at)
@@ -574,23 +590,23 @@ class Reader:
         scorers: list[Any] = []
         for each in reversed(path):
             append(scorers, each.maker)
-        if len(scorers) > 1 and type(scorers[-1]) is Scale:
-            *scorers, factor = scorers
-            if factor.trainable or not scorers[-1].is_head or factor.p["shift"].any():
-                raise Unproved("expected no factor of the scores that is trained, or of what is no Linear")
-            scorers[-1].p["W"] = scorers[-1].p["W"] * factor.p["scale"]
         functions = [layer.activate if layer.is_head else None for layer in scorers]
-        if at is not stage or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
-            raise Unproved("expected weights of softmax(Linear(u, 1)) or of softmax(Linear(n, 1)(tanh(Linear(u, n))))")
-        if len({layer.trainable for layer in scorers}) > 1:
-            raise Unproved("expected requires_grad of all parameters of the scores or of none, got both")
-        self.scorers.update(path)
+        factor = scorers.pop() if functions[1:] and type(scorers[-1]) is Scale else None
+        if (
+            at is not stage
+            or functions[: len(scorers)] not in ([identity], [tanh, identity])
+            or scorers[-1].d["u"] != 1
+            or len({layer.trainable for layer in scorers}) > 1
+            or (factor is not None and (factor.trainable or factor.p["shift"].any()))
+        ):
+            return None, []
         head, *last = scorers
+        if factor is not None:
+            scorers[-1].p["W"] = scorers[-1].p["W"] * factor.p["scale"]
         pool = Pool("attention", head.d["u"] if last else None, dtype=head.dtype)
         pool.p |= head.p | ({"V": last[0].p["W"]} if last else {})
         pool.trainable = head.trainable
-        top = self.push(pool, stage.n, None, stage)
-        return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
+        return pool, path
 
     def einsum(self, equation: str, first: Value, second: Value | None = None) -> Value:
         """Read the sum of states weighted by attention as a product of matrices."""
@@ -619,34 +635,28 @@ class Reader:
     # --- the whole ---
 
     def finish(self, value: Value, directions: bool) -> None:
-        """Make the layers of the graph's output: a stage (m, s, n) or (m, n), or that in one of the known other forms.
+        """Make the layers of the graph's output: a stage (m, s, n) or (m, n), its axes in any order.
 
-        These are: steps before samples; both as one axis; one feature without its axis; with `directions` those of a
-        GRU as an axis of their own.
+        There may be axes of size 1 more or less. Samples and steps may be one axis; with `directions` those of a GRU an
+        axis of their own.
         """
         stage, L = self.settled(value)
         n, m, s = stage.n, self.m, stage.s
         C = np.arange(m * (s or 1) * n)
         C = C.reshape(m, n) if s is None else C.reshape(m, s, n)
-        forms = [C] if s is None else [C, C.swapaxes(0, 1)]
-        flat = [form.reshape(-1, n) for form in forms]
         if n in L.shape[-1:]:
             rows, places = L[..., 0] // n, L.reshape(-1, n)[0] % n
             if (places != np.arange(n)).any() and np.array_equal(L, rows[..., None] * n + places):
                 stage, L = self.derive(Select(places, n), n, s, stage), rows[..., None] * n + np.arange(n)
         recurrent = stage.below[0] if stage.maker == ENDS else stage
-        if recurrent in self.recurrent:
-            D = len(recurrent.maker.cells)
-            if s is None and (directions or D == 1):
-                forms += [A := C.reshape(m, D, -1).swapaxes(0, 1)] + [A.swapaxes(0, 1)] * directions
-            elif directions:
-                forms += [A := C.reshape(m, s, D, -1), A.transpose(1, 2, 0, 3)]
-        forms += flat
-        forms += [form[..., 0] for form in forms if n == 1]
-        forms += [C[0]] * self.single
-        if not any(np.array_equal(L, form) for form in forms):
+        wholes = [C]
+        if recurrent in self.recurrent and (directions or s is None):
+            wholes.append(C.reshape(*C.shape[:-1], len(recurrent.maker.cells), -1))
+        forms = [A.transpose(order) for A in wholes for order in permutations(range(A.ndim))]
+        forms += [form.reshape(-1, n) for form in forms if form.shape[-1] == n]
+        if not any(np.array_equal(L.squeeze(), form.squeeze()) for form in forms):
             due = "(m, n)" if s is None else "(m, s, n)"
-            raise Unproved(f"expected an output {due} of {stage.name}, got other axes, or one of size 1 more")
+            raise Unproved(f"expected an output {due} of {stage.name}, or one with its axes in another order")
         if self.shortened and self.whole:
             raise Unproved(f"{self.whole} reads all steps, and padding has no part in the network's result")
         if self.strict and self.ragged and not self.is_zero_padded(stage):

@@ -34,7 +34,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cgru.activations import gelu, identity, log_softmax, softmax, softplus
 from cgru.interop.gates import FUNCTIONS, Refusal, array
-from cgru.interop.graph_reader import BRANCHES, OtherFeatures, Reader, Unproved, Value, read
+from cgru.interop.graph_reader import BRANCHES, OtherFeatures, Reader, Unproved, Value, is_weights, read
 from cgru.interop.torch_weights import KEYS, SUFFIXES, gru_layers, is_trainable
 from cgru.layers import Activation, Dropout
 
@@ -56,6 +56,8 @@ MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten",
 COPIES = ("cat", "concat", "concatenate", "hstack", "stack", "clone")  # movers that share no memory with their inputs
 ALIASES = ("dropout", "unfold")  # layers that may share memory with their inputs
 KEPT = ("to", "type_as", "float", "double", "long", "int", "cpu", "type")  # if the dtype stays
+DETACHED = "here gradients would go on to the layers below what is detached; freeze them and leave it out"
+STORES = {"_parameters", "_buffers"}  # of a module, in which forward may set nothing
 ROLES = {0: [()], 1: [("lengths",), ("h0",)], 2: [("lengths", "h0"), ("h0", "lengths")]}  # of inputs beside x
 
 
@@ -72,7 +74,12 @@ class Weight:
 
 
 class Traced(torch.Tensor):
-    """A tensor without numbers, whose `value` has labels; `reader` gets all calls with it."""
+    """A tensor without numbers, whose `value` has labels; `reader` gets all calls with it.
+
+    `loose` is why no other function may take it: it may only be returned, or kept in an attribute.
+    """
+
+    loose = ""
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -144,8 +151,10 @@ def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise refuse(f"in training {path!r} takes the statistics of each batch; call eval() on the model first")
     try:
-        model = copy.deepcopy(source).eval()
-    except RuntimeError as error:  # of tensors that are computed, such as pruned weights
+        own = [value for module in source.modules() for value in vars(module).values()]
+        computed = {id(value): value.detach() for value in own if isinstance(value, torch.Tensor) and not value.is_leaf}
+        model = copy.deepcopy(source, computed).eval()
+    except Exception as error:  # RuntimeError of tensors that are computed, TypeError of what cannot be copied, ...
         raise refuse(f"it cannot be copied: {error}") from None
     dtype = str(next((p.dtype for p in model.parameters()), torch.float32)).removeprefix("torch.")
     if dtype not in ("float32", "float64"):
@@ -163,6 +172,7 @@ class TorchReader(Reader):
     """
 
     strict = False
+    is_over = False  # whether the module returned; what it keeps in attributes may not be read by the next call
 
     def __init__(self, model: Any, dtype: str, order: Any, m: int, s: int, e: int) -> None:
         """Take a copy of the module in `eval`, and the dtype of its parameters."""
@@ -207,8 +217,10 @@ class TorchReader(Reader):
             finally:
                 after = attributes(self.model)
                 changed = [name for name in before | after if before.get(name) is not after.get(name)]
-                if changed:
-                    raise ValueError(f"source: its forward sets {changed[0]}; the next call may do something else")
+                lasting = [name for name in changed if not is_left(name, after.get(name))]
+                self.is_over = True
+                if lasting:
+                    raise ValueError(f"source: its forward sets {lasting[0]}; the next call may do something else")
 
     def place_of(self, error: Exception) -> str:
         """Return where an error was raised: a module of PyTorch's or a function, and the line of the user's code."""
@@ -229,7 +241,7 @@ class TorchReader(Reader):
     def replaced_weights(self) -> Iterator[None]:
         """Replace the parameters and buffers of all modules but GRUs by labels inside a `with` block."""
         stores = [vars(module)[name] for module in self.model.modules() if not isinstance(module, nn.RNNBase)
-                  for name in ("_parameters", "_buffers")]  # fmt: skip
+                  for name in STORES]  # fmt: skip
         kept = [(store, dict(store)) for store in stores]
         try:
             for store, tensors in kept:
@@ -269,6 +281,8 @@ class TorchReader(Reader):
 
     def check_memory(self, tensors: list[Any]) -> None:
         """Refuse tensors that were changed in place by way of others."""
+        if any(each.reader.is_over for each in tensors):
+            raise Unproved("it reads what an earlier call set")
         if any(each.version != each.memory[0] for each in tensors):
             raise Unproved("expected arrays that nothing changes in place after they were made")
 
@@ -296,6 +310,9 @@ class TorchReader(Reader):
         found: list[Any] = []
         replaced((given, options), found.append)
         self.check_memory(found)
+        loose = next((each.loose for each in found if each.loose and name not in (*PLAIN, *KEPT)), "")
+        if loose:
+            raise Unproved(loose)
         if "out" in options:
             raise Unproved("it writes into an array that was made before")
         if torch.is_autocast_enabled("cpu"):
@@ -312,9 +329,9 @@ class TorchReader(Reader):
         if name in (*MOVERS, *COPIES):
             made = self.move(name, function, given, options, found)
         elif name in ("detach", "data"):
-            if not isinstance(first.value.of, Weight):
-                raise Unproved("here gradients would go on to the layers below it; freeze them and leave it out")
-            made = replace(first.value, of=Weight(first.value.of.tensor.detach()))
+            is_weight, made = isinstance(first.value.of, Weight), first.value
+            loose = "" if is_weight else DETACHED
+            made = replace(made, of=Weight(made.of.tensor.detach())) if is_weight else made
         elif name in SIGNS:
             made = self.arithmetic(SIGNS[name], name.startswith("r"), *given, **options)
         elif name in NAMES:
@@ -327,14 +344,19 @@ class TorchReader(Reader):
                 several = sum(not isinstance(each.value.of, Weight) for each in found) > 1
                 raise Unproved(BRANCHES if several else "nothing of its kind may stand there")
             made = handler(*given, **options)
+        if name == "squeeze" and len(given) + len(options) == 1 and not isinstance(first.value.of, Weight):
+            loose = "squeeze() does not say which axes"
         is_inplace = kind.startswith("__i") or (kind.endswith("_") and not kind.endswith("__"))
         if is_inplace or options.get("inplace"):
-            first.value = made
+            first.value, first.loose = made, loose
             if name not in MOVERS:
                 first.memory[0] += 1  # which other arrays may share
                 first.version = first.memory[0]
             return first
-        return self.wrap(made, first.memory if name in (*MOVERS, *ALIASES) else None)
+        tensor = self.wrap(made, first.memory if name in (*MOVERS, *ALIASES, "detach", "data") else None)
+        if loose:
+            tensor.loose = loose
+        return tensor
 
     def sized(self, made: Any) -> Any:
         """Return sizes, of which those that may be numbers of samples or steps cannot be compared."""
@@ -353,9 +375,7 @@ class TorchReader(Reader):
             raise Unproved("it joins arrays of several dtypes")
         if name == "squeeze":
             dims = [*given[1:], *options.values()]
-            if not dims:
-                raise Unproved("it does not say which axes")
-            sizes = np.take(first.labels.shape, np.ravel(dims))
+            sizes = np.take(first.labels.shape, np.ravel(dims).astype(int))
             if any(size != 1 and size in (self.m, *(stage.s for stage in self.stages)) for size in sizes):
                 raise Unproved("it takes away an axis whose size need not be 1")
         if name == "getitem":
@@ -398,6 +418,8 @@ class TorchReader(Reader):
     def finish_all(self, made: Any) -> None:
         """Make layers of what the module returns, with at most the last states of all GRUs beside it."""
         first, *rest = made if made.__class__ in (tuple, list) else [made]
+        if getattr(first, "loose", "") == DETACHED:
+            raise Unproved(DETACHED)
         size = self.m * sum(stage.n for stage in self.recurrent)
         for end in rest:
             value = self.value(end) if isinstance(end, Traced) else None
@@ -447,7 +469,10 @@ class TorchReader(Reader):
         """Add a Dropout."""
         if training:
             raise Unproved("it drops in inference too; expected training=self.training")
-        return self.elementwise(self.value(input), Dropout(p)) if p else self.value(input)
+        value = self.value(input)
+        if p and is_weights(value):
+            raise Unproved("weights of attention are not dropped here; set p of this Dropout to 0")
+        return self.elementwise(value, Dropout(p)) if p else value
 
     def on_softmax(
         self, input: Any, dim: Any = None, dtype: Any = None, _stacklevel: int = 3, own: Any = softmax
@@ -614,8 +639,8 @@ class TorchReader(Reader):
         numbers = self.numbers(hx)
         if (value.labels[:, :1] != value.labels).any():
             raise Unproved(f"expected initial states (layers, 1, u) that are expanded to the samples, got {hx.shape}")
-        start, parameter = numbers[:, :1], isinstance(value.of.tensor, nn.Parameter)
-        if not start.any() and not parameter:
+        start = numbers[:, :1]
+        if not start.any() and not value.of.trainable:
             return None
         if value.of.trainable != bool(weight.requires_grad):
             raise Unproved("expected initial states that are trained if the weights of the GRU are, and only then")
@@ -678,6 +703,12 @@ def attributes(model: Any) -> dict[str, Any]:
             parts = value.items() if isinstance(value, dict) else [("", value)]
             found |= {".".join(filter(None, (path, name, str(key)))): part for key, part in parts}
     return found
+
+
+def is_left(name: str, value: Any) -> bool:
+    """Return whether an attribute, no parameter or buffer, has arrays that a call of the module left in it."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return bool(parts) and all(isinstance(each, Traced) for each in parts) and STORES.isdisjoint(name.split("."))
 
 
 def _line(error: Exception) -> str:
