@@ -20,6 +20,7 @@ Letters: m samples, s steps, n features of a stage, u units, D directions.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -589,7 +590,7 @@ class Reader:
             at = at.below[0]
         scorers: list[Any] = []
         for each in reversed(path):
-            append(scorers, each.maker)
+            append(scorers, copy.deepcopy(each.maker))  # of which it may change the last
         functions = [layer.activate if layer.is_head else None for layer in scorers]
         factor = scorers.pop() if functions[1:] and type(scorers[-1]) is Scale else None
         if (

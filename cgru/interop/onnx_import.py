@@ -292,6 +292,10 @@ class Source:
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
         self.arrays |= arrays
         self.nodes = fused(dialect, graph, self.arrays)
+        self.used: set[str] = set()  # arrays that are more than returned
+        for node in reversed(self.nodes):
+            if node.op_type not in ("Cast", "Identity") or not self.used.isdisjoint(node.output):
+                self.used |= {*node.input}
         given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
         self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
@@ -588,7 +592,7 @@ class OnnxReader(Reader):
             if to != first.dtype and not ("int" in first.dtype and to in ("int32", "int64")):
                 raise Unproved("it changes the type")
             return [replace(first, dtype=to)]
-        if node.kind == "Squeeze" and node.numbers("axes", 1) is None:
+        if node.kind == "Squeeze" and node.numbers("axes", 1) is None and node.outputs[0] in self.source.used:
             raise Unproved("it does not say which axes")
         arrays = {**self.arrays, **{name: self.values[name].labels for name in known}}
         return [replace(first, labels=made) for made in computed(node, arrays)]
@@ -818,7 +822,12 @@ def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
     if W.ndim != 3:
         raise Unproved("expected constant weights of a convolution over one axis")
     hops = [node.attributes.get(name, [1])[0] for name in ("strides", "dilations")]
-    return reader.convolution(value, W, node.constant(2, True), hops, node.attributes.get("pads", [0, 0]))
+    pads, auto = node.attributes.get("pads", [0, 0]), node.attributes.get("auto_pad")
+    if auto in (b"SAME_UPPER", b"SAME_LOWER") and hops == [1, 1]:
+        pads = sorted(((W.shape[2] - 1) // 2, W.shape[2] // 2), reverse=auto == b"SAME_LOWER")
+    elif auto not in (None, b"NOTSET"):
+        raise Unproved(f"its auto_pad is {auto} with strides and dilations {hops}")
+    return reader.convolution(value, W, node.constant(2, True), hops, pads)
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
@@ -850,7 +859,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Swish": {"alpha": 1.0},
     "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
     "BatchNormalization": {"training_mode": 0},
-    "Conv": {"auto_pad": b"NOTSET", "group": 1},
+    "Conv": {"group": 1},
 }
 
 

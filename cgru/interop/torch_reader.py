@@ -151,8 +151,10 @@ def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise refuse(f"in training {path!r} takes the statistics of each batch; call eval() on the model first")
     try:
-        own = [value for module in source.modules() for value in vars(module).values()]
-        computed = {id(value): value.detach() for value in own if isinstance(value, torch.Tensor) and not value.is_leaf}
+        parts = [each for value in attributes(source).values()
+                 for each in (value if isinstance(value, list | tuple) else [value])]  # fmt: skip
+        # Arrays that a call left there, which cannot be copied.
+        computed = {id(each): each.detach() for each in parts if isinstance(each, torch.Tensor) and not each.is_leaf}
         model = copy.deepcopy(source, computed).eval()
     except Exception as error:  # RuntimeError of tensors that are computed, TypeError of what cannot be copied, ...
         raise refuse(f"it cannot be copied: {error}") from None

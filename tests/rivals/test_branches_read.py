@@ -105,6 +105,17 @@ MODULES = {
                          e=nn.Conv1d(5, 5, 3, padding=1)),
     "changed in place": of(changed_in_place, b=gru(5, 6)),
     "a part that nobody reads": of(lambda self, x: (self.b(x), self.c(x), self.a(x)[0])[2]),
+    "the mean of all layers' last states": of(lambda self, x: self.e(x)[1].mean(0), e=gru(num_layers=2)),
+    "several GRUs, averaged, squeezed at last": of(
+        lambda self, x: self.e(torch.stack([(y := x.transpose(0, 1)), self.f(y)[0], self.g(y)[0]], -1).view(
+            x.size(1), x.size(0), 5, 3).mean(3).transpose(0, 1)[:, -1]).squeeze(),
+        e=nn.Linear(5, 1), f=nn.GRU(5, 5), g=nn.GRU(5, 5, 2)),
+    "attention of dropped scores beside the last step": of(
+        lambda self, x: cat([(y := self.a(x)[0])[:, -1], (y * torch.softmax(self.f(torch.tanh(F.dropout(
+            self.e(y), 0.1, self.training))), 1)).sum(1)], 1),
+        e=nn.Linear(6, 3), f=nn.Linear(3, 1, bias=False)),
+    "channels first and last": of(lambda self, x: (y := self.e(x + self.f(x.transpose(1, 2)).transpose(1, 2))[0])[
+        ..., :6] + y[..., 6:], e=both(), f=nn.Conv1d(5, 5, 3, padding="same")),
     "RNNoise": rnnoise_module,
 }  # fmt: skip
 # By what is wrong: a module that is refused.
@@ -154,7 +165,8 @@ def exported(module, X):
 def test_branches(kind, way):
     module, X, due = drawn(MODULES[kind])
     net = interop.from_torch(module) if way == "torch" else interop.from_onnx(exported(module, X))
-    assert_close(net.predict(X), due, 1e-5)
+    A = net.predict(X)
+    assert_close(A, due.reshape(A.shape), 1e-5)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -378,11 +378,22 @@ def test_a_norm_tells_how_many_features_there_are(same):
     same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
 
 
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("length", [3, 4])
+def test_a_convolution_that_pads_by_a_name(auto_pad, length, same):
+    graph = Graph()
+    A = graph.op("Conv", "X", graph.normal(7, 5, length), auto_pad=auto_pad)
+    model = graph.model(graph.gru(graph.op("Transpose", A, perm=[0, 2, 1]), 7, 6), shape=("m", 5, "s"))
+    X = graph.normal(3, 9, 5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
+
+
 NOT = {
     "groups": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(5, 1, 3), group=5, name="foreign"),
                                    perm=[0, 2, 1]), 5, 6),
     "auto_pad": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(7, 5, 3), auto_pad="SAME_UPPER",
-                                                       name="foreign"), perm=[0, 2, 1]), 7, 6),
+                                                       strides=[2], name="foreign"), perm=[0, 2, 1]), 7, 6),
     "over features": lambda g: g.op("Conv", g.gru(g.op("Transpose", "X", perm=[0, 2, 1]), 5, 6), g.normal(3, 4, 2),
                                     name="foreign"),
     "a norm of steps": lambda g: g.op("BatchNormalization", g.gru("X", 5, 6), *norm(g, 4), name="foreign"),

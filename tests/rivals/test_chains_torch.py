@@ -270,18 +270,10 @@ NO_ATTENTION = {
     "the weights": (attend, lambda self, y, a: a, plain),
     "twice the weights": (attend, lambda self, y, a: (a * a).sum(1), plain),
     "no alignment": (attend, lambda self, y, a: (a * y).sum(1), flat),
-    "other weights": (attend, lambda self, y, a: (a * y.relu()).sum(1), plain),
-    "a relu": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.v(self.W(y).relu()).softmax(1)),
-    "two layers, no tanh": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.v(self.W(y)).softmax(1)),
     "a scale that is trained": (attend, lambda self, y, a: (a * y).sum(1),
                                 lambda self, y: (self.score(y) * self.score.bias).softmax(1)),
-    "a scale of tanh": (attend, lambda self, y, a: (a * y).sum(1),
-                        lambda self, y: (self.score(y).tanh() / 2).softmax(1)),
-    "tanh of the scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.score(y).tanh().softmax(1)),
     "several scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.W(y).softmax(1)),
     "over the samples": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.score(y).softmax(0)),
-    "what was scored, through tanh": (attend, lambda self, y, a: (a * y).sum(1),
-                                      lambda self, y: self.score(y.tanh()).softmax(1)),
     "dropout of weights": (attend, lambda self, y, a: (F.dropout(a, 0.2, self.training) * y).sum(1), plain),
     "an outer product": (attend, lambda self, y, a: torch.einsum("as,bsu->bu", a, y), flat),
     "einsum over samples": (attend, lambda self, y, a: torch.einsum("bs,bsu->su", a, y), flat),
@@ -304,11 +296,33 @@ def test_what_is_no_attention_is_refused_by_name(kind):
         interop.from_torch(make(way, score))
 
 
-def test_attention_of_which_a_part_is_frozen_is_refused():
-    module = attend(lambda self, y, a: (a * y).sum(1), hidden)
-    module.v.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"^source: .*requires_grad"):
-        interop.from_torch(module)
+SCORES = {
+    "a relu": lambda self, y: self.v(self.W(y).relu()).softmax(1),
+    "dropout": lambda self, y: self.v(F.dropout(self.W(y), 0.2, self.training).tanh()).softmax(1),
+    "no tanh": lambda self, y: self.v(self.W(y)).softmax(1),
+    "tanh at last": lambda self, y: self.score(y).tanh().softmax(1),
+    "a scale of tanh": lambda self, y: (self.score(y).tanh() / 2).softmax(1),
+    "of tanh": lambda self, y: self.score(y.tanh()).softmax(1),
+    "a part is frozen": lambda self, y: (self.v.requires_grad_(False), hidden(self, y))[1],
+}
+
+
+@pytest.mark.parametrize("weighs", [lambda self, y, a: (a * y).sum(1), lambda self, y, a: (a * y.relu()).sum(1)])
+@pytest.mark.parametrize("kind", SCORES)
+def test_attention_by_any_scores(kind, weighs, same):
+    """Which become a feature beside what they weigh; what only picks it is not trained."""
+    torch.manual_seed(0)
+    module = attend(weighs, SCORES[kind])
+    SCORES[kind](module, torch.ones(1, 2, 6))  # to freeze what is frozen
+    net = check(module, torch.randn(3, 4, 5), same)
+    pool = next(layer for layer in net.layers if isinstance(layer, cgru.Pool))
+    assert not pool.trainable
+    scores = [layer.p["W"].copy() for layer in net.layers[1].branches[1] if layer.trainable and layer.p]
+    net.fit(np.ones((3, 4, 5)), np.ones((3, 3)), epochs=2)
+    after = [layer.p["W"] for layer in net.layers[1].branches[1] if layer.trainable and layer.p]
+    assert scores
+    assert not any(map(np.array_equal, scores, after))
+    assert pool.p["W"].sum() == np.abs(pool.p["W"]).sum() == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -459,8 +473,6 @@ REFUSED = {
     "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1))),
     "softmax unsaid": (of(lambda self, y, h: F.softmax(y))),
     "softmax of a dtype": (of(lambda self, y, h: torch.softmax(y, -1, torch.float64))),
-    "mean with an axis": (of(lambda self, y, h: y.mean(1, keepdim=True))),
-    "last step with an axis": (of(lambda self, y, h: y[:, -1].unsqueeze(1))),
     "mean of features": (of(lambda self, y, h: y.mean(-1, keepdim=True))),
     "mean of samples": (of(lambda self, y, h: y.mean(0))),
     "mean of all": (of(lambda self, y, h: y.mean())),
@@ -509,10 +521,90 @@ REFUSED = {
     "by the states": (of(lambda self, y, h: 1 / y)),
     "three outputs": (lambda: Model(three, gru=gru())),
     "an output of sizes": (lambda: Model(lambda self, x: self.gru(x)[0].size(0), gru=gru())),
-    "features aside": (lambda: Model(lambda self, x: self.gru(x)[0].transpose(1, 2), gru=gru())),
-    "an axis in place": (of(lambda self, y, h: (h.unsqueeze_(0), h[-1])[1])),
     "no GRU": (lambda: nn.Sequential(nn.Linear(5, 5))),
 }  # fmt: skip
+
+
+OUTPUTS = {
+    "features first": (lambda self, x: self.gru(x)[0].transpose(1, 2), (0, 2, 1)),
+    "steps last": (lambda self, x: self.gru(x)[0].permute(2, 0, 1), (1, 2, 0)),
+    "a mean with an axis": (lambda self, x: self.gru(x)[0].mean(1, keepdim=True), None),
+    "the last step with an axis": (lambda self, x: self.gru(x)[0][:, -1].unsqueeze(1), None),
+    "a state with an axis in place": (lambda self, x: (h := self.gru(x)[1], h.unsqueeze_(0), h[-1])[2], None),
+    "squeezed at last": (lambda self, x: self.one(self.gru(x)[0][:, -1]).squeeze().to(x.dtype), None),
+}
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_outputs_in_other_orders(kind, samples, same):
+    """(m, s, n) or (m, n) here; axes of size 1 may be more or fewer."""
+    run, order = OUTPUTS[kind]
+    module, x = Model(run, gru=gru(), one=nn.Linear(6, 1)), torch.randn(samples, 4, 5)
+    with torch.no_grad():
+        due = module(x)
+    A = interop.from_torch(module).predict(x.numpy())
+    same(A, (due if order is None else due.permute(order)).reshape(A.shape).numpy(), 1e-5)
+
+
+class Keeping(nn.Module):
+    """Keeps its attention weights in an attribute, and perhaps reads what an earlier call kept."""
+
+    def __init__(self, detached=False, read=None):
+        super().__init__()
+        self.gru, self.score, self.detached, self.read = gru(), nn.Linear(6, 1), detached, read
+        self.weights = self.pair = None
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        before = self.weights
+        a = torch.softmax(self.score(y), 1)
+        self.weights, self.pair = a.squeeze(2).detach() if self.detached else a.squeeze(2), (a, y)
+        made = (a * y).sum(1)
+        return made if self.read is None or before is None else self.read(before, made, y)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_arrays_that_are_kept(detached, same):
+    """In attributes, for others to see, also by a call before the conversion."""
+    module = Keeping(detached)
+    check(module, torch.randn(3, 4, 5), same)
+    module.train()(torch.randn(2, 4, 5))
+    kept = module.weights
+    check(module, torch.randn(3, 4, 5), same)
+    interop.from_torch(Keeping(detached))
+    assert kept.shape == (2, 4)
+
+
+KEPT = {
+    "its numbers": lambda kept, made, y: made + kept.sum(),
+    "whether it is there": lambda kept, made, y: 2 * made,
+    "its shape": lambda kept, made, y: made.new_zeros(kept.shape[0], 6) + made,
+    "itself": lambda kept, made, y: kept,
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_what_is_kept_is_not_read_again(kind):
+    with pytest.raises(ValueError, match=r"^source: "):
+        interop.from_torch(Keeping(read=KEPT[kind]))
+
+
+LOOSE = {
+    "an unsaid squeeze": lambda self, x: self.one(self.gru(x)[0]).squeeze().mean(1),
+    "what is detached": lambda self, x: self.one(self.gru(x)[0].detach()),
+    "a detached output": lambda self, x: self.gru(x)[0].detach(),
+    "detached in place": lambda self, x: (y := self.gru(x)[0], y.detach_(), self.one(y))[2],
+    "a buffer that is set": lambda self, x: (y := self.gru(x)[0], setattr(self, "state", y))[0],
+}
+
+
+@pytest.mark.parametrize("kind", LOOSE)
+def test_what_may_only_be_returned_or_kept(kind):
+    module = Model(LOOSE[kind], gru=gru(), one=nn.Linear(6, 1))
+    module.register_buffer("state", None)
+    with pytest.raises(ValueError, match=r"^source: "):
+        interop.from_torch(module)
 
 
 class Fourfold(nn.Module):

@@ -305,7 +305,8 @@ def test_what_keeps_all_numbers(kind, place, D, dynamic):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_what_may_not(kind, place, D, dynamic):
-    check(Chain(D, dynamic, place, FOREIGN[kind], functions=[twice_function()] * (kind == "function")), refused=True)
+    chain = Chain(D, dynamic, place, FOREIGN[kind], functions=[twice_function()] * (kind == "function"))
+    check(chain, refused=place != "Y" or not kind.startswith("Transpose"))  # which may be the output's own order
 
 
 LENGTHS = {"Identity": one("Identity"), "Cast": pair(("Cast", (), {"to": TensorProto.INT64}), ("Cast", (), {"to": 6}))}
