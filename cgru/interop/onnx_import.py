@@ -78,11 +78,11 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     any other node that the outputs need.
 
     `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
-    returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
-    `lengths`; an output of all steps must then be states of GRU nodes, as sums or side by side. If the nodes'
-    `initial_h` are the layers of one input, taken out of it by Slice, Split or Gather, that input becomes `h0`; so do
-    inputs for each layer, stacked. Missing biases are zeros. The graph must have one output, and last states at most
-    beside it. If all are last states, `predict` returns those of the top layer, (m, directions x u).
+    returns the graph's output in our order, (m, s, n) or (m, n), whatever it is there. If `sequence_lens` is an input
+    of the graph it becomes `lengths`; an output of all steps must then be states of GRU nodes, as sums or side by side.
+    If the nodes' `initial_h` are the layers of one input, taken out of it by Slice, Split or Gather, that input becomes
+    `h0`; so do inputs for each layer, stacked. Missing biases are zeros. The graph must have one output, and last
+    states at most beside it. If all are last states, `predict` returns those of the top layer, (m, directions x u).
 
     One GRU of any graph: `from_onnx(*gru_nodes(path)[name])`.
 

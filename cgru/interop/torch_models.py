@@ -52,7 +52,8 @@ def from_torch(source: Any) -> Network:
       features, such as `x[..., :3]`, `chunk` and `split`, for which a `Select` stands;
     - attention, which becomes `Pool("attention")`: `a = softmax(score, 1)` and `(a * y).sum(1)`, or that by bmm, matmul
       or einsum. The score of a step y is `Linear(u, 1)`, or `Linear(n, 1)` of tanh of `Linear(u, n)`, or products with
-      parameters;
+      parameters; any other score of one feature stands beside y, for a `Pool` that is not trained. Weights of attention
+      may have no dropout;
     - transpose, permute, squeeze, unsqueeze, flatten, view, reshape and unflatten to sizes of x, contiguous: what cuts
       neither samples nor steps.
 
@@ -63,8 +64,10 @@ def from_torch(source: Any) -> Network:
     `torch.no_grad()` is not told apart: a later `fit` trains it.
 
     The network takes X (m, s, e), or tokens (m, s), or for `x.unsqueeze(-1)` X (m, s, 1). It returns (m, s, k) or (m,
-    k). That holds whatever the order of the axes is in the module, whether samples and steps are one axis there, and
-    whether it squeezes a single output feature. A module whose output has one more axis of size 1 is refused.
+    k). That holds whatever the order of the axes is in the module and in its output, whether samples and steps are one
+    axis there, and whether the output has axes of size 1 more or fewer. `squeeze()` that does not say which axes may
+    only be the last that is done. Arrays that the module keeps in attributes, such as weights of attention, are left
+    out; no call may read what an earlier one kept.
     Anything else is refused, with the line of the module: what depends on numbers, or on how many samples and steps
     there are; arrays of different steps that are joined; an array that is read after another that shares its memory was
     changed in place; shared weights, BatchNorm in training. Hooks are part of the call; those of gradients are not

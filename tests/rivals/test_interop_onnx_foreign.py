@@ -270,7 +270,7 @@ def holds(A, due):
     return any(
         np.allclose(B.ravel(), other.ravel(), atol=1e-5)
         for B in pieces
-        for other in turned(due)
+        for other in (due.transpose(order) for order in itertools.permutations(range(due.ndim)))
         if B.size == other.size
     )
 
