@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ import pytest
         *(
             (name, ["--readme", "benchmarks/stream.py"], "expected <!-- ")
             for name in (
+                "converted",
                 "few_rows",
                 "inside_torch",
                 "many",
@@ -160,6 +162,45 @@ def tiny(torch, compare):
         return compare.Subject(net, lambda: net(x), lambda: net(x)["scores"].square().mean())
 
     return build
+
+
+def test_converted(module, folder, monkeypatch):
+    """One converts, one is refused, and the package of one is not there, though it imports others that need not be."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    pytest.importorskip("onnx", reason="no onnx")
+    converted = module("converted")
+    monkeypatch.setattr("sys.meta_path", [*sys.meta_path])
+    monkeypatch.chdir(folder)
+    (folder / "page.md").write_text("<!-- converted -->\nold\n<!-- /converted -->\n")
+    (folder / "odd.py").write_text(
+        "import torch, no_such.part as part\nfrom no_such import Base, decorator\n"
+        "class GRU(torch.nn.Module):\n    def __init__(self): super().__init__(); self.gru = torch.nn.GRU(3, 4)\n"
+        "    def forward(self, x): return self.gru(x)[0] + x.sum() * part.odd.number if False else self.gru(x)[0]\n"
+        "@decorator\nclass Other(Base[int]): pass\n"
+    )
+    for name in ("own", "own/odd"):
+        (folder / name).mkdir(exist_ok=True)
+    shutil.move(folder / "odd.py", folder / "own" / "odd" / "__init__.py")
+    monkeypatch.syspath_prepend(folder / "own")
+
+    def build(name="odd"):
+        return converted.Case(converted.from_package(name, "GRU")(), [torch.randn(7, 2, 3)], (1, 0, 2), (1, 0, 2))
+
+    def refused():
+        case = build()
+        case.module.forward = lambda x: x.exp()
+        return case
+
+    made = {"a": ("torch", "x", build), "b": ("torch", "y", refused), "c": ("no-such-package", "z", build)}
+    monkeypatch.setattr(converted, "ARCHITECTURES", {k: converted.Architecture(*v) for k, v in made.items()})
+    monkeypatch.setattr(converted, "rows_from", lambda function: function())
+    assert converted.main(["--readme", "page.md"]) == 1
+    page = (folder / "page.md").read_text()
+    cells = {line[2]: line for line in page.splitlines() if line.startswith(("| a", "| b"))}
+    assert "refused" not in cells["a"]
+    assert "**" not in cells["a"]
+    assert cells["b"].count("refused") == 2
+    assert "Left out: c (no no-such-package: " in page
 
 
 def test_public_models(module, folder, monkeypatch):
