@@ -261,7 +261,7 @@ PARTS = {
     ("layers/",): 1807,
     ("network/",): 6413,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2170,
-    ("torch/", "interop/", "keras.py"): 4300,
+    ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
     ("datasets/",): 1800,

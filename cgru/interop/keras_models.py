@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
 JOINS = {"Concatenate": "concatenate", "Add": "add", "Average": "add", "Subtract": "add", "Multiply": "multiply"}
 JOINS |= {f"ops.{name}": how for name, how in JOINS.items() if name != "Average"}  # of which there is another one
+PICKS = ("ops.Take", "ops.GetItem")
 LIKE = ("ops.OnesLike", "ops.ZerosLike")
 MASKS = ("ops.Any", "ops.LogicalOr", "ops.ExpandDims", "ops.Concatenate", *LIKE)  # what Keras makes masks of masks by
 RNNS = ("GRU", "RNN")
@@ -68,6 +70,8 @@ def from_keras(source: Any) -> Network:
       the features;
     - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`; `Flatten` where the steps are known;
     - `Concatenate` along the features, `Add`, `Average`, `Subtract`, `Multiply`, and x + y, x - y, x * y of arrays;
+    - some features of an array, x[..., 1:3] and `keras.ops.take(x, [1, 0], -1)`, and without a mask the last step,
+      x[:, -1];
     - `Dropout`; `SpatialDropout1D`, which predicts the same, but draws for each number here when it is trained further;
     - `Conv1D` without groups;
     - `BatchNormalization` as it predicts, which becomes a `Scale`.
@@ -211,6 +215,12 @@ class _Reader:
             for node in nodes:
                 layer, kind = node.operation, _class_name(node.operation)
                 refuse_layer = _refusal(layer, f"layer {len(self.layers)}, ")
+                part = _picked(layer, *node.arguments.args) if kind in PICKS else []
+                if part and id(node.arguments.args[0]) in known and (self.maker is None or type(part[0]) is Select):
+                    given = values(node.arguments.args[:1], refuse_layer)
+                    known[id(node.output_tensors[0])] = self.add(given, part, refuse_layer)
+                    self.masked[-1] = False
+                    continue
                 tensors = self.tensors(node, refuse_layer)
                 if kind.startswith("ops.") and not (kind in JOINS and {*map(id, tensors)} <= known.keys()):
                     continue  # the layer that reads it is refused, unless it is a mask
@@ -291,6 +301,23 @@ class _Reader:
             given = [given[0], scaled(given[1], -1)]
         made = self.add(given, JOINS[kind], refuse)
         return scaled(made, 1 / len(given)) if kind == "Average" else made
+
+
+def _picked(operation: Any, A: Any, *key: Any) -> list[Any]:
+    """Return the layer for some features of A, or for its last step, which an operation picks; [] for other parts."""
+    *others, last = key[0] if len(key) == 1 and isinstance(key[0], tuple) else (Ellipsis, *key)
+    rank, n, full = len(A.shape), A.shape[-1], [isinstance(each, slice) and each == slice(None) for each in others]
+    steps = [*others[1:], last]
+    if rank == 3 and full[:1] == [True] and len(steps) < 3 and type(steps[0]) is int and steps[0] == -1:
+        return [Pool("last")] if steps[1:] in ([], [slice(None)]) else []
+    whole = (len(others) == 1 and others[0] is Ellipsis) or (all(full) and len(others) == rank - 1)
+    along = getattr(operation, "axis", -1) in (-1, rank - 1)
+    if not (whole and along and rank > 1 and n) or not isinstance(last, slice | list | np.ndarray):
+        return []
+    with contextlib.suppress(IndexError):  # past the end
+        columns = np.arange(n)[last]
+        return [Select(columns.tolist(), n)] if columns.size else []
+    return []
 
 
 def _makes_mask(layer: Any) -> bool:

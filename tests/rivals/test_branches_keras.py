@@ -184,3 +184,45 @@ def inputs_of(tensor):
     above = operation._inbound_nodes[at].input_tensors
     found = [each for parent in above for each in inputs_of(parent)] if above else [tensor]
     return list({id(each): each for each in found}.values())
+
+
+PICKED = {
+    "a slice": lambda x: gru()(x[..., 1:3]),
+    "every other": lambda x: gru()(x[:, :, ::2]),
+    "in turn": lambda x: gru()(keras.ops.take(x, [-1, 0], axis=-1)),
+    "by number": lambda x: gru()(keras.ops.take(x, [3, 0], axis=2)),
+    "of states": lambda x: layers.Add()([gru()(x)[..., :2], x[..., -2:]]),
+    "without steps": lambda x: layers.Dense(1)(layers.GRU(4)(x)[:, 1:3]),
+    "the last step": lambda x: layers.Dense(2)(gru()(x)[:, -1]),
+    "the last step of all": lambda x: layers.Concatenate()([layers.GRU(3)(x), x[:, -1, :]]),
+}
+NOT_PICKED = {
+    "steps": lambda x: gru()(x[:, 1:]),
+    "steps by number": lambda x: gru()(keras.ops.take(x, [3, 0], axis=1)),
+    "steps behind an ellipsis": lambda x: gru()(x[..., 1:3, :]),
+    "the last step but one": lambda x: layers.Dense(2)(gru()(x)[:, -2]),
+    "the last step behind an ellipsis": lambda x: layers.Dense(2)(gru()(x)[..., -1, :]),
+    "the last step of a mask": lambda x: layers.Dense(2)(gru()(layers.Masking()(x))[:, -1]),
+    "past the end": lambda x: gru()(keras.ops.take(x, [7, 0], axis=-1)),
+}
+
+
+@pytest.mark.parametrize("kind", PICKED)
+def test_parts_of_arrays(kind, same):
+    x = keras.Input((None, 5))
+    converted(keras.Model(x, PICKED[kind](x)), same)
+
+
+@pytest.mark.parametrize("kind", NOT_PICKED)
+def test_other_parts_are_refused(kind):
+    x = keras.Input((None, 5))
+    with pytest.raises(ValueError, match=r"^source: "):
+        interop.from_keras(keras.Model(x, NOT_PICKED[kind](x)))
+
+
+def test_select_there_and_back():
+    parts = [[cgru.Select(part), cgru.GRU(4, sequences=True)] for part in ([2, 0], slice(1, 4))]
+    net = cgru.Network([cgru.Concatenate(*parts), cgru.Dense(2)], seed=0)
+    X = np.random.default_rng(0).standard_normal((M, S, 5))
+    due = net.predict(X)
+    np.testing.assert_allclose(interop.from_keras(interop.to_keras(net)).predict(X), due, atol=1e-12)
