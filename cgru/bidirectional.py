@@ -23,7 +23,8 @@ __all__ = ["Bidirectional", "JoinedParameters", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
-OWN = "variant", "np_rng", "given", "trainable", "training", "lrate", "e", "_dtype", "weights"  # shared, no options
+# Attributes that both GRUs share beside their options.
+OWN = "variant", "np_rng", "given", "trainable", "training", "lrate", "e", "_dtype", "weights", "activation", "features"
 
 
 WithGRUs = type("WithGRUs", (Layer,), {name: Shared() for name in (*OPTIONS, *OWN) if name not in ("dtype", "reverse")})
@@ -141,19 +142,9 @@ class Bidirectional(WithGRUs):
         return f"Bidirectional({self.forward_layer!r}, merge={self.merge!r})"
 
     @property
-    def activation(self) -> dict[str, str]:
-        """Return the names of the three activations."""
-        return self.forward_layer.activation
-
-    @property
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the parameters of both layers, prefixed."""
         return tuple(prefix + name for prefix in PREFIXES for name in self.forward_layer.parameter_names)
-
-    @property
-    def features(self) -> int | None:
-        """Return e, the input features that the parameters are made for; None before there are parameters."""
-        return self.forward_layer.features
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
