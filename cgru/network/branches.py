@@ -311,15 +311,7 @@ class Branches(Layer):
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Run `predict` with the `cells` started from states; see `Layer.predict_on`."""
-        before, after = iter(states), []
-
-        def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: Any, **given: np.ndarray) -> np.ndarray:
-            """Return the outputs of a layer within."""
-            own = [next(before) for _ in layer.cells]
-            A, last = layer.predict_on(A, lengths, own, **given)
-            after.extend(last)
-            return A
-
+        run_layer, after = chain.predicting(states)
         return chain.run([self], self._checked(A), lengths, beside, run_layer)[0], tuple(after)
 
     def _checked(self, A: Any) -> np.ndarray:

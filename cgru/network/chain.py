@@ -25,8 +25,8 @@ from cgru.passes import Pass
 __all__ = [
     "Trace", "chain", "check_reads", "check_single_steps", "check_trains", "check_truncate",
     "checked_initial_states", "dtype_of", "features", "go_back", "input_features", "joint_steps", "leaf_inputs",
-    "leaves", "lengths_at", "output_lengths", "output_mask", "parts_of", "passes", "per_step", "rebuilt", "run",
-    "shape_of", "step_arrays", "steppers", "stride", "unfold",
+    "leaves", "lengths_at", "output_lengths", "output_mask", "parts_of", "passes", "per_step", "predicting",
+    "rebuilt", "run", "shape_of", "step_arrays", "steppers", "stride", "unfold",
 ]  # fmt: skip
 
 # What `run` keeps to go back: (key, pass) of each layer, or (key, (layer, outputs, traces)) of one with branches.
@@ -298,6 +298,24 @@ def run(
             trace.append((key, ran))
         lengths = None if lengths is None else layer.steps.real(A, lengths)
     return A, lengths
+
+
+def predicting(states: Iterable[np.ndarray | None] | None) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
+    """Return a `run_layer` for `run` that predicts, and the list that it fills with the last states of the cells.
+
+    `states` are the initial ones of all cells; None: the list stays empty.
+    """
+    before, after = iter(states or ()), []
+
+    def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
+        """Return the outputs of a layer."""
+        if states is None:
+            return layer.predict(A, lengths, **given)
+        A, last = layer.predict_on(A, lengths, [next(before) for _ in layer.cells], **given)
+        after.extend(last)
+        return A
+
+    return run_layer, after
 
 
 def go_back(

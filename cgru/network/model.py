@@ -5,7 +5,7 @@ m samples, s steps, e features per step, k outputs. The arithmetic stands in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -218,30 +218,11 @@ class Model:
             size = len(X)
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
-            run_layer, after = self._predictor(starts, rows)
+            states = None if starts is None else [None if h is None else h[rows] for h in starts]
+            run_layer, after = chain.predicting(states)
             read = {name: array[rows] for name, array in beside.items()} if beside else None
             steps = None if lengths is None else lengths[rows]
             yield *chain.run(body, self.standardized(X[rows]), steps, read, run_layer), rows, after
-
-    def _predictor(self, starts: Any, rows: slice) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
-        """Return what predicts a layer of some rows, for `chain.run`; and the list of last states that it fills.
-
-        These are there where there are initial states `starts`.
-        """
-        before, after = iter(starts or ()), []
-
-        def run_layer(
-            _: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray
-        ) -> np.ndarray:
-            """Return the outputs of a layer."""
-            if starts is None:
-                return layer.predict(A, lengths, **given)
-            own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]
-            A, last = layer.predict_on(A, lengths, own, **given)
-            after.extend(last)
-            return A
-
-        return run_layer, after
 
     def outputs(
         self,
