@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import flag
 from cgru.layers.layer import (
     Fields,
+    KeepingLayer,
     LayerPass,
-    SequenceLayer,
     checked_sequences,
     mask_padding,
     zero_padding,
@@ -32,7 +31,7 @@ static void layer_$i(real *rows, int *begun, const real *x) {
 """)
 
 
-class Difference(SequenceLayer):
+class Difference(KeepingLayer):
     """A layer that computes x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
 
     With `keep` the series itself stands before its differences: (m, s, 2 n). The dtype stays, and so does the number of
@@ -62,19 +61,8 @@ class Difference(SequenceLayer):
     """
 
     steps = PAST
+    most = 2
     fields = Fields(flags=("keep",))
-
-    def __init__(self, keep: bool = True) -> None:
-        super().__init__()
-        self.keep = flag(keep, "keep")
-
-    def __repr__(self) -> str:
-        return f"Difference(keep={self.keep})"
-
-    @property
-    def parts(self) -> int:
-        """Return how many features come out for one that goes in."""
-        return 2 if self.keep else 1
 
     @property
     def stage(self) -> dict[str, Any]:

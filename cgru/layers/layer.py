@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from cgru import activations
 from cgru.activations import Activation
-from cgru.core.checks import float_dtype, generator, lengths_of, mapping, real, shapes_of
+from cgru.core.checks import flag, float_dtype, generator, lengths_of, mapping, real, shapes_of
 from cgru.core.gradients import linear_gradients
 from cgru.core.lengths import mask
 from cgru.core.linear import LOG_SOFTMAX_CODE, SOFTMAX_CODE
@@ -30,6 +30,7 @@ from cgru.passes import Pass
 
 __all__ = [
     "Fields",
+    "KeepingLayer",
     "Layer",
     "LayerPass",
     "SequenceLayer",
@@ -674,6 +675,24 @@ class SequenceLayer(Layer):
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
         super().compute_shapes(checked_sequences(A))
+
+
+class KeepingLayer(SequenceLayer):
+    """The base of layers that make `most` features of each feature, or 1 without those that `keep` keeps."""
+
+    most: int = 1
+
+    def __init__(self, keep: bool = True) -> None:
+        super().__init__()
+        self.keep = flag(keep, "keep")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(keep={self.keep})"
+
+    @property
+    def parts(self) -> int:
+        """Return how many features come out for one that goes in."""
+        return self.most if self.keep else 1
 
 
 class LayerPass(Pass):

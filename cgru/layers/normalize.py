@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import flag
 from cgru.layers.layer import (
     Fields,
+    KeepingLayer,
     LayerPass,
-    SequenceLayer,
     checked_sequences,
     mask_padding,
     zero_padding,
@@ -22,7 +21,7 @@ __all__ = ["Normalize"]
 ROUNDING = 4  # a range of so many eps of the dtype, relative to the largest magnitude, counts as constant
 
 
-class Normalize(SequenceLayer):
+class Normalize(KeepingLayer):
     """A layer that normalises each feature of each sample by its own mean and deviation over the real steps.
 
     The mean is subtracted, and the rest divided by the standard deviation. Whatever the size and the offset of a
@@ -62,19 +61,8 @@ class Normalize(SequenceLayer):
     """
 
     steps = Steps(needs="series")
+    most = 3
     fields = Fields(flags=("keep",))
-
-    def __init__(self, keep: bool = True) -> None:
-        super().__init__()
-        self.keep = flag(keep, "keep")
-
-    def __repr__(self) -> str:
-        return f"Normalize(keep={self.keep})"
-
-    @property
-    def parts(self) -> int:
-        """Return how many features come out for one that goes in."""
-        return 3 if self.keep else 1
 
     @property
     def stage(self) -> dict[str, Any]:
