@@ -19,7 +19,7 @@ from cgru.layers.layer import Fields, Layer, LayerPass, Shape
 from cgru.layers.steps import SEQUENCE
 from cgru.passes import run_later
 
-__all__ = ["Bidirectional", "JoinedParameters", "merged"]
+__all__ = ["Bidirectional", "JoinedParameters", "JoinedPass", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
@@ -386,15 +386,38 @@ class Bidirectional(WithGRUs):
         return ran
 
 
-class BidirectionalPass(LayerPass):
+class JoinedPass(LayerPass):
+    """A pass of a layer that contains others; it shows their caches and gradients under prefixed names."""
+
+    def __init__(self, named: Sequence[tuple[str, Any]], steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Join passes, `named` as (prefix, pass); `steps` and `own` are as of a `LayerPass`."""
+        super().__init__(steps, **own)
+        self._named = named
+        self.fc.update(self._prefixed_caches("fc"))
+
+    def gradients(self, each: bool = False) -> dict[str, np.ndarray]:
+        """Return the gradients of all layers within, as `dforward.Uz`, ...; RuntimeError before `backward`.
+
+        With `each` they are those of each sample, (m, ...).
+        """
+        self._require_backward()
+        every = [(prefix, ran.gradients(True) if each else ran.gradients()) for prefix, ran in self._named]
+        return {f"d{prefix}{name[1:]}": gradient for prefix, g in every for name, gradient in g.items()}
+
+    def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:
+        """Return the caches of the layers within under prefixed names. `cache` is "fc" or "bc"."""
+        return {prefix + name: array for prefix, ran in self._named for name, array in getattr(ran, cache).items()}
+
+
+class BidirectionalPass(JoinedPass):
     """One run of a `Bidirectional`; `parts` holds the passes of its two GRUs."""
 
     def __init__(self, merge: str, *parts: Any) -> None:
         """Join the passes `parts` of the two GRUs, their outputs merged as `merge` says."""
         self.parts, self._merge = parts, merge
         self._half_outputs = [part.A.view() for part in parts]
-        super().__init__(None, X=parts[0].fc["X"], A=merged(merge, *self._half_outputs))
-        self.fc.update(self._prefixed_caches("fc"))
+        named = [*zip(PREFIXES, parts, strict=True)]
+        super().__init__(named, None, X=parts[0].fc["X"], A=merged(merge, *self._half_outputs))
 
     @property
     def state(self) -> np.ndarray:
@@ -434,23 +457,6 @@ class BidirectionalPass(LayerPass):
         if "forward.dg" in self.bc:
             self.bc["dg"] = self.bc["forward.dg"] + self.bc["backward.dg"]
         return self.bc["dX"]
-
-    def gradients(self, each: bool = False) -> dict[str, np.ndarray]:
-        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`.
-
-        With `each` they are those of each sample, (m, ...).
-        """
-        self._require_backward()
-        return {
-            f"d{prefix}{name[1:]}": gradient
-            for prefix, part in zip(PREFIXES, self.parts, strict=True)
-            for name, gradient in part.gradients(each).items()
-        }
-
-    def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:
-        """Return the caches of both GRUs under prefixed names. `cache` is "fc" or "bc"."""
-        parts = zip(PREFIXES, self.parts, strict=True)
-        return {prefix + name: array for prefix, part in parts for name, array in getattr(part, cache).items()}
 
     def _split_gradient(self, dA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Backpropagate dL/dA through the merge; return dL/d(output) of each GRU."""

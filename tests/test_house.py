@@ -259,7 +259,7 @@ PARTS = {
     ("core/",): 8353,
     ("",): 4394,  # the layer, and what is as near to it
     ("layers/",): 1802,
-    ("network/",): 6406,
+    ("network/",): 6398,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2170,
     ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

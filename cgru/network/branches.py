@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.bidirectional import JoinedParameters
+from cgru.bidirectional import JoinedParameters, JoinedPass
 from cgru.core.lengths import mask
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, as_floats, part_of
+from cgru.layers.layer import Fields, Layer, Shape, as_floats, part_of
 from cgru.layers.steps import NEEDS, Steps
 from cgru.network import chain
 from cgru.passes import Pass
@@ -342,29 +342,17 @@ class Branches(Layer):
         return c.branches(self.operator)
 
 
-class BranchesPass(LayerPass):
+class BranchesPass(JoinedPass):
     """One run of a layer with branches, of which `trace` has the passes."""
 
     def __init__(self, trace: chain.Trace, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        super().__init__(steps, **own)
+        super().__init__([(f"{key[2:]}.", ran) for key, ran in chain.passes(trace)], steps, **own)
         self._trace = trace
-        self.fc.update({f"{key[2:]}.{name}": array for key, ran in self._passes() for name, array in ran.fc.items()})
-
-    def _passes(self) -> Iterator[tuple[str, Pass]]:
-        """Yield (key, pass) of each layer within."""
-        return chain.passes(self._trace)
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
         """Return {"dA", "dX"}, and the arrays of the layers within under prefixed names."""
         dX = chain.go_back(self._trace, dA)
-        own = {f"{key[2:]}.{name}": array for key, ran in self._passes() for name, array in ran.bc.items()}
-        return {"dA": dA, **({} if dX is None else {"dX": dX}), **own}
-
-    def gradients(self, each: bool = False) -> Arrays:
-        """Return the gradients of all layers within, as `d0.1.Uz`; RuntimeError before `backward`."""
-        self._require_backward()
-        every = ((key[2:], ran.gradients(True) if each else ran.gradients()) for key, ran in self._passes())
-        return {f"d{key}.{name[1:]}": value for key, g in every for name, value in g.items()}
+        return {"dA": dA, **({} if dX is None else {"dX": dX}), **self._prefixed_caches("bc")}
 
 
 class Concatenate(Branches):
