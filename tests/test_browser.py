@@ -285,6 +285,33 @@ def test_the_page_of_ones_own_model(tmp_path):
     assert re.fullmatch(r"speaker 0, (0\.[5-9]\d\d|1\.000)", found)
 
 
+@needs_node
+@pytest.mark.slow
+def test_zig_makes_a_module_that_imports_nothing(tmp_path):
+    """By the command of docs/browser.md."""
+    pytest.importorskip("ziglang")
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\$ python (-m ziglang .*?)^```", text, re.MULTILINE | re.DOTALL)
+    layer = cgru.GRU(3, dtype=np.float32, rng=0)
+    due = layer.predict(np.ones((1, 1, 2), np.float32))[0]
+    cgru.export_c(layer, tmp_path / "model.c")
+    command = [sys.executable, *command.replace("\\\n", " ").split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    program = """
+        const module = new WebAssembly.Module(require("fs").readFileSync("model.wasm"));
+        const { model_init, model_step, memory } = new WebAssembly.Instance(module, {}).exports;
+        const state = memory.grow(1) * 65536, x = state + 4096, y = x + 4096;
+        model_init(state);
+        new Float32Array(memory.buffer, x, 2).fill(1);
+        model_step(state, x, y);
+        console.log(JSON.stringify([...new Float32Array(memory.buffer, y, 3)]));
+    """
+    done = subprocess.run([NODE, "-e", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_close(np.array(json.loads(done.stdout)), due, 1e-6)
+
+
 @pytest.mark.nightly  # the gate runs it as an example, and judges the model that it made
 def test_the_training(example, tmp_path, capsys):
     example.train.main(tmp_path / "gestures.npz")
