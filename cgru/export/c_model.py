@@ -459,7 +459,7 @@ def _header_and_source(
         "run": Template((_RUNS if waits else _RUN)[every]).substitute(words),
     }
     body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # an empty text leaves such a line
-    body = with_functions(body, dtype, FUNCTIONS if dtype == INT16 else functions(dtype))
+    body = with_functions(body, dtype, FUNCTIONS if dtype == INT16 else functions(dtype), bool(own["apart"]))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
 
 

@@ -12,7 +12,7 @@ from string import Template
 
 import numpy as np
 
-from cgru.export.source import array
+from cgru.export.source import array, width
 
 __all__ = ["FLOAT32", "Apart", "Int8", "Weights", "functions", "pad_and_concatenate", "weight_format"]
 
@@ -31,7 +31,10 @@ def pad_and_concatenate(matrices: Sequence[np.ndarray], columns: int) -> np.ndar
 
 @dataclass(frozen=True)
 class Weights:
-    """Float weights, or with a `prefix` the bits of bfloat16. Layout: blocks of columns, each row by row."""
+    """Float weights, or with a `prefix` the bits of bfloat16. Layout: blocks of columns, each row by row.
+
+    Blocks are those of padded columns, also in C for small machines, whose rows are then shorter.
+    """
 
     dtype: np.dtype
     prefix: str = ""
@@ -53,13 +56,20 @@ class Weights:
         self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray], apart: Apart = None
     ) -> str:
         """Return the C definition of the weights, the matrices side by side, as array `name`; `scales` are empty."""
-        W = pad_and_concatenate(matrices, self.padded(matrices[0].shape[1]))
-        return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1), apart)
+        columns = self.padded(matrices[0].shape[1])
+        block = self._block(len(matrices) * columns)
+        W, kept = (
+            pad_and_concatenate(each, columns).reshape(len(matrices[0]), -1, block).swapaxes(0, 1)
+            for each in (matrices, [np.ones(W.shape, bool) for W in matrices])
+        )
+        return array(name, W, apart, kept)
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
-        """Return the C call y = start + x W for weights `name`, y of `columns` and x of `rows` numbers; no `bound`."""
-        values = "" if self.prefix else ".values"
-        return f"multiply_{self.prefix}{self._block(columns)}({y}, {columns}, {start}, {x}, {rows}, {name}{values});"
+    def product(self, y: str, count: int, units: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
+        """Return the C call y = start + x W for weights `name`, `count` matrices of (rows, units); no `bound`."""
+        columns, values = self.padded(units), "" if self.prefix else ".values"
+        function = f"multiply_{self.prefix}{self._block(count * columns)}"
+        sizes = f"{count}, {units}, {columns - units}"
+        return f"{function}({y}, {sizes}, {start}, {x}, {rows}, {name}{values});"
 
 
 @dataclass(frozen=True)
@@ -82,20 +92,20 @@ class Int8:
     ) -> str:
         """Return the C definitions of the weights, the matrices side by side, as array `name`, and of their scales."""
         W = np.concatenate(matrices, axis=1).T
-        W = np.pad(W, ((0, 0), (0, self._padded_rows(W.shape[1]) - W.shape[1])))
-        return array(name, W, apart) + array(f"scales_of_{name}", np.concatenate(scales), apart)
+        W, kept = (pad_and_concatenate([each], self._padded_rows(W.shape[1])) for each in (W, np.ones(W.shape, bool)))
+        return array(name, W, apart, kept) + array(f"scales_of_{name}", np.concatenate(scales), apart)
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
-        """Return the C of y = start + x W, x of `rows` numbers, y of `columns`: quantise x, then multiply integers.
+    def product(self, y: str, count: int, units: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
+        """Return the C of y = start + x W, W `count` matrices of (rows, units): quantise x, then multiply integers.
 
         A row of x beyond `bound`, the C of a number, gets a scale of its own.
         """
-        depth = self._padded_rows(rows)
+        depth = width(rows, self._padded_rows(rows))
         return f"""\
 {{
         int16_t codes[{depth}];
         const real scale = encode(codes, {depth}, {x}, {rows}, {bound});
-        multiply_int8({y}, {columns}, {start}, codes, {depth}, scale, {name}, scales_of_{name}.values);
+        multiply_int8({y}, {count * units}, {start}, codes, {depth}, scale, {name}, scales_of_{name}.values);
     }}"""
 
 
@@ -115,24 +125,56 @@ def functions(dtype: np.dtype) -> dict[str, str]:
             f"multiply_bfloat16_{block}": _multiply(block, count, "uint16_t", "bfloat16_", "widened({})")
             for block, count in sums.items()
         }
-        found = {"widened": _WIDENED, **found, "encode": _ENCODE, "multiply_int8": _MULTIPLY_INT8}
+        found = {
+            "widened": _WIDENED,
+            **found,
+            "paired": _PAIRED,
+            "encode": _ENCODE,
+            "dot": _DOT,
+            "multiply_int8": _MULTIPLY_INT8,
+        }
     return found
 
 
+_COLUMNS = Template("""\
+/* y = start + v W of $which, in rows of `stride`. Sums take turns, since one would wait for itself. */
+static inline void $name(real *y, const real *start, const real *v, int rows, const $kind *w, int stride) {
+    real $arrays;
+    int k = 0;
+    $each a[j] = start[j];
+    $each $zeros = 0;
+    for (; k + $sums <= rows; k += $sums, w += $sums * stride) {
+        $each a[j] += v[k] * $first;
+        $products
+    }
+    for (; k < rows; k++, w += stride) $each a[j] += v[k] * $first;
+    $each y[j] = $total;
+}
+""")
+
 _MULTIPLY = Template("""\
-/* y = start + v W: W lies in blocks of $block columns, row by row. Sums take turns, since one would wait for itself. */
-static void multiply_$prefix$block(real *y, int columns, const real *start, const real *v, int rows, const $kind *w) {
-    for (int column = 0; column < columns; column += $block) {
-        real $arrays;
-        int k = 0;
-        $each a[j] = start[column + j];
-        $each $zeros = 0;
-        for (; k + $sums <= rows; k += $sums, w += $sums * $block) {
-            $each a[j] += v[k] * $first;
-            $products
+$columns#ifdef SMALL
+$single#endif
+/* y = start + v W: W is `count` matrices of `units` columns, in blocks of $block columns with padding, row by row. */
+static void multiply_$prefix$block(real *y, int count, int units, int padding, const real *start, const real *v,
+                                   int rows, const $kind *w) {
+    const int padded = units + padding, all = count * padded;
+    for (int column = $block, j = 0; column <= all; column += $block) {
+#ifdef SMALL
+        /* The last columns are computed twice if that fills the sums. */
+        const int kept = WIDTH(units, padded);
+        const int last = column / padded * kept + (column % padded < kept ? column % padded : kept), n = last - j;
+        for (int i = 0; n >= $narrow && i < n; i += $narrow) {
+            const int at = i + $narrow > n ? n - $narrow : i;
+            columns_$prefix$block(y + j + at, start + j + at, v, rows, w + at, n);
         }
-        for (; k < rows; k++, w += $block) $each a[j] += v[k] * $first;
-        $each y[column + j] = $total;
+        for (int i = 0; n < $narrow && i < n; i++) column_$prefix$block(y + j + i, start + j + i, v, rows, w + i, n);
+#else
+        const int last = column, n = $block;
+        columns_$prefix$block(y + j, start + j, v, rows, w, $block);
+#endif
+        j = last;
+        w += rows * n;
     }
 }
 """)
@@ -140,20 +182,29 @@ static void multiply_$prefix$block(real *y, int columns, const real *start, cons
 
 def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str:
     """Return the C function that multiplies blocks of `block` columns with `sums` sums; `weight` is the C of one."""
-    names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
-    others = [f"{each} {names[i]}[j] += v[k + {i}] * {weight.format(f'w[{i * block} + j]')};" for i in range(1, sums)]
-    return _MULTIPLY.substitute(
-        each=each,
-        block=block,
-        sums=sums,
-        kind=kind,
-        prefix=prefix,
-        arrays=", ".join(f"{name}[{block}]" for name in names),
-        zeros=" = ".join(f"{name}[j]" for name in names[1:]),
-        first=weight.format("w[j]"),
-        products="\n            ".join(others),
-        total="a[j] + b[j]" if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
-    )
+    narrow = 16 // sums  # columns of a small machine, whose sums fit 16 registers
+
+    def columns(name: str, n: str, which: str) -> str:
+        names, each = "abcd"[:sums], f"{'ROLLED' if block <= 16 else 'LONG'} for (int j = 0; j < {n}; j++)"
+        others = (
+            f"{each} {names[i]}[j] += v[k + {i}] * {weight.format(f'w[{i} * stride + j]')};" for i in range(1, sums)
+        )
+        return _COLUMNS.substitute(
+            name=f"{name}_{prefix}{block}",
+            which=which,
+            each=each,
+            sums=sums,
+            kind=kind,
+            arrays=", ".join(f"{name}[{n}]" for name in names),
+            zeros=" = ".join(f"{name}[j]" for name in names[1:]),
+            first=weight.format("w[j]"),
+            products="\n        ".join(others),
+            total="a[j] + b[j]" if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
+        )
+
+    sizes = {"block": block, "narrow": narrow, "kind": kind, "prefix": prefix}
+    many = columns("columns", f"FEW({narrow}, {block})", f"{block} columns, {narrow} on a small machine")
+    return _MULTIPLY.substitute(columns=many, single=columns("column", "1", "a column"), **sizes)
 
 
 _WIDENED = """\
@@ -184,31 +235,89 @@ static real encode(int16_t *codes, int depth, const real *x, int n, real bound) 
         codes[i] = (int16_t)(word >> 31 ? -size : size);
     }
     for (int i = n; i < depth; i++) codes[i] = 0;
+    paired(codes, depth);
     return finite ? top / 127 : real_of(0x7fc00000u);
 }
 """
 
+_PAIRED = """\
+/* Put codes in the order in which `dot` takes them: code k is at PAIRED(k, depth). A Cortex-M4 multiplies two pairs
+ * in one instruction, of codes k and k + 2, and k + 1 and k + 3: two instructions make such pairs of four weights. */
+#if defined(SMALL) && defined(__ARM_FEATURE_SIMD32) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#include <arm_acle.h>
+#define PAIRS
+#define PAIRED(k, depth) (((k) | 3) < (depth) && ((((k) + 1) & 2) != 0) ? (k) ^ 3 : (k))
+#else
+#define PAIRED(k, depth) (k)
+#endif
+static inline void paired(int16_t *codes, int depth) {
+#ifdef PAIRS
+    for (int k = 1; k + 2 < depth; k += 4) {
+        const int16_t code = codes[k];
+        codes[k] = codes[k + 1];
+        codes[k + 1] = code;
+    }
+#else
+    (void)codes, (void)depth;
+#endif
+}
+"""
+
+_DOT = """\
+#ifdef PAIRS
+static inline int32_t add_four(int32_t sum, int32_t even, int32_t odd, const int8_t *w) {
+    int32_t four, next;
+    memcpy(&four, w, sizeof four);
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(next) : "r"(four));
+    return __smlad(next, odd, __smlad(__sxtb16(four), even, sum));
+}
+#endif
+/* Four sums += codes W, four columns of W one after the other, which share what is read. */
+static inline void dot(int32_t *sums, const int16_t *codes, int depth, const int8_t *w) {
+    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    const int8_t *v = w + 2 * depth;
+    int left = depth;
+#ifdef PAIRS
+    for (; left >= 4; left -= 4, codes += 4, w += 4, v += 4) {
+        int32_t even, odd;
+        memcpy(&even, codes, sizeof even);
+        memcpy(&odd, codes + 2, sizeof odd);
+        __asm__("" : "+r"(w), "+r"(v)); /* two pointers, not four, which need more registers than there are */
+        a = add_four(a, even, odd, w);
+        b = add_four(b, even, odd, w + depth);
+        c = add_four(c, even, odd, v);
+        d = add_four(d, even, odd, v + depth);
+    }
+#endif
+    for (int k = 0; k < left; k++) {
+        a += codes[k] * w[k];
+        b += codes[k] * w[depth + k];
+        c += codes[k] * v[k];
+        d += codes[k] * v[depth + k];
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+"""
+
 _MULTIPLY_INT8 = """\
-/* y = start + scale * scales * (codes W), a sum of integers: W lies column by column, and four share what is read. */
+/* y = start + scale * scales * (codes W), a sum of integers: W lies column by column. */
 static void multiply_int8(real *y, int columns, const real *start, const int16_t *codes, int depth, real scale,
                           const int8_t *w, const real *scales) {
     int j = 0;
     for (; j + 4 <= columns; j += 4, w += 4 * depth) {
-        int32_t a = 0, b = 0, c = 0, d = 0;
-        for (int k = 0; k < depth; k++) {
-            a += codes[k] * w[k];
-            b += codes[k] * w[depth + k];
-            c += codes[k] * w[2 * depth + k];
-            d += codes[k] * w[3 * depth + k];
-        }
-        y[j] = start[j] + scale * scales[j] * (real)a;
-        y[j + 1] = start[j + 1] + scale * scales[j + 1] * (real)b;
-        y[j + 2] = start[j + 2] + scale * scales[j + 2] * (real)c;
-        y[j + 3] = start[j + 3] + scale * scales[j + 3] * (real)d;
+        int32_t sums[4] = {0, 0, 0, 0};
+        dot(sums, codes, depth, w);
+        y[j] = start[j] + scale * scales[j] * (real)sums[0];
+        y[j + 1] = start[j + 1] + scale * scales[j + 1] * (real)sums[1];
+        y[j + 2] = start[j + 2] + scale * scales[j + 2] * (real)sums[2];
+        y[j + 3] = start[j + 3] + scale * scales[j + 3] * (real)sums[3];
     }
     for (; j < columns; j++, w += depth) {
         int32_t a = 0;
-        for (int k = 0; k < depth; k++) a += codes[k] * w[k];
+        for (int k = 0; k < depth; k++) a += codes[PAIRED(k, depth)] * w[k];
         y[j] = start[j] + scale * scales[j] * (real)a;
     }
 }

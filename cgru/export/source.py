@@ -7,12 +7,12 @@ it has no branch and no call. So choices are made by masks, and exp is written o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from string import Template
 
 import numpy as np
 
-__all__ = ["array", "number", "with_functions"]
+__all__ = ["array", "number", "width", "with_functions"]
 
 _LINE = 118  # characters
 
@@ -30,39 +30,63 @@ def number(value: float, dtype: np.dtype) -> str:
     return text + "f" if single else text
 
 
-def array(name: str, values: np.ndarray, apart: dict[str, np.ndarray] | None = None) -> str:
+def width(units: int, padded: int) -> str:
+    """Return the C of how many columns `units` columns take on the machine: with padding, `padded`."""
+    return str(units) if units == padded else f"WIDTH({units}, {padded})"
+
+
+def array(
+    name: str, values: np.ndarray, apart: dict[str, np.ndarray] | None = None, kept: np.ndarray | None = None
+) -> str:
     """Return the C definition of a constant array: `name` for integers, `name.values` for floats.
 
     With `apart`, the arrays of a file of weights, add it to them and return "".
 
-    Floats are written as their bits, which is exact, shorter than decimals and compiles faster.
+    Values that are not `kept`, booleans of the same shape, are padding that small machines do without. The first value
+    is kept. Floats are written as their bits, which is exact, shorter than decimals and compiles faster.
     """
     if apart is not None:
         apart[name] = values
         return ""
-    size, flat = values.size, np.ascontiguousarray(values).ravel()
+    flat = np.ascontiguousarray(values).ravel()
+    here = np.ones(flat.size, bool) if kept is None else np.ascontiguousarray(kept).ravel()
+    size = width(int(here.sum()), flat.size)
     if values.dtype.kind != "f":
         return (
-            f"static ALIGNED const {values.dtype}_t {name}[{size}] = {{\n{_table(list(map(str, flat.tolist())))}}};\n"
+            f"static ALIGNED const {values.dtype}_t {name}[{size}] = {{\n{_table(map(str, flat.tolist()), here)}}};\n"
         )
     word = f"uint{values.dtype.itemsize * 8}"
-    table = _table(list(map(hex, flat.view(word).tolist())))
+    table = _table(map(hex, flat.view(word).tolist()), here)
     kind = f"union {{ {word}_t bits[{size}]; real values[{size}]; }}"
     return f"static ALIGNED const {kind} {name} = {{{{\n{table}}}}};\n"
 
 
-def _table(words: list[str]) -> str:
-    """Return the words in lines, as many in a line as fit if all are as long as the longest."""
-    count = _LINE // (max(map(len, words)) + 1)
-    return ",\n".join(",".join(words[i : i + count]) for i in range(0, len(words), count))
+def _table(numbers: Iterable[str], kept: np.ndarray) -> str:
+    """Return the numbers in lines; those that are not kept as PAD after the number before."""
+    words: list[str] = []
+    for word, keep in zip(numbers, kept.tolist(), strict=True):
+        if keep:
+            words.append(word)
+        else:
+            words[-1] = f"{words[-1][:-1]},0)" if words[-1].endswith(")") else f"{words[-1]} PAD(0)"
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) >= _LINE:
+            lines.append("")
+        lines[-1] += f"{word},"
+    return "\n".join(lines)
 
 
-def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str]) -> str:
-    """Return `code`, preceded by the functions of `products` and of this module that it calls."""
+def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str], padded: bool) -> str:
+    """Return `code`, preceded by the functions of `products` and of this module that it calls.
+
+    Columns are `padded` also on small machines where a file, the same for all, has the weights.
+    """
     for name, text in reversed((_FUNCTIONS | products).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
-    prologue = _INCLUDES + (_CHECK if dtype.kind == "f" else _DSP) + _MACROS
+    apart = "#define PADDED /* as the file of weights is on all machines */\n" * padded
+    prologue = apart + _INCLUDES + (_CHECK if dtype.kind == "f" else _DSP) + _MACROS
     return Template(prologue).substitute(_CONSTANTS[dtype.name]) + "\n" + code
 
 
@@ -176,17 +200,43 @@ _DSP = """
 #endif
 """
 _MACROS = """
-#if defined(__GNUC__)
+/* SMALL: a processor without vectors. It takes a product by some columns, whose sums fit its registers. Columns are not
+ * padded there to whole vectors. The order of operations, and so their results, are those of other processors. */
+#if (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M') || (defined(__riscv_xlen) && __riscv_xlen == 32) || \
+    !(defined(__SSE2__) || defined(_M_X64) || defined(_M_IX86) || defined(__ARM_NEON) || defined(_M_ARM64) || \
+      defined(__riscv_vector) || defined(__wasm_simd128__) || defined(__ALTIVEC__) || defined(__VX__))
+#define SMALL
+#endif
+#ifdef SMALL
+#define FEW(small, large) (small)
+#else
+#define FEW(small, large) (large)
+#endif
+#if defined(SMALL) && !defined(PADDED)
+#define WIDTH(units, padded) (units)
+#define PAD(...)
+#else
+#define WIDTH(units, padded) (padded)
+#define PAD(...) , __VA_ARGS__
+#endif
+
+#if defined(__GNUC__) && !defined(SMALL)
 #define ALIGNED __attribute__((aligned(64)))
 #else
 #define ALIGNED
 #endif
 
-/* GCC unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define ROLLED _Pragma("GCC unroll 1")
-#else
+/* GCC unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round. Without vectors
+ * sums are in registers only if their loops are unrolled. */
+#if !defined(__GNUC__) || defined(__clang__)
 #define ROLLED
+#define LONG
+#elif defined(SMALL)
+#define ROLLED _Pragma("GCC unroll 8")
+#define LONG ROLLED
+#else
+#define ROLLED _Pragma("GCC unroll 1")
+#define LONG
 #endif
 
 typedef $real real;
@@ -209,10 +259,14 @@ static inline real real_of($word word) {
 }
 """,
     "if_less": """\
-/* x < y ? a : b without a branch, so that a loop can become vector code; a NaN is less than nothing. */
+/* x < y ? a : b, where there are vectors without a branch, so that a loop can use them; a NaN is less than nothing. */
 static inline real if_less(real x, real y, real a, real b) {
+#ifdef SMALL
+    return x < y ? a : b;
+#else
     const $word mask = ($word)0 - ($word)(x < y);
     return real_of((bits(a) & mask) | (bits(b) & ~mask));
+#endif
 }
 """,
     "negative": """\

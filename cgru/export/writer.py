@@ -18,7 +18,7 @@ from cgru.activations import PARAMETERS, identity, log_softmax, name_of, ours, p
 from cgru.core.checks import real
 from cgru.export.c_products import Apart, pad_and_concatenate, weight_format
 from cgru.export.integer_c import INT16, integer_part
-from cgru.export.source import array, number
+from cgru.export.source import array, number, width
 from cgru.gru import GATES
 from cgru.layers.layer import Layer
 from cgru.network import Network, chain
@@ -137,7 +137,7 @@ def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
     return made
 
 
-def _loop(values: str, call: str, start: int, stop: int) -> str:
+def _loop(values: str, call: str, start: str, stop: str) -> str:
     """Return the C loop that applies an activation, `call`, to values[start] to values[stop - 1]; "" for no call."""
     value = f"{values}[i]"
     return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
@@ -179,7 +179,7 @@ static void layer_$i(real *h, const real *x) {
     $hidden_product
     $gates_activated
     /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
-    for (int i = 0; i < $up; i++) reset[i] = r[i] * h[i];
+    for (int i = 0; i < $u; i++) reset[i] = r[i] * h[i];
     $candidate_product
     $activated
     $blended
@@ -232,11 +232,11 @@ _VARIANTS = {
 
 _BLENDED = """\
 /* h = z * hp + (1 - z) * hh */
-    for (int i = 0; i < $up; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
+    for (int i = 0; i < $u; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
 
 _ZONED_OUT = """\
 /* h = k * hp + (1 - k) * (z * hp + (1 - z) * hh), k = $k: what zoneout leaves on average */
-    for (int i = 0; i < $up; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
+    for (int i = 0; i < $u; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
 
 
 class Writer:
@@ -292,6 +292,11 @@ class Writer:
         """Return the C definition of a constant array, "" if apart: floats `name_i.values`, int8 codes `name_i`."""
         return array(f"{name}_{self.i}", values, self.apart)
 
+    def biases(self, rows: Sequence[np.ndarray], columns: int) -> str:
+        """Return the C definition of biases side by side, `biases_i.values`, each padded to `columns` with padding."""
+        padded, kept = (pad_and_concatenate(each, columns) for each in (rows, [np.ones(b.shape, bool) for b in rows]))
+        return array(f"biases_{self.i}", padded, self.apart, kept)
+
     def number(self, value: float, what: str) -> str:
         """Return a number as a C constant of the file's dtype; ValueError, naming `what`, if it is not finite."""
         return number(_cast_finite(np.array(value), what, self.dtype).item(), self.dtype)
@@ -344,17 +349,17 @@ class Writer:
         alpha = f", {self.parameter_constant(PARAMETERS[known])}" if known in PARAMETERS else ""
         return f"activate_{name_of(known)}({{}}{alpha})"
 
-    def activated(self, k: int, columns: int) -> str:
+    def activated(self, k: int, columns: str) -> str:
         """Return the C that applies the activation to y, k numbers padded to `columns`."""
         if ours(self.layer.activate) is softmax:
             return f"softmax(y, {k}, {self.parameter_constant('softmax_temperature')});"
         if ours(self.layer.activate) is log_softmax:
             return f"log_softmax(y, {k});"
-        return _loop("y", self.call("activate"), 0, columns)
+        return _loop("y", self.call("activate"), "0", columns)
 
     # --- whole layers ---
 
-    def function(self, about: str, width: int, code: str, columns: int | None = None) -> Part:
+    def function(self, about: str, width: int, code: str, columns: str | None = None) -> Part:
         """Return the part of a layer whose `code` defines `layer_i(real *y, const real *x)`, writing `width` numbers.
 
         With `columns` y has room for that many, and is aligned.
@@ -386,14 +391,14 @@ class Writer:
         """Return the part of a `Dense`, of floats or quantised."""
         layer, i, n, p = self.layer, self.i, self.n, self.p
         weights, k = weight_format(layer.weights, self.dtype), layer.d["u"]
-        columns = weights.padded(k)
+        columns = width(k, weights.padded(k))
         about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.weights_note}"
         code = _DENSE.substitute(
             i=i,
             about=about,
-            biases=self.array("biases", pad_and_concatenate([p["b"]], columns)),
+            biases=self.biases([p["b"]], weights.padded(k)),
             weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"]), self.apart),
-            product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", self.x_bound),
+            product=weights.product("y", 1, k, f"biases_{i}.values", "x", n, f"weights_{i}", self.x_bound),
             activated=self.activated(k, columns),
         )
         return self.function(about, k, code, columns)
@@ -410,38 +415,39 @@ class Writer:
             raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
         template, matrices, biases, note = _VARIANTS[layer.variant.step]
         weights, p = weight_format(layer.weights, self.dtype), self.p
-        up = weights.padded(u)
+        up = width(u, weights.padded(u))
         about = f"GRU, {e} features, {u} units; " + ", ".join(f"{gate} {self.described(gate)}" for gate in GATES)
         about += note + ", a learned h0" * layer.learn_h0 + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
         k = number(layer.dtype.type(layer.zoneout).astype(self.dtype).item(), self.dtype)
         values = {
             "i": i,
             "about": about + self.weights_note,
+            "u": u,
             "up": up,
             "gates_activated": self._gates(up),
-            "activated": _loop("hh", self.call("activate"), 0, up),
-            "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up),
-            "biases": self.array("biases", pad_and_concatenate([p[name] for name in biases], up)),
+            "activated": _loop("hh", self.call("activate"), "0", up),
+            "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, u=u),
+            "biases": self.biases([p[name] for name in biases], weights.padded(u)),
         }
         for role, names in matrices.items():
             y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
             rows, bound = (e, self.x_bound) if role == "inputs" else (u, number(layer.bound, self.dtype))
             matrix = f"{role}_{i}", [p[name] for name in names], _scales(p, names)
             values[role] = weights.matrix(*matrix, self.apart)
-            values[f"{role}_product"] = weights.product(y, len(names) * up, start, operand, rows, f"{role}_{i}", bound)
+            values[f"{role}_product"] = weights.product(y, len(names), u, start, operand, rows, f"{role}_{i}", bound)
         state, code, begin = f"state->layer_{i}", template.substitute(values), ""
-        member = f"$real layer_{i}[{up}]; /* h ({u},){' and padding' * (up > u)} */"
+        member = f"$real layer_{i}[{u}]; /* h ({u},) */"
         if layer.learn_h0:
             code += self.array("start", p["h0"])
             begin = f"memcpy({state}, start_{i}.values, sizeof start_{i});"
         return Part(about + self.weights_note, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
 
-    def _gates(self, up: int) -> str:
+    def _gates(self, up: str) -> str:
         """Return the loops that activate r and z, side by side in `gates`: one loop if both have the same function."""
         reset, update = self.call("activate_reset"), self.call("activate_update")
         if reset == update:
-            return _loop("gates", reset, 0, 2 * up)
-        loops = _loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)
+            return _loop("gates", reset, "0", f"2 * {up}")
+        loops = _loop("gates", reset, "0", up), _loop("gates", update, up, f"2 * {up}")
         return "\n    ".join(filter(None, loops))
 
 

@@ -29,7 +29,7 @@ from helpers import some
 
 import cgru
 from cgru.export.c_products import Weights, functions
-from cgru.export.source import array
+from cgru.export.source import array, width
 from cgru.quantized import quantized_reference as reference
 
 pytestmark = needs_cc
@@ -373,7 +373,7 @@ def test_loops_become_vectors(tmp_path):
         pytest.skip("a compiler that does not say so")
     lines = (tmp_path / "model.c").read_text().splitlines()
     vectors = {lines[int(line) - 1].strip() for line in re.findall(r"model.c:(\d+):\d+: optimized: loop", done.stderr)}
-    assert "for (int k = 0; k < depth; k++) {" in vectors
+    assert "for (int k = 0; k < left; k++) {" in vectors
     assert "for (int i = 0; i < n; i++) {" in vectors
 
 
@@ -393,7 +393,7 @@ def test_weights_are_kept_in_their_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("dtype", "blocks"),
     [
-        (F4, {1: (16, 16), 16: (16, 16), 17: (32, 32), 48: (48, 48), 96: (96, 32), 144: (144, 48), 80: (80, 16)}),
+        (F4, {1: (16, 16), 16: (16, 16), 17: (32, 32), 48: (48, 48), 96: (96, 32), 143: (144, 48), 80: (80, 16)}),
         (np.dtype(np.float64), {1: (8, 8), 9: (16, 16), 24: (24, 24), 32: (32, 32), 40: (40, 8), 72: (72, 24)}),
     ],
 )
@@ -401,12 +401,13 @@ def test_columns_are_padded_to_vectors_and_cut_into_blocks(dtype, blocks):
     for columns, (padded, block) in blocks.items():
         weights = Weights(dtype)
         assert weights.padded(columns) == padded
-        assert (
-            weights.product("y", padded, "b", "x", 3, "W", 0.0) == f"multiply_{block}(y, {padded}, b, x, 3, W.values);"
+        sizes = f"1, {columns}, {padded - columns}"
+        assert weights.product("y", 1, columns, "b", "x", 3, "W", 0.0) == (
+            f"multiply_{block}(y, {sizes}, b, x, 3, W.values);"
         )
         sums = {8: "abcd", 16: "abcd" if dtype == F4 else "ab"}.get(block, "ab")
-        assert f"real {', '.join(f'{name}[{block}]' for name in sums)};" in functions(dtype)[f"multiply_{block}"]
-        assert ("ROLLED" in functions(dtype)[f"multiply_{block}"]) == (block <= 16)
+        wide = f"FEW({16 // len(sums)}, {block})"
+        assert f"real {', '.join(f'{name}[{wide}]' for name in sums)};" in functions(dtype)[f"multiply_{block}"]
     assert ("multiply_int8" in functions(dtype)) == (dtype == F4)
 
 
@@ -425,8 +426,8 @@ def test_rows_are_padded_where_that_costs_little(tmp_path):
     ):
         cgru.export_c(cgru.quantize(head(gru(4, F4), e=rows)), tmp_path / "model.c")
         text = (tmp_path / "model.c").read_text()
-        assert f"int16_t codes[{depth}]" in text
-        assert f"const int8_t inputs_0[{12 * depth}]" in text
+        assert f"int16_t codes[{width(rows, depth)}]" in text
+        assert f"const int8_t inputs_0[{width(12 * rows, 12 * depth)}]" in text
 
 
 def test_tables_are_short():

@@ -98,3 +98,17 @@ def test_weights_lie_in_flash(tmp_path, kind):
     assert data == bss == 0
     size = {"float32": 4, "int8": 1, "bfloat16": 2}[kind]
     assert weights * size < text < weights * size + 8000
+
+
+def test_a_step_takes_no_more_instructions_than_its_goal(capsys):
+    """`benchmarks.microcontroller` counts them, and its table says which goal is missed."""
+    microcontroller = pytest.importorskip("benchmarks.microcontroller")
+    assert microcontroller.main(["--quick"]) == 0, capsys.readouterr().out
+    assert capsys.readouterr().out.count("| 16 |") == 2 * len(microcontroller.BOARDS)
+
+
+def test_what_counts_instructions_names_the_tool_that_is_missing(capsys, monkeypatch):
+    microcontroller = pytest.importorskip("benchmarks.microcontroller")
+    monkeypatch.setattr(microcontroller, "EMULATOR", "no-such-qemu")
+    assert microcontroller.main(["--quick"]) == 1
+    assert "no-such-qemu: not found" in capsys.readouterr().err

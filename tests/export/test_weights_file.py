@@ -75,14 +75,23 @@ def built(tmp_path_factory):
     return library(folder, sorted(folder.glob("*.c")), "-O1"), files, folder
 
 
+@pytest.fixture(scope="module")
+def built_small(built, tmp_path_factory):
+    """The same C as a machine without vectors compiles it."""
+    return library(tmp_path_factory.mktemp("small"), sorted(built[2].glob("*.c")), "-O1", "-DSMALL")
+
+
 @needs_cc
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-def test_the_numbers_are_those_of_weights_inside(built, name):
+@pytest.mark.parametrize("small", [(False, True), (True, True), (True, False)])
+def test_the_numbers_are_those_of_weights_inside(built, built_small, name, small):
+    """On this machine and on one without vectors, whose weights have no padding unless a file has them."""
     shared, files, _ = built
     net, dtype = KINDS[name]
     inside, apart = (
-        Exported(shared, *given) for given in ((f"inside_{name}", net, dtype), (name, net, dtype, files[name]))
+        Exported(built_small if without else shared, *given)
+        for without, given in zip(small, ((f"inside_{name}", net, dtype), (name, net, dtype, files[name])), strict=True)
     )
     X = inputs(net, dtype)
     due = inside.run(X)
