@@ -134,7 +134,7 @@ static uint32_t checksum(const unsigned char *bytes, size_t n) {
     uint32_t sum = 0xffffffffu;
     for (size_t i = 0; i < n; i++) {
         sum ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++) sum = (sum >> 1) ^ (0xedb88320u & (0u - (sum & 1u)));
+        for (int bit = 0; bit < 8; bit++) { sum = (sum >> 1) ^ (0xedb88320u & (0u - (sum & 1u))); }
     }
     return ~sum;
 }
@@ -142,14 +142,14 @@ static uint32_t checksum(const unsigned char *bytes, size_t n) {
 ${name}_error ${name}_init(${name}_state *state, const void *given, size_t bytes) {
     const weights *w = (const weights *)given;
     static const uint32_t due[] = {$digest};
-    if (given == NULL || bytes < 64) return ${NAME}_TOO_SHORT;
-    if ((uintptr_t)given % sizeof(real) != 0) return ${NAME}_MISALIGNED;
-    if (w->magic == $reversed) return ${NAME}_BYTE_ORDER;
-    if (w->magic != $magic) return ${NAME}_FOREIGN;
-    if (w->version != $version_of_format) return ${NAME}_VERSION;
-    if (memcmp(w->digest, due, sizeof due) != 0 || w->bytes != sizeof *w) return ${NAME}_OTHER_MODEL;
-    if (bytes < sizeof *w) return ${NAME}_TOO_SHORT;
-    if (checksum((const unsigned char *)given + 8, sizeof *w - 8) != w->checksum) return ${NAME}_CORRUPT;
+    if ((given == NULL) || (bytes < 64u)) { return ${NAME}_TOO_SHORT; }
+    if (((uintptr_t)given % sizeof(real)) != 0u) { return ${NAME}_MISALIGNED; }
+    if (w->magic == $reversed) { return ${NAME}_BYTE_ORDER; }
+    if (w->magic != $magic) { return ${NAME}_FOREIGN; }
+    if (w->version != $version_of_format) { return ${NAME}_VERSION; }
+    if ((memcmp(w->digest, due, sizeof due) != 0) || (w->bytes != sizeof *w)) { return ${NAME}_OTHER_MODEL; }
+    if (bytes < sizeof *w) { return ${NAME}_TOO_SHORT; }
+    if (checksum((const unsigned char *)given + 8, sizeof *w - 8u) != w->checksum) { return ${NAME}_CORRUPT; }
     begin(state, w);
     return ${NAME}_OK;
 }
