@@ -20,6 +20,7 @@ import pytest
         ("__main__", ["--seconds", "nan"], "--seconds"),
         ("__main__", ["--from", "nowhere.json"], "nowhere.json"),
         ("builds", ["nowhere"], "OLD"),
+        ("exported_steps", ["--units", "64", "0"], "--units"),
         ("few_rows", ["--units", "64", "0"], "--units"),
         ("grud", ["nothing"], "part"),
         ("grud", ["speed", "GunPoint"], "names"),
