@@ -76,10 +76,10 @@ class Weight:
 class Traced(torch.Tensor):
     """A tensor without numbers, whose `value` has labels; `reader` gets all calls with it.
 
-    `loose` is why no other function may take it: it may only be returned, or kept in an attribute.
+    `unproved` is why no other function may take it: it may only be returned, or kept in an attribute.
     """
 
-    loose = ""
+    unproved = ""
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -312,9 +312,9 @@ class TorchReader(Reader):
         found: list[Any] = []
         replaced((given, options), found.append)
         self.check_memory(found)
-        loose = next((each.loose for each in found if each.loose and name not in (*PLAIN, *KEPT)), "")
-        if loose:
-            raise Unproved(loose)
+        unproved = next((each.unproved for each in found if each.unproved and name not in (*PLAIN, *KEPT)), "")
+        if unproved:
+            raise Unproved(unproved)
         if "out" in options:
             raise Unproved("it writes into an array that was made before")
         if torch.is_autocast_enabled("cpu"):
@@ -332,7 +332,7 @@ class TorchReader(Reader):
             made = self.move(name, function, given, options, found)
         elif name in ("detach", "data"):
             is_weight, made = isinstance(first.value.of, Weight), first.value
-            loose = "" if is_weight else DETACHED
+            unproved = "" if is_weight else DETACHED
             made = replace(made, of=Weight(made.of.tensor.detach())) if is_weight else made
         elif name in SIGNS:
             made = self.arithmetic(SIGNS[name], name.startswith("r"), *given, **options)
@@ -347,17 +347,17 @@ class TorchReader(Reader):
                 raise Unproved(BRANCHES if several else "nothing of its kind may stand there")
             made = handler(*given, **options)
         if name == "squeeze" and len(given) + len(options) == 1 and not isinstance(first.value.of, Weight):
-            loose = "squeeze() does not say which axes"
+            unproved = "squeeze() does not say which axes"
         is_inplace = kind.startswith("__i") or (kind.endswith("_") and not kind.endswith("__"))
         if is_inplace or options.get("inplace"):
-            first.value, first.loose = made, loose
+            first.value, first.unproved = made, unproved
             if name not in MOVERS:
                 first.memory[0] += 1  # which other arrays may share
                 first.version = first.memory[0]
             return first
         tensor = self.wrap(made, first.memory if name in (*MOVERS, *ALIASES, "detach", "data") else None)
-        if loose:
-            tensor.loose = loose
+        if unproved:
+            tensor.unproved = unproved
         return tensor
 
     def sized(self, made: Any) -> Any:
@@ -420,7 +420,7 @@ class TorchReader(Reader):
     def finish_all(self, made: Any) -> None:
         """Make layers of what the module returns, with at most the last states of all GRUs beside it."""
         first, *rest = made if made.__class__ in (tuple, list) else [made]
-        if getattr(first, "loose", "") == DETACHED:
+        if getattr(first, "unproved", "") == DETACHED:
             raise Unproved(DETACHED)
         size = self.m * sum(stage.n for stage in self.recurrent)
         for end in rest:
