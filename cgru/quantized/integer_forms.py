@@ -129,6 +129,7 @@ class Product:
         ValueError if sums or results may overflow.
         """
         self.rows = np.concatenate([p[name].T for name in names])
+        self._columns = self.rows.T.astype(np.float64)
         if TOP * np.abs(self.rows.astype(np.int64)).sum(axis=1).max() >= 2**31:
             raise ValueError(f"its {self.rows.shape[1]} inputs are too many for sums of 32 bits")
         scale = np.concatenate([p[f"scale_{name}"].ravel() for name in names])
@@ -136,7 +137,7 @@ class Product:
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
         """Return the products of rows of integers."""
-        sums = codes.astype(np.float64) @ self.rows.T.astype(np.float64)
+        sums = codes.astype(np.float64) @ self._columns
         return scaled(sums.astype(np.int64), self.factors, self.shifts)
 
 

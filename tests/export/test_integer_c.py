@@ -181,6 +181,6 @@ def test_refused(tmp_path):
         with pytest.raises(ValueError, match=f"^{next(iter(options))}: "):
             cgru.export_c(net, tmp_path / "model.c", **options)
     net.scale[1] = 0
-    with pytest.raises(ValueError, match="^scale: "):
+    with pytest.raises(ValueError, match=r"^scale: "):
         cgru.export_c(net, tmp_path / "model.c")
     assert list(tmp_path.iterdir()) == []
