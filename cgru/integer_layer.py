@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.lengths import mask
-from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, zero_padding
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, checked_sequences, mask_padding, zero_padding
 from cgru.quantized.integer_forms import FORMS, Form, as_codes, y_bits_for
 
 __all__ = ["IntegerLayer"]
@@ -148,9 +148,17 @@ class IntegerLayer(Layer):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None, h0: np.ndarray | None = None) -> LayerPass:
         """Run A, from the states h0 of a GRU; return a pass whose output is that of `predict`, and cannot go back."""
-        X = self.layer.tokens(A, lengths) if "tokens" in self.reads else as_floats(A, self.dtype)
-        steps = None if lengths is None else mask(lengths, X.shape[1])
-        form, codes, linear = self.form(), self.codes(X), {}
+        form = self.form()
+        if self.reads:
+            X = self.layer.tokens(A, lengths)
+            steps = None if lengths is None else mask(lengths, X.shape[1])
+        else:
+            take = checked_sequences if form.start.size else as_floats
+            X, steps = mask_padding(take(A, self.dtype), lengths)
+            due = self.features or self.d.get("n", X.shape[-1])
+            if X.shape[-1] != due:
+                raise ValueError(f"A: expected {due} features, as the layer was made for, got shape {X.shape}")
+        codes, linear = self.codes(X), {}
         if form.start.size:
             states = self._states(form, codes, steps, h0)
             outputs = np.stack(states, axis=1) if self.cells and self.layer.sequences else form.output(states[-1])

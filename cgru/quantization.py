@@ -23,7 +23,7 @@ from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 from cgru.quantized import quantized_reference as reference
-from cgru.quantized.integer_forms import FORMS, bits_for
+from cgru.quantized.integer_forms import COPIES, FORMS, bits_for
 from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
@@ -31,7 +31,6 @@ __all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
 Arrays = dict[str, np.ndarray]
 
 STORED = (GRU, Dense, Embedding)  # layers whose weights are stored
-COPIES = ("Frames", "Select", "Dropout")  # layers that only copy numbers, integers as well as floats
 MAX_BFLOAT16 = reference.dequantize(np.uint16(0x7F7F))  # the largest finite one
 
 

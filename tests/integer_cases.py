@@ -65,7 +65,7 @@ def integers(name, **options):
 
 def codes(net, A):
     """Outputs as the integers that they stand for, exactly."""
-    bits = next(layer.y_bits for layer in reversed(net.layers) if hasattr(layer, "y_bits"))
+    bits = next(layer.y_bits for layer in reversed(getattr(net, "layers", (net,))) if hasattr(layer, "y_bits"))
     found = np.asarray(A, np.float64) * 2.0**bits
     assert (found == np.rint(found)).all()
     return found.astype(int)

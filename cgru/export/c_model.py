@@ -19,7 +19,7 @@ from cgru._version import __version__
 from cgru.core.checks import float_dtype
 from cgru.export import weights_file
 from cgru.export.c_products import FLOAT32, functions
-from cgru.export.integer_c import FUNCTIONS, INT16, converters
+from cgru.export.integer_c import FUNCTIONS, INT16, check_integers, converters
 from cgru.export.source import with_functions
 from cgru.export.writer import AnyNet, Part, layers_of, parts_of
 from cgru.files import atomic_write, check_writable
@@ -163,6 +163,7 @@ def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
     """Return the dtype of the file: the given one, or the model's own if it is None."""
     quantized = any(layer.weights for layer in layers)
     if any(isinstance(layer, IntegerLayer) for layer in layers):
+        check_integers(layers)
         if dtype is not None:
             raise ValueError(f"dtype: expected None for a network of integers, got {dtype!r}")
         return INT16

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import name_of, relu, softmax
 from cgru.export.source import array
-from cgru.quantized.integer_forms import CURVES, HALF, TABLES, TOP, Product
+from cgru.integer_layer import IntegerLayer
+from cgru.quantized.integer_forms import COPIES, CURVES, HALF, TABLES, TOP, Product
 
-__all__ = ["FUNCTIONS", "INT16", "converters", "integer_part"]
+__all__ = ["FUNCTIONS", "INT16", "check_integers", "converters", "integer_part"]
 
 INT16 = np.dtype(np.int16)
 
@@ -175,15 +177,29 @@ int16_t reset[{u}];
     {candidate}"""
 
 
+def check_integers(layers: Sequence[Any]) -> None:
+    """Raise ValueError where a layer of a network of integers has floats, or other integers than the one before."""
+    bits = None
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, IntegerLayer):
+            if type(layer).__name__ not in COPIES:
+                raise ValueError(f"net: expected layers of integers alone, got {layer!r} as layer {i}")
+            continue
+        if bits not in (None, layer.x_bits):
+            raise ValueError(f"net: expected inputs of {bits} bits behind the point in layer {i}, got {layer.x_bits}")
+        bits = layer.y_bits
+
+
 def converters(net: Any) -> str:
     """Return the C, for the header, that makes integers of inputs and numbers of outputs, as `predict` does."""
-    of = [layer for layer in net.layers if hasattr(layer, "x_bits")]
+    layers, mean = getattr(net, "layers", (net,)), getattr(net, "mean", None)
+    of = [layer for layer in layers if isinstance(layer, IntegerLayer)]
     text, constants, value = _CONVERT.format(y_bits=of[-1].y_bits, down=2.0 ** -of[-1].y_bits), "", "x[i]"
-    if "tokens" in net.layers[0].reads:
+    if "tokens" in layers[0].reads:
         return text
-    if net.mean is not None:
+    if mean is not None:
         value = _STANDARDIZED
-        for name, values in (("mean", net.mean), ("scale", net.scale)):
+        for name, values in (("mean", mean), ("scale", net.scale)):
             if not np.isfinite(values).all() or (name == "scale" and not np.all(values)):
                 raise ValueError(f"{name}: expected finite numbers, of scale other than zero, got {values}")
             constants += f"static const double {name}[] = {{{', '.join(map(repr, values.tolist()))}}};\n    "

@@ -19,11 +19,12 @@ import numpy as np
 from cgru.activations import identity, name_of, ours, parameter, relu, sigmoid, softmax, tanh
 
 __all__ = [
-    "CURVES", "FORMS", "HALF", "TABLES", "TOP", "Form", "Product", "as_codes", "bits_for", "y_bits_for",
+    "COPIES", "CURVES", "FORMS", "HALF", "TABLES", "TOP", "Form", "Product", "as_codes", "bits_for", "y_bits_for",
 ]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]
 
+COPIES = ("Frames", "Select", "Dropout")  # layers that only copy numbers, integers as well as floats
 TOP = 2**15 - 1
 FRACTION = 12  # bits behind the point in what activations read
 STATE_BITS = 15  # of states and other numbers from -1 to 1

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from export_cases import CC, CLANG, CXX, STRICT, compile_c, needs_cc
-from integer_cases import LAYERS, codes, integers, streamed
+from integer_cases import F4, LAYERS, codes, integers, streamed
 
 import cgru
+from cgru.integer_layer import IntegerLayer
 
 ARM, OBJDUMP, QEMU = (shutil.which(name) for name in ("arm-none-eabi-gcc", "arm-none-eabi-objdump", "qemu-system-arm"))
 BOARD = Path(__file__).resolve().parent / "cortex_m4"
@@ -46,14 +47,18 @@ class Model:
     def __init__(self, net, folder, *build):
         cgru.export_c(net, folder / "model.c")
         (folder / "wrapped.c").write_text(WRAPPED)
-        self.tokens = "tokens" in net.layers[0].reads
+        layers = getattr(net, "layers", (net,))
+        self.tokens = "tokens" in layers[0].reads
         flags = f"-DTOKENS={int(self.tokens)}", "-shared", "-fPIC", *STRICT
         compile_c(*build, *flags, folder / "model.c", folder / "wrapped.c", "-o", folder / "model.so")
         self.library = ctypes.CDLL(str(folder / "model.so"))
         header = (folder / "model.h").read_text()
         sizes = dict(re.findall(r"#define MODEL_(\w+) (\d+)", header))
         self.inputs, self.outputs = int(sizes.get("INPUTS", 0)), int(sizes["OUTPUTS"])
-        self.state, self.framed = (ctypes.c_int64 * 1024)(*[-1] * 1024), "model_finish" in header or bool(net.steppers)
+        self.state, self.framed = (
+            (ctypes.c_int64 * 1024)(*[-1] * 1024),
+            "model_finish" in header or any(layer.steps.count for layer in layers),
+        )
 
     def run(self, X):
         """The outputs of the steps X of one sample, as integers and as floats."""
@@ -89,6 +94,13 @@ def test_the_bits_are_those_of_predict(name, build, tmp_path):
         A = net.predict(x[None])[0]
         assert np.array_equal(found if net.per_step else found[-1], codes(net, A))
         assert np.array_equal(last, A[-1] if net.per_step else A)
+
+
+@needs_cc
+def test_a_layer_alone(tmp_path):
+    layer, X = integers("after")[0].layers[0], np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)
+    found, _ = Model(layer, tmp_path, *BUILDS["gcc"]).run(X)
+    assert np.array_equal(found, codes(layer, layer.predict(X[None])[0]))
 
 
 @needs_cc
@@ -176,10 +188,16 @@ def test_the_bits_are_those_of_predict_on_a_cortex_m(name, machine, tmp_path):
 
 
 def test_refused(tmp_path):
-    net, _ = integers("before")
+    net, X = integers("before")
     for options in ({"dtype": np.float32}, {"weights": "file"}):
         with pytest.raises(ValueError, match=f"^{next(iter(options))}: "):
             cgru.export_c(net, tmp_path / "model.c", **options)
+    mixed = cgru.Network([net.layers[0], cgru.Dense(2, **F4)], **F4)
+    mixed.predict(X)
+    other = IntegerLayer(net.layers[1].layer, 3, net.layers[1].y_bits)
+    for layers in (mixed.layers, [net.layers[0], other]):
+        with pytest.raises(ValueError, match=r"^net: .*layer 1"):
+            cgru.export_c(cgru.Network(layers, "mean_squared_error"), tmp_path / "model.c")
     net.scale[1] = 0
     with pytest.raises(ValueError, match=r"^scale: "):
         cgru.export_c(net, tmp_path / "model.c")

@@ -186,6 +186,14 @@ def test_a_network_of_integers_does_not_train_nor_fade():
         cgru.quantize(net)
 
 
+def test_a_layer_refuses_other_inputs():
+    net, X = integers("before")
+    pool = integers("sum")[0].layers[2]
+    for layer, A in ((net.layers[0], X[:, :, :3]), (net.layers[0], X[:, 0]), (pool, X), (pool, X[:, 0, :3])):
+        with pytest.raises(ValueError, match=r"^A: "):
+            layer.predict(A)
+
+
 def test_forged_files_are_refused():
     with pytest.raises(TypeError, match="layer"):
         IntegerLayer(cgru.Activation("relu"), 3, 3)
