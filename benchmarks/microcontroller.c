@@ -4,6 +4,12 @@
 
 #include "model.h"
 
+#ifndef NUMBER
+#define NUMBER float
+#define UNIT 0.5f
+#else
+#define UNIT 4096
+#endif
 #define STEPS 100
 #define PAINT 0xa5a5a5a5u
 #define PAINTED 2048 /* words */
@@ -32,7 +38,7 @@ static void print(uint32_t number) {
 }
 
 /* The bytes below this call that are no longer painted after a step: what the step and its calls took. */
-static __attribute__((noinline)) uint32_t stack_of_a_step(const float *x, float *y) {
+static __attribute__((noinline)) uint32_t stack_of_a_step(const NUMBER *x, NUMBER *y) {
     register uint32_t *top __asm("sp");
     volatile uint32_t *bottom = top - PAINTED;
     for (int i = 0; i < PAINTED; i++) bottom[i] = PAINT;
@@ -43,8 +49,8 @@ static __attribute__((noinline)) uint32_t stack_of_a_step(const float *x, float 
 }
 
 static void run(void) {
-    static float x[MODEL_INPUTS], y[MODEL_OUTPUTS];
-    for (int i = 0; i < MODEL_INPUTS; i++) x[i] = (float)(i % 5 - 2) / 2;
+    static NUMBER x[MODEL_INPUTS], y[MODEL_OUTPUTS];
+    for (int i = 0; i < MODEL_INPUTS; i++) x[i] = (NUMBER)((NUMBER)(i % 5 - 2) * UNIT);
     model_init(&state);
     const uint32_t stack = stack_of_a_step(x, y);
     systick[1] = 0xffffff;

@@ -64,6 +64,8 @@ BEFORE = {
 GOALS = {
     ("M4", "float32"): (0.58 * 8_986, 0.55 * 11_415, 0.5 * 28_887, 0.48 * 34_060, 0.44 * 109_312),
     ("M4", "int8"): tuple(0.9 * parts for parts in (4_299, 8_627, 13_570, 19_233, 49_085)),
+    ("M4", "int16"): (np.nan, np.nan, np.nan, 0.7 * 21_799, np.nan),
+    ("M0", "int16"): (np.nan, np.nan, np.nan, min(1_073_637 / 20, 408_934 / 8), np.nan),
 }
 
 
@@ -81,6 +83,8 @@ def measured(source: Path, board: Board) -> Cost:
     folder = source.parent
     (folder / "board.ld").write_text(LINKED % (0x20000000 + board.memory))
     program, options = folder / "board.elf", ("-std=gnu99", "-mthumb", "-O2", *board.options)
+    if "int16_t *y);" in source.with_suffix(".h").read_text(encoding="utf-8"):
+        options = *options, "-DNUMBER=int16_t"
     linked = ("-nostartfiles", "-T", folder / "board.ld", "-Wl,--no-warn-rwx-segments")
     _run(COMPILER, *options, f"-I{folder}", DRIVER, source, *linked, "-o", program)
     command = EMULATOR, "-M", board.machine, "-nographic", "-icount", "shift=0"
@@ -100,11 +104,14 @@ def _run(*command: object) -> str:
 
 
 def layer(units: int, kind: str, e: int = FEATURES) -> cgru.Network:
-    """Return a GRU of `units` on `e` features with weights of a kind: "float32" or "int8"."""
+    """Return a GRU of `units` on `e` features with "float32" or "int8" weights; "int16": of integers alone."""
     gru = cgru.GRU(units, sequences=False, dtype=np.float32, rng=0)
     X = np.random.default_rng(0).uniform(-1, 1, (4, 9, e)).astype(np.float32)
     gru.predict(X)
-    return gru if kind == "float32" else cgru.quantize(cgru.Network([gru], seed=0), kind).layers[0]
+    if kind == "float32":
+        return gru
+    options = {"activations": "int16", "calibration": X} if kind == "int16" else {}
+    return cgru.quantize(cgru.Network([gru], seed=0), **options).layers[0]
 
 
 def table(sizes: tuple[int, ...], boards: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
@@ -112,7 +119,7 @@ def table(sizes: tuple[int, ...], boards: tuple[str, ...]) -> Iterator[tuple[str
     yield "| board | weights | units | before | now | now / before | goal | now / goal | stack | state |", True
     yield "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |", True
     for board in boards:
-        for kind in ("float32", "int8"):
+        for kind in ("float32", "int8", "int16"):
             for units in sizes:
                 with tempfile.TemporaryDirectory() as folder:
                     cgru.export_c(layer(units, kind), Path(folder, "model.c"))
@@ -121,7 +128,10 @@ def table(sizes: tuple[int, ...], boards: tuple[str, ...]) -> Iterator[tuple[str
                 numbers = f"{before:,.0f} | {cost.instructions:,.0f} | {cost.instructions / before:.2f}"
                 numbers += f" | {goal:,.0f} | {cost.instructions / goal:.2f}"
                 numbers += f" | {cost.stack:,} | {cost.state:,} |"
-                yield f"| {board} | {kind} | {units} | {numbers}".replace("nan", "-"), not cost.instructions > goal
+                yield (
+                    f"| {board} | {kind} | {units} | {numbers}".replace("nan", "-"),
+                    not cost.instructions > goal,
+                )
 
 
 def main(words: list[str] | None = None) -> int:
