@@ -213,3 +213,12 @@ def test_repr_and_summary_say_it():
     assert all("int16" in repr(layer) for layer in net.layers)
     assert net.layers[0].weights == "int8"
     assert str(net.summary()).count("int16") == 2
+
+
+def test_bits_are_given_up_for_room_but_not_all():
+    dense = integers("frames")[0].layers[-1].layer
+    found = {top: IntegerLayer.fitted(dense, 12, top).y_bits - forms.bits_for(top) for top in (1, 0.004)}
+    assert found[1] == 0
+    assert -8 < found[0.004] < 0
+    with pytest.raises(ValueError, match="too large"):
+        IntegerLayer.fitted(dense, 12, 1e-6)
