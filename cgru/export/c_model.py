@@ -254,9 +254,10 @@ $ended *
 _BODY = Template("""\
 $apart$layers
 $advance
-static void put(const ${name}_state *state, real *y) {
+static void put_here(const ${name}_state *state, real *y) {
     $output
 }
+CHOOSE(void, put, (const ${name}_state *state, real *y), (state, y), )
 
 $initialization
 $wait$answer ${name}_step(${name}_state *state, $x, $real *y) {
@@ -294,7 +295,12 @@ void ${name}_reset(${name}_state *state) {
 """,
 }
 
-_ADVANCE = "static void advance(${name}_state *state, $x) {\n    $steps\n}\n"
+_ADVANCE = """\
+static void advance_here(${name}_state *state, $x) {
+    $steps
+}
+CHOOSE(void, advance, (${name}_state *state, $x), (state, x), )
+"""
 _RUN = {
     False: "for (size_t i = 0; i < n; i++) advance(state, $next);\n    put(state, y);",
     True: """\
@@ -472,7 +478,7 @@ def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
     cuts = [i + 1 for i, part in enumerate(parts) if part.more]
     functions, finishes, then = [], [], "1"
     for start, stop in reversed([*zip([0, *cuts], [*cuts, len(parts)], strict=True)]):
-        function, x = (f"go_on_{start}", "") if start else ("advance", ", $x")
+        function, x = (f"go_on_{start}", "") if start else ("advance_here", ", $x")
         steps = _lines(part.step for part in parts[start:stop])
         if start < stop:
             functions.append(Template(_ADVANCES).safe_substitute(function=function, x=x, steps=steps, then=then))
@@ -480,7 +486,8 @@ def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
         if start:
             skip = f"if (!{then}) continue;" if start < stop else ""
             finishes.insert(0, Template(_FINISH).substitute(more=parts[start - 1].more, skip=skip))
-    return "\n".join(functions), _lines(finishes)
+    chosen = "CHOOSE(int, advance, (${name}_state *state, $x), (state, x), return)\n"
+    return "\n".join([*functions, chosen]), _lines(finishes)
 
 
 def _lines(texts: Iterable[str]) -> str:

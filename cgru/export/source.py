@@ -86,6 +86,8 @@ def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str], padd
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
     apart = "#define PADDED /* as the file of weights is on all machines */\n" * padded
+    code = re.sub(r"(?m)^static inline ", "static INLINED ", code)
+    code = re.sub(r"(?m)^static (?!INLINED|ALIGNED|const)(?=[\w ]+[ *]\w+\()", "static PART ", code)
     prologue = apart + _INCLUDES + (_CHECK if dtype.kind == "f" else _DSP) + _MACROS
     return Template(prologue).substitute(_CONSTANTS[dtype.name]) + "\n" + code
 
@@ -237,6 +239,36 @@ _MACROS = """
 #else
 #define ROLLED _Pragma("GCC unroll 1")
 #define LONG
+#endif
+
+/* CHOSEN: where the compiler was not told of AVX2, each machine takes the widest vectors that it has. `advance` and `put`
+ * are compiled for three kinds of them, with all that they call inside. */
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && \
+    !defined(__AVX2__) && !defined(SMALL)
+#define CHOSEN
+#define INLINED inline __attribute__((always_inline))
+#define PART INLINED
+#ifdef __clang__
+#define LEVEL(names) __attribute__((target(names)))
+#else
+#define LEVEL(names) __attribute__((target(names), optimize("O3")))
+#endif
+#define HAS(name) __builtin_cpu_supports(name)
+#define HAS_AVX512 (HAS("avx512vl") && HAS("avx512dq") && HAS("avx512bw") && HAS("avx512vnni") && HAS("fma"))
+#define CHOOSE(kind, name, parameters, arguments, answer) \
+    LEVEL("avx2,fma") static kind name##_avx2 parameters { answer name##_here arguments; } \
+    LEVEL("avx512vl,avx512dq,avx512bw,avx512vnni,fma") \
+    static kind name##_avx512 parameters { answer name##_here arguments; } \
+    static kind name parameters { \
+        answer HAS_AVX512                   ? name##_avx512 arguments \
+            : (HAS("avx2") && HAS("fma")) ? name##_avx2 arguments \
+                                          : name##_here arguments; \
+    }
+#else
+#define INLINED inline
+#define PART
+#define CHOOSE(kind, name, parameters, arguments, answer) \
+    static kind name parameters { answer name##_here arguments; }
 #endif
 
 typedef $real real;
