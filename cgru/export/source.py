@@ -241,8 +241,8 @@ _MACROS = """
 #define LONG
 #endif
 
-/* CHOSEN: where the compiler was not told of AVX2, each machine takes the widest vectors that it has. `advance` and `put`
- * are compiled for three kinds of them, with all that they call inside. */
+/* CHOSEN: where the compiler was not told of AVX2, each machine takes the widest vectors that it has. `advance` and
+ * `put` are compiled for three kinds of them, with all that they call inside. */
 #if defined(__GNUC__) && defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && \
     !defined(__AVX2__) && !defined(SMALL)
 #define CHOSEN
