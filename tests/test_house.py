@@ -260,7 +260,7 @@ PARTS = {
     ("",): 4394,  # the layer, and what is as near to it
     ("layers/",): 1802,
     ("network/",): 6398,
-    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2340,
+    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2377,
     ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
