@@ -26,7 +26,7 @@ class IntegerLayer(Layer):
 
     Inputs and outputs are floats of float32 that such integers stand for, so that layers follow one another as others
     do: an input x is rounded to the integer x * 2^x_bits, and an integer y is returned as y / 2^y_bits, both exactly.
-    All between is integers: see docs/inside.md. It predicts, and does not train.
+    All between is integers: see docs/quantize.md. It predicts, and does not train.
 
     Args:
         layer: the layer, with int8 weights if it has some.

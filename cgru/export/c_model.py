@@ -231,8 +231,8 @@ $about
  *
  *     cc -O2 -c $source
  *
- * and link with nothing, not even -lm. A program that stays on this machine takes -O3 -march=native. Under -std=c99 add
- * -ffp-contract=fast, without which GCC multiplies and adds apart. To use it:
+ * and link with nothing, not even -lm. On x86-64 it then takes the widest vectors of the machine that runs it. Under
+ * -std=c99 add -ffp-contract=fast, without which GCC multiplies and adds apart. To use it:
  *
  *     #include "$header"
  *

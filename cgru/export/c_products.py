@@ -125,14 +125,8 @@ def functions(dtype: np.dtype) -> dict[str, str]:
             f"multiply_bfloat16_{block}": _multiply(block, count, "uint16_t", "bfloat16_", "widened({})")
             for block, count in sums.items()
         }
-        found = {
-            "widened": _WIDENED,
-            **found,
-            "paired": _PAIRED,
-            "encode": _ENCODE,
-            "dot": _DOT,
-            "multiply_int8": _MULTIPLY_INT8,
-        }
+        found = {"widened": _WIDENED, **found, "paired": _PAIRED, "encode": _ENCODE}
+        found |= {"dot": _DOT, "multiply_int8": _MULTIPLY_INT8}
     return found
 
 
@@ -243,9 +237,7 @@ static real encode(int16_t *codes, int depth, const real *x, int n, real bound) 
 _PAIRED = """\
 /* Put codes in the order in which `dot` takes them: code k is at PAIRED(k, depth). A Cortex-M4 multiplies two pairs
  * in one instruction, of codes k and k + 2, and k + 1 and k + 3: two instructions make such pairs of four weights. */
-#if defined(SMALL) && defined(__ARM_FEATURE_SIMD32) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#include <arm_acle.h>
-#define PAIRS
+#ifdef PAIRS
 #define PAIRED(k, depth) (((k) | 3) < (depth) && ((((k) + 1) & 2) != 0) ? (k) ^ 3 : (k))
 #else
 #define PAIRED(k, depth) (k)

@@ -284,10 +284,8 @@ def _clip(c: Any, form: Any) -> Any:
 def _embedding(c: Any, form: Any) -> Any:
     """Return the part of an Embedding."""
     i, (v, u) = c.i, form.table.shape
-    about, code = (
-        f"Embedding of integers, {v} tokens, {u} units",
-        f"(int32_t)table_{i}[(size_t)token * {u} + (size_t)i]",
-    )
+    about = f"Embedding of integers, {v} tokens, {u} units"
+    code = f"(int32_t)table_{i}[(size_t)token * {u} + (size_t)i]"
     value = f"limited(scaled({code} * {HALF}, factors_{i}[token], shifts_{i}[token]), -{TOP}, {TOP})"
     loop = f"for (int i = 0; i < {u}; i++) y[i] = {value};"
     constants = _arrays(c, form, "table", "factors", "shifts")

@@ -88,7 +88,7 @@ def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str], padd
     apart = "#define PADDED /* as the file of weights is on all machines */\n" * padded
     code = re.sub(r"(?m)^static inline ", "static INLINED ", code)
     code = re.sub(r"(?m)^static (?!INLINED|ALIGNED|const)(?=[\w ]+[ *]\w+\()", "static PART ", code)
-    prologue = apart + _INCLUDES + (_CHECK if dtype.kind == "f" else _DSP) + _MACROS
+    prologue = apart + _INCLUDES + _CHECK * (dtype.kind == "f") + _MACROS
     return Template(prologue).substitute(_CONSTANTS[dtype.name]) + "\n" + code
 
 
@@ -194,13 +194,6 @@ _CHECK = """
 #error "compile this file without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse: exp counts on its rounding"
 #endif
 """
-_DSP = """
-/* PAIRS: instructions that multiply two pairs of 16 bits, such as those of a Cortex-M4 */
-#if defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
-#include <arm_acle.h>
-#define PAIRS
-#endif
-"""
 _MACROS = """
 /* SMALL: a processor without vectors. It takes a product by some columns, whose sums fit its registers. Columns are not
  * padded there to whole vectors. The order of operations, and so their results, are those of other processors. */
@@ -208,6 +201,11 @@ _MACROS = """
     !(defined(__SSE2__) || defined(_M_X64) || defined(_M_IX86) || defined(__ARM_NEON) || defined(_M_ARM64) || \
       defined(__riscv_vector) || defined(__wasm_simd128__) || defined(__ALTIVEC__) || defined(__VX__))
 #define SMALL
+#endif
+/* PAIRS: one that multiplies two pairs of 16 bits in an instruction, such as a Cortex-M4. */
+#if defined(SMALL) && defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#include <arm_acle.h>
+#define PAIRS
 #endif
 #ifdef SMALL
 #define FEW(small, large) (small)
