@@ -148,6 +148,26 @@ def test_a_sequence_gives_what_predict_gives(exported, name):
     assert_equal(model.run(X), due, model.dtype)
 
 
+@needs_cc
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", [CC, CLANG])
+def test_all_vectors_have_the_same_bits(sources, compiler, tmp_path):
+    """Those of AVX-512, AVX2 and SSE2, of which a program takes what its machine has; where nothing is fused."""
+    if compiler is None:
+        pytest.skip("no Clang")
+    chosen = [path for path in sources if path.stem in some(10, sorted(MODELS))]
+    levels = {}
+    for name, condition in {"sse2": "0", "avx2": "x[3]!='5'", "widest": "1"}.items():
+        (tmp_path / name).mkdir()
+        given = f"-D__builtin_cpu_supports(x)=({condition}&&__builtin_cpu_supports(x))"
+        levels[name] = library(tmp_path / name, chosen, "-O2", "-ffp-contract=off", given, compiler=compiler)
+    for path in chosen:
+        net, dtype = MODELS[path.stem]
+        due, *others = (Exported(each, path.stem, net, dtype).run(inputs(net, dtype)) for each in levels.values())
+        for found in others:
+            np.testing.assert_array_equal(found, due)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_single_steps_give_the_sequence(exported, name):
     stepwise, whole = exported(name), exported(name)
