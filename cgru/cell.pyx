@@ -21,11 +21,11 @@ from cgru.core.driver cimport join_crew, prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_index, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
-    new_call, parameter_index,
+    cgru_product, new_call, parameter_index,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, Direction, Plan, count_members, plan_of, rows_workspace_size,
+    BACKWARD, FORWARD, GRADIENTS, UNITS_IN_LANES, Direction, Plan, count_members, plan_of, rows_workspace_size,
 )
 from cgru.core.products cimport Run
 from cgru.core.threads cimport available, await_late_members, gather_members
@@ -40,6 +40,7 @@ CACHES = ("hh", "z", "r", "dhh_", "dz_", "dr_")  # of every variant, beside h
 cdef enum:
     MOST = 16  # parameters of a cell, and arrays of a cache
     MOST_THREADS = 256  # as in thread_pool.c
+    MOST_READY = 3  # products of a step
 
 
 cdef struct Shape:
@@ -61,6 +62,8 @@ cdef struct PackedCell:
     Run one  # a prepared run of one step of one sample
     Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h alone cannot run it
     Py_ssize_t room  # workspace of one step of `call.m` samples
+    cgru_product ready[MOST_READY]  # of one step of `call.m` samples; their rows count from a workspace at 0
+    int ready_count  # 0: such a step needs a plan
     const LowPrecisionCell *low_precision  # of a quantised layer, which has no `packed`; else NULL
 
 
@@ -206,8 +209,30 @@ cdef int sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float
         return code
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
-    _forward(inside, &call, X, h, workspace)
+    if inside.ready_count and s == 1 and m == inside.call.m and H == NULL:
+        _ready_step(inside, &call, X, h, workspace)
+    else:
+        _forward(inside, &call, X, h, workspace)
     return CELL_OK
+
+
+cdef void _ready_step(const PackedCell *inside, cgru_call *call, const void *x, void *h,
+                      void *workspace) noexcept nogil:
+    """Run a checked step of `call.m` samples by the products that are ready; a plan takes as long as a small step."""
+    cdef cgru_product product
+    cdef int n, i
+    call.rows = first_line(workspace)
+    call.X, call.h0 = cgru_array(<void *>x, call.e, 0, 1), cgru_array(h, call.u, 0, 1)
+    call.last = call.h0
+    inside.k.load_h0(call, 0, call.m)
+    inside.k.load_x(call, 0, 0, call.m)
+    for n in range(inside.ready_count):
+        product = inside.ready[n]
+        product.call = call
+        for i in range(product.operands):
+            product.operand[i].rows = <char *>call.rows + <size_t>product.operand[i].rows
+        inside.k.product(&product, 0, 0, call.m)
+    inside.k.store_last(call, 0, call.m)
 
 
 cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
@@ -567,6 +592,25 @@ se_hPars=None)
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
         # Without `projections`: a single step has no batched input projection.
         inside.one.call = inside.one.single.call = call
+        if batch > 1:
+            self._make_ready()
+
+    cdef void _make_ready(self):
+        """Build the products of a step of `call.m` samples, if one thread runs them with the inputs in each step."""
+        cdef PackedCell *inside = &self.inside
+        cdef cgru_call call = inside.call
+        cdef Run run
+        cdef int i
+        call.h0.data = inside.packed[1]  # which says that there is a state
+        cdef Plan plan = _plan(inside, &call, FORWARD, inside.threads)
+        if plan.layout != UNITS_IN_LANES or plan.splits_products or max(plan.threads, plan.members) > 1:
+            return
+        prepare(&run, &plan, &call, inside.packed[1], NULL, NULL)
+        if run.norm.call != NULL or run.feature_product.W != NULL or run.products > MOST_READY:
+            return
+        inside.call.ld, inside.ready_count = call.ld, run.products
+        for i in range(run.products):
+            inside.ready[i] = run.each[i]
 
     cdef int _describe(self) except -1:
         """Set the shapes of the parameters and of the caches, in the order of the variant."""
