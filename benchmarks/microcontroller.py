@@ -16,6 +16,7 @@ and 64 units on a Cortex-M4, counted once, outside of this tree.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -79,12 +80,12 @@ class Cost:
 
 
 def measured(source: Path, board: Board) -> Cost:
-    """Return the cost of a step of the exported float32 model `source`, a path that ends in model.c, on a board."""
+    """Return the cost of a step of the exported model `source`, a path that ends in model.c, on a board."""
     folder = source.parent
     (folder / "board.ld").write_text(LINKED % (0x20000000 + board.memory))
     program, options = folder / "board.elf", ("-std=gnu99", "-mthumb", "-O2", *board.options)
-    if "int16_t *y);" in source.with_suffix(".h").read_text(encoding="utf-8"):
-        options = *options, "-DNUMBER=int16_t"
+    for kind in re.findall(r"(\w+) \*y\);", source.with_suffix(".h").read_text(encoding="utf-8"))[:1]:
+        options = *options, f"-DNUMBER={kind}"
     linked = ("-nostartfiles", "-T", folder / "board.ld", "-Wl,--no-warn-rwx-segments")
     _run(COMPILER, *options, f"-I{folder}", DRIVER, source, *linked, "-o", program)
     command = EMULATOR, "-M", board.machine, "-nographic", "-icount", "shift=0"

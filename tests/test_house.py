@@ -260,7 +260,7 @@ PARTS = {
     ("",): 4432,  # the layer, and what is as near to it
     ("layers/",): 1802,
     ("network/",): 6398,
-    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2377,
+    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2430,
     ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,

@@ -17,7 +17,7 @@ import numpy as np
 
 from cgru._version import __version__
 from cgru.core.checks import float_dtype
-from cgru.export import weights_file
+from cgru.export import c_memory, weights_file
 from cgru.export.c_products import FLOAT32, functions
 from cgru.export.integer_c import FUNCTIONS, INT16, check_integers, converters
 from cgru.export.source import with_functions
@@ -200,7 +200,10 @@ _HEADER = Template("""\
 extern "C" {
 #endif
 
-/* What a step leaves for the next. Copy it to go on from the same point twice. */
+/* What a step leaves for the next. Copy it to go on from the same point twice.
+ *
+ * On a 32-bit microcontroller, in bytes: constants $constant_bytes$apart_bytes; a state $state_bytes; stack of
+ * ${name}_step $stack_bytes at most with gcc -O2 or -Os, of which arrays $array_bytes. */
 typedef struct {
     $members
 } ${name}_state;
@@ -279,6 +282,7 @@ _INSIDE = {
     "init": "${name}_init(&state);",
     "member": "",
     "apart": "",
+    "apart_bytes": "",
     "init_declared": """\
 /* Begin a sequence: the state becomes $start. */
 void ${name}_init(${name}_state *state);
@@ -467,6 +471,8 @@ def _header_and_source(
     }
     body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # an empty text leaves such a line
     body = with_functions(body, dtype, FUNCTIONS if dtype == INT16 else functions(dtype), bool(own["apart"]))
+    words |= {"constant_bytes": c_memory.constants(body, kind), "state_bytes": c_memory.state(words["members"], kind)}
+    words |= dict(zip(("stack_bytes", "array_bytes"), c_memory.stack(body, kind), strict=True))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
 
 

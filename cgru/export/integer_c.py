@@ -156,7 +156,9 @@ _STANDARDIZED = "(float)(((double)x[i] - mean[i]) / scale[i])"
 
 _GRU = """\
 static void layer_{i}(int16_t *h, const int16_t *x) {{
-    int32_t hh[{rows}], *const r = hh + {u}, *const z = r + {u};
+    int32_t hh[{rows}];
+    int32_t *const r = hh + {u};
+    int32_t *const z = r + {u};
     memcpy(hh, biases_{i}, sizeof hh);
     {inputs}
     {hidden}

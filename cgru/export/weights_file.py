@@ -96,6 +96,7 @@ def _digest(parts: Sequence[Any], declared: str, dtype: np.dtype) -> bytes:
 _TEXTS = {
     "init": "if (${name}_init(&state, weights, bytes) != ${NAME}_OK) return 1;",
     "member": "const struct ${name}_weights *weights;",
+    "apart_bytes": ", and $size of the file of weights",
     "apart": """\
 /* The file of weights. All that it pads is written out: a compiler adds nothing. */
 typedef struct ${name}_weights {
@@ -141,7 +142,7 @@ static uint32_t checksum(const unsigned char *bytes, size_t n) {
 
 ${name}_error ${name}_init(${name}_state *state, const void *given, size_t bytes) {
     const weights *w = (const weights *)given;
-    static const uint32_t due[] = {$digest};
+    static const uint32_t due[4] = {$digest};
     if ((given == NULL) || (bytes < 64u)) { return ${NAME}_TOO_SHORT; }
     if (((uintptr_t)given % sizeof(real)) != 0u) { return ${NAME}_MISALIGNED; }
     if (w->magic == $reversed) { return ${NAME}_BYTE_ORDER; }
