@@ -217,6 +217,19 @@ def test_two_units_move_as_the_agents_values_do(python):
 BANDIT = r"^(.{20}) +\d+ +(-0\.\d+) +([\d.]+)% .* \+- "
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
+def test_tiny_nets_come_near_the_agent(python):
+    """None is better than the agent itself; one unit is farther from it than three, or one that switches."""
+    out = python("tiny_rnns.py", "--quick")
+    agents = re.findall(r"^(model-\w+) +0\.\d+  the agent itself\n((?:\w+, \d .*\n)+)", out, re.MULTILINE)
+    assert [name for name, _ in agents] == ["model-free", "model-based"]
+    for _, rows in agents:
+        one, _, three, _, switching = (float(more) for more in re.findall(r"loss (\S+)", rows))
+        assert 0 < max(three, switching) < one / 2
+    assert float(re.search(r"(\d+) core-hours per million fits", out)[1]) > 0
+    assert (python.folder / "tiny_rnns.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("statsmodels") is None, reason="no statsmodels")
 def test_forecasts_of_two_series(python):

@@ -59,20 +59,31 @@ def criterion(p: dict, X: jax.Array, y: jax.Array, real: jax.Array, outputs: Cal
     return (wrong * real).sum() / real.sum()
 
 
-def penalized(p: dict, samples: tuple, outputs: Callable) -> tuple[jax.Array, jax.Array]:
+def penalized(p: dict, samples: tuple, outputs: Callable, l1: float) -> tuple[jax.Array, jax.Array]:
     loss = criterion(p, *samples, outputs)
-    return loss + L1 * jnp.abs(p["V"]).sum(), loss
+    return loss + l1 * jnp.abs(p["V"]).sum(), loss
 
 
-def epoch(state: tuple, train: tuple, validation: tuple, outputs: Callable) -> tuple[tuple, jax.Array]:
-    """An update, the validation loss, and the best parameters kept."""
+def epoch(
+    state: tuple,
+    train: tuple,
+    validation: tuple,
+    outputs: Callable,
+    rate: float = RATE,
+    l1: float = L1,
+    epsilon: float = EPSILON,
+    decay: float = 0.0,
+) -> tuple[tuple, jax.Array]:
+    """An update, the validation loss, and the best parameters kept; `decay` is of the matrices alone, as AdamW's."""
     p, mean, square, t, best, lowest = state
-    (_, loss), g = jax.value_and_grad(penalized, has_aux=True)(p, train, outputs)
+    (_, loss), g = jax.value_and_grad(penalized, has_aux=True)(p, train, outputs, l1)
     t += 1
     mean = jax.tree.map(lambda v, g: BETAS[0] * v + (1 - BETAS[0]) * g, mean, g)
     square = jax.tree.map(lambda v, g: BETAS[1] * v + (1 - BETAS[1]) * g * g, square, g)
-    rate, root = RATE / (1 - BETAS[0] ** t), jnp.sqrt(1 - BETAS[1] ** t)
-    p = jax.tree.map(lambda p, a, b: p - rate * a / (jnp.sqrt(b) / root + EPSILON), p, mean, square)
+    if decay:
+        p = p | {name: p[name] * (1 - rate * decay) for name in "UVW"}
+    step, root = rate / (1 - BETAS[0] ** t), jnp.sqrt(1 - BETAS[1] ** t)
+    p = jax.tree.map(lambda p, a, b: p - step * a / (jnp.sqrt(b) / root + epsilon), p, mean, square)
     judged = criterion(p, *validation, outputs)
     best = jax.tree.map(lambda new, old: jnp.where(judged < lowest, new, old), p, best)
     return (p, mean, square, t, best, jnp.minimum(judged, lowest)), jnp.stack([loss, judged])
