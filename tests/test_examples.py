@@ -225,7 +225,7 @@ def test_tiny_nets_come_near_the_agent(python):
     assert [name for name, _ in agents] == ["model-free", "model-based"]
     for _, rows in agents:
         one, _, three, _, switching = (float(more) for more in re.findall(r"loss (\S+)", rows))
-        assert 0 < max(three, switching) < one / 2
+        assert 0 < min(three, switching) <= max(three, switching) < one / 2
     assert float(re.search(r"(\d+) core-hours per million fits", out)[1]) > 0
     assert (python.folder / "tiny_rnns.png").read_bytes().startswith(b"\x89PNG")
 
