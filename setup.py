@@ -271,6 +271,7 @@ setup(
             extension("core.low_precision", level="-Os"),
             extension("core.fading", level="-Os"),
             extension("core.linear"),
+            extension("core.rows", level="-Os"),
             extension("passes"),
             extension("parameters", level="-Os"),
             extension("cell"),

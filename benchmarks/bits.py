@@ -74,6 +74,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("Adam", {"learning_rate": 1e-2}),
     "adam decay": ("Adam", {"weight_decay": 0.1, "clip_norm": 0.5, "schedule": "one_cycle"}),
     "adam plateau": ("Adam", {"learning_rate": 0.1, "schedule": "plateau"}),
+    "adagrad": ("Adagrad", {"momentum": 0.5, "weight_decay": 0.1}),
     "rmsprop": ("RMSprop", {}),
     "rmsprop momentum": ("RMSprop", {"momentum": 0.5, "weight_decay": 0.1, "schedule": "cosine"}),
 }

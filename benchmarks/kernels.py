@@ -312,6 +312,7 @@ def optimizers(shape: Shape, dtype: str) -> Ready:
     """One epoch by each optimizer, gradients clipped by their norm."""
     given: dict[str, dict[str, Any]] = {
         "SGD": {"momentum": 0.9, "clip_norm": 0.1}, "Adam": {"weight_decay": 0.1, "clip_norm": 0.1}, "RMSprop": {},
+        "Adagrad": {"momentum": 0.5},
     }  # fmt: skip
     parts = {kind: fitted(shape, dtype, "mean_squared_error", kind, **options) for kind, options in given.items()}
 

@@ -32,12 +32,13 @@ from cgru.layers import (
     LayerNorm,
     Normalize,
     Pool,
+    SampledDense,
     Scale,
     Select,
 )
 from cgru.network import Checkpoint, DivergenceError, Epoch, History, Network, Penalties, Sequences, load
 from cgru.network.branches import Add, Concatenate, Multiply
-from cgru.optimizers import SGD, Adam, RMSprop
+from cgru.optimizers import SGD, Adagrad, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
 from cgru.switching_gru import SwitchingGRU
@@ -72,6 +73,7 @@ __all__ = [
     "GRUD",
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
     "Add",
     "Bidirectional",
@@ -101,6 +103,7 @@ __all__ = [
     "RMSprop",
     "Report",
     "Result",
+    "SampledDense",
     "Scale",
     "Select",
     "Sequences",

@@ -19,15 +19,18 @@ import numpy as np
 
 from cgru.activations import Activation, log_softmax, ours, parameter, sigmoid, softmax
 from cgru.core import checks
+from cgru.sampled_losses import bpr_max, sampled
 
 __all__ = [
     "binary_cross_entropy",
+    "bpr_max",
     "cross_entropy",
     "gaussian",
     "huber",
     "mean_squared_error",
     "poisson",
     "quantile",
+    "sampled",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
 ]

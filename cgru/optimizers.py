@@ -1,4 +1,4 @@
-"""The optimizers SGD, Adam and RMSprop, and schedules of the learning rate.
+"""The optimizers SGD, Adam, RMSprop and Adagrad, and schedules of the learning rate.
 
 An optimizer holds settings and no state, so that one may serve several networks and layers: each of these owns the
 state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in place.
@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cgru.core import names
-from cgru.core.checks import positive
+from cgru.core.checks import aligned, integers, positive, real
+from cgru.core.rows import step_rows, sum_rows
 
-__all__ = ["SGD", "Adam", "Plateau", "RMSprop", "constant", "cosine", "linear", "one_cycle"]
+__all__ = ["SGD", "Adagrad", "Adam", "Plateau", "RMSprop", "RowGradients", "constant", "cosine", "linear", "one_cycle"]
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
@@ -170,6 +171,72 @@ SCHEDULES["plateau"] = Plateau()
 
 # --- optimizers ---
 
+FIRST = np.zeros(1, np.intp)  # the only row of an array that is seen as a table of one
+
+
+@dataclass(frozen=True)
+class RowGradients:
+    """The gradients of some rows of a table (v, u): all others are zero. `RowGradients.of` sums them.
+
+    A step of an optimizer with them changes these rows alone, and the state of these rows: as with PyTorch's sparse
+    gradients, a momentum does not move other rows, nor does their running mean fall. `weight_decay` must be 0.
+
+    Attributes:
+        rows: (c,) the numbers of the rows, each once.
+        values: (c, u) their gradients.
+
+    Examples:
+        >>> g = cgru.optimizers.RowGradients.of([2, 0, 2], np.array([[1.0], [5.0], [3.0]]))
+        >>> g.rows.tolist(), g.values.tolist()
+        ([2, 0], [[4.0], [5.0]])
+        >>> p = {"E": np.zeros((3, 1))}
+        >>> cgru.SGD(0.5).step(p, {"E": g}, {})
+        >>> p["E"].tolist()
+        [[-2.5], [0.0], [-2.0]]
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Any, values: Any) -> RowGradients:
+        """Sum the gradients of each row over the places where it stands.
+
+        Args:
+            rows: (n,) the number of a row for each gradient, at least 0.
+            values: (n, u) the gradients, float32 or float64; (n,) for a table of one column.
+
+        Returns:
+            The `RowGradients`, in the order in which the rows come first.
+
+        Raises:
+            TypeError, ValueError: rows are no such integers, or the values do not fit them.
+        """
+        rows, values = integers(rows, "rows"), real(values, "values")
+        if rows.ndim != 1 or values.ndim not in (1, 2) or len(values) != len(rows) or (rows < 0).any():
+            raise ValueError(
+                f"rows: expected integers (n,) of at least 0 beside values (n, u), got {rows.shape} and {values.shape}"
+            )
+        values = aligned(values, np.float32 if values.dtype == np.float32 else np.float64)
+        return cls(*sum_rows(aligned(rows, np.intp), values.reshape(len(rows), -1)))
+
+    def dense(self, v: int) -> np.ndarray:
+        """Return the gradients of all rows.
+
+        Args:
+            v: how many rows the table has.
+
+        Returns:
+            An array (v, u), zero for the other rows.
+
+        Examples:
+            >>> cgru.optimizers.RowGradients.of([2], [[4.0]]).dense(3).tolist()
+            [[0.0], [0.0], [4.0]]
+        """
+        table = np.zeros((v, self.values.shape[1]), self.values.dtype)
+        table[self.rows] = self.values
+        return table
+
 
 class Optimizer:
     """The base of this module's optimizers: learning rate, clipping, weight decay, and the state of each parameter.
@@ -222,14 +289,15 @@ class Optimizer:
         Args:
             p: a dict of parameters; or a layer, whose `p`, the `g` that its `compute_gradients` left, and a state in
                 its `o` are used. Nothing happens to a layer that is not `trainable`.
-            g: the gradients, by the same names; None beside a layer.
+            g: the gradients, by the same names, each an array or `RowGradients`; None beside a layer.
             state: a dict that is empty before the first step, and is passed to each step; None beside a layer.
             fraction: the share of the fit that is done, for the schedule.
 
         Raises:
             TypeError: p is neither a layer nor beside gradients; or a parameter of a layer is no writable array of
                 floats.
-            ValueError: a gradient of a layer has another size than its parameter.
+            ValueError: a gradient of a layer has another size than its parameter; `RowGradients` do not fit their
+                parameter, or there is a `weight_decay`.
             RuntimeError: the layer has no gradients yet.
 
         Examples:
@@ -244,23 +312,54 @@ class Optimizer:
             if not p.trainable:
                 return
             p, g, state = dict(p.p), _gradients(p), p.o.setdefault("optimizer", {})
+        for key, gradient in g.items():
+            if isinstance(gradient, RowGradients):
+                self._check_rows(p[key], gradient, key)
         rate = self.rate(fraction)
         factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
         for key, parameter in p.items():
-            gradient = np.reshape(g[key], parameter.shape)
-            gradient = gradient if factor == 1.0 else gradient * factor
-            if key not in own or own[key][1].shape != gradient.shape:
-                own[key] = [0, *(np.zeros_like(gradient) for _ in range(self.arrays))]
+            given = g[key]
+            if key not in own or own[key][1].shape != parameter.shape:
+                own[key] = [0, *(np.zeros_like(parameter) for _ in range(self.arrays))]
             own[key][0] += 1
-            decay = getattr(self, "weight_decay", 0.0)
-            if decay and is_matrix(key):
-                parameter *= 1 - rate * float(decay)
-            self._update(parameter, gradient, rate, *own[key])
+            taken, *kept = own[key]
+            decay = 1 - rate * float(getattr(self, "weight_decay", 0.0)) if is_matrix(key) else 1.0
+            by_rows = isinstance(given, RowGradients)
+            rows, values = (given.rows, given.values) if by_rows else (FIRST, np.reshape(given, (1, -1)))
+            if by_rows or (ours(self) and all(_lies_in_order(array, values.dtype) for array in (parameter, *kept))):
+                values = values if values.flags.carray else aligned(values)
+                step_rows(self, [parameter, *kept], rows, values, rate, taken, factor, decay)
+                continue
+            gradient = np.reshape(given, parameter.shape)
+            if decay != 1:
+                parameter *= decay
+            self._update(parameter, gradient if factor == 1.0 else gradient * factor, rate, taken, *kept)
+
+    def _check_rows(self, p: np.ndarray, g: RowGradients, key: str) -> None:
+        """Raise ValueError where a step of the parameter p[key] cannot be made by its rows."""
+        rows, values = g.rows, g.values
+        if p.dtype != values.dtype or not p.flags.carray or len(p) * values.shape[1] != p.size:
+            raise ValueError(
+                f"p[{key!r}]: expected an array (v, {values.shape[1]}) of {values.dtype} in C order, like the gradients"
+                f" of its rows, got {p.shape} of {p.dtype}"
+            )
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(p):
+            raise ValueError(f"g[{key!r}]: expected rows from 0 to {len(p) - 1}, got {rows.min()} to {rows.max()}")
+        if getattr(self, "weight_decay", 0.0) and is_matrix(key):
+            raise ValueError(
+                f"weight_decay: expected 0 beside gradients of rows of {key!r}, since it shrinks all rows, got"
+                f" {self.weight_decay}"
+            )
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         """Update one parameter `p` in place by its gradient `g`, at its step number `step`, with its state `arrays`."""
         raise NotImplementedError
+
+
+def _lies_in_order(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Return whether a compiled step can change `array`, with gradients of `dtype`."""
+    return array.flags.carray and array.dtype == dtype and dtype in (np.float32, np.float64)
 
 
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
@@ -272,6 +371,9 @@ def _gradients(layer: Any) -> dict[str, np.ndarray]:
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.flags.writeable:
             raise TypeError(f"p[{name!r}]: expected a writable array of floats to update in place")
         gradient = layer.g.get("d" + name)
+        if isinstance(gradient, RowGradients):
+            found[name] = gradient
+            continue
         if gradient is None or np.size(gradient) != value.size:
             got = "none" if gradient is None else np.shape(gradient)
             raise ValueError(f"g[{'d' + name!r}]: expected the gradient of p[{name!r}] {value.shape}, got {got}")
@@ -284,10 +386,11 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
     1 too if a gradient is not finite, since no factor would help.
     """
-    largest = max((float(np.abs(gradient).max(initial=0)) for gradient in g.values()), default=0.0)
+    arrays = [each.values if isinstance(each, RowGradients) else each for each in g.values()]
+    largest = max((float(np.abs(gradient).max(initial=0)) for gradient in arrays), default=0.0)
     if not 0 < largest < math.inf:
         return 1.0
-    squares = (np.square(gradient / largest, dtype=np.float64).sum() for gradient in g.values())  # none overflows
+    squares = (np.square(gradient / largest, dtype=np.float64).sum() for gradient in arrays)  # none overflows
     norm = math.sqrt(sum(map(float, squares)))
     return clip_norm / largest / norm if norm > clip_norm / largest else 1.0
 
@@ -440,6 +543,55 @@ class RMSprop(Optimizer):
         p -= rate * down
 
 
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Adagrad, by the sum of the gradient's squares (Duchi et al., 2011, JMLR 12), for rows that come rarely.
+
+        square = square + g^2
+        v = momentum v + g / sqrt(square + epsilon)
+        p -= learning_rate v
+
+    Args:
+        learning_rate: above 0.
+        momentum: the share of the last step that is kept, at least 0 and below 1.
+        epsilon: what is added within the root, above 0.
+        weight_decay: as for `Adam`.
+        clip_norm: as for `SGD`.
+        schedule: as for `SGD`.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state = {"W": np.array([1.0])}, {}
+        >>> for _ in range(2):
+        ...     cgru.Adagrad(0.1).step(p, {"W": np.array([5.0])}, state)
+        >>> p["W"].round(4)  # 1 - 0.1 - 0.1 / sqrt(2)
+        array([0.8293])
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    epsilon: float = 1e-6
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: Schedule | str | None = None
+
+    arrays: ClassVar[int] = 2
+    beta: ClassVar[tuple[str, ...]] = ("momentum",)
+
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        """Update p in place by the sum of g^2: v = momentum v + g / sqrt(square + epsilon), p -= rate v."""
+        v, square = arrays
+        square += g * g
+        down = g / np.sqrt(square + float(self.epsilon))
+        if self.momentum:
+            v *= float(self.momentum)
+            v += down
+            down = v
+        p -= rate * down
+
+
 def is_matrix(key: str) -> bool:
     """Return whether `key`, such as `0.Uz` or `b`, names a matrix: matrices have capital letters, biases small ones."""
     return key.rpartition(".")[2][:1].isupper()
@@ -465,7 +617,7 @@ def slowed(optimizer: Any, factor: float) -> Any:
 
 
 # By name, in the order of cgru_kernels.steps in simd/cgru.h.
-NAMED: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, Adam, RMSprop)}
+NAMED: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, Adam, RMSprop, Adagrad)}
 
 
 def named(value: Any, argument: str = "optimizer") -> Any:

@@ -184,6 +184,7 @@ def optimizer(dice: Dice) -> Any:
         lambda: cgru.SGD(0.05, momentum=momentum, nesterov=bool(momentum) and dice.chance(), **shared),
         lambda: cgru.Adam(0.01, epsilon=0.01, weight_decay=decay, **shared),
         lambda: cgru.RMSprop(0.005, epsilon=0.1, momentum=momentum, weight_decay=decay, **shared),
+        lambda: cgru.Adagrad(0.05, momentum, epsilon=0.1, weight_decay=decay, **shared),
     )()
 
 

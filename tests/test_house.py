@@ -256,9 +256,9 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8353,
-    ("",): 4432,  # the layer, and what is as near to it
-    ("layers/",): 1802,
+    ("core/",): 8430,
+    ("",): 4550,  # the layer, and what is as near to it
+    ("layers/",): 1885,
     ("network/",): 6398,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2430,
     ("torch/", "interop/", "keras.py"): 4320,

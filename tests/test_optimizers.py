@@ -81,6 +81,20 @@ def test_rmsprop(momentum, decay):
     same(run(cgru.RMSprop(0.1, 0.8, 1e-3, momentum, weight_decay=decay)), p)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+def test_adagrad(momentum, decay):
+    p, steps = drawn()
+    for key in p:
+        v = square = np.zeros_like(p[key])
+        for g in steps:
+            square = square + g[key] ** 2
+            v = momentum * v + g[key] / np.sqrt(square + 1e-3)
+            shrunk = 0.1 * decay if key in ("0.Uz", "1.W") else 0
+            p[key] = (1 - shrunk) * p[key] - 0.1 * v
+    same(run(cgru.Adagrad(0.1, momentum, 1e-3, weight_decay=decay)), p)
+
+
 OTHERS = [cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1), cgru.RMSprop(0.1, momentum=0.5, clip_norm=0.5)]
 
 
@@ -142,7 +156,7 @@ def test_schedules():
 
 def test_schedules_by_name():
     for name in ("constant", "linear", "cosine", "one_cycle"):
-        for kind in (cgru.SGD, cgru.Adam, cgru.RMSprop):
+        for kind in (cgru.SGD, cgru.Adam, cgru.RMSprop, cgru.Adagrad):
             assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
             assert kind(schedule=name).schedule is getattr(optimizers, name)
     with refuses(ValueError, "schedule"):
@@ -171,7 +185,7 @@ def test_optimizers_by_name():
     own = cgru.Adam(0.3)
     assert optimizers.named(own) is own
     for wrong, error in (("Adam", ValueError), (cgru.Adam, TypeError), (None, TypeError), (3, TypeError)):
-        known = "'sgd', 'adam', 'rmsprop', SGD(...), Adam(...), RMSprop(...)"
+        known = "'sgd', 'adam', 'rmsprop', 'adagrad', SGD(...), Adam(...), RMSprop(...), Adagrad(...)"
         words = f"optimizer: expected one of {known}, or one of your own, got"
         with pytest.raises(error, match=r"^" + re.escape(words)):
             optimizers.named(wrong)

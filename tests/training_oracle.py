@@ -410,6 +410,10 @@ class Oracle:
                 own["v"], own["w"] = b * own["v"] + (1 - b) * d, c * own["w"] + (1 - c) * d * d
                 mean, square = own["v"] / (1 - b ** own["t"]), own["w"] / (1 - c ** own["t"])
                 p -= rate * mean / (np.sqrt(square) + optimizer.epsilon)
+            elif isinstance(optimizer, cgru.Adagrad):
+                own["w"] = own["w"] + d * d
+                own["v"] = optimizer.momentum * own["v"] + d / np.sqrt(own["w"] + optimizer.epsilon)
+                p -= rate * own["v"]
             else:
                 own["w"] = optimizer.rho * own["w"] + (1 - optimizer.rho) * d * d
                 own["v"] = optimizer.momentum * own["v"] + d / (np.sqrt(own["w"]) + optimizer.epsilon)

@@ -282,7 +282,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*batch_linear)(const cgru_batch_linear *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*batch_linear_gradients)(const cgru_batch_linear *, Py_ssize_t, Py_ssize_t, const Py_ssize_t *, void *,
                                        void *) noexcept nogil
-        void (*optimizer_steps[3])(const cgru_optimizer_step *, Py_ssize_t) noexcept nogil
+        void (*optimizer_steps[4])(const cgru_optimizer_step *, Py_ssize_t) noexcept nogil
         double (*sum_of_squares)(const void *, Py_ssize_t, double) noexcept nogil
         void (*batch_forward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*batch_backward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil

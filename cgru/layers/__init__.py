@@ -13,13 +13,14 @@ from cgru.layers.layer import Layer
 from cgru.layers.layer_norm import LayerNorm
 from cgru.layers.normalize import Normalize
 from cgru.layers.pool import Pool
+from cgru.layers.sampled_dense import SampledDense
 from cgru.layers.scale import Scale
 from cgru.layers.select import Select
 from cgru.layers.steps import Steps
 
 __all__ = [
     "KINDS", "Activation", "Clip", "Conv1D", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
-    "LayerNorm", "Normalize", "Pool", "Scale", "Select", "Steps",
+    "LayerNorm", "Normalize", "Pool", "SampledDense", "Scale", "Select", "Steps",
 ]  # fmt: skip
 
 KINDS = (

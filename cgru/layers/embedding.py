@@ -14,6 +14,7 @@ from cgru.core.lengths import mask
 from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, mask_padding
+from cgru.optimizers import RowGradients
 from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["Embedding", "TokenGradients"]
@@ -346,3 +347,12 @@ class EmbeddingPass(LayerPass):
         dE = np.zeros((self._tokens, dA.shape[1]), dA.dtype)
         dE[seen] = np.add.reduceat(dA[order], first, axis=0)
         return {"dE": dE}
+
+    def row_gradients(self) -> RowGradients:
+        """Return `dE` as the `RowGradients` of the tokens at real steps; RuntimeError before `backward`.
+
+        An optimizer's step with them takes as long as these rows do, however large the table is.
+        """
+        X, dA = self._arrays["X"], self._require_backward()["dA"]
+        real_steps = slice(None) if self._steps is None else self._steps[:, :, 0].ravel()
+        return RowGradients.of(X.ravel()[real_steps], dA.reshape(-1, dA.shape[2])[real_steps])

@@ -1,4 +1,4 @@
-"""SGD, Adam and RMSprop against PyTorch's: three steps, equal to the last places."""
+"""SGD, Adam, RMSprop and Adagrad against PyTorch's: three steps, equal to the last places."""
 
 import pytest
 from test_optimizers import drawn, run, same
@@ -8,13 +8,15 @@ import cgru
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "RMSprop with momentum"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "RMSprop", "RMSprop with momentum"])
 def test_equals_pytorch(name):
     p, steps = drawn()
     theirs = {key: torch.tensor(value, requires_grad=True) for key, value in p.items()}
     if name == "SGD":
         ours = cgru.SGD(0.1, momentum=0.9, nesterov=True)
         other = torch.optim.SGD(theirs.values(), 0.1, momentum=0.9, nesterov=True)
+    elif name == "Adagrad":  # whose epsilon is outside the root there
+        ours, other = cgru.Adagrad(0.1, epsilon=1e-30), torch.optim.Adagrad(theirs.values(), 0.1, eps=0)
     elif name == "RMSprop":
         ours, other = cgru.RMSprop(), torch.optim.RMSprop(theirs.values())
     elif name == "RMSprop with momentum":

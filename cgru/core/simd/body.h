@@ -67,7 +67,7 @@ const cgru_kernels NAME_OF(LEVEL, T) = {
 #define KERNEL(result, name, parameters) .name = name,
 #define LOOP(result, name, parameters) .name = LOOP_OF(name),
 #include "kernel_list.h"
-    .optimizer_steps = {sgd_step, adam_step, rmsprop_step},
+    .optimizer_steps = {sgd_step, adam_step, rmsprop_step, adagrad_step},
 };
 
 #if BYTES >= 32 && defined(__clang__)

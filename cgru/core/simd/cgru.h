@@ -404,7 +404,7 @@ typedef struct {
 #define KERNEL(result, name, parameters) result(*name) parameters;
 #define LOOP KERNEL
 #include "kernel_list.h"
-    void (*optimizer_steps[3])(const cgru_optimizer_step *step, ptrdiff_t n); /* in the order of cgru/optimizers.py */
+    void (*optimizer_steps[4])(const cgru_optimizer_step *step, ptrdiff_t n); /* in the order of cgru/optimizers.py */
 } cgru_kernels;
 
 /* Returns the table of a level for float (itemsize 4) or double (8); NULL where the compiler or the machine lacks it.

@@ -4,6 +4,7 @@
  *     adam:     mean += (1 - beta1) (g - mean);  square += (1 - beta2) (g^2 - square)
  *               p = decay p - rate mean / (sqrt(square) / root + epsilon)
  *     rmsprop:  square likewise;  v = momentum v + g / (sqrt(square) + epsilon);  p = decay p - rate v
+ *     adagrad:  square += g^2;  v = momentum v + g / sqrt(square + epsilon);  p = decay p - rate v
  *
  * `old` and `updated` hold p and the optimizer state. They may be the same arrays; where they are not, the state before
  * the step is kept. It is chosen for every update of a compiled fit. */
@@ -80,16 +81,17 @@ INLINE void adam(const int follows, const cgru_optimizer_step *step, ptrdiff_t n
 }
 STEP(adam_step, adam)
 
-/* Updates n parameters: v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v; square is a running mean. */
-INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
+/* Updates n parameters: v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v; square is a running mean,
+ * or where it `sums` a sum, and epsilon is within the root. */
+INLINE void by_squares(const int follows, const int sums, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
         const ptrdiff_t left = min(n - j, LANES);
         const vec g = load_n((const T *)step->g + j, left) * factor;
         vec v = OLD(1), square = OLD(2);
-        square += two * (g * g - square);
-        vec down = g / (square_root(square) + epsilon);
+        square += sums ? g * g : two * (g * g - square);
+        vec down = g / (sums ? square_root(square + epsilon) : square_root(square) + epsilon);
         if (momentum != 0) down = v = momentum * v + down;
         const vec p = OLD(0) * decay - rate * down;
         UPDATED(0, p);
@@ -98,7 +100,10 @@ INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_
         if (follows) update_mean(step, j, p, left);
     }
 }
+INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) { by_squares(follows, 0, step, n); }
 STEP(rmsprop_step, rmsprop)
+INLINE void adagrad(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) { by_squares(follows, 1, step, n); }
+STEP(adagrad_step, adagrad)
 
 /* Returns the sum of (g / unit)^2: in lanes of T over 64 vectors, then in double. */
 static double sum_of_squares(const void *g, ptrdiff_t n, double unit) {

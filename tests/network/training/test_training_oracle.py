@@ -16,6 +16,7 @@ OPTIMIZERS = (
     lambda: cgru.SGD(0.1, clip_norm=0.05, schedule="linear"),
     lambda: cgru.Adam(0.01, weight_decay=0.1, clip_norm=0.2, schedule="one_cycle"),
     lambda: cgru.RMSprop(0.005, momentum=0.5, weight_decay=0.01, schedule="cosine"),
+    lambda: cgru.Adagrad(0.01, momentum=0.5, weight_decay=0.01),
 )
 
 

@@ -11,6 +11,7 @@ from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcmp, memcpy, memset
 
 from cgru.core.kernels cimport cgru_array, cgru_extent, kernels
+from cgru.core.rows cimport load_settings, set_rate
 from cgru.layers import layer as layers
 from cgru.network import chain
 from cgru.network.training import updater
@@ -108,10 +109,7 @@ cdef class Weights:
         self.optimizer = type(optimizer).__name__
         self.carried, self.debiased = optimizer.arrays, optimizer.debiased
         self.kernel = self.k.optimizer_steps[optimizer.code]
-        for i, name in enumerate(optimizer.beta):
-            self.step.beta[i] = getattr(optimizer, name)
-        self.step.nesterov = getattr(optimizer, "nesterov", False)
-        self.step.epsilon = getattr(optimizer, "epsilon", 0)
+        load_settings(&self.step, optimizer)
         self.weight_decay = getattr(optimizer, "weight_decay", 0)
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
@@ -273,9 +271,8 @@ cdef class Weights:
             for j in range(KEPT):
                 step.old[j] = self.p[self.now] + (at + j * self.numbers) * self.k.size
                 step.updated[j] = self.p[to] + (at + j * self.numbers) * self.k.size
-            step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
-            if self.debiased:
-                step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
+            step.decay = 1 - rate * self.weight_decay if self.weight[i].matrix else 1
+            set_rate(&step, self.debiased, rate, taken)
             if self.begun != NULL:
                 step.mean = self.shown[self.now] + at * self.k.size
                 step.updated_mean = self.shown[to] + at * self.k.size

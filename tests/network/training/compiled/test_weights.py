@@ -21,6 +21,8 @@ OPTIMIZERS = [
     cgru.Adam(0.01, beta_1=0.5, beta_2=0.7, epsilon=1e-2, weight_decay=0.5),
     cgru.RMSprop(0.001),
     cgru.RMSprop(0.001, rho=0.7, epsilon=1e-2, momentum=0.9, weight_decay=0.5),
+    cgru.Adagrad(0.01),
+    cgru.Adagrad(0.01, momentum=0.9, epsilon=1e-2, weight_decay=0.5),
 ]
 
 
