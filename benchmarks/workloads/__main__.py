@@ -8,7 +8,7 @@ from importlib import import_module
 
 from benchmarks.processes import rows_from
 
-WORKLOADS = ("tiny_rnns",)
+WORKLOADS = ("agents", "recommender", "tiny_rnns")
 
 
 def main(arguments: list[str] | None = None) -> int:

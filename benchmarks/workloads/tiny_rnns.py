@@ -16,10 +16,13 @@ import numpy as np
 import cgru
 from benchmarks import machine, report
 from benchmarks.timing import ratios, round_robin
-from examples import tiny_rnns as example
+from benchmarks.workloads import example as example_of
+
+example = example_of("tiny_rnns")
 
 RATE, DECAY, L1, EPSILON = 0.005, 0.01, 1e-5, 1e-8  # as the example has them
-EPOCHS, ROUNDS, TOGETHER = {True: 20, False: 300}, {True: 3, False: 5}, 30  # quick or not; fits of JAX at once
+# Quick or not: epochs, rounds, and how many fits a call makes.
+EPOCHS, ROUNDS, TOGETHER = {True: 10, False: 300}, {True: 3, False: 5}, {True: 10, False: 30}
 FIRST, TOLERANCE = 5, 1e-4  # epochs that are compared, and the largest relative difference of a loss
 RIVALS = {"PyTorch": "torch", "JAX, vmap": "jax"}
 
@@ -104,15 +107,15 @@ def with_jax(units: int, epochs: int, count: int = 1, compiled: dict | None = No
 def rows(quick: bool) -> Iterator[dict]:
     """What is measured, on what; then a row for each size, with seconds a fit. RuntimeError: the losses differ."""
     cgru.set_num_threads(1)
-    found: dict[str, tuple[Callable[..., np.ndarray], int]] = {"cgru": (ours, TOGETHER)}
+    found: dict[str, tuple[Callable[..., np.ndarray], int]] = {"cgru": (ours, TOGETHER[quick])}
     for name, module in RIVALS.items():
         try:
             import_module(module)
         except ImportError:
             continue
-        found[name] = (with_torch, 1) if module == "torch" else (partial(with_jax, compiled={}), TOGETHER)
+        found[name] = (with_torch, 1) if module == "torch" else (partial(with_jax, compiled={}), TOGETHER[quick])
     yield {"part": "about", **machine.here(), "names": [*found], "epochs": EPOCHS[quick]}
-    for units in example.NETS["GRU"]:
+    for units in example.NETS["GRU"][:: 3 if quick else 1]:
         due = ours(units, FIRST)
         for name, (function, _) in found.items():
             difference = np.abs(function(units, FIRST) / due - 1).max()
