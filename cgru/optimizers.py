@@ -1,4 +1,4 @@
-"""The optimizers SGD, Adam, RMSprop and Adagrad, and schedules of the learning rate.
+"""The optimizers SGD, Adam, RMSprop and Adagrad, schedules of the rate, and DP, private steps of another optimizer.
 
 An optimizer holds settings and no state, so that one may serve several networks and layers: each of these owns the
 state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in place.
@@ -18,7 +18,9 @@ from cgru.core import names
 from cgru.core.checks import aligned, integers, positive, real
 from cgru.core.rows import step_rows, sum_rows
 
-__all__ = ["SGD", "Adagrad", "Adam", "Plateau", "RMSprop", "RowGradients", "constant", "cosine", "linear", "one_cycle"]
+__all__ = [
+    "DP", "SGD", "Adagrad", "Adam", "Plateau", "RMSprop", "RowGradients", "constant", "cosine", "linear", "one_cycle",
+]  # fmt: skip
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
@@ -590,6 +592,145 @@ class Adagrad(Optimizer):
             v += down
             down = v
         p -= rate * down
+
+
+# --- differential privacy ---
+
+
+@dataclass(frozen=True)
+class DP:
+    """Differentially private steps of another optimizer: DP-SGD (Abadi et al., 2016, arXiv:1607.00133).
+
+        g = (sum over samples of g_i min(1, max_norm / |g_i|) + noise_multiplier max_norm N(0, 1)) / batch_size
+
+    g_i is the gradient of sample i's own mean loss over its real steps, |g_i| the joint L2 norm over all parameters. A
+    sample whose norm is not finite adds nothing. In `Network.fit` each update draws a batch by Poisson sampling: each
+    of m samples is in it with probability batch_size / m, so a batch may be empty. An epoch has ceil(m / batch_size)
+    updates. From these numbers and `noise_multiplier` an accountant computes epsilon, as docs/workloads.md shows. The
+    trained parameters are private. Losses and scores in the history, and the samples of `validation`, are not.
+
+    Args:
+        optimizer: the optimizer that makes the step with g, or its name; without `clip_norm` and `Plateau`.
+        max_norm: the largest norm of a sample's gradient, above 0.
+        noise_multiplier: the standard deviation of the noise divided by `max_norm`; 0: no noise, and no privacy.
+        seed: the seed of noise and batches, for tests alone, since those who know it can subtract the noise. None:
+            entropy of the operating system. The seed of a network is not used: model files contain it.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> X, y = np.ones((40, 6, 3)), np.arange(40) % 2
+        >>> optimizer = cgru.optimizers.DP(cgru.SGD(0.5), max_norm=1.0, noise_multiplier=1.1)
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], optimizer=optimizer)
+        >>> len(net.fit(X, y, epochs=2, batch_size=10))
+        2
+    """
+
+    optimizer: Any
+    max_norm: float
+    noise_multiplier: float
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings, and make the generator."""
+        object.__setattr__(self, "optimizer", named(self.optimizer))
+        check_number(self.max_norm, "max_norm", above=True)
+        check_number(self.noise_multiplier, "noise_multiplier")
+        if getattr(self.optimizer, "clip_norm", None) is not None:
+            raise ValueError(f"clip_norm: expected None in DP, whose max_norm clips, got {self.optimizer.clip_norm}")
+        if isinstance(self.schedule, Plateau):
+            raise ValueError("schedule: expected one that reads no losses in DP, as these are not private, got Plateau")
+        object.__setattr__(self, "np_rng", np.random.default_rng(self.seed))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy the settings alone: the noise of two fits must differ, or their difference has none."""
+        return type(self), (self.optimizer, self.max_norm, self.noise_multiplier, self.seed)
+
+    @property
+    def schedule(self) -> Any:
+        """Return the schedule of the optimizer; the ellipsis for an own optimizer, which may have any."""
+        return getattr(self.optimizer, "schedule", ...)
+
+    def rate(self, fraction: float = 0.0) -> float:
+        """Return the learning rate of the optimizer after a part of the fit.
+
+        Args:
+            fraction: the share of the fit that is done, from 0 to 1.
+
+        Returns:
+            The learning rate.
+
+        Examples:
+            >>> cgru.optimizers.DP(cgru.SGD(0.1, schedule="linear"), 1.0, 1.1).rate(0.5)
+            0.05
+        """
+        return self.optimizer.rate(fraction)
+
+    def step(self, p: Any, g: Any = None, state: State | None = None, fraction: float = 0.0) -> None:
+        """Update the parameters `p` in place by the gradients of each sample of a batch, once.
+
+        Args:
+            p: a dict of parameters.
+            g: the gradients of each sample by the same names, (m, ...), as `Network.gradients(each=True)` returns them.
+                Their sum is divided by m.
+            state: a dict that is empty before the first step, and is passed to each step.
+            fraction: the share of the fit that is done, for the schedule.
+
+        Raises:
+            TypeError: there is no `g` or no `state`.
+            ValueError: a gradient is not that of each sample.
+
+        Examples:
+            >>> p, state = {"W": np.array([1.0, 1.0])}, {}
+            >>> optimizer = cgru.optimizers.DP(cgru.SGD(1.0), max_norm=1.0, noise_multiplier=0)
+            >>> optimizer.step(p, {"W": np.array([[3.0, 4.0], [0.5, 0.0]])}, state)
+            >>> p["W"].round(2)  # 1 - (0.6 + 0.5) / 2, 1 - 0.8 / 2
+            array([0.45, 0.6 ])
+        """
+        if g is None or state is None:
+            raise TypeError("step: expected p, the gradients of each sample and state with DP, got p alone")
+        sums = clipped_sums(p, g, self.max_norm)
+        noisy_step(self, p, sums, len(_of_samples(g[next(iter(p))])), state, fraction)
+
+
+def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, np.ndarray]:
+    """Return the sums of the gradients `g` of each sample, each scaled to a joint norm of at most `max_norm`.
+
+    `g` may have `TokenGradients` among its arrays (m, ...). A sample whose norm is not finite is left out. ValueError
+    where a gradient is not that of each sample.
+    """
+    m, squares, sums = len(_of_samples(g[next(iter(p))])), 0.0, {}
+    for key, array in p.items():
+        rows = _of_samples(g[key])
+        if rows is g[key] and rows.shape != (m, *array.shape):
+            due = f"the gradients of each sample, shape {(m, *array.shape)}"
+            raise ValueError(f"g[{key!r}]: expected {due}, got {rows.shape}")
+        squares = squares + np.square(rows, dtype=np.float64).reshape(m, -1).sum(axis=1)
+    norms = np.sqrt(squares)
+    kept = slice(None) if np.isfinite(norms).all() else np.isfinite(norms)
+    factors = max_norm / np.maximum(norms, max_norm)[kept]
+    for key, array in p.items():
+        rows, sums[key] = _of_samples(g[key])[kept], np.zeros_like(array)
+        own = factors.astype(rows.dtype)
+        if g[key] is _of_samples(g[key]):
+            np.einsum("i,i...->...", own, rows, out=sums[key])
+        else:
+            np.add.at(sums[key], g[key].tokens[kept], own[:, None, None] * rows)
+    return sums
+
+
+def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, fraction: float) -> None:
+    """Update `p` by the sums of clipped gradients with noise, divided by the expected `size` of a batch."""
+    deviation, g = optimizer.noise_multiplier * optimizer.max_norm, {}
+    for key, each in sums.items():
+        g[key] = ((each + deviation * optimizer.np_rng.standard_normal(each.shape)) / size).astype(each.dtype)
+    optimizer.optimizer.step(p, g, state, fraction)
+
+
+def _of_samples(g: Any) -> np.ndarray:
+    """Return an array that has a row for each sample: `g` itself, or the rows of `TokenGradients`."""
+    return getattr(g, "rows", g)
 
 
 def is_matrix(key: str) -> bool:

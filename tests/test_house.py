@@ -257,9 +257,9 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
     ("core/",): 8430,
-    ("",): 4550,  # the layer, and what is as near to it
+    ("",): 4600,  # the layer, and what is as near to it
     ("layers/",): 1885,
-    ("network/",): 6398,
+    ("network/",): 6494,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2430,
     ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,

@@ -31,7 +31,7 @@ from cgru.network.history import LEFT_OUT_IN_A_ROW, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Checkpoint
 from cgru.network.training.updater import OF_FIT
-from cgru.optimizers import NAMED, Plateau
+from cgru.optimizers import NAMED, Optimizer, Plateau
 
 __all__ = ["CheckpointFile", "State"]
 
@@ -178,7 +178,7 @@ def _json_setting(value: Any) -> Any:
         return {key: _json_setting(each) for key, each in value.items()}
     if isinstance(value, list):
         return list(map(_json_setting, value))
-    return repr(value) if isinstance(value, Plateau) else activations.name_of(value)
+    return repr(value) if isinstance(value, Plateau | Optimizer) else activations.name_of(value)
 
 
 def _layer_text(layer: Layer) -> str:

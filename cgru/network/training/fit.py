@@ -31,6 +31,7 @@ from cgru.network.training.compiled.engine import Engine, compiles
 from cgru.network.training.loop import Loop, Snapshot
 from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import factors_of
+from cgru.network.training.private_loop import PrivateLoop, check_private
 from cgru.network.training.target_scaling import TargetScaling, all_shrunk, shrinkage
 from cgru.network.training.updater import OF_FIT
 
@@ -290,9 +291,11 @@ class Fit:
     # --- for a checkpoint ---
 
     def _generators(self) -> list[np.random.BitGenerator]:
-        """Return all random generators of the fit: that of the sample order first, then those of the layers."""
+        """Return all random generators of the fit: that of the batches first, then those of the layers."""
         layers = [part for _, layer in chain.leaves(self.model.layers) for part in (layer, *layer.cells)]
         found = [part.np_rng.bit_generator for part in layers]
+        if isinstance(self.model.optimizer, optimizers.DP):
+            return [self.model.optimizer.np_rng.bit_generator, *found]
         return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
 
     def _state(self) -> State:
@@ -337,6 +340,9 @@ class Fit:
         """Create the updater of the model as it is now: compiled where possible, else in Python."""
         model, slowed = self.model, 0.5 ** len(self.history.returns)
         how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed, self.settings
+        if isinstance(model.optimizer, optimizers.DP):
+            check_private(self.settings, model, self.data)  # again, as a callback may have set the optimizer
+            return PrivateLoop(model, *how)
         if optimizers.ours(model.optimizer) and compiles(model):
             return Engine(model, self.data, *how)
         return Loop(model, *how)
@@ -454,6 +460,8 @@ def is_constant(scored: tuple[float, float | None], constant: tuple[float, float
 
 def check(settings: Settings, model: Model, data: AnyData) -> None:
     """Raise ValueError where the options do not fit the model or the data."""
+    if isinstance(model.optimizer, optimizers.DP):
+        check_private(settings, model, data)
     if settings.standardize and data.first.X.ndim == 2:
         raise ValueError("standardize: expected False for tokens, which have no mean, got True")
     if settings.shrink and not losses.named(model.loss).can_shrink:

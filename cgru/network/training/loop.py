@@ -25,7 +25,7 @@ from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
 
-__all__ = ["Loop", "Snapshot", "scores"]
+__all__ = ["BatchSlice", "Loop", "Snapshot", "scores", "targets", "trainable"]
 
 Arrays = dict[str, np.ndarray]
 States = dict[str, np.ndarray]  # states (m, u) of the recurrent layers, by the layer's key
@@ -97,7 +97,7 @@ class Loop(Updater):
         model = self.model
         before = model.carried.pop(OF_FIT, self.left)
         if self.settings.average is not None:
-            for key, array in _trainable(model).items():
+            for key, array in trainable(model).items():
                 n, parameter, mean = before.get(key, (0, array, array))
                 goes_on = mean.shape == array.shape
                 self.means[key] = n if goes_on else 0, array.copy()
@@ -115,14 +115,14 @@ class Loop(Updater):
 
     def _epoch(self, parts: Parts, row: int) -> Updates:
         """Make the updates of an epoch, as `epoch`; the model has the trained parameters."""
-        model, size, batches = self.model, self.batch_size, 0
+        model, batches = self.model, 0
         self.skipped, self.row = 0, row
         model.reset_states()
         loss, right, weight = 0.0, 0.0 if losses.classifies(model.loss) else None, 0.0
         for part, order, fractions in parts:
             updates = iter(fractions)
-            for start in range(0, len(order), size):
-                for batch_slice in self._slices(part[order[start : start + size]]):
+            for batch in self._batches(part, order):
+                for batch_slice in self._slices(batch):
                     value, hits = self._step(batch_slice, next(updates))
                     if not math.isfinite(value) or self.row >= LEFT_OUT_IN_A_ROW:
                         return Updates(value, None, batches)
@@ -130,8 +130,15 @@ class Loop(Updater):
                     right = None if right is None else right + hits
                 batches += 1
         model.reset_states()
+        if not weight:  # no sample was drawn
+            return Updates(*scores(model, part)[:2], None, self.skipped, self.row)
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
+
+    def _batches(self, part: Data, order: np.ndarray) -> Iterator[Data]:
+        """Yield the batches that `part` has in this order."""
+        for start in range(0, len(order), self.batch_size):
+            yield part[order[start : start + self.batch_size]]
 
     def store_optimizer_state(self) -> None:
         """Copy the state of the running means into the model; the optimizer's state is there already."""
@@ -187,7 +194,7 @@ class Loop(Updater):
                 return 0.0, 0.0
             top = model.head.run(A, lengths)
             trace.append((f"{len(model.body)}", top))
-            A, Z, Y = batch.rows(top.A), batch.rows(top.fc["Z"]), _targets(model, batch)
+            A, Z, Y = batch.rows(top.A), batch.rows(top.fc["Z"]), targets(model, batch)
             loss, dZ, dA = judge.of_head(model.head, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
@@ -198,15 +205,19 @@ class Loop(Updater):
                 p = model.parameters()
                 optimizer = slowed(model.optimizer, self.slowed)
                 optimizer.step({key: p[key] for key in g}, g, model.carried, fraction)
-                for key, (n, mean) in self.means.items():
-                    kept = min(self.settings.average, (n + 1) / (n + 10))
-                    mean *= kept
-                    mean += (1 - kept) * p[key]
-                    self.means[key] = n + 1, mean
+                self._average(p)
                 self.row = 0
             else:
                 self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
+
+    def _average(self, p: Arrays) -> None:
+        """Add the parameters after an update to their running means."""
+        for key, (n, mean) in self.means.items():
+            kept = min(self.settings.average, (n + 1) / (n + 10))
+            mean *= kept
+            mean += (1 - kept) * p[key]
+            self.means[key] = n + 1, mean
 
     def _forward(self, batch_slice: BatchSlice) -> tuple[chain.Trace, np.ndarray, np.ndarray | None]:
         """Run the layers below the head; return their trace, the head's input and its lengths (None: no padding).
@@ -269,7 +280,7 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
             model.reset_states()  # samples do not continue those of the batch before
             top = model.head.run(below, lengths)
             A, Z = batch.rows(top.A), batch.rows(top.fc["Z"])
-            Y, weights = _targets(model, batch), batch.rows(batch.weights)
+            Y, weights = targets(model, batch), batch.rows(batch.weights)
             values = judge.of_head(model.head, Z, A, Y, each=True)[0]
             hits = judge.hits(A, Y, weights)
             loss, weight = loss + (values if weights is None else weights * values).sum(), weight + batch.count
@@ -278,12 +289,12 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
     return float(loss / weight), None if right is None else right / weight, np.concatenate(each) if rows else None
 
 
-def _trainable(model: Model) -> Arrays:
+def trainable(model: Model) -> Arrays:
     """Return the trainable parameters by their keys: the arrays themselves, no copies."""
     layers = chain.leaves(model.layers)
     return {f"{key}.{name}": array for key, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
-def _targets(model: Model, batch: Data) -> np.ndarray:
+def targets(model: Model, batch: Data) -> np.ndarray:
     """Return the targets of a batch in rows, as the loss takes them: classes become one-hot rows."""
     return losses.one_hot(batch.rows(batch.y), model.head.d["u"])

@@ -6,6 +6,7 @@ are the samples, or with outputs at steps the real steps of all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
@@ -20,7 +21,7 @@ from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.passes import Pass
 
-__all__ = ["gradients"]
+__all__ = ["gradients", "sums_of_pass"]
 
 STEPS = 1 << 16  # of the samples of a block, whose caches are in memory together
 
@@ -55,30 +56,41 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
         return layer.run(A, lengths, **({"preactivations": False} if layer.cells else {}), **given)
 
     chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer, trace)
-    of = dict(chain.leaves(layers))
+    return sums_of_pass(model, layers, trace, block, each)[1]
+
+
+def sums_of_pass(
+    model: Model, layers: Sequence[Layer], trace: chain.Trace, block: Data, each: bool, which: str = "p"
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the loss of each row of a block, and the gradients as `_block_gradients`, from the `trace` of its run.
+
+    `which` names the attribute of the layers that have gradients: "p" or "trainable".
+    """
+    of = {key: layer for key, layer in chain.leaves(layers) if getattr(layer, which)}
     if each:
         _check_passes(of, trace)
     head, (A, Z) = layers[-1], (block.rows(trace[-1][1].fc[name]) for name in ("A", "Z"))
     targets = losses.one_hot(block.rows(block.y), head.d["u"])
-    _, dZ, dA = losses.named(model.loss).of_head(head, Z, A, targets, each=True)
+    values, dZ, dA = losses.named(model.loss).of_head(head, Z, A, targets, each=True)
     factors = _row_factors(block, each).astype(A.dtype)
     dZ, dA = (None if d is None else block.scatter(d * factors) for d in (dZ, dA))
     found: dict[str, Any] = {}
-    lowest = next(i for i, layer in enumerate(layers) if layer.p)
+    lowest = next(i for i, layer in enumerate(layers) if getattr(layer, which))
     chain.go_back(trace[lowest:], dA, dZ)
     for key, ran in chain.passes(trace[lowest:]):
-        g = ran.gradients(True) if each else ran.gradients()
-        found |= {f"{key}.{name}": _in_shape(g["d" + name], p, each) for name, p in of[key].p.items()}
-    return found
+        if key in of:
+            g = ran.gradients(True) if each else ran.gradients()
+            found |= {f"{key}.{name}": _in_shape(g["d" + name], p, each) for name, p in of[key].p.items()}
+    return values, found
 
 
 def _check_passes(layers: dict[str, Layer], trace: chain.Trace) -> None:
     """Raise ValueError for a layer of the user's whose pass has no gradients of each sample."""
     for key, ran in chain.passes(trace):
-        layer = layers[key]
-        if layer.p and "each" not in signature(ran.gradients).parameters:
+        layer = layers.get(key)
+        if layer is not None and layer.p and "each" not in signature(ran.gradients).parameters:
             due = "layers whose passes have gradients(each=True)"
-            raise ValueError(f"each: expected False, or {due}, got True with {layer!r} as layer {key}")
+            raise ValueError(f"each: expected {due}, got {layer!r} as layer {key}")
 
 
 def _row_factors(block: Data, each: bool) -> np.ndarray:
