@@ -604,10 +604,11 @@ class DP:
         g = (sum over samples of g_i min(1, max_norm / |g_i|) + noise_multiplier max_norm N(0, 1)) / batch_size
 
     g_i is the gradient of sample i's own mean loss over its real steps, |g_i| the joint L2 norm over all parameters. A
-    sample whose norm is not finite adds nothing. In `Network.fit` each update draws a batch by Poisson sampling: each
-    of m samples is in it with probability batch_size / m, so a batch may be empty. An epoch has ceil(m / batch_size)
-    updates. From these numbers and `noise_multiplier` an accountant computes epsilon, as docs/workloads.md shows. The
-    trained parameters are private. Losses and scores in the history, and the samples of `validation`, are not.
+    sample whose |g_i|^2 is not finite adds nothing. In `Network.fit` each update draws a batch by Poisson sampling:
+    each of m samples is in it with probability batch_size / m, so a batch may be empty. An epoch has
+    ceil(m / batch_size) updates. From these numbers and `noise_multiplier` an accountant computes epsilon, as
+    docs/workloads.md shows. The trained parameters are private. Losses and scores in the history, and the samples of
+    `validation`, are not.
 
     Args:
         optimizer: the optimizer that makes the step with g, or its name; without `clip_norm` and `Plateau`.
@@ -697,8 +698,8 @@ class DP:
 def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, np.ndarray]:
     """Return the sums of the gradients `g` of each sample, each scaled to a joint norm of at most `max_norm`.
 
-    `g` may have `TokenGradients` among its arrays (m, ...). A sample whose norm is not finite is left out. ValueError
-    where a gradient is not that of each sample.
+    `g` may have `TokenGradients` among its arrays (m, ...). A sample with squares that are not finite in the dtype is
+    left out. ValueError where a gradient is not that of each sample.
     """
     m, squares, sums = len(_of_samples(g[next(iter(p))])), 0.0, {}
     for key, array in p.items():
@@ -706,7 +707,8 @@ def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, 
         if rows is g[key] and rows.shape != (m, *array.shape):
             due = f"the gradients of each sample, shape {(m, *array.shape)}"
             raise ValueError(f"g[{key!r}]: expected {due}, got {rows.shape}")
-        squares = squares + np.square(rows, dtype=np.float64).reshape(m, -1).sum(axis=1)
+        lines = rows.reshape(m, -1, *(array.shape[-1:] or (1,)))  # sums of few are exact, also in float32
+        squares = squares + np.einsum("ijk,ijk->ij", lines, lines).sum(axis=1, dtype=np.float64)
     norms = np.sqrt(squares)
     kept = slice(None) if np.isfinite(norms).all() else np.isfinite(norms)
     factors = max_norm / np.maximum(norms, max_norm)[kept]

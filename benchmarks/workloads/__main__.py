@@ -8,7 +8,7 @@ from importlib import import_module
 
 from benchmarks.processes import rows_from
 
-WORKLOADS = ("agents", "recommender", "tiny_rnns")
+WORKLOADS = ("agents", "dp", "recommender", "tiny_rnns")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     workload = import_module(f"benchmarks.workloads.{given.workload}")
     try:
-        print("\n".join(workload.text(list(rows_from(workload.rows, given.quick)))))
+        print("\n".join(workload.text(list(rows_from(workload.rows, given.quick, workers=True)))))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

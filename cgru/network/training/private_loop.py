@@ -23,8 +23,8 @@ from cgru.optimizers import DP, clipped_sums, noisy_step
 
 __all__ = ["PrivateLoop", "check_private"]
 
-NUMBERS = 1 << 21  # of the gradients of the samples of a block
-STEPS = 1 << 13  # of the samples of a block
+NUMBERS = 1 << 20  # of the gradients of the samples of a block
+STEPS = 1 << 12  # of the samples of a block
 LEAST = 8  # samples of a block: with fewer, the products of a step are slow
 MEASURES = "it would come from the samples without noise"
 CUTS = "each update draws its own batch at random"

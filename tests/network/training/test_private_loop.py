@@ -266,8 +266,18 @@ def test_a_sample_that_is_not_finite_adds_nothing(bad):
     found = clipped_sums(p, {"W": rows, "E": TokenGradients(tokens.tokens, tokens.rows.astype(np.float32))}, 1.0)
     np.testing.assert_allclose(found["W"], [1.1, 0.8], rtol=1e-6)
     np.testing.assert_allclose(found["E"].ravel(), [0, 0, 0, 0.5])
-    large = clipped_sums({"W": p["W"]}, {"W": np.array([[3e30, 4e30]], np.float32)}, 1.0)["W"]
-    np.testing.assert_allclose(large, [0.6, 0.8], rtol=1e-6)  # squares overflow float32
+    for large, due in ((3e18, 0.6), (3e30, 0)):
+        rows = np.array([[large, large * 4 / 3]], np.float32)
+        np.testing.assert_allclose(clipped_sums({"W": p["W"]}, {"W": rows}, 1.0)["W"], [due, due * 4 / 3], rtol=1e-6)
+    numbers = {"c": np.array(1.0)}  # parameters without axes
+    assert clipped_sums(numbers, {"c": np.array([0.25, -3.0, 5.0])}, 1.0)["c"] == 0.25
+
+
+def test_norms_of_large_parameters_are_exact():
+    """Sums of a million squares in float32 would be wrong in the fifth digit."""
+    rows = np.random.default_rng(0).lognormal(size=(2, 1000, 1000), sigma=3).astype(np.float32)
+    found = clipped_sums({"W": rows[0]}, {"W": rows[:1]}, 1.0)["W"].astype(np.float64)
+    assert math.sqrt(np.square(found).sum()) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
