@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_agents(run, folder):
         "cgru.torch.GRU", "TorchRL, pad", "TorchRL, scan", "TorchRL, scan, recomputed", "cgru.torch.GRU", "nn.GRU",
         "nn.LSTM",
     ]  # fmt: skip
+@pytest.mark.skipif(not find_spec("opacus"), reason="no opacus")
+def test_private_steps(run):
+    done = run("-m", "benchmarks.workloads", "dp", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| 64 x 50 x 8 x 32 \| (.+?) \| ([\d.]+) \|", done.stdout, re.MULTILINE)
+    assert len(rows) == 5
+    assert all(float(seconds) > 0 for _, seconds in rows)
 
 
 def test_an_unknown_workload(refused):
