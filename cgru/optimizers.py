@@ -691,8 +691,8 @@ class DP:
         """
         if g is None or state is None:
             raise TypeError("step: expected p, the gradients of each sample and state with DP, got p alone")
-        sums = clipped_sums(p, g, self.max_norm)
-        noisy_step(self, p, sums, len(_of_samples(g[next(iter(p))])), state, fraction)
+        m, sums = len(_of_samples(g[next(iter(p))])), clipped_sums(p, g, self.max_norm)
+        noisy_step(self, p, sums, m, state, fraction)
 
 
 def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, np.ndarray]:

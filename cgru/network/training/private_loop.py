@@ -23,8 +23,8 @@ from cgru.optimizers import DP, clipped_sums, noisy_step
 
 __all__ = ["PrivateLoop", "check_private"]
 
-NUMBERS = 1 << 20  # of the gradients of the samples of a block
-STEPS = 1 << 12  # of the samples of a block
+NUMBERS, STEPS = 1 << 20, 1 << 13  # the most that a block has: numbers of its samples' gradients, and steps
+LANES = 16  # a block has a multiple of so many samples, as the vectors of AVX-512 have them side by side
 LEAST = 8  # samples of a block: with fewer, the products of a step are slow
 MEASURES = "it would come from the samples without noise"
 CUTS = "each update draws its own batch at random"
@@ -57,11 +57,11 @@ class PrivateLoop(Loop):
     def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
         """Make the update of a batch; return (its loss, weight of right predictions or None)."""
         model, batch, judge = self.model, batch_slice.data, losses.named(self.model.loss)
-        p, loss, right = trainable(model), 0.0, 0.0
+        loss, right, p = 0.0, 0.0, trainable(model)
         sums = {key: np.zeros_like(array) for key, array in p.items()}
         size = min(NUMBERS // sum(array.size for array in p.values()), STEPS // batch.extent[1])
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in batch.blocks(max(size, LEAST)):
+            for block in batch.blocks(max(size // LANES * LANES, LEAST)):
                 trace, A, lengths = self._forward(BatchSlice(block))
                 trace.append((f"{len(model.body)}", model.head.run(A, lengths)))
                 values, g = sums_of_pass(model, model.layers, trace, block, True, "trainable")
