@@ -166,24 +166,21 @@ def rows(quick: bool) -> Iterator[dict]:
 def text(rows: list[dict]) -> list[str]:
     about, *shapes = rows
     names = about["names"]
+    versions = [f"{name} {version}" for name, version in about["versions"].items()]
+    where = [about["machine"], about["instructions"], *versions, about["date"]]
     lines = []
     for row in shapes:
+        alone, cells = row["alone"], []
         for name in names:
-            alone, rise = row["alone"][name], row["alone"][name]["mib"]
-            factor = f"{row['ratio'][name]:.1f}" if name != OURS else ""
-            mib = "" if rise is None else f"{rise:.0f}"
-            lines.append([" x ".join(map(str, row["shape"])), name, f"{row['s'][name]:.3g}", factor, mib,
-                          f"{alone['first'] / alone['third']:.1f}"])  # fmt: skip
-    where = [
-        about["machine"],
-        about["instructions"],
-        *(f"{k} {v}" for k, v in about["versions"].items()),
-        about["date"],
-    ]
-    columns = ["samples x steps x features x units", "", "s a step", f"times {OURS}", "MiB", "first / third step"]
+            rise = alone[name]["mib"]
+            cells.append(f"{row['s'][name]:.3g}" + ("" if rise is None else f", {rise:.0f} MiB"))
+        ratios = [f"{row['ratio'][name]:.1f}" for name in names[2:3]]
+        first = alone[OURS]["first"] / alone[OURS]["third"]
+        lines.append([" x ".join(map(str, row["shape"])), *cells, *ratios, f"{first:.1f}"])
+    columns = [*names, *(f"{name} / {OURS}" for name in names[2:3]), f"{OURS}: first step / third"]
     return [
-        f"Seconds a step (medians), times as long as cgru's private step, and MiB by which memory rises; one core of"
+        "Seconds a step (medians), and MiB by which memory rises; ratios are of seconds. One core of"
         f" {', '.join(where)}, commit {about['commit'] or 'unknown'}.",
         "",
-        *report.table(columns, lines),
+        *report.table(["samples x steps x features x units", *columns], lines),
     ]
