@@ -16,7 +16,7 @@ from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain
 from cgru.network.history import History
-from cgru.optimizers import Optimizer
+from cgru.optimizers import DP, Optimizer
 
 __all__ = ["Model"]
 
@@ -35,7 +35,7 @@ class Model:
         steps, its arrays]}}. Entry "fit" has the state of a running mean of the parameters.
     """
 
-    optimizer: Optimizer
+    optimizer: Optimizer | DP
     dtype: np.dtype
 
     def __init__(self, layers: Sequence[Layer]) -> None:

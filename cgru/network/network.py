@@ -28,7 +28,7 @@ from cgru.network.data_spec import DataSpec
 from cgru.network.history import History
 from cgru.network.model import Model
 from cgru.network.options import FitOptions, Metric, Settings, takes
-from cgru.optimizers import Adam, Optimizer
+from cgru.optimizers import DP, Adam, Optimizer
 
 if TYPE_CHECKING:  # what trains and describes is imported at its first use, which shortens `import cgru`
     from typing_extensions import Unpack
@@ -72,6 +72,8 @@ class Network(Model):
               steps of all.
         optimizer: an `SGD`, `Adam`, `RMSprop` or `Adagrad`, or its name in small letters. None: `Adam()`. It may be
             replaced at any time.
+        optimizer: an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop". None: `Adam()`. `optimizers.DP` of one
+            of them trains with differential privacy. It may be replaced at any time.
         seed: makes the initial weights, the shuffling and the validation split repeatable. Each layer gets a generator
             of its own from it, except one that was given its own.
         class_names: one name for each class.
@@ -104,7 +106,7 @@ class Network(Model):
         self,
         layers: Sequence[Layer],
         loss: str | Function | None = None,
-        optimizer: Optimizer | str | None = None,
+        optimizer: Optimizer | DP | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         *,
@@ -460,8 +462,8 @@ class Network(Model):
         """Train on X and y; a second call trains further.
 
         An epoch is one compiled call without the GIL. It is a loop in Python where the network has a layer, a callable,
-        a mask or an optimizer of your own. The network's arrays show the training at the end of an epoch that has a
-        callback, and after the fit.
+        a mask or an optimizer of your own, or `optimizers.DP`. The network's arrays show the training at the end of an
+        epoch that has a callback, and after the fit.
 
         `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
         before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
