@@ -32,7 +32,6 @@ REFUSED = {  # options that must be the defaults, and why
     "standardize": f"{MEASURES}; scale X by known numbers",
     "standardize_targets": f"{MEASURES}; scale y by known numbers",
     "class_weight": "all samples have the same weight",
-    "shrink": MEASURES,
     "recover": MEASURES,
     "shuffle": CUTS,
     "bucket": CUTS,

@@ -200,25 +200,42 @@ def test_copies_draw_other_noise(copied):
     assert (optimizer.np_rng.random(5) != another.np_rng.random(5)).all()
 
 
-def test_a_fit_goes_on_from_its_checkpoint(folder):
+def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
     def net(entropy):
         found = small(DP(cgru.Adam(0.05), 1.0, 1.0))
         object.__setattr__(found.optimizer, "np_rng", np.random.default_rng(entropy))
         return found
 
-    options = {"epochs": 6, "batch_size": 7, "validation": 0.25, "average": 0.9}
+    path, options = tmp_path / "dp.npz", {"epochs": 6, "batch_size": 7, "validation": 0.25, "average": 0.9}
     due = net(3)
     history = due.fit(X, LABELS, **options)
     with pytest.raises(StopError):
-        net(3).fit(X, LABELS, **options, callback=stopping(4), checkpoint=cgru.Checkpoint("dp.npz", seconds=0))
+        net(3).fit(X, LABELS, **options, callback=stopping(4), checkpoint=cgru.Checkpoint(path, seconds=0))
     again = net(4)
-    found = again.fit(X, LABELS, **options, checkpoint=cgru.Checkpoint("dp.npz", resume=True))
+    found = again.fit(X, LABELS, **options, checkpoint=cgru.Checkpoint(path, resume=True))
     np.testing.assert_equal(weights(again), weights(due))
     np.testing.assert_equal(again.optimizer_state, due.optimizer_state)
     assert epochs(found) == epochs(history)
     for optimizer in (DP(cgru.Adam(0.06), 1.0, 1.0), DP(cgru.Adam(0.05), 2.0, 1.0), DP(cgru.Adam(0.05), 1.0, 0.9)):
         with pytest.raises(ValueError, match=r"another fit: optimizer\."):
-            small(optimizer).fit(X, LABELS, **options, checkpoint=cgru.Checkpoint("dp.npz", resume=True))
+            small(optimizer).fit(X, LABELS, **options, checkpoint=cgru.Checkpoint(path, resume=True))
+
+
+def test_the_mean_of_the_parameters_is_shown():
+    net, shown = small(DP(cgru.SGD(0.5), 0.5, 1.0, seed=2)), small(DP(cgru.SGD(0.5), 0.5, 1.0, seed=2))
+    mean = weights_of(net)
+    for update in range(4):
+        net.fit(X, LABELS, epochs=1, batch_size=M)
+        share = min(0.6, (update + 1) / (update + 10))
+        mean = {key: share * mean[key] + (1 - share) * array for key, array in net.parameters().items()}
+    shown.fit(X, LABELS, epochs=4, batch_size=M, average=0.6)
+    assert_close(shown.parameters(), mean, 1e-12)
+
+
+def test_the_state_of_the_optimizer_has_the_dtype_of_the_network():
+    net = small(DP("adam", 0.5, 1.0), dtype=np.float32)
+    net.fit(X, LABELS, epochs=1)
+    assert {array.dtype for _, *arrays in net.optimizer_state["Adam"].values() for array in arrays} == {np.dtype("f4")}
 
 
 def test_frozen_layers_have_no_share():
@@ -306,7 +323,7 @@ def test_settings_out_of_range(change, match):
         DP(**{"optimizer": "sgd", "max_norm": 1.0, "noise_multiplier": 1.0} | change)
 
 
-def test_steps_without_gradients_of_each_sample(folder):
+def test_steps_without_gradients_of_each_sample():
     optimizer, net = DP("sgd", 1.0, 1.0), small("adam")
     with pytest.raises(ValueError, match=r"g\['0.Uz'\]: expected the gradients of each sample, shape \(3, 3, 5\), got"):
         optimizer.step(net.parameters(), net.gradients(X, LABELS), {})
@@ -323,7 +340,7 @@ def test_steps_without_gradients_of_each_sample(folder):
         ({"shuffle": False}, "shuffle: expected True with"),
         ({"bucket": True}, "bucket: expected False with"),
         ({"truncate": 2}, "truncate: expected None with"),
-        ({"recover": True}, "recover: expected False with"),
+        ({"recover": True}, "recover: expected False with the optimizer DP"),
         ({"penalties": cgru.Penalties(l2=0.1)}, r"penalties: expected Penalties\(.*\) with .* weight_decay"),
         ({"sample_weight": np.arange(M)}, "sample_weight: expected None with"),
     ],
@@ -336,21 +353,22 @@ def test_options_that_would_break_privacy(options, match):
     np.testing.assert_equal(weights(net), before)
 
 
-@pytest.mark.parametrize("options", [{"standardize_targets": True}, {"shrink": True, "validation": 0.2}])
-def test_options_of_a_regression_that_would_break_privacy(options):
+@pytest.mark.parametrize("options", [{}, {"shrink": True, "validation": 0.2}])
+def test_targets_are_not_measured(options):
     net = made([cgru.GRU(4), cgru.Dense(2, "identity")], X, DP("sgd", 1.0, 1.0))
-    with pytest.raises(ValueError, match=f"{next(iter(options))}: expected False with"):
-        net.fit(X, REALS, **options)
+    with pytest.raises(ValueError, match="standardize_targets: expected False with the optimizer DP"):
+        net.fit(X, REALS, standardize_targets=True, **options)
 
 
-def test_data_and_layers_that_would_break_privacy(folder):
+def test_data_and_layers_that_would_break_privacy(tmp_path):
     net = small(DP("sgd", 1.0, 1.0))
-    np.save("X.npy", X)
-    for data in (([(X, LABELS)],), (np.load("X.npy", mmap_mode="r"), LABELS)):
+    np.save(tmp_path / "X.npy", X)
+    for data in (([(X, LABELS)],), (np.load(tmp_path / "X.npy", mmap_mode="r"), LABELS)):
         with pytest.raises(ValueError, match="X: expected arrays in memory with the optimizer DP: each update draws"):
             net.fit(*data, epochs=1)
-    for options in ({"stateful": True}, {"clip_gradients": True}):
-        net = cgru.Network([cgru.GRU(4, **options), softmax()], optimizer=DP("sgd", 1.0, 1.0))
+    both = cgru.Bidirectional(cgru.GRU(4, clip_gradients=True))
+    for layer in (cgru.GRU(4, stateful=True), cgru.GRU(4, clip_gradients=True), both):
+        net = cgru.Network([layer, softmax()], optimizer=DP("sgd", 1.0, 1.0))
         with pytest.raises(ValueError, match="layers: expected none that is stateful or has clip_gradients with the"):
             net.fit(X, LABELS, epochs=1)
 
