@@ -732,6 +732,8 @@ def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, 
 
 def _of_samples(g: Any) -> np.ndarray:
     """Return an array that has a row for each sample: `g` itself, or the rows of `TokenGradients`."""
+    if isinstance(g, RowGradients):
+        raise ValueError("g: expected the gradients of each sample, got RowGradients, which are summed over samples")
     return getattr(g, "rows", g)
 
 

@@ -70,10 +70,8 @@ class Network(Model):
             - A callable of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)), for
               outputs A (m, k) and targets Y (m, n), is trained as a loop in Python. Its rows are samples, or the real
               steps of all.
-        optimizer: an `SGD`, `Adam`, `RMSprop` or `Adagrad`, or its name in small letters. None: `Adam()`. It may be
-            replaced at any time.
-        optimizer: an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop". None: `Adam()`. `optimizers.DP` of one
-            of them trains with differential privacy. It may be replaced at any time.
+        optimizer: an `SGD`, `Adam`, `RMSprop` or `Adagrad`, or its name in small letters. None: `Adam()`.
+            `optimizers.DP` of one of them trains with differential privacy. It may be replaced at any time.
         seed: makes the initial weights, the shuffling and the validation split repeatable. Each layer gets a generator
             of its own from it, except one that was given its own.
         class_names: one name for each class.

@@ -50,6 +50,9 @@ def test_agents(run, folder):
         "cgru.torch.GRU", "TorchRL, pad", "TorchRL, scan", "TorchRL, scan, recomputed", "cgru.torch.GRU", "nn.GRU",
         "nn.LSTM",
     ]  # fmt: skip
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("opacus"), reason="no opacus")
 def test_private_steps(run):
     done = run("-m", "benchmarks.workloads", "dp", "--quick")
