@@ -54,7 +54,7 @@ class SampledDense:
         >>> layer.g["dW"].rows.tolist()
         [7, 3, 999]
         >>> cgru.Adagrad(0.1).step(layer)
-        >>> np.allclose(layer.dense().predict(A)[:, 7], layer.forward(A, [7])[:, 0])
+        >>> np.allclose(layer.dense("identity").predict(A)[:, 7], layer.forward(A, [7])[:, 0])
         True
     """
 
@@ -114,7 +114,13 @@ class SampledDense:
         return Linear(rows.T, b[classes][None]).outputs(A)
 
     def backward(self, dZ: ArrayLike) -> np.ndarray:
-        """Return dL/dA (m, n) of the last `forward`, for dL/dZ (m, c), the gradient of the scores.
+        """Return the gradient of the inputs of the last `forward`.
+
+        Args:
+            dZ: (m, c) the gradient of the scores.
+
+        Returns:
+            dL/dA (m, n).
 
         Raises:
             RuntimeError: there was no `forward`.
