@@ -139,6 +139,12 @@ def rows(quick: bool) -> Iterator[dict]:
         yield {"part": "training", "name": name, "whole": whole, "updates": updates}
 
 
+def bars(rows: list[dict]) -> dict[str, float]:
+    """What `picture.draw` takes."""
+    _, layer, ours, *others = rows
+    return layer["ratio"] | {f"RecurrentPPO, {row['name']}": row["whole"] / ours["whole"] for row in others}
+
+
 def text(rows: list[dict]) -> list[str]:
     about, layer, *trainings = rows
     of = layer["ratio"]

@@ -163,6 +163,14 @@ def rows(quick: bool) -> Iterator[dict]:
         yield {"part": "shape", "shape": shape, "s": seconds, "ratio": ratios(each, OURS), "alone": alone}
 
 
+def bars(rows: list[dict]) -> dict[str, float]:
+    """What `picture.draw` takes."""
+    names = [name for name in rows[0]["names"] if name in OPACUS]
+    return {
+        f"{name}, {' x '.join(map(str, row['shape']))}": row["ratio"][name] for row in rows[1:] for name in names[:1]
+    }
+
+
 def text(rows: list[dict]) -> list[str]:
     about, *shapes = rows
     names = about["names"]

@@ -153,6 +153,13 @@ def rows(quick: bool) -> Iterator[dict]:
         }  # fmt: skip
 
 
+def bars(rows: list[dict]) -> dict[str, float]:
+    """What `picture.draw` takes."""
+    return {
+        f"PyTorch: batch {SETTINGS[row['name']][0]}, {SETTINGS[row['name']][1]} units": row["ratio"] for row in rows[1:]
+    }
+
+
 def text(rows: list[dict]) -> list[str]:
     about, *settings = rows
     lines = [

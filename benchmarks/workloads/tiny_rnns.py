@@ -130,6 +130,11 @@ def rows(quick: bool) -> Iterator[dict]:
         yield {"part": "size", "u": units, "s": {k: median(v) for k, v in each.items()}, "ratio": ratios(each, "cgru")}
 
 
+def bars(rows: list[dict]) -> dict[str, float]:
+    """What `picture.draw` takes."""
+    return {f"{name}, {row['u']} units": ratio for row in rows[1:] for name, ratio in row["ratio"].items()}
+
+
 def text(rows: list[dict]) -> list[str]:
     about, *sizes = rows
     names = about["names"]

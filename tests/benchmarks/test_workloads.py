@@ -14,8 +14,9 @@ def quickly(name, run, folder, example=None):
     """What the workload prints, run beside the example that it measures."""
     (folder / "examples").mkdir(exist_ok=True)
     shutil.copy(EXAMPLES / f"{example or name}.py", folder / "examples")
-    done = run("-m", "benchmarks.workloads", name, "--quick")
+    done = run("-m", "benchmarks.workloads", name, "--quick", "--picture", "bars.svg")
     assert done.returncode == 0, done.stderr
+    assert "<svg" in (folder / "bars.svg").read_text()
     return done
 
 
@@ -33,7 +34,8 @@ def test_tiny_rnns(run, folder):
 
 @pytest.mark.slow
 def test_recommender(run, folder):
-    pytest.importorskip("torch", reason="no torch")
+    for each in ("torch", "matplotlib"):
+        pytest.importorskip(each, reason=f"no {each}")
     done = quickly("recommender", run, folder)
     rows = re.findall(r"^\| (\w+) \| \d+ \| \d+ \| \w+ \| (.+) \|$", done.stdout, re.MULTILINE)
     assert [name for name, _ in rows] == ["rsc15", "retailrocket", "rees46"]
@@ -42,7 +44,7 @@ def test_recommender(run, folder):
 
 @pytest.mark.slow
 def test_agents(run, folder):
-    for each in ("torchrl", "sb3_contrib"):
+    for each in ("torchrl", "sb3_contrib", "matplotlib"):
         pytest.importorskip(each, reason=f"no {each}")
     done = quickly("agents", run, folder, "gru_policy")
     rows = re.findall(r"^\| ([^|]+) \| ([\d.,]+) \|", done.stdout, re.MULTILINE)
