@@ -43,17 +43,17 @@ ${rates}static void fade_$i(real *xm, real *h, real *last, real *age, int *begun
     real delta[$e];
     for (int i = 0; i < $e; i++) {
         const int there = x[i] == x[i];
-        delta[i] = *begun ? age[i] + dt / $unit : 0;
-        const real rate = delta[i] * wgx_$i.values[i] + bgx_$i.values[i];
-        last[i] = there ? x[i] : *begun ? last[i] : 0;
-        xm[i] = there ? x[i] : last[i] * exp_negative(rate > 0 ? -rate : 0);
+        delta[i] = *begun ? (age[i] + (dt / $unit)) : (real)0;
+        const real rate = (delta[i] * wgx_$i.values[i]) + bgx_$i.values[i];
+        last[i] = there ? x[i] : (*begun ? last[i] : (real)0);
+        xm[i] = there ? x[i] : (last[i] * exp_negative((rate > (real)0) ? -rate : (real)0));
         xm[$e + i] = (real)there;
-        age[i] = there ? 0 : delta[i];
+        age[i] = there ? (real)0 : delta[i];
     }
     for (int j = 0; j < $u; j++) {
         real rate = bgh_$i.values[j];
-        for (int i = 0; i < $e; i++) rate += delta[i] * wgh_$i.values[i * $u + j];
-        h[j] *= exp_negative(rate > 0 ? -rate : 0);
+        for (int i = 0; i < $e; i++) { rate += delta[i] * wgh_$i.values[(i * $u) + j]; }
+        h[j] *= exp_negative((rate > (real)0) ? -rate : (real)0);
     }
     *begun = 1;
 }
@@ -226,10 +226,12 @@ class GRUD(Layer):
         code = C.substitute(i=i, e=e, u=u, unit=unit, rates="".join(rates)) + gru.code
         arrays = f"state->last_{i}, state->age_{i}, &state->begun_{i}, state->dt_{i}"
         step = f"real xm_{i}[{2 * e}];\nfade_{i}(xm_{i}, {gru.result}, {arrays}, {c.x});\nstate->dt_{i} = 1;\n"
-        members = f"$real last_{i}[{e}], age_{i}[{e}], dt_{i};", f"int begun_{i};", *gru.members
+        own = f"$real last_{i}[{e}];", f"$real age_{i}[{e}];", f"$real dt_{i};", f"int begun_{i};"
         about = f"GRUD, {e} features, {u} units; NaN where nothing was measured"
         begin = f"state->dt_{i} = 1;"
-        return c.part(about, u, gru.result, code, step + gru.step, members, begin, waits=f"state->dt_{i} = dt;")
+        return c.part(
+            about, u, gru.result, code, step + gru.step, own + gru.members, begin, waits=f"state->dt_{i} = dt;"
+        )
 
     def gru(self, p: Mapping[str, np.ndarray]) -> GRU:
         """Return a copy of `cell` that has parameters.

@@ -27,16 +27,18 @@ Arrays = dict[str, np.ndarray]
 C = Template("""\
 /* layer $i: the weights of the token k */
 ${arrays}static void layer_$i(real *h, int k) {
-    const real *input = u_$i.values + (size_t)k * $n, *V = v_$i.values + (size_t)k * $n * $u;
-    const real *bias = b_$i.values + (size_t)k * $u;
-    real sums[$n], hp;
-    for (int j = 0; j < $n; j++) sums[j] = j < 2 * $u ? input[j] : bias[j - 2 * $u];
-    for (int i = 0; i < $u; i++)
-        for (int j = 0; j < $n; j++) sums[j] += h[i] * V[i * $n + j];
+    const real *input = u_$i.values + ((size_t)k * ${n}u);
+    const real *V = v_$i.values + ((size_t)k * ${n}u * ${u}u);
+    const real *bias = b_$i.values + ((size_t)k * ${u}u);
+    real sums[$n];
+    for (int j = 0; j < $n; j++) { sums[j] = (j < (2 * $u)) ? input[j] : bias[j - (2 * $u)]; }
+    for (int i = 0; i < $u; i++) {
+        for (int j = 0; j < $n; j++) { sums[j] += h[i] * V[(i * $n) + j]; }
+    }
     for (int j = 0; j < $u; j++) {
         const real z = activate_sigmoid(sums[$u + j]);
-        hp = h[j];
-        h[j] = z * hp + (1 - z) * activate_tanh(input[2 * $u + j] + activate_sigmoid(sums[j]) * sums[2 * $u + j]);
+        h[j] = (z * h[j]) + (((real)1 - z)
+            * activate_tanh(input[(2 * $u) + j] + (activate_sigmoid(sums[j]) * sums[(2 * $u) + j])));
     }
 }
 """)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from helpers import random_layer
+from integer_cases import integers
 
 import cgru
 from cgru.network import chain
@@ -59,6 +60,35 @@ def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
 
 def gru(u, dtype, sequences=True, **options):
     return cgru.GRU(u, sequences=sequences, dtype=dtype, **options)
+
+
+def every_kind():
+    """Models that have all kinds of layers and of weights between them: the name, the model, and steps for it."""
+    F4, F8 = np.dtype(np.float32), np.dtype(np.float64)
+    layers = cgru.Frames(3, 2), cgru.Conv1D(7, 3, padding="causal", dtype=F4), cgru.Scale(dtype=F4), cgru.Clip(-0.5, 0)
+    joined = cgru.Concatenate([gru(5, F4)], [cgru.Select([2, 0]), cgru.Difference()]), cgru.LayerNorm(dtype=F4)
+    pooled = gru(17, F4, learn_h0=True, activate="elu"), cgru.Pool("last+mean+max+sum+attention", 7, dtype=F4)
+    net = stacked(F4, *layers, *joined, *pooled, activate=cgru.softmax)
+    net.mean, net.scale = np.array([0, 3, -700, 1e5, 1e-9]), np.array([1, 0.1, 20, 3, 1e-8])
+    yield "floats", net, inputs(net, F4)
+    added = cgru.Add([gru(5, F8)], [cgru.Dense(5, "sigmoid", dtype=F8)]), cgru.Multiply([], [gru(5, F8)])
+    after = cgru.Difference(keep=False), gru(9, F8, reset_after=True, zoneout=0.1), cgru.Pool("attention", dtype=F8)
+    net = stacked(F8, cgru.GRUD(9, dtype=F8, sequences=True), *added, *after)
+    X = inputs(net, F8)
+    X[2:4, 0] = np.nan
+    yield "doubles", net, X
+    activations = (cgru.Activation(name) for name in ("gelu", "silu", "softplus", "lrelu", "relu"))
+    net = stacked(F4, cgru.SwitchingGRU(7, 11, sequences=True, dtype=F4), *activations, activate=cgru.log_softmax)
+    yield "switching", net, inputs(net, F4)
+    for kind in ("int8", "bfloat16"):
+        grus = gru(24, F4, reset_after=kind == "int8"), cgru.Activation("tanh"), gru(17, F4)
+        net = stacked(F4, cgru.Embedding(40, 7, dtype=F4), *grus)
+        yield kind, cgru.quantize(net, kind, calibration=inputs(net, F4)[None]), inputs(net, F4)
+    for name in ("all", "tokens"):
+        net, X = integers(name)
+        if X.ndim == 3:
+            X = next(each for each in net.layers if hasattr(each, "x_bits")).codes(net.standardized(X))
+        yield f"integers_{name}", net, X[0].astype(np.int16 if X.ndim == 3 else np.intc)
 
 
 def compile_c(compiler, *arguments):

@@ -33,6 +33,15 @@ LAYERS = {
         cgru.Scale(**F4),
         cgru.Clip(None, 0.4),
     ],
+    "all": lambda: [
+        cgru.Conv1D(7, 3, activate="relu", dilation=2, **F4),
+        cgru.Scale(**F4),
+        cgru.Clip(-0.5, 2),
+        gru(5, learn_h0=True, zoneout=0.2),
+        gru(8, reset_after=True),
+        cgru.Pool("sum+max+mean+last"),
+        cgru.Dense(5, "softmax", **F4),
+    ],
     "strided": lambda: [cgru.Conv1D(4, 3, 2, "valid", **F4), cgru.Clip(0), gru(5), cgru.Pool("mean")],
 }
 

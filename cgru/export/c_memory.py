@@ -9,7 +9,7 @@ __all__ = ["constants", "stack", "state"]
 
 _BYTES = {"char": 1, "int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int": 4, "int32_t": 4, "uint32_t": 4}
 _BYTES |= {"float": 4, "real": 4, "int64_t": 8, "uint64_t": 8, "double": 8}
-_KIND = r"(\w+) ((?:\w+(?:\[[^]\n]*\])?(?:, )?)+)(?=;| =)"
+_KIND = r"(\w+) \w+(?:\[([^]\n]*)\])?(?=;| =)"  # a type, and of an array how many numbers
 # What a step and the functions that it calls have on the stack beside their arrays: registers that they save, numbers
 # for which there are too few, and with double the functions of the compiler. The tests measure it.
 _BESIDE = {"float": 400, "int16_t": 256, "double": 896}
@@ -18,16 +18,16 @@ _BESIDE = {"float": 400, "int16_t": 256, "double": 896}
 def constants(code: str, kind: str) -> int:
     """Return the bytes of constant arrays in C whose `real` is `kind`."""
     found = re.findall(r"static (?:ALIGNED )?const (?:union \{ )?" + _KIND, _narrow(code))
-    return sum(_size(word, names, kind) for word, names in found)
+    return sum(_size(word, count, kind) for word, count in found)
 
 
 def state(members: str, kind: str) -> int:
     """Return sizeof of a struct of these members."""
     size, widest = 0, 1
-    for word, names in re.findall(_KIND, re.sub(r"const struct \w+ \*", "int ", members)):
+    for word, count in re.findall(_KIND, re.sub(r"const struct \w+ \*", "int ", members)):
         own = _bytes(word, kind)
         widest = max(widest, own)
-        size = -(-size // own) * own + _size(word, names, kind)
+        size = -(-size // own) * own + _size(word, count, kind)
     return -(-size // widest) * widest
 
 
@@ -39,7 +39,7 @@ def stack(code: str, kind: str) -> tuple[int, int]:
     for name, body in functions:
         own = re.findall(r"(?m)^ +(?:ALIGNED )?" + _KIND, body)
         below = max((deepest[each] for each in re.findall(r"\b(\w+)\(", body) if each in deepest), default=0)
-        deepest[name] = below + sum(_size(word, names, kind, alone=False) for word, names in own)
+        deepest[name] = below + sum(_size(word, count, kind) for word, count in own if count)
     arrays = max(deepest["advance_here"], deepest["put_here"])
     return arrays + _BESIDE[kind], arrays
 
@@ -54,12 +54,11 @@ def _bytes(word: str, kind: str) -> int:
     return _BYTES[kind if word == "real" else word]
 
 
-def _size(word: str, names: str, kind: str, *, alone: bool = True) -> int:
-    """Return the bytes of variables of type `word`, such as "a[3 * 8], b"; only of the arrays if not `alone`."""
+def _size(word: str, count: str, kind: str) -> int:
+    """Return the bytes of `count` numbers of type `word`, or of one; 0 for another word."""
     if kind not in _BYTES or (word not in _BYTES and word != "real"):
         return 0
-    counts = re.findall(r"\w+(?:\[([^]]*)\])?", names)
-    return _bytes(word, kind) * sum(_count(n) if n else alone for n in counts)
+    return _bytes(word, kind) * _count(count or "1")
 
 
 def _count(text: str) -> int:

@@ -306,11 +306,11 @@ static void advance_here(${name}_state *state, $x) {
 CHOOSE(void, advance, (${name}_state *state, $x), (state, x), )
 """
 _RUN = {
-    False: "for (size_t i = 0; i < n; i++) advance(state, $next);\n    put(state, y);",
+    False: "for (size_t i = 0; i < n; i++) { advance(state, $next); }\n    put(state, y);",
     True: """\
 for (size_t i = 0; i < n; i++) {
         advance(state, $next);
-        put(state, y + i * ${NAME}_OUTPUTS);
+        put(state, y + (i * (size_t)${NAME}_OUTPUTS));
     }""",
 }
 
@@ -327,22 +327,23 @@ _ADVANCES = "static int $function(${name}_state *state$x) {\n    $steps\n    ret
 _RUNS = {
     False: """\
 ptrdiff_t count = 0;
-    for (size_t i = 0; i < n; i++) count += advance(state, $next);
-    if (count == 0) return 0;
+    for (size_t i = 0; i < n; i++) { count += advance(state, $next); }
+    if (count == 0) { return 0; }
     put(state, y);
     return 1;""",
     True: """\
 ptrdiff_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (advance(state, $next)) put(state, y + count++ * ${NAME}_OUTPUTS);
+    for (size_t i = 0; i < n; i++) {
+        if (advance(state, $next)) { put(state, y + (count++ * ${NAME}_OUTPUTS)); }
+    }
     return count;""",
 }
 _WITH_FRAMES = {
     "answer": "int",
     "answer_of_all": "ptrdiff_t",
-    "step": "if (!advance(state, x)) return 0;",
-    "used": "if (${name}_step(&state, x, y) == 1) use(y);",
-    "ended": " *     while (${name}_finish(&state, y)) use(y);\n",
+    "step": "if (!advance(state, x)) { return 0; }",
+    "used": "if (${name}_step(&state, x, y) == 1) { use(y); }",
+    "ended": " *     while (${name}_finish(&state, y)) { use(y); }\n",
     "done": "return 1;",
     "done_all": "",
     "finish_declared": """
@@ -388,7 +389,7 @@ _NUMBERS = {
     "answer": "void",
     "x": "const $real *x",
     "xs": "const $real *x",
-    "next": "x + i * ${NAME}_INPUTS",
+    "next": "x + (i * (size_t)${NAME}_INPUTS)",
     "one": "x[${NAME}_INPUTS]",
     "several": "x[n][${NAME}_INPUTS]",
     "variable": "$real x[${NAME}_INPUTS];",
@@ -408,10 +409,11 @@ _TOKENS = {
     "target": "&x",
     "inputs_are": "tokens",
     "refusal": "\n * Return 0; or -1 where a token is out of range, and then nothing is changed.",
-    "check": "if (x < 0 || x >= ${NAME}_TOKENS) return -1;",
+    "check": "if ((x < 0) || (x >= ${NAME}_TOKENS)) { return -1; }",
     "check_all": """\
-for (size_t i = 0; i < n; i++)
-        if (x[i] < 0 || x[i] >= ${NAME}_TOKENS) return -1;""",
+for (size_t i = 0; i < n; i++) {
+        if ((x[i] < 0) || (x[i] >= ${NAME}_TOKENS)) { return -1; }
+    }""",
     "done": "return 0;",
 }
 
@@ -465,7 +467,7 @@ def _header_and_source(
         "layers": "\n".join(part.code for part in parts if part.code),
         # The parts above the last state are needed for the outputs alone.
         "output": _lines(
-            (*(part.step for part in parts[last + 1 :]), f"memcpy(y, {final.result}, {final.width} * sizeof(real));")
+            (*(part.step for part in parts[last + 1 :]), f"memcpy(y, {final.result}, {final.width}u * sizeof(real));")
         ),
         "run": Template((_RUNS if waits else _RUN)[every]).substitute(words),
     }
@@ -490,7 +492,7 @@ def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
             functions.append(Template(_ADVANCES).safe_substitute(function=function, x=x, steps=steps, then=then))
             then = f"{function}(state)"
         if start:
-            skip = f"if (!{then}) continue;" if start < stop else ""
+            skip = f"if (!{then}) {{ continue; }}" if start < stop else ""
             finishes.insert(0, Template(_FINISH).substitute(more=parts[start - 1].more, skip=skip))
     chosen = "CHOOSE(int, advance, (${name}_state *state, $x), (state, x), return)\n"
     return "\n".join([*functions, chosen]), _lines(finishes)

@@ -133,16 +133,20 @@ def functions(dtype: np.dtype) -> dict[str, str]:
 _COLUMNS = Template("""\
 /* y = start + v W of $which, in rows of `stride`. Sums take turns, since one would wait for itself. */
 static inline void $name(real *y, const real *start, const real *v, int rows, const $kind *w, int stride) {
-    real $arrays;
+    $arrays
     int k = 0;
-    $each a[j] = start[j];
-    $each $zeros = 0;
-    for (; k + $sums <= rows; k += $sums, w += $sums * stride) {
-        $each a[j] += v[k] * $first;
+    $each { a[j] = start[j]; }
+    $each { $zeros = 0; }
+    for (; (k + $sums) <= rows; k += $sums) {
+        $each { a[j] += v[k] * $first; }
         $products
+        w += $sums * stride;
     }
-    for (; k < rows; k++, w += stride) $each a[j] += v[k] * $first;
-    $each y[j] = $total;
+    for (; k < rows; k++) {
+        $each { a[j] += v[k] * $first; }
+        w += stride;
+    }
+    $each { y[j] = $total; }
 }
 """)
 
@@ -152,19 +156,26 @@ $single#endif
 /* y = start + v W: W is `count` matrices of `units` columns, in blocks of $block columns with padding, row by row. */
 static void multiply_$prefix$block(real *y, int count, int units, int padding, const real *start, const real *v,
                                    int rows, const $kind *w) {
-    const int padded = units + padding, all = count * padded;
-    for (int column = $block, j = 0; column <= all; column += $block) {
+    const int padded = units + padding;
+    const int all = count * padded;
+    int j = 0;
+    for (int column = $block; column <= all; column += $block) {
 #ifdef SMALL
         /* The last columns are computed twice if that fills the sums. */
         const int kept = WIDTH(units, padded);
-        const int last = column / padded * kept + (column % padded < kept ? column % padded : kept), n = last - j;
-        for (int i = 0; n >= $narrow && i < n; i += $narrow) {
-            const int at = i + $narrow > n ? n - $narrow : i;
+        const int within = ((column % padded) < kept) ? (column % padded) : kept;
+        const int last = ((column / padded) * kept) + within;
+        const int n = last - j;
+        for (int i = 0; (n >= $narrow) && (i < n); i += $narrow) {
+            const int at = ((i + $narrow) > n) ? (n - $narrow) : i;
             columns_$prefix$block(y + j + at, start + j + at, v, rows, w + at, n);
         }
-        for (int i = 0; n < $narrow && i < n; i++) column_$prefix$block(y + j + i, start + j + i, v, rows, w + i, n);
+        for (int i = 0; (n < $narrow) && (i < n); i++) {
+            column_$prefix$block(y + j + i, start + j + i, v, rows, w + i, n);
+        }
 #else
-        const int last = column, n = $block;
+        const int last = column;
+        const int n = $block;
         columns_$prefix$block(y + j, start + j, v, rows, w, $block);
 #endif
         j = last;
@@ -181,7 +192,8 @@ def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str
     def columns(name: str, n: str, which: str) -> str:
         names, each = "abcd"[:sums], f"{'ROLLED' if block <= 16 else 'LONG'} for (int j = 0; j < {n}; j++)"
         others = (
-            f"{each} {names[i]}[j] += v[k + {i}] * {weight.format(f'w[{i} * stride + j]')};" for i in range(1, sums)
+            f"{each} {{ {names[i]}[j] += v[k + {i}] * {weight.format(f'w[({i} * stride) + j]')}; }}"
+            for i in range(1, sums)
         )
         return _COLUMNS.substitute(
             name=f"{name}_{prefix}{block}",
@@ -189,7 +201,7 @@ def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str
             each=each,
             sums=sums,
             kind=kind,
-            arrays=", ".join(f"{name}[{n}]" for name in names),
+            arrays="\n    ".join(f"real {name}[{n}];" for name in names),
             zeros=" = ".join(f"{name}[j]" for name in names[1:]),
             first=weight.format("w[j]"),
             products="\n        ".join(others),
@@ -217,20 +229,21 @@ static real encode(int16_t *codes, int depth, const real *x, int n, real bound) 
     uint32_t most = 0;
     for (int i = 0; i < n; i++) {
         const uint32_t size = bits(x[i]) & 0x7fffffffu;
-        most = size > most ? size : most;
+        most = (size > most) ? size : most;
     }
     const int finite = most < 0x7f800000u;
-    const real largest = finite && real_of(most) > 1e-30f ? real_of(most) : 0;
-    const real top = largest > bound ? largest : bound, inverse = top > 0 ? 127 / top : 0;
-    const uint32_t mask = finite ? 0xff : 0;
+    const real largest = (finite && (real_of(most) > 1e-30f)) ? real_of(most) : (real)0;
+    const real top = (largest > bound) ? largest : bound;
+    const real inverse = (top > (real)0) ? ((real)127 / top) : (real)0;
+    const uint32_t mask = finite ? 0xffu : 0u;
     for (int i = 0; i < n; i++) {
         const uint32_t word = bits(x[i] * inverse);
         const int32_t size = (int32_t)(bits(real_of(word & 0x7fffffffu) + 8388608.0f) & mask);
-        codes[i] = (int16_t)(word >> 31 ? -size : size);
+        codes[i] = (int16_t)((word >> 31) ? -size : size);
     }
-    for (int i = n; i < depth; i++) codes[i] = 0;
+    for (int i = n; i < depth; i++) { codes[i] = 0; }
     paired(codes, depth);
-    return finite ? top / 127 : real_of(0x7fc00000u);
+    return finite ? (top / (real)127) : real_of(0x7fc00000u);
 }
 """
 
@@ -238,19 +251,20 @@ _PAIRED = """\
 /* Put codes in the order in which `dot` takes them: code k is at PAIRED(k, depth). A Cortex-M4 multiplies two pairs
  * in one instruction, of codes k and k + 2, and k + 1 and k + 3: two instructions make such pairs of four weights. */
 #ifdef PAIRS
-#define PAIRED(k, depth) (((k) | 3) < (depth) && ((((k) + 1) & 2) != 0) ? (k) ^ 3 : (k))
+#define PAIRED(k, depth) (((((k) | 3) < (depth)) && ((((k) + 1) & 2) != 0)) ? ((k) ^ 3) : (k))
 #else
 #define PAIRED(k, depth) (k)
 #endif
 static inline void paired(int16_t *codes, int depth) {
 #ifdef PAIRS
-    for (int k = 1; k + 2 < depth; k += 4) {
+    for (int k = 1; (k + 2) < depth; k += 4) {
         const int16_t code = codes[k];
         codes[k] = codes[k + 1];
         codes[k + 1] = code;
     }
 #else
-    (void)codes, (void)depth;
+    (void)codes;
+    (void)depth;
 #endif
 }
 """
@@ -258,7 +272,8 @@ static inline void paired(int16_t *codes, int depth) {
 _DOT = """\
 #ifdef PAIRS
 static inline int32_t add_four(int32_t sum, int32_t even, int32_t odd, const int8_t *w) {
-    int32_t four, next;
+    int32_t four;
+    int32_t next;
     memcpy(&four, w, sizeof four);
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(next) : "r"(four));
     return __smlad(next, odd, __smlad(__sxtb16(four), even, sum));
@@ -266,12 +281,16 @@ static inline int32_t add_four(int32_t sum, int32_t even, int32_t odd, const int
 #endif
 /* Four sums += codes W, four columns of W one after the other, which share what is read. */
 static inline void dot(int32_t *sums, const int16_t *codes, int depth, const int8_t *w) {
-    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-    const int8_t *v = w + 2 * depth;
+    int32_t a = sums[0];
+    int32_t b = sums[1];
+    int32_t c = sums[2];
+    int32_t d = sums[3];
+    const int8_t *v = w + (2 * depth);
     int left = depth;
 #ifdef PAIRS
-    for (; left >= 4; left -= 4, codes += 4, w += 4, v += 4) {
-        int32_t even, odd;
+    for (; left >= 4; left -= 4) {
+        int32_t even;
+        int32_t odd;
         memcpy(&even, codes, sizeof even);
         memcpy(&odd, codes + 2, sizeof odd);
         __asm__("" : "+r"(w), "+r"(v)); /* two pointers, not four, which need more registers than there are */
@@ -279,6 +298,9 @@ static inline void dot(int32_t *sums, const int16_t *codes, int depth, const int
         b = add_four(b, even, odd, w + depth);
         c = add_four(c, even, odd, v);
         d = add_four(d, even, odd, v + depth);
+        codes += 4;
+        w += 4;
+        v += 4;
     }
 #endif
     for (int k = 0; k < left; k++) {
@@ -299,18 +321,20 @@ _MULTIPLY_INT8 = """\
 static void multiply_int8(real *y, int columns, const real *start, const int16_t *codes, int depth, real scale,
                           const int8_t *w, const real *scales) {
     int j = 0;
-    for (; j + 4 <= columns; j += 4, w += 4 * depth) {
+    for (; (j + 4) <= columns; j += 4) {
         int32_t sums[4] = {0, 0, 0, 0};
         dot(sums, codes, depth, w);
-        y[j] = start[j] + scale * scales[j] * (real)sums[0];
-        y[j + 1] = start[j + 1] + scale * scales[j + 1] * (real)sums[1];
-        y[j + 2] = start[j + 2] + scale * scales[j + 2] * (real)sums[2];
-        y[j + 3] = start[j + 3] + scale * scales[j + 3] * (real)sums[3];
+        y[j] = start[j] + (scale * scales[j] * (real)sums[0]);
+        y[j + 1] = start[j + 1] + (scale * scales[j + 1] * (real)sums[1]);
+        y[j + 2] = start[j + 2] + (scale * scales[j + 2] * (real)sums[2]);
+        y[j + 3] = start[j + 3] + (scale * scales[j + 3] * (real)sums[3]);
+        w += 4 * depth;
     }
-    for (; j < columns; j++, w += depth) {
+    for (; j < columns; j++) {
         int32_t a = 0;
-        for (int k = 0; k < depth; k++) a += codes[PAIRED(k, depth)] * w[k];
-        y[j] = start[j] + scale * scales[j] * (real)a;
+        for (int k = 0; k < depth; k++) { a += codes[PAIRED(k, depth)] * w[k]; }
+        y[j] = start[j] + (scale * scales[j] * (real)a);
+        w += depth;
     }
 }
 """

@@ -23,7 +23,7 @@ INT16 = np.dtype(np.int16)
 FUNCTIONS = {
     "shifted": """\
 /* x / 2^n, rounded down */
-static inline int32_t shifted(int32_t x, int n) { return x < 0 ? ~(~x >> n) : x >> n; }
+static inline int32_t shifted(int32_t x, int n) { return (x < 0) ? ~(~x >> n) : (x >> n); }
 """,
     "rounded": """\
 /* x / 2^n, rounded half up, for n from 1 to 31 */
@@ -36,7 +36,7 @@ static inline int32_t times(int32_t x, int32_t factor) {
     return __smlawb(x, factor, 0);
 #else
     const int32_t low = (int32_t)((uint32_t)x & 0xffffu);
-    return shifted(x, 16) * factor + shifted(low * factor, 16);
+    return (shifted(x, 16) * factor) + shifted(low * factor, 16);
 #endif
 }
 """,
@@ -46,21 +46,23 @@ static inline int32_t scaled(int32_t x, int32_t factor, int n) { return rounded(
 """,
     "limited": """\
 static inline int16_t limited(int32_t x, int32_t low, int32_t high) {
-    return (int16_t)(x < low ? low : x > high ? high : x);
+    return (int16_t)((x < low) ? low : ((x > high) ? high : x));
 }
 """,
     "divided": """\
 /* x / d, rounded half away from zero, and limited */
 static inline int16_t divided(int64_t x, uint64_t d) {
-    const uint64_t size = x < 0 ? (uint64_t)0 - (uint64_t)x : (uint64_t)x, y = (2 * size + d) / (2 * d);
-    const int32_t most = y < 32767 ? (int32_t)y : 32767;
-    return (int16_t)(x < 0 ? -most : most);
+    const uint64_t size = (x < 0) ? ((uint64_t)0 - (uint64_t)x) : (uint64_t)x;
+    const uint64_t y = ((2u * size) + d) / (2u * d);
+    const int32_t most = (y < 32767u) ? (int32_t)y : 32767;
+    return (int16_t)((x < 0) ? -most : most);
 }
 """,
     "interpolated": """\
 /* The function of a table of 257 numbers at x >= 0, whose steps are 2^n */
 static inline int32_t interpolated(const int16_t *table, int32_t x, int n) {
-    const int32_t most = ((int32_t)256 << n) - 1, t = x < most ? x : most;
+    const int32_t most = ((int32_t)256 << n) - 1;
+    const int32_t t = (x < most) ? x : most;
     const int16_t *at = table + (t >> n);
     return at[0] + rounded((at[1] - at[0]) * (t & (((int32_t)1 << n) - 1)), n);
 }
@@ -69,7 +71,7 @@ static inline int32_t interpolated(const int16_t *table, int32_t x, int n) {
     + """\
 /* tanh(a) * 2^15 for a in units of 2^-12; with n = 8 of a / 2 */
 static inline int32_t integer_tanh(int32_t a, int n) {
-    return a < 0 ? -interpolated(tanh_table, -a, n) : interpolated(tanh_table, a, n);
+    return (a < 0) ? -interpolated(tanh_table, -a, n) : interpolated(tanh_table, a, n);
 }
 """,
     "integer_sigmoid": """\
@@ -81,11 +83,11 @@ static inline int32_t integer_sigmoid(int32_t a) { return (32768 + integer_tanh(
 static void integer_softmax(int16_t *y, int32_t *a, int n) {
     int32_t largest = a[0];
     uint32_t sum = 0;
-    for (int i = 1; i < n; i++) largest = a[i] > largest ? a[i] : largest;
-    for (int i = 0; i < n; i++) sum += (uint32_t)(a[i] = interpolated(exp_table, largest - a[i], 8));
+    for (int i = 1; i < n; i++) { largest = (a[i] > largest) ? a[i] : largest; }
+    for (int i = 0; i < n; i++) { sum += (uint32_t)(a[i] = interpolated(exp_table, largest - a[i], 8)); }
     for (int i = 0; i < n; i++) {
         const uint32_t share = (((uint32_t)a[i] << 15) + (sum >> 1)) / sum;
-        y[i] = (int16_t)(share < 32767 ? share : 32767);
+        y[i] = (int16_t)((share < 32767u) ? share : 32767u);
     }
 }
 """,
@@ -101,12 +103,13 @@ static inline uint32_t word(const void *bytes) {
 /* Add to two sums the products of two rows, of two columns, with two numbers. */
 static inline void pairs(int32_t *sums, const int8_t *w, const int16_t *x) {
 #ifdef PAIRS
-    const uint32_t four = word(w), two = word(x);
+    const uint32_t four = word(w);
+    const uint32_t two = word(x);
     sums[0] = __smlad(__sxtb16((int8x4_t)four), (int16x2_t)two, sums[0]);
-    sums[1] = __smlad(__sxtb16((int8x4_t)(four >> 8 | four << 24)), (int16x2_t)two, sums[1]);
+    sums[1] = __smlad(__sxtb16((int8x4_t)((four >> 8) | (four << 24))), (int16x2_t)two, sums[1]);
 #else
-    sums[0] += (int32_t)x[0] * w[0] + (int32_t)x[1] * w[2];
-    sums[1] += (int32_t)x[0] * w[1] + (int32_t)x[1] * w[3];
+    sums[0] += ((int32_t)x[0] * w[0]) + ((int32_t)x[1] * w[2]);
+    sums[1] += ((int32_t)x[0] * w[1]) + ((int32_t)x[1] * w[3]);
 #endif
 }
 """,
@@ -116,20 +119,21 @@ static inline void pairs(int32_t *sums, const int8_t *w, const int16_t *x) {
 static void products(int32_t *y, int rows, const int16_t *x, int n, const int8_t *w, const int16_t *factors,
                      const uint8_t *shifts) {
     int j = 0;
-    for (; j + 4 <= rows; j += 4) {
+    for (; (j + 4) <= rows; j += 4) {
         int32_t sums[4] = {0, 0, 0, 0};
-        for (int k = 0; k + 2 <= n; k += 2, w += 8) {
+        for (int k = 0; (k + 2) <= n; k += 2) {
             pairs(sums, w, x + k);
             pairs(sums + 2, w + 4, x + k);
+            w += 8;
         }
         for (int i = 0; i < 4; i++) {
-            if (n % 2) sums[i] += (int32_t)x[n - 1] * *w++;
+            if (n % 2) { sums[i] += (int32_t)x[n - 1] * *w++; }
             y[j + i] += scaled(sums[i], factors[j + i], shifts[j + i]);
         }
     }
     for (; j < rows; j++) {
         int32_t sum = 0;
-        for (int k = 0; k < n; k++) sum += (int32_t)x[k] * *w++;
+        for (int k = 0; k < n; k++) { sum += (int32_t)x[k] * *w++; }
         y[j] += scaled(sum, factors[j], shifts[j]);
     }
 }
@@ -139,16 +143,17 @@ static void products(int32_t *y, int rows, const int16_t *x, int n, const int8_t
 _CONVERT = """
 /* The numbers that the integers of outputs stand for: they are integers / 2^{y_bits}. */
 static inline void ${{name}}_dequantize_output(float *y, const int16_t *integers) {{
-    for (int i = 0; i < ${{NAME}}_OUTPUTS; i++) y[i] = (float)((double)integers[i] * {down!r});
+    for (int i = 0; i < ${{NAME}}_OUTPUTS; i++) {{ y[i] = (float)((double)integers[i] * {down!r}); }}
 }}
 """
 _CONVERT_INPUT = """
 /* The integers of inputs that a step takes: x * 2^{x_bits}, rounded and limited to 16 bits. NaN becomes 0. */
 static inline void ${{name}}_quantize_input(int16_t *integers, const float *x) {{
     {constants}for (int i = 0; i < ${{NAME}}_INPUTS; i++) {{
-        const double a = (double){value} * {up!r}, size = a < 0 ? -a : a;
-        const int16_t most = (int16_t)(size < 32767 ? size + 0.5 : size >= 32767 ? 32767 : 0);
-        integers[i] = (int16_t)(a < 0 ? -most : most);
+        const double a = (double){value} * {up!r};
+        const double size = (a < 0.0) ? -a : a;
+        const int16_t most = (int16_t)((size < 32767.0) ? (size + 0.5) : ((size >= 32767.0) ? 32767.0 : 0.0));
+        integers[i] = (int16_t)((a < 0.0) ? -most : most);
     }}
 }}
 """
@@ -165,17 +170,17 @@ static void layer_{i}(int16_t *h, const int16_t *x) {{
     {recurrent}
     for (int i = 0; i < {u}; i++) {{
         const int32_t update = integer_sigmoid(z[i]);
-        const int32_t after = rounded(update * h[i] + (32768 - update) * {activate}, 15);
+        const int32_t after = rounded((update * h[i]) + ((32768 - update) * {activate}), 15);
         h[i] = (int16_t){blended};
     }}
 }}
 """
 _AFTER = """\
 const int32_t *const c = z + {u};
-    for (int i = 0; i < {u}; i++) hh[i] += times(2 * c[i], integer_sigmoid(r[i]));"""
+    for (int i = 0; i < {u}; i++) {{ hh[i] += times(2 * c[i], integer_sigmoid(r[i])); }}"""
 _BEFORE = """\
 int16_t reset[{u}];
-    for (int i = 0; i < {u}; i++) reset[i] = (int16_t)rounded(integer_sigmoid(r[i]) * h[i], 15);
+    for (int i = 0; i < {u}; i++) {{ reset[i] = (int16_t)rounded(integer_sigmoid(r[i]) * h[i], 15); }}
     {candidate}"""
 
 
@@ -244,7 +249,7 @@ def _gru(c: Any, form: Any) -> Any:
     k, hh = form.zoneout, _curve(layer.activate, "hh[i]")
     words |= {"i": i, "u": u, "rows": len(form.biases)}
     words |= {"activate": f"rounded({hh}, {form.shift})" if form.shift else hh}
-    words |= {"blended": f"rounded({k} * h[i] + {2**15 - k} * after, 15)" if k else "after"}
+    words |= {"blended": f"rounded(({k} * h[i]) + ({2**15 - k} * after), 15)" if k else "after"}
     words |= {"recurrent": (_BEFORE if form.candidate else _AFTER).format(**words)}
     state, code, begin = f"state->layer_{i}", code + _GRU.format(**words), ""
     if form.start.any():
@@ -263,7 +268,8 @@ def _dense(c: Any, form: Any) -> Any:
     i, n = c.i, len(form.biases)
     constants, call = _product(c, "a", "x", "weights", form.product)
     value = _curve(form.activate, "a[i]") if form.activate in CURVES else "a[i]"
-    value = f"for (int i = 0; i < {n}; i++) y[i] = limited({value}, {0 if form.activate is relu else -TOP}, {TOP});"
+    value = f"y[i] = limited({value}, {0 if form.activate is relu else -TOP}, {TOP});"
+    value = f"for (int i = 0; i < {n}; i++) {{ {value} }}"
     last = f"integer_softmax(y, a, {n});" if form.activate is softmax else value
     about = f"Dense of integers, {c.n} inputs, {n} outputs; activate {name_of(form.activate)}"
     code = f"/* layer {i}: {about} */\n{constants}{_arrays(c, form, 'biases')}"
@@ -287,9 +293,9 @@ def _embedding(c: Any, form: Any) -> Any:
     """Return the part of an Embedding."""
     i, (v, u) = c.i, form.table.shape
     about = f"Embedding of integers, {v} tokens, {u} units"
-    code = f"(int32_t)table_{i}[(size_t)token * {u} + (size_t)i]"
+    code = f"(int32_t)table_{i}[((size_t)token * {u}u) + (size_t)i]"
     value = f"limited(scaled({code} * {HALF}, factors_{i}[token], shifts_{i}[token]), -{TOP}, {TOP})"
-    loop = f"for (int i = 0; i < {u}; i++) y[i] = {value};"
+    loop = f"for (int i = 0; i < {u}; i++) {{ y[i] = {value}; }}"
     constants = _arrays(c, form, "table", "factors", "shifts")
     text = f"/* layer {i}: {about} */\n{constants}static void layer_{i}(int16_t *y, int token) {{\n    {loop}\n}}\n"
     return c.function(about, u, text)
@@ -298,7 +304,8 @@ def _embedding(c: Any, form: Any) -> Any:
 def _pool(c: Any, form: Any) -> Any:
     """Return the parts of a Pool: one that takes steps, and one that is computed when outputs are due."""
     i, n, count = c.i, c.n, f"state->steps_{c.i}"
-    kinds = {"max": f"if ({count} == 1 || {{x}} > {{y}}) {{y}} = {{x}};", "last": "{y} = {x};", "sums": "{y} += {x};"}
+    most = f"if (({count} == 1u) || ({{x}} > {{y}})) {{{{ {{y}} = {{x}}; }}}}"
+    kinds = {"max": most, "last": "{y} = {x};", "sums": "{y} += {x};"}
     members, steps, values = [f"uint32_t steps_{i};"], [f"{count}++;"], []
     for k, how in enumerate(form.parts):
         name = how if how in kinds else "sums"  # which the mean and the sum share
@@ -306,8 +313,8 @@ def _pool(c: Any, form: Any) -> Any:
         if member not in members:
             members.append(member)
             text = kinds[name].format(x=f"({c.x})[i]", y=f"state->{name}_{i}[i]")
-            steps.append(f"for (int i = 0; i < {n}; i++) {text}")
-        d = f"({count} ? {count} : 1)" if how == "mean" else "1"
+            steps.append(f"for (int i = 0; i < {n}; i++) {{ {text} }}")
+        d = f"({count} ? {count} : 1u)" if how == "mean" else "1"
         values.append(f"y_{i}[{k * n} + i] = divided(state->{name}_{i}[i], (uint64_t){d} << {form.shift});")
     about, loop = f"Pool of integers, {'+'.join(form.parts)} of the steps so far", "\n    ".join(values)
     output = f"int16_t y_{i}[{n * len(values)}];\nfor (int i = 0; i < {n}; i++) {{\n    {loop}\n}}"

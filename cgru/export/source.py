@@ -24,8 +24,6 @@ def number(value: float, dtype: np.dtype) -> str:
     """
     single = dtype.itemsize == 4
     text = f"{value:.9g}" if single else repr(float(value))
-    if text in ("0", "0.0"):
-        return "0"
     text += "" if "." in text or "e" in text else ".0"
     return text + "f" if single else text
 
@@ -56,7 +54,7 @@ def array(
             f"static ALIGNED const {values.dtype}_t {name}[{size}] = {{\n{_table(map(str, flat.tolist()), here)}}};\n"
         )
     word = f"uint{values.dtype.itemsize * 8}"
-    table = _table(map(hex, flat.view(word).tolist()), here)
+    table = _table((f"{each:#x}u" for each in flat.view(word).tolist()), here)
     kind = f"union {{ {word}_t bits[{size}]; real values[{size}]; }}"
     return f"static ALIGNED const {kind} {name} = {{{{\n{table}}}}};\n"
 
@@ -105,24 +103,21 @@ _CONSTANTS = {
         "evaluation": "FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2",
         "shifter": "12582912.0",
         "mantissa": "23",
-        "bias": "127",
+        "bias": "127u",
+        "sign": "0x80000000u",
         "lowest": "-87",
         "negligible": "-20",
-        "root": "0x5f3759df",
+        "root": "0x5f3759dfu",
         "ln2_high": "0.693359375",
         "ln2_low": "-2.12194440054690583e-4",
         "exp": _typed("""\
-(5.0000000134981778643e-1 + 1.6666666681659179129e-1 * r)
-        + s * ((4.1666464602026541557e-2 + 8.3333108895820771937e-3 * r)
-        + s * (1.3933685862617173589e-3 + 1.9891030654370327738e-4 * r))"""),
-        "tanh": _typed("""\
--3.3333332005908134041e-1
-        + s * (1.3333113458732415705e-1
-        + s * (-5.3909375641847945313e-2
-        + s * (2.1309062328578619709e-2
-        + s * -6.6096140128846229918e-3)))"""),
-        "even": _typed("1 + 0.39991360198125969685 * q"),
-        "odd": _typed("0.99999999945735994166 + 0.066580592856976142933 * q"),
+(5.0000000134981778643e-1 + (1.6666666681659179129e-1 * r))
+        + (s * ((4.1666464602026541557e-2 + (8.3333108895820771937e-3 * r))
+        + (s * (1.3933685862617173589e-3 + (1.9891030654370327738e-4 * r)))))"""),
+        "tanh": "-3.3333332005908134041e-1 1.3333113458732415705e-1 -5.3909375641847945313e-2 2.1309062328578619709e-2 "
+        "-6.6096140128846229918e-3",
+        "even": "1.0 0.39991360198125969685",
+        "odd": "0.99999999945735994166 0.066580592856976142933",
         "farthest": "14.5",
         "low_half": "0xfffu",
         "over": "0.500000002 0.438674257 0.183471861 0.0407000615 0.0041225282",
@@ -135,33 +130,25 @@ _CONSTANTS = {
         "evaluation": "FLT_EVAL_METHOD == 2",
         "shifter": "6755399441055744.0",
         "mantissa": "52",
-        "bias": "1023",
+        "bias": "1023u",
+        "sign": "0x8000000000000000u",
         "lowest": "-708",
         "negligible": "-40",
-        "root": "0x5fe6eb50c7b537a9",
+        "root": "0x5fe6eb50c7b537a9u",
         "ln2_high": "6.93147180369123816490e-01",
         "ln2_low": "1.90821492927058770002e-10",
         "exp": _typed("""\
-(0.5 + 1.6666666666666671008e-1 * r)
-        + s * (4.1666666666666669767e-2 + 8.3333333333261120526e-3 * r)
-        + s * s * ((1.3888888888883731828e-3 + 1.9841269874901259234e-4 * r)
-        + s * (2.4801587325605322782e-5 + 2.7557255297969644392e-6 * r)
-        + s * s * ((2.7557273570102139673e-7 + 2.5105259538448493419e-8 * r)
-        + s * 2.0914717341716375952e-9))"""),
-        "tanh": _typed("""\
--3.3333333333333332558e-1
-        + s * (1.3333333333332712905e-1
-        + s * (-5.3968253967431738911e-2
-        + s * (2.1869488493563038118e-2
-        + s * (-8.8632343954180955945e-3
-        + s * (3.592110347096176598e-3
-        + s * (-1.4556615775702363613e-3
-        + s * (5.8893480724470277213e-4
-        + s * (-2.3463104528300405602e-4
-        + s * (8.5107079273541127234e-5
-        + s * -2.0598556673275166703e-5)))))))))"""),
-        "even": _typed("1 + q * (0.44443235583948879948 + 0.0158681810404897822896 * q)"),
-        "odd": _typed("0.99999999999999999506 + q * (0.111099022506163670992 + 0.00105739575847982214464 * q)"),
+(0.5 + (1.6666666666666671008e-1 * r))
+        + (s * (4.1666666666666669767e-2 + (8.3333333333261120526e-3 * r)))
+        + (s * s * ((1.3888888888883731828e-3 + (1.9841269874901259234e-4 * r))
+        + (s * (2.4801587325605322782e-5 + (2.7557255297969644392e-6 * r)))
+        + (s * s * ((2.7557273570102139673e-7 + (2.5105259538448493419e-8 * r))
+        + (s * 2.0914717341716375952e-9)))))"""),
+        "tanh": "-3.3333333333333332558e-1 1.3333333333332712905e-1 -5.3968253967431738911e-2 2.1869488493563038118e-2 "
+        "-8.8632343954180955945e-3 3.592110347096176598e-3 -1.4556615775702363613e-3 5.8893480724470277213e-4 "
+        "-2.3463104528300405602e-4 8.5107079273541127234e-5 -2.0598556673275166703e-5",
+        "even": "1.0 0.44443235583948879948 0.0158681810404897822896",
+        "odd": "0.99999999999999999506 0.111099022506163670992 0.00105739575847982214464",
         "farthest": "38.7",
         "low_half": "0x7ffffffu",
         "over": "0.499999999999999985 0.775857720903000193 0.595444671969380317 0.290313293143354106 "
@@ -178,10 +165,10 @@ _CONSTANTS = {
 
 # The coefficients of polynomials in rising order, as the C that sums them.
 for _constants in (_CONSTANTS["float32"], _CONSTANTS["float64"]):
-    for _name, _x in (("over", "t"), ("under", "t"), ("log", "z")):
+    for _name, _x in (("tanh", "s"), ("even", "q"), ("odd", "q"), ("over", "t"), ("under", "t"), ("log", "z")):
         *_first, _sum = _constants[_name].split()
         for _c in reversed(_first):
-            _sum = f"{_c} + {_x} * ({_sum})"
+            _sum = f"({_c} + ({_x} * {_sum}))"
         _constants[_name] = _typed(_sum)
 
 _INCLUDES = """\
@@ -258,9 +245,8 @@ _MACROS = """
     LEVEL("avx512vl,avx512dq,avx512bw,avx512vnni,fma") \
     static kind name##_avx512 parameters { answer name##_here arguments; } \
     static kind name parameters { \
-        answer HAS_AVX512                   ? name##_avx512 arguments \
-            : (HAS("avx2") && HAS("fma")) ? name##_avx2 arguments \
-                                          : name##_here arguments; \
+        answer HAS_AVX512 ? name##_avx512 arguments \
+            : ((HAS("avx2") && HAS("fma")) ? name##_avx2 arguments : name##_here arguments); \
     }
 #else
 #define INLINED inline
@@ -292,7 +278,7 @@ static inline real real_of($word word) {
 /* x < y ? a : b, where there are vectors without a branch, so that a loop can use them; a NaN is less than nothing. */
 static inline real if_less(real x, real y, real a, real b) {
 #ifdef SMALL
-    return x < y ? a : b;
+    return (x < y) ? a : b;
 #else
     const $word mask = ($word)0 - ($word)(x < y);
     return real_of((bits(a) & mask) | (bits(b) & ~mask));
@@ -302,20 +288,20 @@ static inline real if_less(real x, real y, real a, real b) {
     "negative": """\
 /* -|x| */
 static inline real negative(real x) {
-    return real_of(bits(x) | ($word)1 << (8 * sizeof(real) - 1));
+    return real_of(bits(x) | $sign);
 }
 """,
     "signed_as": """\
 /* y >= 0 with the sign of x. Not a choice of -y or y, of which GCC 14 makes wrong code with SVE and with RVV. */
 static inline real signed_as(real x, real y) {
-    return real_of((bits(x) & ($word)1 << (8 * sizeof(real) - 1)) | bits(y));
+    return real_of((bits(x) & $sign) | bits(y));
 }
 """,
     "inverse_root": """\
 /* 1 / sqrt(x) of a normal x > 0: half the exponent, to 3.5 %, then Newton's steps, each of which squares the error */
 static inline real inverse_root(real x) {
     real y = real_of(($word)$root - (bits(x) >> 1));
-    for (int i = 0; i < 4; i++) y *= (real)1.5 - x * y * y / 2;
+    for (int i = 0; i < 4; i++) { y *= (real)1.5 - (x * y * y / (real)2); }
     return y;
 }
 """,
@@ -323,9 +309,10 @@ static inline real inverse_root(real x) {
 /* r and 2^n of x = n ln 2 + r, |r| <= ln(2) / 2: the reduction in two parts (Cody and Waite, 1980). Adding
  * 1.5 * 2^$mantissa rounds to an integer, and leaves it in the lowest bits. */
 static inline real reduced(real x, real *scale) {
-    const real shifted = x * (real)1.4426950408889634074 + (real)$shifter, n = shifted - (real)$shifter;
+    const real shifted = (x * (real)1.4426950408889634074) + (real)$shifter;
+    const real n = shifted - (real)$shifter;
     *scale = real_of((bits(shifted) + $bias) << $mantissa);
-    return x - n * (real)$ln2_high - n * (real)$ln2_low;
+    return x - (n * (real)$ln2_high) - (n * (real)$ln2_low);
 }
 """,
     "expm1_near_zero": """\
@@ -334,7 +321,7 @@ static inline real reduced(real x, real *scale) {
 static inline real expm1_near_zero(real r) {
     const real s = r * r;
     const real p = $exp;
-    return r + s * p;
+    return r + (s * p);
 }
 """,
     "exp_negative": """\
@@ -342,7 +329,7 @@ static inline real expm1_near_zero(real r) {
 static inline real exp_negative(real x) {
     real scale;
     const real q = expm1_near_zero(reduced(x, &scale));
-    return if_less(x, $lowest, 0, scale + scale * q);
+    return if_less(x, $lowest, 0, scale + (scale * q));
 }
 """,
     "expm1_negative": """\
@@ -350,7 +337,7 @@ static inline real exp_negative(real x) {
 static inline real expm1_negative(real x) {
     real scale;
     const real q = expm1_near_zero(reduced(x, &scale));
-    return if_less(x, $negligible, -1, scale * q + (scale - 1));
+    return if_less(x, $negligible, -1, (scale * q) + (scale - (real)1));
 }
 """,
     "activate_relu": """\
@@ -372,7 +359,7 @@ static inline real activate_elu(real x, real alpha) {
 /* 1 / (1 + e) with e = exp(-|x|), below zero e / (1 + e) */
 static inline real activate_sigmoid(real x) {
     const real e = exp_negative(negative(x));
-    return if_less(x, 0, e, 1) / (1 + e);
+    return if_less(x, 0, e, 1) / ((real)1 + e);
 }
 """,
     "activate_tanh": """\
@@ -381,37 +368,47 @@ static inline real activate_sigmoid(real x) {
  * so one division does. */
 static inline real activate_tanh(real x) {
     real scale;
-    const real y = reduced(if_less(2 * negative(x), $lowest, $lowest, 2 * negative(x)), &scale) / 2, q = y * y;
+    const real given = (real)2 * negative(x);
+    const real y = reduced(if_less(given, $lowest, $lowest, given), &scale) / (real)2;
+    const real q = y * y;
     const real even = $even;
-    const real odd = y * ($odd);
-    const real e = (even + odd) * scale, t = 1 - 2 * e / (e + (even - odd)), s = x * x;
-    const real p = $tanh;
-    return if_less(s, (real)0.3025, x + x * s * p, signed_as(x, t));
+    const real odd = y * $odd;
+    const real e = (even + odd) * scale;
+    const real t = (real)1 - ((real)2 * e / (e + (even - odd)));
+    const real s = x * x;
+    return if_less(s, (real)0.3025, x + (x * s * $tanh), signed_as(x, t));
 }
 """,
     "normal_tail": """\
 /* P(-t) / e of the normal distribution P and t = |x|, $farthest at most, and e = exp(-t^2 / 2): a rational function,
  * interpolated at Chebyshev nodes. t^2 is the product and what it loses by rounding (Dekker, 1971). */
 static inline real normal_tail(real x, real *size, real *e) {
-    const real given = -negative(x), most = (real)$farthest, t = if_less(given, most, given, most);
-    const real high = real_of(bits(t) & ~($word)$low_half), rest = t - high, square = t * t;
-    const real low = ((high * high - square) + 2 * high * rest) + rest * rest, about = exp_negative(square / -2);
+    const real given = -negative(x);
+    const real t = if_less(given, (real)$farthest, given, (real)$farthest);
+    const real high = real_of(bits(t) & ~($word)$low_half);
+    const real rest = t - high;
+    const real square = t * t;
+    const real low = (((high * high) - square) + ((real)2 * high * rest)) + (rest * rest);
+    const real about = exp_negative(square / (real)-2);
     *size = t;
-    *e = about - about * (low / 2);
-    return ($over) / ($under);
+    *e = about - (about * (low / (real)2));
+    return $over / $under;
 }
 """,
     "log1p_of": """\
 /* log(1 + e), 0 <= e <= 1, as 2 atanh(s), s = e / (2 + e) */
 static inline real log1p_of(real e) {
-    const real s = e / (2 + e), z = s * s;
-    return e - s * (e - z * ($log));
+    const real s = e / ((real)2 + e);
+    const real z = s * s;
+    return e - (s * (e - (z * $log)));
 }
 """,
     "activate_gelu": """\
 static inline real activate_gelu(real x) {
-    real t, e;
-    const real tail = normal_tail(x, &t, &e), part = t * (e * tail);
+    real t;
+    real e;
+    const real tail = normal_tail(x, &t, &e);
+    const real part = t * (e * tail);
     return if_less(x, 0, -part, x - part);
 }
 """,
@@ -428,24 +425,26 @@ static inline real activate_softplus(real x) {
     "log_softmax": """\
 /* y = y - log(sum of exp(y)); the sum is f 2^n, 1 <= f < 2 */
 static void log_softmax(real *y, int n) {
-    real largest = y[0], sum = 0;
-    for (int i = 1; i < n; i++) largest = if_less(largest, y[i], y[i], largest);
-    for (int i = 0; i < n; i++) y[i] -= largest;
-    for (int i = 0; i < n; i++) sum += exp_negative(y[i]);
+    real largest = y[0];
+    real sum = 0;
+    for (int i = 1; i < n; i++) { largest = if_less(largest, y[i], y[i], largest); }
+    for (int i = 0; i < n; i++) { y[i] -= largest; }
+    for (int i = 0; i < n; i++) { sum += exp_negative(y[i]); }
     const $word exponent = (bits(sum) >> $mantissa) - $bias;
     const real f = real_of(bits(sum) - (exponent << $mantissa));
-    const real log_sum = (real)exponent * (real)0.69314718055994530942 + log1p_of(f - 1);
-    for (int i = 0; i < n; i++) y[i] = sum == sum ? y[i] - log_sum : sum;
+    const real log_sum = ((real)exponent * (real)0.69314718055994530942) + log1p_of(f - (real)1);
+    for (int i = 0; i < n; i++) { y[i] = (sum == sum) ? (y[i] - log_sum) : sum; }
 }
 """,
     "softmax": """\
 /* y = exp(y / temperature) over its sum */
 static void softmax(real *y, int n, real temperature) {
-    real largest = y[0], sum = 0;
-    for (int i = 1; i < n; i++) largest = if_less(largest, y[i], y[i], largest);
-    for (int i = 0; i < n; i++) y[i] = exp_negative((y[i] - largest) / temperature);
-    for (int i = 0; i < n; i++) sum += y[i];
-    for (int i = 0; i < n; i++) y[i] /= sum;
+    real largest = y[0];
+    real sum = 0;
+    for (int i = 1; i < n; i++) { largest = if_less(largest, y[i], y[i], largest); }
+    for (int i = 0; i < n; i++) { y[i] = exp_negative((y[i] - largest) / temperature); }
+    for (int i = 0; i < n; i++) { sum += y[i]; }
+    for (int i = 0; i < n; i++) { y[i] /= sum; }
 }
 """,
 }

@@ -54,7 +54,7 @@ def _padding(size: int) -> int:
 
 def _members(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the members of the struct of weights, all padding written out: C adds none of its own."""
-    lines = ["uint32_t magic, checksum, version, bytes, digest[4], reserved[8];"]
+    lines = [f"uint32_t {name};" for name in ("magic", "checksum", "version", "bytes", "digest[4]", "reserved[8]")]
     for name, values in arrays.items():
         floats = f"struct {{ real values[{values.size}]; }} {name};"
         lines.append(floats if values.dtype.kind == "f" else f"{values.dtype}_t {name}[{values.size}];")

@@ -105,7 +105,7 @@ def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, apar
 
 _STANDARDIZE = Template("""\
 ${constants}static void standardize(real *y, const real *x) {
-    for (int i = 0; i < $e; i++) y[i] = $centred / input_scale.values[i];
+    for (int i = 0; i < $e; i++) { y[i] = $centred / input_scale.values[i]; }
 }
 """)
 
@@ -140,7 +140,7 @@ def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
 def _loop(values: str, call: str, start: str, stop: str) -> str:
     """Return the C loop that applies an activation, `call`, to values[start] to values[stop - 1]; "" for no call."""
     value = f"{values}[i]"
-    return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
+    return f"for (int i = {start}; i < {stop}; i++) {{ {value} = {call.format(value)}; }}" if call else ""
 
 
 # --- the texts ---
@@ -148,7 +148,7 @@ def _loop(values: str, call: str, start: str, stop: str) -> str:
 _ELEMENTWISE = Template("""\
 /* layer $i: $about */
 ${constants}static void layer_$i(real *y, const real *x) {
-    for (int i = 0; i < $n; i++) y[i] = $value;
+    for (int i = 0; i < $n; i++) { y[i] = $value; }
     $after
 }
 """)
@@ -170,8 +170,12 @@ $inputs
 $hidden
 $candidate
 static void layer_$i(real *h, const real *x) {
-    ALIGNED real from_x[3 * $up], gates[2 * $up], reset[$up], hh[$up];
-    const real *r = gates, *z = gates + $up;
+    ALIGNED real from_x[3 * $up];
+    ALIGNED real gates[2 * $up];
+    ALIGNED real reset[$up];
+    ALIGNED real hh[$up];
+    const real *r = gates;
+    const real *z = gates + $up;
 
     /* x Uhh + bhh, x Ur + br, x Uz + bz */
     $inputs_product
@@ -179,7 +183,7 @@ static void layer_$i(real *h, const real *x) {
     $hidden_product
     $gates_activated
     /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
-    for (int i = 0; i < $u; i++) reset[i] = r[i] * h[i];
+    for (int i = 0; i < $u; i++) { reset[i] = r[i] * h[i]; }
     $candidate_product
     $activated
     $blended
@@ -192,17 +196,21 @@ $biases
 $inputs
 $hidden
 static void layer_$i(real *h, const real *x) {
-    ALIGNED real from_x[4 * $up], gates[3 * $up], hh[$up];
-    const real *r = gates, *z = gates + $up, *c = gates + 2 * $up;
+    ALIGNED real from_x[4 * $up];
+    ALIGNED real gates[3 * $up];
+    ALIGNED real hh[$up];
+    const real *r = gates;
+    const real *z = gates + $up;
+    const real *c = gates + (2 * $up);
 
     /* x Uhh + bhh, x Ur + br, x Uz + bz, and beside them chh */
     $inputs_product
-    memcpy(from_x + 3 * $up, biases_$i.values + 3 * $up, $up * sizeof(real));
+    memcpy(from_x + (3 * $up), biases_$i.values + (3 * $up), (size_t)$up * sizeof(real));
     /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz), c = hp Vhh + chh */
     $hidden_product
     $gates_activated
     /* hh = activate(x Uhh + bhh + r * c) */
-    for (int i = 0; i < $up; i++) hh[i] = from_x[i] + r[i] * c[i];
+    for (int i = 0; i < $up; i++) { hh[i] = from_x[i] + (r[i] * c[i]); }
     $activated
     $blended
 }
@@ -232,11 +240,13 @@ _VARIANTS = {
 
 _BLENDED = """\
 /* h = z * hp + (1 - z) * hh */
-    for (int i = 0; i < $u; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
+    for (int i = 0; i < $u; i++) { h[i] = (z[i] * h[i]) + (((real)1 - z[i]) * hh[i]); }"""
 
 _ZONED_OUT = """\
 /* h = k * hp + (1 - k) * (z * hp + (1 - z) * hh), k = $k: what zoneout leaves on average */
-    for (int i = 0; i < $u; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
+    for (int i = 0; i < $u; i++) {
+        h[i] = ($k * h[i]) + (((real)1 - $k) * ((z[i] * h[i]) + (((real)1 - z[i]) * hh[i])));
+    }"""
 
 
 class Writer:
@@ -380,9 +390,9 @@ class Writer:
         if how:
             value = f" {how} ".join(f"({end.result})[i]" for end in ends)
             width = ends[0].width
-            steps.append(f"for (int i = 0; i < {width}; i++) {y}[i] = {value};")
+            steps.append(f"for (int i = 0; i < {width}; i++) {{ {y}[i] = {value}; }}")
         for end in () if how else ends:
-            steps.append(f"memcpy({y} + {width}, {end.result}, {end.width} * sizeof(real));")
+            steps.append(f"memcpy({y} + {width}, {end.result}, {end.width}u * sizeof(real));")
             width += end.width
         about = f"{type(self.layer).__name__} of {len(ends)} branches"
         return Part(about, width, y, step="\n".join(steps), members=(f"$real joined_{self.i}[{width}];",))
@@ -446,8 +456,8 @@ class Writer:
         """Return the loops that activate r and z, side by side in `gates`: one loop if both have the same function."""
         reset, update = self.call("activate_reset"), self.call("activate_update")
         if reset == update:
-            return _loop("gates", reset, "0", f"2 * {up}")
-        loops = _loop("gates", reset, "0", up), _loop("gates", update, up, f"2 * {up}")
+            return _loop("gates", reset, "0", f"(2 * {up})")
+        loops = _loop("gates", reset, "0", up), _loop("gates", update, up, f"(2 * {up})")
         return "\n    ".join(filter(None, loops))
 
 

@@ -60,7 +60,7 @@ class Clip(Layer):
         for bound, worse in ((self.low, "<"), (self.high, ">")):
             if bound is not None:
                 limit = c.number(bound, f"bounds of layer {c.i}")
-                value = f"({value} {worse} {limit} ? {limit} : {value})"
+                value = f"(({value} {worse} {limit}) ? {limit} : {value})"
         return c.elementwise(f"Clip, from {self.low} to {self.high}", value)
 
     def onnx_node(self, graph: Any, A: str) -> str:

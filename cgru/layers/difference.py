@@ -23,7 +23,7 @@ C = Template("""\
 /* layer $i: the step, and its difference from the step before; 0 at the first */
 static void layer_$i(real *rows, int *begun, const real *x) {
     for (int i = 0; i < $n; i++) {
-        rows[$n + i] = *begun ? x[i] - rows[i] : 0;
+        rows[$n + i] = *begun ? (x[i] - rows[i]) : (real)0;
         rows[i] = x[i];
     }
     *begun = 1;

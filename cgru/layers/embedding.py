@@ -22,7 +22,7 @@ __all__ = ["Embedding", "TokenGradients"]
 C_ROW = Template("""\
 /* layer $i: $about */
 ${constants}static void layer_$i(real *y, int token) {
-    for (int i = 0; i < $u; i++) y[i] = $value;
+    for (int i = 0; i < $u; i++) { y[i] = $value; }
 }
 """)
 
@@ -267,11 +267,11 @@ class Embedding(Layer):
         about = f"Embedding, {self.d['v']} tokens, {u} units{c.weights_note}"
         if self.weights is not None:
             constants = "".join(c.array(*each) for each in zip(("table", "scales"), c.p.values(), strict=False))
-            code = f"table_{c.i}[(size_t)token * {u} + (size_t)i]"
+            code = f"table_{c.i}[((size_t)token * {u}u) + (size_t)i]"
             value = f"(real){code} * scales_{c.i}.values[token]" if "scale_E" in c.p else f"widened({code})"
             text = C_ROW.substitute(i=c.i, about=about, constants=constants, u=u, value=value)
             return c.part(about, u, vector, text, f"real {vector}[{u}];\nlayer_{c.i}({vector}, {c.x});")
-        step = f"const real *{vector} = table_{c.i}.values + (size_t){c.x} * {u};"
+        step = f"const real *{vector} = table_{c.i}.values + ((size_t){c.x} * {u}u);"
         return c.part(about, u, vector, f"/* layer {c.i}: {about} */\n{c.array('table', c.p['E'])}", step)
 
     def onnx_node(self, graph: Any, A: str) -> str:

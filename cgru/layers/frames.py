@@ -32,8 +32,9 @@ static int frames_$i(real *rows, int64_t *filled, uint64_t *made, const real *x)
         $moved
         *filled = $rest;
     }
-    if (*filled >= 0) memcpy(rows + *filled * $n, x, $n * sizeof(real));
-    if (++*filled < $span) return 0;
+    if (*filled >= 0) { memcpy(rows + (*filled * $n), x, ${n}u * sizeof(real)); }
+    *filled += 1;
+    if (*filled < $span) { return 0; }
     *made += 1;
     $spread
     return 1;
@@ -47,7 +48,7 @@ MORE = """\
 static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
     static const real zeros[$n] = {0};
     $count
-    if (s == 0 || *made >= count) return 0;
+    if ((s == 0u) || (*made >= count)) { return 0; }
     while (!frames_$i(rows, filled, made, zeros)) {}
     return 1;
 }
@@ -148,14 +149,15 @@ class Frames(SequenceLayer):
         """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
         i, n, rest = c.i, c.n, self.span - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
-        s, length, hop, apart = f"s + {self._padding}", self.span, self.hop, self.dilation > 1
-        moved = f"memmove(rows, rows + {hop * n}, {rest * n} * sizeof(real));" if rest > 0 else ""
-        spread = f"memcpy(rows + ({length} + p) * {n}, rows + p * {self.dilation * n}, {n} * sizeof(real));"
-        spread = f"for (int p = 0; p < {self.length}; p++) {spread}" * apart  # the frame, behind its window
-        count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
+        s, length, hop, apart = f"(s + {self._padding}u)", self.span, self.hop, self.dilation > 1
+        moved = f"memmove(rows, rows + {hop * n}, {rest * n}u * sizeof(real));" if rest > 0 else ""
+        spread = f"memcpy(rows + (({length} + p) * {n}), rows + (p * {self.dilation * n}), {n}u * sizeof(real));"
+        spread = f"for (int p = 0; p < {self.length}; p++) {{ {spread} }}" * apart  # the frame, behind its window
+        count = f"uint64_t count = ({s} < {length}u) ? 0u : (1u + (({s} - {length}u) / {hop}u));"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
-            count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
-            count += f"    if (count > (s + {hop - 1}) / {hop}) count = (s + {hop - 1}) / {hop};"
+            count = f"uint64_t count = (s <= {length}u) ? 1u : (1u + ((s - {length}u + {hop - 1}u) / {hop}u));\n"
+            begun = f"((s + {hop - 1}u) / {hop}u)"
+            count += f"    if (count > {begun}) {{ count = {begun}; }}"
         words = {"i": i, "n": n, "span": length, "rest": rest, "moved": moved, "spread": spread, "count": count}
         step = f"frames_{i}({state}, {c.x})"
         waits = self.steps.count is not None
@@ -164,11 +166,11 @@ class Frames(SequenceLayer):
             self.length * n,
             f"state->rows_{i}" + f" + {length * n}" * apart,
             Template(C + MORE * waits).substitute(words),
-            f"state->steps_{i}++;\nif (!{step}) return 0;" if waits else f"{step};",
+            f"state->steps_{i}++;\nif (!{step}) {{ return 0; }}" if waits else f"{step};",
             (
                 f"$real rows_{i}[{(length + self.length * apart) * n}];",
                 f"int64_t filled_{i};",
-                f"uint64_t made_{i}" + f", steps_{i}" * waits + ";",
+                *(f"uint64_t {name}_{i};" for name in ("made", "steps")[: 1 + waits]),
             ),
             f"state->filled_{i} = {self.before};" if self.before else "",
             f"more_{i}({state}, state->steps_{i})" * waits,

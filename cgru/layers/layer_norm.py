@@ -19,12 +19,13 @@ C = """\
 $scale
 $shift
 static void layer_$i(real *y, const real *x) {
-    real mean = 0, squares = 0;
-    for (int i = 0; i < $n; i++) mean += x[i];
-    mean /= $n;
-    for (int i = 0; i < $n; i++) squares += (x[i] - mean) * (x[i] - mean);
-    const real factor = inverse_root(squares / $n + $eps);
-    for (int i = 0; i < $n; i++) y[i] = (x[i] - mean) * factor * scale_$i.values[i] + shift_$i.values[i];
+    real mean = 0;
+    real squares = 0;
+    for (int i = 0; i < $n; i++) { mean += x[i]; }
+    mean /= (real)$n;
+    for (int i = 0; i < $n; i++) { squares += (x[i] - mean) * (x[i] - mean); }
+    const real factor = inverse_root((squares / (real)$n) + $eps);
+    for (int i = 0; i < $n; i++) { y[i] = ((x[i] - mean) * factor * scale_$i.values[i]) + shift_$i.values[i]; }
 }
 """
 

@@ -41,14 +41,16 @@ C_TEXTS = {  # by reduction: its C function, the state members beside the result
 static void mean_$i(real *y, const real *x, real *sums, real *lost, uint64_t *steps) {
     *steps += 1;
     for (int i = 0; i < $n; i++) {
-        const real due = x[i] - lost[i], sum = sums[i] + due, beyond = (sum - sums[i]) - due;
+        const real due = x[i] - lost[i];
+        const real sum = sums[i] + due;
+        const real beyond = (sum - sums[i]) - due;
         lost[i] = if_less((real)-1e30, negative(beyond), beyond, 0); /* nothing where the sum is infinite */
         sums[i] = sum;
     }
-    for (int i = 0; i < $n; i++) y[i] = sums[i] / (real)*steps;
+    for (int i = 0; i < $n; i++) { y[i] = sums[i] / (real)*steps; }
 }
 """,
-        ("$real sums_$i[$n], lost_$i[$n];", "uint64_t steps_$i;"),
+        ("$real sums_$i[$n];", "$real lost_$i[$n];", "uint64_t steps_$i;"),
         ", state->sums_$i, state->lost_$i, &state->steps_$i",
     ),
     "sum": (
@@ -56,7 +58,9 @@ static void mean_$i(real *y, const real *x, real *sums, real *lost, uint64_t *st
 /* layer $i: sum; what it lost by rounding is taken off the next number (Kahan, 1965) */
 static void sum_$i(real *y, const real *x, real *lost) {
     for (int i = 0; i < $n; i++) {
-        const real due = x[i] - lost[i], sum = y[i] + due, beyond = (sum - y[i]) - due;
+        const real due = x[i] - lost[i];
+        const real sum = y[i] + due;
+        const real beyond = (sum - y[i]) - due;
         lost[i] = if_less((real)-1e30, negative(beyond), beyond, 0); /* nothing where the sum is infinite */
         y[i] = sum;
     }
@@ -69,7 +73,7 @@ static void sum_$i(real *y, const real *x, real *lost) {
         """\
 /* layer $i: largest numbers; NaN stays */
 static void max_$i(real *y, const real *x, int *begun) {
-    for (int i = 0; i < $n; i++) y[i] = !*begun || x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+    for (int i = 0; i < $n; i++) { y[i] = (!*begun || (x[i] > y[i]) || (x[i] != x[i])) ? x[i] : y[i]; }
     *begun = 1;
 }
 """,
@@ -80,7 +84,7 @@ static void max_$i(real *y, const real *x, int *begun) {
         """\
 /* layer $i: last numbers */
 static void last_$i(real *y, const real *x) {
-    for (int i = 0; i < $n; i++) y[i] = x[i];
+    for (int i = 0; i < $n; i++) { y[i] = x[i]; }
 }
 """,
         (),
@@ -91,20 +95,24 @@ static void last_$i(real *y, const real *x) {
 /* layer $i: attention: the sum of x times exp(score), over the sum of these factors, which stands behind it. All are
  * relative to the largest score so far, so that none overflows; what is lost by rounding is taken off the next one. */
 static void attention_$i(real *y, const real *x, real *weighted, real *missed, real *largest) {
-    const int begun = weighted[$n] != 0;
-    const real score = score_$i(x), before = *largest;
-    if (!begun || score > before) *largest = score;
-    const real kept = begun ? exp_negative(before - *largest) : 0, weight = exp_negative(score - *largest);
+    const int begun = weighted[$n] != (real)0;
+    const real score = score_$i(x);
+    const real before = *largest;
+    if (!begun || (score > before)) { *largest = score; }
+    const real kept = begun ? exp_negative(before - *largest) : (real)0;
+    const real weight = exp_negative(score - *largest);
     for (int i = 0; i <= $n; i++) {
-        const real old = kept * weighted[i], due = weight * (i < $n ? x[i] : (real)1) - kept * missed[i];
-        const real sum = old + due, beyond = (sum - old) - due;
+        const real old = kept * weighted[i];
+        const real due = (weight * ((i < $n) ? x[i] : (real)1)) - (kept * missed[i]);
+        const real sum = old + due;
+        const real beyond = (sum - old) - due;
         missed[i] = if_less((real)-1e30, negative(beyond), beyond, 0);
         weighted[i] = sum;
     }
-    for (int i = 0; i < $n; i++) y[i] = weighted[i] / weighted[$n];
+    for (int i = 0; i < $n; i++) { y[i] = weighted[i] / weighted[$n]; }
 }
 """,
-        ("$real weighted_$i[$n + 1], missed_$i[$n + 1], largest_$i;",),
+        ("$real weighted_$i[$n + 1];", "$real missed_$i[$n + 1];", "$real largest_$i;"),
         ", state->weighted_$i, state->missed_$i, &state->largest_$i",
     ),
 }
@@ -112,19 +120,21 @@ C_SCORE = """\
 /* layer $i: x W + b */
 static real score_$i(const real *x) {
     real score = b_$i.values[0];
-    for (int i = 0; i < $n; i++) score += x[i] * W_$i.values[i];
+    for (int i = 0; i < $n; i++) { score += x[i] * W_$i.values[i]; }
     return score;
 }
 """
 C_HIDDEN_SCORE = """\
 /* layer $i: tanh(x W + b) V */
 static real score_$i(const real *x) {
-    real hidden[$h], score = 0;
+    real hidden[$h];
+    real score = 0;
     memcpy(hidden, b_$i.values, sizeof hidden);
-    for (int i = 0; i < $n; i++)
-        for (int j = 0; j < $h; j++) hidden[j] += x[i] * W_$i.values[i * $h + j];
-    for (int j = 0; j < $h; j++) hidden[j] = activate_tanh(hidden[j]);
-    for (int j = 0; j < $h; j++) score += hidden[j] * V_$i.values[j];
+    for (int i = 0; i < $n; i++) {
+        for (int j = 0; j < $h; j++) { hidden[j] += x[i] * W_$i.values[(i * $h) + j]; }
+    }
+    for (int j = 0; j < $h; j++) { hidden[j] = activate_tanh(hidden[j]); }
+    for (int j = 0; j < $h; j++) { score += hidden[j] * V_$i.values[j]; }
     return score;
 }
 """

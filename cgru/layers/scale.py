@@ -92,7 +92,7 @@ class Scale(Layer):
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
         constants = [c.array(name, values) for name, values in c.p.items()]
-        value = f"x[i] * scale_{c.i}.values[i] + shift_{c.i}.values[i]"
+        value = f"(x[i] * scale_{c.i}.values[i]) + shift_{c.i}.values[i]"
         return c.elementwise(f"Scale, {c.n} features", value, constants)
 
     def onnx_node(self, graph: Any, A: str) -> str:

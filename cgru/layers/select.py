@@ -18,7 +18,7 @@ C = Template("""\
 /* layer $i: selected features */
 static const int selected_$i[$u] = {$selected};
 static void layer_$i(real *y, const real *x) {
-    for (int i = 0; i < $u; i++) y[i] = x[selected_$i[i]];
+    for (int i = 0; i < $u; i++) { y[i] = x[selected_$i[i]]; }
 }
 """)
 

@@ -649,4 +649,4 @@ def test_what_frames_change_in_the_header(tmp_path):
         "int model_finish(model_state *state, double *y);",
     ):
         assert line in header
-    assert "while (model_finish(&state, y)) use(y);" in (tmp_path / "model.c").read_text()
+    assert "while (model_finish(&state, y)) { use(y); }" in (tmp_path / "model.c").read_text()
