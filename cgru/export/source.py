@@ -286,13 +286,13 @@ static inline real if_less(real x, real y, real a, real b) {
 }
 """,
     "negative": """\
-/* -|x| */
+/* -|x|; within a choice GCC 14 makes wrong code of -x with SVE and with RVV */
 static inline real negative(real x) {
     return real_of(bits(x) | $sign);
 }
 """,
     "signed_as": """\
-/* y >= 0 with the sign of x. Not a choice of -y or y, of which GCC 14 makes wrong code with SVE and with RVV. */
+/* y >= 0 with the sign of x, without a choice: see above */
 static inline real signed_as(real x, real y) {
     return real_of((bits(x) & $sign) | bits(y));
 }
@@ -383,7 +383,7 @@ static inline real activate_tanh(real x) {
 /* P(-t) / e of the normal distribution P and t = |x|, $farthest at most, and e = exp(-t^2 / 2): a rational function,
  * interpolated at Chebyshev nodes. t^2 is the product and what it loses by rounding (Dekker, 1971). */
 static inline real normal_tail(real x, real *size, real *e) {
-    const real given = -negative(x);
+    const real given = real_of(bits(x) & ~$sign);
     const real t = if_less(given, (real)$farthest, given, (real)$farthest);
     const real high = real_of(bits(t) & ~($word)$low_half);
     const real rest = t - high;
@@ -409,7 +409,7 @@ static inline real activate_gelu(real x) {
     real e;
     const real tail = normal_tail(x, &t, &e);
     const real part = t * (e * tail);
-    return if_less(x, 0, -part, x - part);
+    return if_less(x, 0, negative(part), x - part);
 }
 """,
     "activate_silu": """\
