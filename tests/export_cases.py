@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -193,17 +194,19 @@ def assert_equal(got, due, dtype, tolerance=None):
     assert worst <= (tolerance or TOLERANCE[np.dtype(dtype)]) * np.nanmax(np.abs(due), initial=0), worst
 
 
-def program(folder, net, X, name="model", dtype=np.float32):
+def program(folder, X, name="model"):
     """The sources of a program that prints the outputs after each step of X, as bits: the model and its `main`."""
-    tokens, size = X.dtype.kind == "i", np.dtype(dtype).itemsize
-    real = "float" if size == 4 else "double"
+    header = (folder / f"{name}.h").read_text()
+    real, finish = re.search(r"_step\(.*?(\w+) \*y\);", header)[1], f"{name}_finish"
+    finish = f"{finish}(&state, y)" if finish in header else "0"
+    tokens, size = X.ndim == 1, {"int16_t": 2, "float": 4, "double": 8}[real]
+    dtype = np.int16 if size == 2 else f"f{size}"
     words = [str(x) for x in X] if tokens else [hex(word) for word in X.astype(dtype).view(f"u{size}").ravel()]
-    table, steps = ", ".join(words), len(X)
-    kind = f"static const {'int' if tokens else f'uint{8 * size}_t'} given[] = {{{table}}};"
+    kind = f"static const {'int' if tokens else f'uint{8 * size}_t'} given[] = {{{', '.join(words)}}};"
     read = (
         "int x = given[t];"
         if tokens
-        else f"{real} x[{X[0].size}];\n        memcpy(x, given + t * {X[0].size}, sizeof x);"
+        else f"{real} x[{X[0].size}];\n            memcpy(x, given + t * {X[0].size}, sizeof x);"
     )
     (folder / "main.c").write_text(f"""\
 #include <inttypes.h>
@@ -213,11 +216,13 @@ def program(folder, net, X, name="model", dtype=np.float32):
 {kind}
 static {name}_state state;
 int main(void) {{
-    {real} y[{name.upper()}_OUTPUTS];
+    {real} y[{name.upper()}_OUTPUTS] = {{0}};
     {name}_init(&state);
-    for (int t = 0; t < {steps}; t++) {{
-        {read}
-        {name}_step(&state, x, y);
+    for (int t = 0; t < {len(X)} || {finish}; t++) {{
+        if (t < {len(X)}) {{
+            {read}
+            {name}_step(&state, x, y);
+        }}
         for (int i = 0; i < {name.upper()}_OUTPUTS; i++) {{
             uint{8 * size}_t word;
             memcpy(&word, y + i, sizeof word);
@@ -233,5 +238,5 @@ int main(void) {{
 def printed(text, k):
     """The outputs (steps, k) that such a program printed."""
     words = text.split()
-    kind = "u4" if len(words[0]) == 8 else "u8"
-    return np.array([int(word, 16) for word in words], kind).view(kind.replace("u", "f")).reshape(-1, k)
+    size = len(words[0]) // 2
+    return np.array([int(word, 16) for word in words], f"u{size}").view(f"f{size}").reshape(-1, k)

@@ -433,7 +433,7 @@ def test_nothing_undefined_is_done(tmp_path, name):
     flags = "-g", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"
     X = inputs(net, dtype)
     X = X.astype(np.float32) if X.dtype.kind == "f" else X
-    compile_c(CC, "-std=c99", *STRICT, *flags, *program(tmp_path, net, X), "-o", tmp_path / "run")
+    compile_c(CC, "-std=c99", *STRICT, *flags, *program(tmp_path, X), "-o", tmp_path / "run")
     done = subprocess.run([tmp_path / "run"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert_equal(printed(done.stdout, net.layers[-1].d["u"])[-1:], last(net, X), np.float32)

@@ -349,7 +349,7 @@ def test_nothing_undefined_is_done(tmp_path, name):
         X[4] = 1e30
     cgru.export_c(net, tmp_path / "model.c")
     flags = "-g", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"
-    compile_c(CC, "-std=c99", *STRICT, *flags, *program(tmp_path, net, X), "-o", tmp_path / "run")
+    compile_c(CC, "-std=c99", *STRICT, *flags, *program(tmp_path, X), "-o", tmp_path / "run")
     done = subprocess.run([tmp_path / "run"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.split()) == STEPS * net.layers[-1].d["u"]

@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_this_machine(tmp_path, name):
     if kind != "float32":
         net = cgru.quantize(net, kind, calibration=X[None])
     cgru.export_c(net, tmp_path / "model.c")
-    sources = program(tmp_path, net, X)
+    sources = program(tmp_path, X)
     compile_c(CC, "-std=c99", "-O2", "-ffp-contract=off", *sources, "-o", tmp_path / "here")
     k = net.layers[-1].d["u"]
     here = ran(tmp_path / "here")
