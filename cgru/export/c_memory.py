@@ -7,8 +7,8 @@ import re
 
 __all__ = ["constants", "stack", "state"]
 
-_BYTES = {"char": 1, "int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int": 4, "int32_t": 4, "uint32_t": 4}
-_BYTES |= {"float": 4, "real": 4, "int64_t": 8, "uint64_t": 8, "double": 8}
+_BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int": 4, "int32_t": 4, "uint32_t": 4, "float": 4}
+_BYTES |= {"int64_t": 8, "uint64_t": 8, "double": 8}
 _KIND = r"(\w+) \w+(?:\[([^]\n]*)\])?(?=;| =)"  # a type, and of an array how many numbers
 # What a step and the functions that it calls have on the stack beside their arrays: registers that they save, numbers
 # for which there are too few, and with double the functions of the compiler. The tests measure it.
@@ -51,13 +51,11 @@ def _narrow(code: str) -> str:
 
 
 def _bytes(word: str, kind: str) -> int:
-    return _BYTES[kind if word == "real" else word]
+    return _BYTES.get(kind if word == "real" else word, 0)
 
 
 def _size(word: str, count: str, kind: str) -> int:
     """Return the bytes of `count` numbers of type `word`, or of one; 0 for another word."""
-    if kind not in _BYTES or (word not in _BYTES and word != "real"):
-        return 0
     return _bytes(word, kind) * _count(count or "1")
 
 

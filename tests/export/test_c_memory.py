@@ -11,14 +11,12 @@ from export_cases import gru, stacked, standardized
 from integer_cases import integers
 
 import cgru
+from cgru.export import c_memory
 
 ARM, SYMBOLS, QEMU = map(shutil.which, ("arm-none-eabi-gcc", "arm-none-eabi-nm", "qemu-system-arm"))
 F4, F8 = map(np.dtype, (np.float32, np.float64))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(None in (ARM, SYMBOLS, QEMU), reason="no arm-none-eabi-gcc, or no qemu-system-arm"),
-]
+no_arm = pytest.mark.skipif(None in (ARM, SYMBOLS, QEMU), reason="no arm-none-eabi-gcc, or no qemu-system-arm")
 
 
 def nets():
@@ -48,10 +46,53 @@ def nets():
         yield f"integers_{name}", integers(name)[0]
 
 
+CODE = """\
+static const int8_t table[3] = {1, 2, 3};
+static ALIGNED const union { uint32_t bits[WIDTH(2, 8)]; real values[WIDTH(2, 8)]; } weights = {0};
+static real deep(real x) {
+    real a[4];
+    int16_t b[2 * 3 + 1];
+    other c[9];
+    real d = x; /* real e[9]; */
+    return d;
+}
+static void shallow(void) {
+    ALIGNED real a[FEW(2, 16)];
+}
+static void advance_here(model_state *state) {
+    real a[WIDTH(3, 16)];
+    deep(a[0]);
+    shallow();
+}
+static void put_here(const model_state *state, real *y) {
+    real a[17];
+}
+"""
+
+
+@pytest.mark.parametrize(("kind", "beside"), [("float", 400), ("double", 896)])
+def test_what_is_counted_of_c(kind, beside):
+    size = 4 if kind == "float" else 8
+    assert c_memory.constants(CODE, kind) == 3 + 4 * 2
+    assert c_memory.constants(f"#define PADDED\n{CODE}", kind) == 3 + 4 * 8
+    for padded, deepest in (("", 17 * size), ("#define PADDED\n", max(17 * size, 16 * size + 4 * size + 7 * 2))):
+        assert c_memory.stack(padded + CODE, kind) == (deepest + beside, deepest)
+    longer = CODE.replace("a[17]", "a[1]")
+    assert c_memory.stack(longer, kind)[1] == 3 * size + 4 * size + 7 * 2
+
+
+def test_members_of_a_state_lie_at_multiples_of_their_size():
+    assert c_memory.state("int a; /* h */ int16_t b[3]; int c;", "float") == 4 + 6 + 2 + 4
+    assert c_memory.state("int a;\n    double b[2 * 3];\n    int16_t c;", "double") == 8 + 48 + 8
+    assert c_memory.state("int64_t a; const struct model_weights *weights;", "float") == 8 + 8
+
+
 NETS = dict(nets())
 FIGURES = r"constants (\d+).*; a state (\d+); stack of\s+\* model_step (\d+) at most .* arrays (\d+)\."
 
 
+@no_arm
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_the_header_names_constants_state_and_a_bound_of_the_stack(tmp_path, name):
     microcontroller = pytest.importorskip("benchmarks.microcontroller")
