@@ -42,6 +42,7 @@ LAYERS = {
         cgru.Pool("sum+max+mean+last"),
         cgru.Dense(5, "softmax", **F4),
     ],
+    "raised": lambda: [gru(7), cgru.Clip(1.2), cgru.GRU(3, **F4)],  # to more than the integers before it reach
     "strided": lambda: [cgru.Conv1D(4, 3, 2, "valid", **F4), cgru.Clip(0), gru(5), cgru.Pool("mean")],
 }
 
