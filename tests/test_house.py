@@ -257,10 +257,10 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
     ("core/",): 8430,
-    ("",): 4605,  # the layer, and what is as near to it
-    ("layers/",): 1885,
+    ("",): 4610,  # the layer, and what is as near to it
+    ("layers/",): 1900,
     ("network/",): 6494,
-    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2430,
+    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
     ("torch/", "interop/", "keras.py"): 4320,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
