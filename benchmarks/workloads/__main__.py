@@ -1,4 +1,4 @@
-"""The command: measure a workload on one core, and print a Markdown table."""
+"""The command: measure a workload, and print Markdown tables."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.processes import rows_from
-from benchmarks.workloads.picture import draw
-
-WORKLOADS = ("agents", "dp", "recommender", "tiny_rnns")
+WORKLOADS = ("agents", "dp", "medaka", "recommender", "tiny_rnns")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(workload.text(rows)))
         if given.picture:
             draw(workload.bars(rows), given.picture)
+    parser.add_argument("--quick", action="store_true", help="less work and fewer rounds: under a minute")
+    given = parser.parse_args(arguments)
+    workload = import_module(f"benchmarks.workloads.{given.workload}")
+    try:
+        print("\n".join(workload.text(list(workload.rows(given.quick)))))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
