@@ -1,39 +1,63 @@
 """Run two calls at once, each on a thread of its own, in a workspace of its own."""
 
 from cgru.core cimport driver
-from cgru.core.kernels cimport whole_lines
+from cgru.core.kernels cimport check_signals, slice_steps, steps_of_piece, whole_lines
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport pays_pair, plan_of
+from cgru.core.plan cimport BACKWARD, Plan, pays_pair, plan_of
+from cgru.core.products cimport Run
 from cgru.core.threads cimport available, share
 
 
 cdef struct Both:
     cgru_call *calls
-    const cgru_weights *weights
-    const cgru_kernels *k
-    Direction direction
-    void *memory[2]
+    cgru_call[2] whole
+    cgru_weights[2] weights
+    Plan[2] plan
+    Run[2] run
+    char *memory[2]
+    Py_ssize_t done, piece  # steps that ran, and that run until somebody looks for a signal
 
 
 cdef void _run_one(void *work, Py_ssize_t i) noexcept nogil:
-    """Run call i on this thread; the callback of `share`, `work` is a Both. Nobody looks for a signal in it."""
+    """Run the next piece of call i on this thread; the callback of `share`, `work` is a Both."""
     cdef Both *both = <Both *>work
-    driver.run_in_workspace(&both.calls[i], &both.weights[i], both.k, both.direction, both.memory[i], 1)
+    cdef const Plan *plan = &both.plan[i]
+    cdef cgru_call *call = &both.calls[i]
+    cdef Py_ssize_t steps = min(both.piece, call.s - both.done), start = both.done
+    if both.done == 0:
+        driver.prepare(&both.run[i], plan, call, both.memory[i], both.memory[i] + plan.rows_start * plan.k.size,
+                       &both.weights[i])
+        both.whole[i] = call[0]
+    if (call.reverse != 0) != (plan.direction == BACKWARD):
+        start = call.s - both.done - steps
+    slice_steps(call, &both.whole[i], start, steps, plan.k.size)
+    driver.run_steps(&both.run[i], both.done == 0, both.done + steps == both.whole[i].s)
+    call[0] = both.whole[i]
 
 
 cdef int execute_both(cgru_call *calls, const cgru_weights *weights, const cgru_kernels *k,
                       Direction direction) except -1:
-    """Run two calls at once where that pays, else in turn, in workspaces that are allocated here."""
-    cdef Both both = Both(calls, weights, k, direction)
-    cdef Py_ssize_t first, second
+    """Run two calls at once where that pays, else in turn, in workspaces that are allocated here; a Ctrl-C ends it."""
+    cdef Both both
+    cdef Py_ssize_t first
+    cdef bint pays = True
     cdef Workspace work
-    if not (pays_pair(k, &calls[0], available()) and pays_pair(k, &calls[1], available())):
+    cdef int i
+    for i in range(2):
+        both.plan[i] = plan_of(k, &calls[i], &weights[i], direction, 1)
+        both.weights[i] = driver.weights_of(&both.plan[i], &weights[i])
+        pays &= pays_pair(k, &calls[i], available()) and both.plan[i].rows_at_once >= calls[i].m
+    if not pays:
         driver.execute(&calls[0], &weights[0], k, direction)
         return driver.execute(&calls[1], &weights[1], k, direction)
-    first = whole_lines(plan_of(k, &calls[0], &weights[0], direction, 1).workspace_size, k.size)
-    second = plan_of(k, &calls[1], &weights[1], direction, 1).workspace_size
-    work = Workspace(first + second, k.size)
-    both.memory[0], both.memory[1] = work.take(first), work.take(second)
+    first = whole_lines(both.plan[0].workspace_size, k.size)
+    work = Workspace(first + both.plan[1].workspace_size, k.size)
+    both.memory[0], both.memory[1] = <char *>work.take(first), <char *>work.take(both.plan[1].workspace_size)
+    both.calls, both.done, both.piece = calls, 0, steps_of_piece(&calls[0], calls[0].m)
     with nogil:
-        share(_run_one, &both, 2, 2)
+        while both.done < calls[0].s:
+            if both.done:
+                check_signals()
+            share(_run_one, &both, 2, 2)
+            both.done += both.piece
     return 0

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
-    samples_at_once, set_lengths, set_zoneout, steps_of_piece, view, whole_lines,
+    samples_at_once, set_lengths, set_zoneout, view, whole_lines,
 )
 from cgru.core.memory cimport time_major
 from cgru.core.threads cimport FEW, at_once, worth
@@ -323,9 +323,9 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
 cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Return whether two calls like this one, with few samples, should run at once, each on one thread.
 
-    These are so short that none looks for a signal. With more than two threads, each may gain more from a crew.
+    With more than two threads, each may gain more from a crew.
     """
-    if most == 1 or call.m > FEW or call.s > steps_of_piece(call, call.m):
+    if most == 1 or call.m > FEW:
         return False
     if crew_choice >= 0:
         return crew_choice == 1

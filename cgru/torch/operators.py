@@ -21,6 +21,7 @@ from cgru.torch import runs
 __all__ = [
     "SHARED",
     "Step",
+    "both",
     "call",
     "check_no_onnx",
     "is_mapped",
@@ -395,6 +396,12 @@ def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Ten
     if is_traced():
         return forward(*inputs, decay)
     return Run.apply(*inputs, decay) if inputs[-1] else compute(*inputs, decay)
+
+
+def both(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Run `runs.forward_both` on PyTorch's number of threads: a layer in both directions without gradients."""
+    match_threads()
+    return runs.forward_both(*inputs)
 
 
 def step(*inputs: Any) -> Tensor:

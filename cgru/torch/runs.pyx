@@ -29,6 +29,7 @@ from cgru.core.kernels cimport (
     copy_rows,
 )
 from cgru.core.memory cimport LINE, has_references
+from cgru.core.pair cimport execute_both
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
 from torch import Tensor, bool as booleans, float32, float64, from_numpy, int64, strided
@@ -41,7 +42,10 @@ from cgru.interop.gates import TORCH
 
 cnp.import_array()
 
-__all__ = ["are_plain", "are_shared", "are_sizes", "backward", "forward", "step", "step_backward", "step_weights"]
+__all__ = [
+    "are_plain", "are_shared", "are_sizes", "backward", "forward", "forward_both", "step", "step_backward",
+    "step_weights",
+]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
@@ -59,24 +63,13 @@ ctypedef fused number:
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep, decay=None):
     """Run one layer; return (all states as x is laid out, last ones (m, u), caches, which are empty without `keep`)."""
-    cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
-    cdef Py_ssize_t rows = weight_hh.size(0)
-    expect(h0, "h0", x, (m, rows // 3))
-    if (bias_ih is None) != (bias_hh is None):
-        raise ValueError("bias_ih, bias_hh: expected both or neither")
-    expect(bias_ih, "bias_ih", x, (rows,))
-    expect(bias_hh, "bias_hh", x, (rows,))
-    x, h0 = contiguous_rows(x), contiguous_rows(h0)
-    cdef cgru_call call = describe_call(x, weight_hh, running, m, reverse)
-    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef cgru_call call
     cdef cgru_weights w
-    set_weights(&w, weight_ih, weight_hh, call.u, k.size)
-    _biases, all_x = set_biases(&w, bias_ih, bias_hh, call.u, k.size), unpack_steps(x, &call)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef list weights = [weight_ih, weight_hh, bias_ih, bias_hh]
+    running, state, *_kept = set_call(&call, &w, x, h0, weights, sizes, m, reverse, decay)
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
-    state, caches = x.new_empty((m, call.u)), x.new_empty(0)
-    call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
-    factors = set_decay(&call, decay, x, k)
-    check_factors(&call, decay, factors)
+    caches = x.new_empty(0)
     if keep:
         caches = empty(x, (cache_numbers(&call, decay),))
         if running is not None:  # padding is not written otherwise
@@ -93,6 +86,54 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     if call.h.data != <void *>address(A):
         pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
+
+
+def forward_both(x, h0, list weights, Py_ssize_t m, decay=None, bint by_sample=False):
+    """Run a layer in both directions, at once where that pays, without packed steps and without caches.
+
+    `weights` are those of one direction and then of the other, h0 is (2, m, u) or None. Return the states side by side,
+    (s, m, 2u), and the last ones of each direction, (m, u). `by_sample`: steps of a sample are neighbours in memory.
+    """
+    cdef cgru_call[2] calls
+    cdef cgru_weights[2] w
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef Py_ssize_t each = len(weights) // 2, u = weights[1].size(1)
+    cdef int i
+    A, kept = x.new_empty((m, x.size(0), 2 * u) if by_sample else (x.size(0), m, 2 * u)), []
+    if by_sample:
+        A.transpose_(0, 1)
+    for i in range(2):
+        own = weights[i * each:(i + 1) * each] + [None] * (4 - each)
+        expect(own[1], "weight_hh", x, (3 * u, u))
+        kept.append(set_call(&calls[i], &w[i], x, None if h0 is None else h0[i], own, None, m, i == 1, decay))
+        calls[i].h = as_array(A.narrow(2, i * u, u))
+    execute_both(calls, w, k, FORWARD)
+    return A, kept[0][1], kept[1][1]
+
+
+cdef tuple set_call(cgru_call *call, cgru_weights *w, x, h0, list weights, sizes, Py_ssize_t m, bint reverse, decay):
+    """Point a call that runs forward, and its weights, to checked tensors, but for the states of all steps.
+
+    Return (the samples of each step or None, the tensor of the last states, and what the call reads).
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
+    cdef Py_ssize_t rows = weight_hh.size(0)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    expect(h0, "h0", x, (m, rows // 3))
+    if (bias_ih is None) != (bias_hh is None):
+        raise ValueError("bias_ih, bias_hh: expected both or neither")
+    expect(bias_ih, "bias_ih", x, (rows,))
+    expect(bias_hh, "bias_hh", x, (rows,))
+    x, h0 = contiguous_rows(x), contiguous_rows(h0)
+    call[0] = describe_call(x, weight_hh, running, m, reverse)
+    set_weights(w, weight_ih, weight_hh, call.u, k.size)
+    biases, all_x = set_biases(w, bias_ih, bias_hh, call.u, k.size), unpack_steps(x, call)
+    state = x.new_empty((m, call.u))
+    call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
+    factors = set_decay(call, decay, x, k)
+    check_factors(call, decay, factors)
+    return running, state, biases, all_x, h0, factors
 
 
 def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):

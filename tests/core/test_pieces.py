@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import alarm, compiled, random_batch, random_layer, random_parameters
 
+import cgru
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import driver, gradients
@@ -118,3 +119,22 @@ def test_a_call_of_many_samples_answers_a_signal():
     arrays = {"X": np.zeros((3_000_000, 8, 1), np.float32), "last": np.empty((3_000_000, 8), np.float32)}
     with alarm(0.05, 1.5):
         driver.run("forward", RESET_BEFORE, p, arrays, CODES)
+
+
+@pytest.mark.parametrize("reset_after", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_two_directions_at_once_in_pieces(pieces, crew, ragged, reset_after):
+    layer = cgru.Bidirectional(cgru.GRU(17, rng=0, sequences=True, reset_after=reset_after))
+    X, lengths, _ = random_batch(3, 41, 4, 17, ragged)
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    dA = np.random.default_rng(4).standard_normal((3, 41, 34))
+    results = []
+    for threads, piece in ((1, None), (2, None), (2, 1), (2, 7), (2, 40)):
+        crew(threads)
+        pieces(piece)
+        ran = layer.run(X, lengths)
+        results.append([ran.A, ran.backward(dA), *ran.gradients().values(), layer.predict(X, lengths)])
+    for due, *others in zip(*results, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(other, due)

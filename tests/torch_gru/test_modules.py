@@ -17,6 +17,7 @@ from torch.nn.utils import parametrizations, prune  # noqa: E402
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 import cgru.torch  # noqa: E402
+from cgru.core import kernels  # noqa: E402
 
 WIDE = 448  # units whose gradients go past the cache, in memory that is used again
 SIZES = (1, 2, 7, 8, 17, 33)
@@ -190,6 +191,37 @@ def test_results_are_no_views(options):
 
 def changed(x, y):
     x += y.mean()
+
+
+@pytest.fixture
+def torch_threads():
+    """Sets PyTorch's number of threads; puts it back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bias": False}])
+@pytest.mark.parametrize(("m", "u", "s"), [(1, 5, 33), (3, 40, 33), (8, 3, 9), (20, 7, 5), (3, 5, 1)])
+def test_both_directions_without_gradients_have_the_bits_of_a_call_with_them(crew, torch_threads, m, u, s, options):
+    """Also where they run at once, in pieces of some steps."""
+    module = cgru.torch.GRU(4, u, 2, bidirectional=True, **options)
+    x, hx, fades = torch.randn(s, m, 4), torch.randn(4, m, u), torch.rand(s, m)
+    if module.batch_first:
+        x, fades = x.transpose(0, 1), fades.T
+    for given in ((), (hx,), (hx, None, fades), (None, fades < 0.3)):
+        due = module(x, *given)
+        with torch.no_grad():
+            for threads, steps in ((1, None), (1, 7), (2, None), (2, 7), (2, 1)):
+                torch_threads(threads)
+                crew(threads)
+                kernels.use_pieces(steps)
+                try:
+                    found = module(x, *given)
+                finally:
+                    kernels.use_pieces()
+                assert all(map(torch.equal, found, due))
+                assert found[0].shape == due[0].shape
 
 
 def in_a_buffer(x, y):

@@ -9,7 +9,7 @@ from cgru.core cimport blocks, driver
 from cgru.core.blocks cimport Origin
 from cgru.core.kernels cimport (
     CGRU_ADD, CGRU_COPY, CGRU_HALVE, CGRU_MULTIPLY, CGRU_PLACES, CGRU_ZERO, array_index, cgru_array, cgru_call,
-    cgru_extent, cgru_kernels, new_call, time_major_array, whole_lines,
+    cgru_extent, cgru_kernels, new_call, steps_of_piece, time_major_array, whole_lines,
 )
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
@@ -205,8 +205,12 @@ cdef cgru_array _outputs_to_merge(const Stage *stage, int i, const Piece *piece)
 
 
 cdef inline bint _run_at_once(const Stage *stage) noexcept nogil:
-    """Return whether two GRU run at once on the current piece, each on one thread and in its own half of `scratch`."""
-    return stage.parts == 2 and pays_pair(stage.k, &stage.part[0].now, stage.threads)
+    """Return whether two GRU run at once on the current piece, each on one thread and in its own half of `scratch`.
+
+    These are so short that none looks for a signal.
+    """
+    cdef const cgru_call *call = &stage.part[0].now
+    return stage.parts == 2 and call.s <= steps_of_piece(call, call.m) and pays_pair(stage.k, call, stage.threads)
 
 
 cdef void _forward_alone(void *work, Py_ssize_t i) noexcept nogil:
