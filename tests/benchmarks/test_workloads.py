@@ -62,6 +62,26 @@ def test_private_steps(run):
     row = re.search(r"^\| 64 x 50 x 8 x 32 \| (.+) \|$", done.stdout, re.MULTILINE)[1].split(" | ")
     assert len(row) == 7
     assert all(float(cell.partition(",")[0]) > 0 for cell in row)
+@pytest.mark.skipif(find_spec("medaka") is None, reason="no medaka")
+def test_medaka(run):
+    done = run("-m", "benchmarks.workloads", "medaka", "--quick")
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^\| (r1041\w+[\w.]+) \| (.+) \|$", done.stdout, re.MULTILINE)
+    equal, rest = lines[:4], [cells.split(" | ") for _, cells in lines[4:]]
+    assert len({name for name, _ in equal}) == 4
+    for _, cells in equal:
+        positions, different, most = cells.split(" | ")
+        assert int(positions.replace(",", "")) > 0
+        assert different == "0"
+        assert float(most) < 1e-4
+    assert [cells[0] for cells in rest] == ["1", "16", "100"] * 6
+
+
+@pytest.mark.skipif(find_spec("medaka") is not None, reason="medaka is installed")
+def test_without_medaka_it_says_how_to_install_it(run):
+    done = run("-m", "benchmarks.workloads", "medaka")
+    assert done.returncode == 1
+    assert "pip install medaka" in done.stderr
 
 
 def test_an_unknown_workload(refused):
