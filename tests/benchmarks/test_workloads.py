@@ -74,7 +74,7 @@ def test_medaka(run):
         assert int(positions.replace(",", "")) > 0
         assert different == "0"
         assert float(most) < 1e-4
-    assert [cells[0] for cells in rest] == ["1", "16", "100"] * 6
+    assert [cells[0] for cells in rest] == ["1", "16", "100"] * 3
 
 
 @pytest.mark.skipif(find_spec("medaka") is not None, reason="medaka is installed")
