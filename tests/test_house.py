@@ -256,12 +256,12 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8430,
+    ("core/",): 8455,
     ("",): 4610,  # the layer, and what is as near to it
     ("layers/",): 1900,
-    ("network/",): 6494,
+    ("network/",): 6500,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
-    ("torch/", "interop/", "keras.py"): 4320,
+    ("torch/", "interop/", "keras.py"): 4360,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1077,
     ("datasets/",): 1800,

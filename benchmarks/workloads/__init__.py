@@ -12,4 +12,3 @@ def example(name: str) -> ModuleType:
     sys.modules[name] = module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-"""Whole tasks that people have for cgru, compared with other libraries: `python -m benchmarks.workloads NAME`."""

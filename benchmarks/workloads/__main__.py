@@ -1,11 +1,15 @@
-"""The command: measure a workload, and print Markdown tables."""
+"""The command: measure a workload on one core, and print a Markdown table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+
+from benchmarks.processes import rows_from
+from benchmarks.workloads.picture import draw
 
 WORKLOADS = ("agents", "dp", "medaka", "recommender", "tiny_rnns")
 
@@ -17,16 +21,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--picture", type=Path, help="also draw how many times as long the others take, into this file")
     given = parser.parse_args(arguments)
     workload = import_module(f"benchmarks.workloads.{given.workload}")
+    missing = [name for name in getattr(workload, "NEEDS", ()) if find_spec(name) is None]
+    if missing:
+        print(f"{given.workload}: expected {', '.join(missing)}, got none: {workload.INSTALL}", file=sys.stderr)
+        return 1
     try:
         rows = list(rows_from(workload.rows, given.quick, workers=True))
         print("\n".join(workload.text(rows)))
         if given.picture:
             draw(workload.bars(rows), given.picture)
-    parser.add_argument("--quick", action="store_true", help="less work and fewer rounds: under a minute")
-    given = parser.parse_args(arguments)
-    workload = import_module(f"benchmarks.workloads.{given.workload}")
-    try:
-        print("\n".join(workload.text(list(workload.rows(given.quick)))))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

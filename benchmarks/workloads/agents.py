@@ -25,6 +25,7 @@ BACKENDS = {  # those of TorchRL: recurrent_backend, recurrent_recompute
     "TorchRL, scan, recomputed": ("scan", "full"),
     COMPILED: ("scan", "none"),
 }
+NEEDS, INSTALL = ("torchrl", "sb3_contrib"), "pip install torchrl sb3-contrib"
 TOLERANCE = 1e-4  # of outputs and gradients, relative to the largest
 FRAMES, SECONDS, ROUNDS = {True: 4096, False: 32768}, {True: 1, False: 20}, {True: 1, False: 3}
 
@@ -115,11 +116,8 @@ def trained(kind: Any, frames: int) -> tuple[float, float]:
 
 
 def rows(quick: bool) -> Iterator[dict]:
-    """What is measured, on what; then a row for each part. RuntimeError: something is missing, or results differ."""
-    try:
-        versions = [f"{name} {version(name)}" for name in ("torch", "torchrl", "sb3-contrib")]
-    except ImportError as error:
-        raise RuntimeError(f"{error}: pip install torchrl sb3-contrib") from None
+    """What is measured, on what; then a row for each part. RuntimeError: results differ."""
+    versions = [f"{name} {version(name)}" for name in ("torch", "torchrl", "sb3-contrib")]
     yield {"part": "about", **machine.here(), "versions": versions, "frames": FRAMES[quick]}
     calls = ways(not quick)
     due = calls[OURS]()

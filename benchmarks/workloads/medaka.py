@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from statistics import median
 from time import perf_counter_ns, process_time_ns
 
@@ -24,9 +23,7 @@ TIMED = "r1041_e82_400bps_sup_v5.2.0", "r1041_e82_400bps_hac_v6.0.0"  # of 128 u
 OURS, THEIRS = "cgru", "PyTorch"
 READS, HARD = 20, 2.0  # at each position; and b of the Beta(1, b) of the share of wrong bases
 LEVEL = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-MISSING = """\
-medaka: expected it to be installed, with cgru, in this Python; it is not. `pip install medaka "torch<=2.13"` installs \
-it for Python 3.10 to 3.13"""
+NEEDS, INSTALL = ("medaka",), 'pip install medaka "torch<=2.13"'
 
 
 def pileups(m: int, s: int) -> np.ndarray:
@@ -130,9 +127,7 @@ def peaks(quick: bool, name: str, contender: str) -> Iterator[dict]:
 
 
 def rows(quick: bool) -> Iterator[dict]:
-    """What is compared, timed and taken, each in processes of its own. RuntimeError: medaka is not installed."""
-    if find_spec("medaka") is None:
-        raise RuntimeError(MISSING)
+    """What is compared, timed and taken, each in processes of its own."""
     if os.environ.get("CGRU_SIMD") == "avx2":
         os.environ.update(LEVEL)  # PyTorch and its libraries read it when they are loaded
     yield from rows_from(compared, quick)
@@ -141,6 +136,12 @@ def rows(quick: bool) -> Iterator[dict]:
     for name in TIMED[: 1 if quick else None]:
         for contender in (OURS, THEIRS):
             yield from rows_from(peaks, quick, name, contender)
+
+
+def bars(rows: list[dict]) -> dict[str, float]:
+    """What `picture.draw` takes."""
+    found = [row for row in report.part(rows, "time") if row["threads"] == 1]
+    return {f"PyTorch: {row['model'].partition('bps_')[2]}, {row['m']} samples": row["ratio"] for row in found}
 
 
 def text(rows: list[dict]) -> list[str]:

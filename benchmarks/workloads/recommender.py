@@ -27,8 +27,8 @@ SETTINGS = {
     "rees46": (240, 512, "sampled", True, 0.45, 0.0),
 }
 UPDATES, ROUNDS = {True: (20, 8, 4), False: (200, 60, 20)}, {True: 3, False: 7}
+NEEDS, INSTALL = ("torch",), 'pip install "torch<=2.13"'
 COMPARED, TOLERANCE = 20, 1e-4  # updates, and the largest relative difference of a loss
-SCORED = 100  # sessions whose next item is ranked among all
 
 
 class Rival:

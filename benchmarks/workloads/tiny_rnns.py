@@ -15,7 +15,6 @@ import numpy as np
 
 import cgru
 from benchmarks import machine, report
-from benchmarks.processes import rows_from
 from benchmarks.timing import ratios, round_robin
 from benchmarks.workloads import example as example_of
 
@@ -105,7 +104,7 @@ def with_jax(units: int, epochs: int, count: int = 1, compiled: dict | None = No
     return np.asarray(run(state, *parts)[1])[:, 0]
 
 
-def measured(quick: bool) -> Iterator[dict]:
+def rows(quick: bool) -> Iterator[dict]:
     """What is measured, on what; then a row for each size, with seconds a fit. RuntimeError: the losses differ."""
     cgru.set_num_threads(1)
     found: dict[str, tuple[Callable[..., np.ndarray], int]] = {"cgru": (ours, TOGETHER[quick])}
@@ -134,9 +133,6 @@ def measured(quick: bool) -> Iterator[dict]:
 def bars(rows: list[dict]) -> dict[str, float]:
     """What `picture.draw` takes."""
     return {f"{name}, {row['u']} units": ratio for row in rows[1:] for name, ratio in row["ratio"].items()}
-def rows(quick: bool) -> Iterator[dict]:
-    """The rows of `measured`, on one core."""
-    return rows_from(measured, quick)
 
 
 def text(rows: list[dict]) -> list[str]:

@@ -62,6 +62,9 @@ def test_private_steps(run):
     row = re.search(r"^\| 64 x 50 x 8 x 32 \| (.+) \|$", done.stdout, re.MULTILINE)[1].split(" | ")
     assert len(row) == 7
     assert all(float(cell.partition(",")[0]) > 0 for cell in row)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("medaka") is None, reason="no medaka")
 def test_medaka(run):
     done = run("-m", "benchmarks.workloads", "medaka", "--quick")
