@@ -1,7 +1,8 @@
 """The optimizers SGD, Adam, RMSprop and Adagrad, schedules of the rate, and DP, private steps of another optimizer.
 
-An optimizer holds settings and no state, so that one may serve several networks and layers: each of these owns the
-state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in place.
+An optimizer holds settings and, but for DP with its noise, no state, so that one may serve several networks and layers:
+each of these owns the state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in
+place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cgru.core import names
-from cgru.core.checks import aligned, integers, positive, real
+from cgru.core.checks import aligned, float_dtype, integers, positive, real
 from cgru.core.rows import step_rows, sum_rows
 
 __all__ = [
@@ -176,19 +177,25 @@ SCHEDULES["plateau"] = Plateau()
 FIRST = np.zeros(1, np.intp)  # the only row of an array that is seen as a table of one
 
 
-@dataclass(frozen=True)
 class RowGradients:
-    """The gradients of some rows of a table (v, u): all others are zero. `RowGradients.of` sums them.
+    """The gradients of some rows of a table (v, u), summed over the places where a row stands; all others are zero.
 
-    A step of an optimizer with them changes these rows alone, and the state of these rows: as with PyTorch's sparse
-    gradients, a momentum does not move other rows, nor does their running mean fall. `weight_decay` must be 0.
+    A step of an optimizer with them changes these rows alone, and the state of these rows: a momentum does not move
+    other rows, nor does their running mean fall, as with PyTorch's SparseAdam. `weight_decay` must be 0.
+
+    Args:
+        rows: (n,) the number of a row for each gradient, at least 0.
+        values: (n, u) the gradients, float32 or float64; (n,) for a table of one column.
 
     Attributes:
-        rows: (c,) the numbers of the rows, each once.
+        rows: (c,) the numbers of the rows, each once, in the order in which they come first.
         values: (c, u) their gradients.
 
+    Raises:
+        TypeError, ValueError: rows are no such integers, or the values do not fit them.
+
     Examples:
-        >>> g = cgru.optimizers.RowGradients.of([2, 0, 2], np.array([[1.0], [5.0], [3.0]]))
+        >>> g = cgru.optimizers.RowGradients([2, 0, 2], np.array([[1.0], [5.0], [3.0]]))
         >>> g.rows.tolist(), g.values.tolist()
         ([2, 0], [[4.0], [5.0]])
         >>> p = {"E": np.zeros((3, 1))}
@@ -197,30 +204,18 @@ class RowGradients:
         [[-2.5], [0.0], [-2.0]]
     """
 
-    rows: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Any, values: Any) -> RowGradients:
-        """Sum the gradients of each row over the places where it stands.
-
-        Args:
-            rows: (n,) the number of a row for each gradient, at least 0.
-            values: (n, u) the gradients, float32 or float64; (n,) for a table of one column.
-
-        Returns:
-            The `RowGradients`, in the order in which the rows come first.
-
-        Raises:
-            TypeError, ValueError: rows are no such integers, or the values do not fit them.
-        """
-        rows, values = integers(rows, "rows"), real(values, "values")
-        if rows.ndim != 1 or values.ndim not in (1, 2) or len(values) != len(rows) or (rows < 0).any():
+    def __init__(self, rows: Any, values: Any) -> None:
+        values, rows = real(values, "values"), aligned(integers(rows, "rows"), np.intp)
+        values = values[:, None] if values.ndim == 1 else values
+        if rows.ndim != 1 or values.ndim != 2 or len(values) != len(rows) or (rows < 0).any():
             raise ValueError(
                 f"rows: expected integers (n,) of at least 0 beside values (n, u), got {rows.shape} and {values.shape}"
             )
-        values = aligned(values, np.float32 if values.dtype == np.float32 else np.float64)
-        return cls(*sum_rows(aligned(rows, np.intp), values.reshape(len(rows), -1)))
+        dtype = float_dtype(np.result_type(values.dtype, np.float32), "values")
+        self.rows, self.values = sum_rows(rows, aligned(values, dtype))
+
+    def __repr__(self) -> str:
+        return f"RowGradients({len(self.rows)} rows, {self.values.shape[1]} columns)"
 
     def dense(self, v: int) -> np.ndarray:
         """Return the gradients of all rows.
@@ -232,7 +227,7 @@ class RowGradients:
             An array (v, u), zero for the other rows.
 
         Examples:
-            >>> cgru.optimizers.RowGradients.of([2], [[4.0]]).dense(3).tolist()
+            >>> cgru.optimizers.RowGradients([2], [[4.0]]).dense(3).tolist()
             [[0.0], [0.0], [4.0]]
         """
         table = np.zeros((v, self.values.shape[1]), self.values.dtype)
@@ -298,8 +293,8 @@ class Optimizer:
         Raises:
             TypeError: p is neither a layer nor beside gradients; or a parameter of a layer is no writable array of
                 floats.
-            ValueError: a gradient of a layer has another size than its parameter; `RowGradients` do not fit their
-                parameter, or there is a `weight_decay`.
+            ValueError: a gradient has another size than its parameter; `RowGradients` do not fit their parameter, or
+                there is a `weight_decay`.
             RuntimeError: the layer has no gradients yet.
 
         Examples:
@@ -314,23 +309,28 @@ class Optimizer:
             if not p.trainable:
                 return
             p, g, state = dict(p.p), _gradients(p), p.o.setdefault("optimizer", {})
-        for key, gradient in g.items():
-            if isinstance(gradient, RowGradients):
-                self._check_rows(p[key], gradient, key)
+        for key, parameter in p.items():
+            if isinstance(g[key], RowGradients):
+                self._check_rows(parameter, g[key], key)
+            elif np.size(g[key]) != np.size(parameter):
+                raise ValueError(f"g[{key!r}]: expected shape {np.shape(parameter)}, got {np.shape(g[key])}")
         rate = self.rate(fraction)
         factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
         for key, parameter in p.items():
             given = g[key]
-            if key not in own or own[key][1].shape != parameter.shape:
+            by_rows = isinstance(given, RowGradients)
+            if key not in own or [np.shape(each) for each in own[key][1:]] != [parameter.shape] * self.arrays:
                 own[key] = [0, *(np.zeros_like(parameter) for _ in range(self.arrays))]
+            if by_rows and not all(_lies_in_order(array, parameter.dtype) for array in own[key][1:]):
+                own[key][1:] = [np.array(array, parameter.dtype, order="C") for array in own[key][1:]]
             own[key][0] += 1
             taken, *kept = own[key]
             decay = 1 - rate * float(getattr(self, "weight_decay", 0.0)) if is_matrix(key) else 1.0
-            by_rows = isinstance(given, RowGradients)
             rows, values = (given.rows, given.values) if by_rows else (FIRST, np.reshape(given, (1, -1)))
             if by_rows or (ours(self) and all(_lies_in_order(array, values.dtype) for array in (parameter, *kept))):
-                values = values if values.flags.carray else aligned(values)
+                if not values.flags.carray or np.may_share_memory(parameter, values):
+                    values = np.array(values, order="C")
                 step_rows(self, [parameter, *kept], rows, values, rate, taken, factor, decay)
                 continue
             gradient = np.reshape(given, parameter.shape)
@@ -341,7 +341,9 @@ class Optimizer:
     def _check_rows(self, p: np.ndarray, g: RowGradients, key: str) -> None:
         """Raise ValueError where a step of the parameter p[key] cannot be made by its rows."""
         rows, values = g.rows, g.values
-        if p.dtype != values.dtype or not p.flags.carray or len(p) * values.shape[1] != p.size:
+        if not ours(self):
+            raise ValueError(f"g[{key!r}]: expected an array for an optimizer of your own, got RowGradients")
+        if not _lies_in_order(p, values.dtype) or not p.ndim or len(p) * values.shape[1] != p.size:
             raise ValueError(
                 f"p[{key!r}]: expected an array (v, {values.shape[1]}) of {values.dtype} in C order, like the gradients"
                 f" of its rows, got {p.shape} of {p.dtype}"
@@ -636,6 +638,10 @@ class DP:
     def __post_init__(self) -> None:
         """Check the settings, and make the generator."""
         object.__setattr__(self, "optimizer", named(self.optimizer))
+        if isinstance(self.optimizer, DP):
+            raise ValueError("optimizer: expected one whose steps are not private yet, got DP")
+        if self.seed is not None and not isinstance(self.seed, int | np.integer):
+            raise TypeError(f"seed: expected an integer or None, got {type(self.seed).__name__}")
         check_number(self.max_norm, "max_norm", above=True)
         check_number(self.noise_multiplier, "noise_multiplier")
         if getattr(self.optimizer, "clip_norm", None) is not None:
@@ -668,19 +674,29 @@ class DP:
         """
         return self.optimizer.rate(fraction)
 
-    def step(self, p: Any, g: Any = None, state: State | None = None, fraction: float = 0.0) -> None:
+    def step(
+        self,
+        p: Any,
+        g: Any = None,
+        state: State | None = None,
+        fraction: float = 0.0,
+        *,
+        batch_size: int | None = None,
+    ) -> None:
         """Update the parameters `p` in place by the gradients of each sample of a batch, once.
 
         Args:
             p: a dict of parameters.
             g: the gradients of each sample by the same names, (m, ...), as `Network.gradients(each=True)` returns them.
-                Their sum is divided by m.
+                Their sum is divided by `batch_size`.
             state: a dict that is empty before the first step, and is passed to each step.
             fraction: the share of the fit that is done, for the schedule.
+            batch_size: the mean size of a batch, for batches drawn by Poisson sampling, whose own size is no public
+                number; None: m, for batches of a fixed size.
 
         Raises:
             TypeError: there is no `g` or no `state`.
-            ValueError: a gradient is not that of each sample.
+            ValueError: a gradient is not that of each sample, or a batch is empty and has no `batch_size`.
 
         Examples:
             >>> p, state = {"W": np.array([1.0, 1.0])}, {}
@@ -691,35 +707,39 @@ class DP:
         """
         if g is None or state is None:
             raise TypeError("step: expected p, the gradients of each sample and state with DP, got p alone")
-        m, sums = len(_of_samples(g[next(iter(p))])), clipped_sums(p, g, self.max_norm)
-        noisy_step(self, p, sums, m, state, fraction)
+        sums, m = clipped_sums(p, g, self.max_norm)
+        if not m and batch_size is None:
+            raise ValueError("batch_size: expected the mean size of a batch beside an empty one, got None")
+        noisy_step(self, p, sums, m if batch_size is None else positive(batch_size, "batch_size"), state, fraction)
 
 
-def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, np.ndarray]:
-    """Return the sums of the gradients `g` of each sample, each scaled to a joint norm of at most `max_norm`.
+def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> tuple[dict[str, np.ndarray], int]:
+    """Return the sums of the gradients `g` of each sample, each scaled to a joint norm of at most `max_norm`; and m.
 
     `g` may have `TokenGradients` among its arrays (m, ...). A sample with squares that are not finite in the dtype is
     left out. ValueError where a gradient is not that of each sample.
     """
-    m, squares, sums = len(_of_samples(g[next(iter(p))])), 0.0, {}
+    squares, sums, m = 0.0, {}, None
+    rows = {key: _of_samples(g[key], array.dtype, f"g[{key!r}]") for key, array in p.items()}
     for key, array in p.items():
-        rows = _of_samples(g[key])
-        if rows is g[key] and rows.shape != (m, *array.shape):
+        m = len(rows[key]) if m is None else m
+        if len(rows[key]) != m or (not hasattr(g[key], "tokens") and rows[key].shape[1:] != array.shape):
             due = f"the gradients of each sample, shape {(m, *array.shape)}"
-            raise ValueError(f"g[{key!r}]: expected {due}, got {rows.shape}")
-        lines = rows.reshape(m, -1, *(array.shape[-1:] or (1,)))  # sums of few are exact, also in float32
+            raise ValueError(f"g[{key!r}]: expected {due}, got {rows[key].shape}")
+        shape = (m, math.prod(rows[key].shape[1:-1]), *(rows[key].shape[1:][-1:] or (1,)))
+        lines = rows[key].reshape(shape)  # sums of few are exact, also in float32
         squares = squares + np.einsum("ijk,ijk->ij", lines, lines).sum(axis=1, dtype=np.float64)
     norms = np.sqrt(squares)
     kept = slice(None) if np.isfinite(norms).all() else np.isfinite(norms)
     factors = max_norm / np.maximum(norms, max_norm)[kept]
     for key, array in p.items():
-        rows, sums[key] = _of_samples(g[key])[kept], np.zeros_like(array)
-        own = factors.astype(rows.dtype)
-        if g[key] is _of_samples(g[key]):
-            np.einsum("i,i...->...", own, rows, out=sums[key])
+        each, sums[key] = rows[key][kept], np.zeros_like(array)
+        own = factors.astype(each.dtype)
+        if hasattr(g[key], "tokens"):
+            np.add.at(sums[key], g[key].tokens[kept], own[:, None, None] * each)
         else:
-            np.add.at(sums[key], g[key].tokens[kept], own[:, None, None] * rows)
-    return sums
+            np.einsum("i,i...->...", own, each, out=sums[key])
+    return sums, m or 0
 
 
 def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, fraction: float) -> None:
@@ -730,11 +750,16 @@ def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, 
     optimizer.optimizer.step(p, g, state, fraction)
 
 
-def _of_samples(g: Any) -> np.ndarray:
+def _of_samples(g: Any, dtype: np.dtype, name: str) -> np.ndarray:
     """Return an array that has a row for each sample: `g` itself, or the rows of `TokenGradients`."""
     if isinstance(g, RowGradients):
-        raise ValueError("g: expected the gradients of each sample, got RowGradients, which are summed over samples")
-    return getattr(g, "rows", g)
+        raise ValueError(
+            f"{name}: expected the gradients of each sample, got RowGradients, which are sums over samples"
+        )
+    rows = real(getattr(g, "rows", g), name, dtype=dtype)
+    if not rows.ndim:
+        raise ValueError(f"{name}: expected the gradients of each sample, got a number")
+    return rows
 
 
 def is_matrix(key: str) -> bool:

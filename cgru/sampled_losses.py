@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cgru.core.checks import real
+from cgru.optimizers import check_number
 
 __all__ = ["bpr_max", "sampled"]
 
@@ -16,9 +17,9 @@ def sampled(Z: np.ndarray, log_q: np.ndarray | None = None) -> tuple[float, np.n
 
     Args:
         Z: (m, c) the scores of the chosen classes, c > m.
-        log_q: (c,) the logarithm of how probable it was that each class is among them (logQ correction; Bengio and
-            Senecal, 2008, IEEE Transactions on Neural Networks 19); None: all alike, which pushes down the scores of
-            classes that are drawn often.
+        log_q: (c,) finite: the logarithm of how probable it was that each class is among them (logQ correction; Bengio
+            and Senecal, 2008, IEEE Transactions on Neural Networks 19); None: all alike, which pushes down the scores
+            of classes that are drawn often.
 
     Returns:
         The mean loss of the samples, a float, and its gradient dL/dZ (m, c).
@@ -57,13 +58,14 @@ def bpr_max(Z: np.ndarray, penalty: float = 0.0) -> tuple[float, np.ndarray]:
         The mean loss of the samples, a float, and its gradient dL/dZ (m, c).
 
     Raises:
-        TypeError, ValueError: Z is invalid.
+        TypeError, ValueError: an argument is invalid.
 
     Examples:
         >>> loss, dZ = cgru.losses.bpr_max(np.zeros((1, 3)))
         >>> round(loss, 4), dZ.tolist()  # log 2
         (0.6931, [[-0.5, 0.25, 0.25]])
     """
+    check_number(penalty, "penalty")
     Z, at = _scores(Z), np.arange(len(Z))
     slope = np.exp(np.minimum(Z, 0))  # of elu
     o = np.maximum(Z, 0) + (slope - 1)

@@ -6,7 +6,7 @@ units. The equations of all variants stand in cgru/reference.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -72,6 +72,10 @@ class Variant:
     def layer_norm(self) -> bool:
         """Return whether the products of X and of the previous state are normalised."""
         return "nU" in self.caches
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the fields alone: what is cached must not change the content of a job that `fit_many` stores."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
     def biases(self) -> tuple[str, ...]:

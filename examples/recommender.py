@@ -112,7 +112,7 @@ class Recommender:
         rows = self.embedding.last.row_gradients()
         if self.shared:
             both = self.head.g["dW"], rows
-            self.head.g["dW"] = cgru.optimizers.RowGradients.of(
+            self.head.g["dW"] = cgru.optimizers.RowGradients(
                 np.concatenate([each.rows for each in both]), np.concatenate([each.values for each in both])
             )
         else:
@@ -137,7 +137,7 @@ def judge(net, found, starts, top=20):
         for items, each in zip(sessions, scores, strict=True):
             due = items[1:]
             rows = each[: len(due)]
-            rank = 1 + (rows > rows[np.arange(len(due)), due][:, None]).sum(axis=1)
+            rank = 1 + (~(rows <= rows[np.arange(len(due)), due][:, None])).sum(axis=1)  # NaN is worse
             recall, reciprocal = recall + (rank <= top).sum(), reciprocal + (1 / rank[rank <= top]).sum()
             places += len(due)
     return recall / places, reciprocal / places

@@ -105,6 +105,31 @@ def test_float32_stays(optimizer):
     assert_all_close(single, double, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", [cgru.SGD(1.0), cgru.Adam(), cgru.Adagrad()], ids=repr)
+def test_what_does_not_fit_is_refused_or_begun_anew(optimizer):
+    """A compiled step trusts what it is given, so nothing may come to it that does not fit."""
+    memory = np.zeros(64)
+    for g in (np.ones(20), np.ones((400, 3)), np.ones(2), np.array(1.0)):
+        with refuses(ValueError, "g['w']"):
+            optimizer.step({"a": memory[10:], "w": memory[:3]}, {"a": memory[10:] + 1, "w": g}, {})
+    assert not memory.any()
+    name, w, due = type(optimizer).__name__, np.zeros(2000), np.zeros(2000)
+    optimizer.step({"w": due}, {"w": np.ones(2000)}, {})
+    for arrays in ([np.ones(2000), np.zeros(2)], [np.ones((2, 1000))] * 2, [np.ones(2000)] * 3, []):
+        w[:] = 0
+        optimizer.step({"w": w}, {"w": np.ones(2000)}, {name: {"w": [5, *arrays]}})
+        np.testing.assert_array_equal(w, due)
+
+
+def test_gradients_may_lie_in_the_memory_of_their_parameter():
+    memory, due = np.arange(40.0), np.arange(40.0)
+    cgru.SGD(1.0).step({"w": memory[1:]}, {"w": memory[:-1]}, {})
+    due[1:] -= np.arange(39.0)
+    np.testing.assert_array_equal(memory, due)
+    cgru.SGD(1.0).step({"w": memory}, {"w": memory}, {})
+    assert not memory.any()
+
+
 def test_clip_norm_is_one_factor_on_all_gradients():
     p, steps = drawn()
     norm = np.sqrt(sum((g**2).sum() for g in steps[0].values()))

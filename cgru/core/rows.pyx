@@ -1,4 +1,4 @@
-"""Gradients of rows of a table: sums over the places where a row stands, and an optimizer's step on these rows alone."""
+"""Gradients of rows of a table: sums over the places where a row stands, and an optimizer's step on these rows."""
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def step_rows(optimizer, list arrays not None, cnp.ndarray rows not None, cnp.nd
     memset(&step, 0, sizeof(step))
     load_settings(&step, optimizer)
     set_rate(&step, optimizer.debiased, rate, taken)
-    step.factor, step.decay = factor, decay
+    step.decay, step.factor = decay, factor
     for j in range(3):
         base[j] = <char *>cnp.PyArray_DATA(arrays[min(j, count - 1)])  # what an optimizer has no state for is not used
     with nogil:

@@ -355,4 +355,4 @@ class EmbeddingPass(LayerPass):
         """
         X, dA = self._arrays["X"], self._require_backward()["dA"]
         real_steps = slice(None) if self._steps is None else self._steps[:, :, 0].ravel()
-        return RowGradients.of(X.ravel()[real_steps], dA.reshape(-1, dA.shape[2])[real_steps])
+        return RowGradients(X.ravel()[real_steps], dA.reshape(-1, dA.shape[2])[real_steps])

@@ -143,8 +143,8 @@ class SampledDense:
         A, classes, _ = self._last
         values = linear_gradients(self._dZ[None], A[None])[0][0]
         self.g = {
-            "dW": RowGradients.of(classes, values),
-            "db": RowGradients.of(classes, self._dZ.sum(axis=0)),
+            "dW": RowGradients(classes, values),
+            "db": RowGradients(classes, self._dZ.sum(axis=0)),
         }
 
     def dense(self, activate: Any = "softmax") -> Dense:

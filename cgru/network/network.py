@@ -598,6 +598,10 @@ class Network(Model):
         try:
             spec = self.data_spec
             spec.class_names = find_class_names(spec, X, y, lengths)
+            if isinstance(self.optimizer, optimizers.DP) and spec.class_names and not self.class_names:
+                raise ValueError(
+                    "class_names: expected names with the optimizer DP, as those in y are of the samples, got None"
+                )
             data = as_data(spec, X, y, lengths, sample_weight)
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)

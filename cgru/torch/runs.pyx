@@ -88,7 +88,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     return A, state, caches
 
 
-def forward_both(x, h0, list weights, Py_ssize_t m, decay=None, bint by_sample=False):
+def forward_both(x, h0, list weights, Py_ssize_t m, decay, bint by_sample):
     """Run a layer in both directions, at once where that pays, without packed steps and without caches.
 
     `weights` are those of one direction and then of the other, h0 is (2, m, u) or None. Return the states side by side,

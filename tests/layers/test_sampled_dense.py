@@ -94,7 +94,7 @@ def test_a_step_of_rows_is_a_step_of_a_table_of_these_rows(optimizer, u, dtype):
     due, state, due_state = copy.deepcopy(p), {}, {}
     for _ in range(3):
         b = rng.standard_normal((1, 3)).astype(dtype)
-        g = RowGradients.of(rng.integers(0, 40, 60), rng.standard_normal((60, u)).astype(dtype))
+        g = RowGradients(rng.integers(0, 40, 60), rng.standard_normal((60, u)).astype(dtype))
         optimizer.step(p, {"0.E": g, "1.b": b}, state)
         part = {"0.E": due["0.E"][g.rows], "1.b": due["1.b"]}
         own = due_state.setdefault("E", [0, *(np.zeros_like(due["0.E"]) for _ in range(optimizer.arrays))])
@@ -109,12 +109,31 @@ def test_a_step_of_rows_is_a_step_of_a_table_of_these_rows(optimizer, u, dtype):
     assert_all_close(p, due, **near)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int32])
+def test_rows_of_any_integers(dtype):
+    rows = np.arange(16, dtype=dtype)[::2]
+    p = np.zeros((20, 3))
+    cgru.SGD(1.0).step({"W": p}, {"W": RowGradients(rows, np.ones((16, 3))[::2])}, {})
+    np.testing.assert_array_equal(p[:, 0], -np.isin(np.arange(20), rows).astype(float))
+    assert len(RowGradients(np.zeros(0, dtype), np.zeros((0, 3))).rows) == 0
+
+
+def test_a_state_of_another_dtype_is_cast_for_steps_of_rows():
+    states, p = [{}, {}], [np.ones((4, 3), np.float32), np.ones((4, 3))]
+    for i in range(2):
+        for array in p[i:]:
+            g = RowGradients([1, 3], np.ones((2, 3), array.dtype))
+            cgru.Adagrad(0.1, 0.5).step({"W": array}, {"W": g}, states[i])
+    np.testing.assert_allclose(p[1][[1, 3]], p[1][1, 0])
+    assert states[0]["Adagrad"]["W"][1].dtype == np.float64
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 1000])
 def test_rows_are_summed_in_the_order_in_which_they_come_first(n):
     rng = np.random.default_rng(n)
     for scale in (1, 4096, 2**40):  # whose low bits are alike
         rows, values = rng.integers(0, 30, n) * scale, rng.standard_normal((n, 3))
-        got = RowGradients.of(rows, values)
+        got = RowGradients(rows, values)
         _, first = np.unique(rows, return_index=True)
         np.testing.assert_array_equal(got.rows, rows[np.sort(first)])
         np.testing.assert_allclose(got.values, [values[rows == row].sum(axis=0) for row in got.rows], rtol=1e-12)
@@ -139,7 +158,7 @@ def test_a_shared_table_is_trained_by_both_layers():
     E.backward(head.backward(cgru.losses.sampled(head.forward(A[:, 0], [5, 9, 3, 20]))[1])[:, None])
     head.compute_gradients()
     parts = head.g["dW"], E.last.row_gradients()
-    g = RowGradients.of(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "values")))
+    g = RowGradients(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "values")))
     np.testing.assert_allclose(g.dense(30), sum(part.dense(30) for part in parts))
 
 
@@ -176,8 +195,11 @@ def test_refusals():
         (lambda: cgru.losses.sampled(np.zeros((3, 3))), "Z"),
         (lambda: cgru.losses.sampled(np.zeros((3, 4)), np.zeros(3)), "log_q"),
         (lambda: cgru.losses.bpr_max(np.zeros((3, 4), int)), "Z"),
-        (lambda: RowGradients.of([-1], np.zeros((1, 2))), "rows"),
-        (lambda: RowGradients.of([1, 2], np.zeros((1, 2))), "rows"),
+        (lambda: RowGradients([-1], np.zeros((1, 2))), "rows"),
+        (lambda: RowGradients([1, 2], np.zeros((1, 2))), "rows"),
+        (lambda: RowGradients(np.array([2**63], np.uint64), np.zeros((1, 2))), "rows"),
+        (lambda: RowGradients([1], np.zeros((1, 2), np.longdouble)), "values"),
+        (lambda: cgru.losses.bpr_max(np.zeros((3, 4)), -1.0), "penalty"),
     ):
         with refuses((TypeError, ValueError), argument):
             call()
@@ -185,12 +207,15 @@ def test_refusals():
         layer.compute_gradients()
     with refuses(RuntimeError, "backward"):
         layer.backward(A)
-    g, p = RowGradients.of([4], np.ones((1, 2))), {"W": np.zeros((5, 2))}
+    g, p = RowGradients([4], np.ones((1, 2))), {"W": np.zeros((5, 2))}
     for optimizer, changed, argument in (
         (cgru.SGD(), {"W": np.zeros((4, 2))}, "g['W']"),
         (cgru.SGD(), {"W": np.zeros((5, 3))}, "p['W']"),
         (cgru.SGD(), {"W": np.zeros((5, 2), np.float32)}, "p['W']"),
         (cgru.SGD(), {"W": np.zeros((2, 5)).T}, "p['W']"),
+        (cgru.SGD(), {"W": np.zeros((5, 2), ">f8")}, "p['W']"),
+        (cgru.SGD(), {"W": np.zeros((5, 2), int)}, "p['W']"),
+        (type("Own", (cgru.SGD,), {})(), p, "g['W']"),
         (cgru.Adam(weight_decay=0.1), p, "weight_decay"),
     ):
         state = {}

@@ -7,14 +7,14 @@ import pickle
 import numpy as np
 import pytest
 from checkpoint_cases import StopError, epochs, stopping
-from helpers import assert_close
+from helpers import assert_close, refuses
 from layer_cases import LAYERS, MORE, TOKENED
 from network_cases import LABELS, LENGTHS, REALS, M, S, X, padded, weights
 
 import cgru
 from cgru.layers.embedding import TokenGradients
 from cgru.network.training import private_loop
-from cgru.optimizers import DP, clipped_sums
+from cgru.optimizers import DP, RowGradients, clipped_sums
 
 V = 7
 RNG = np.random.default_rng(5)
@@ -280,27 +280,61 @@ def test_a_sample_that_is_not_finite_adds_nothing(bad):
     p = {"W": np.zeros(2, np.float32), "E": np.zeros((4, 1), np.float32)}
     rows = np.array([[3.0, 4.0], [bad, 1.0], [0.5, 0.0]], np.float32)
     tokens = TokenGradients(np.array([[1, 0], [1, 2], [2, 3]]), np.array([[[0], [0]], [[1], [1]], [[0], [0.5]]]))
-    found = clipped_sums(p, {"W": rows, "E": TokenGradients(tokens.tokens, tokens.rows.astype(np.float32))}, 1.0)
+    found = clipped_sums(p, {"W": rows, "E": TokenGradients(tokens.tokens, tokens.rows.astype(np.float32))}, 1.0)[0]
     np.testing.assert_allclose(found["W"], [1.1, 0.8], rtol=1e-6)
     np.testing.assert_allclose(found["E"].ravel(), [0, 0, 0, 0.5])
     for large, due in ((3e18, 0.6), (3e30, 0)):
         rows = np.array([[large, large * 4 / 3]], np.float32)
-        np.testing.assert_allclose(clipped_sums({"W": p["W"]}, {"W": rows}, 1.0)["W"], [due, due * 4 / 3], rtol=1e-6)
+        np.testing.assert_allclose(clipped_sums({"W": p["W"]}, {"W": rows}, 1.0)[0]["W"], [due, due * 4 / 3], rtol=1e-6)
     numbers = {"c": np.array(1.0)}  # parameters without axes
-    assert clipped_sums(numbers, {"c": np.array([0.25, -3.0, 5.0])}, 1.0)["c"] == 0.25
+    assert clipped_sums(numbers, {"c": np.array([0.25, -3.0, 5.0])}, 1.0)[0]["c"] == 0.25
 
 
 def test_norms_of_large_parameters_are_exact():
     """Sums of a million squares in float32 would be wrong in the fifth digit."""
     rows = np.random.default_rng(0).lognormal(size=(2, 1000, 1000), sigma=3).astype(np.float32)
-    found = clipped_sums({"W": rows[0]}, {"W": rows[:1]}, 1.0)["W"].astype(np.float64)
+    found = clipped_sums({"W": rows[0]}, {"W": rows[:1]}, 1.0)[0]["W"].astype(np.float64)
     assert math.sqrt(np.square(found).sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_one_sample_does_not_end_a_fit():
+    """Whether a fit ends must not tell who is in it."""
+    y = REALS.astype(np.float64)
+    y[3] = 1e200
+    net = made([cgru.GRU(4), cgru.Dense(y.shape[1], "identity")], X, DP("sgd", 1.0, 1.0), np.float64)
+    with np.errstate(over="ignore"):
+        assert np.isfinite(net.fit(X, y, epochs=2, batch_size=4).loss).all()
+
+
+def test_steps_by_hand_of_any_numbers_and_batches():
+    p = {"b": np.zeros(2, np.float32)}
+    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": [[3, 4]]}, {})
+    np.testing.assert_allclose(p["b"], [-0.6, -0.8], rtol=1e-6)
+    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": np.array([[6.0, 8.0]])}, {}, batch_size=2)
+    np.testing.assert_allclose(p["b"], [-0.9, -1.2], rtol=1e-6)
+    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": np.zeros((0, 2))}, {}, batch_size=2)
+    np.testing.assert_allclose(p["b"], [-0.9, -1.2], rtol=1e-6)
+    sums = RowGradients([0], [1.0])
+    for g, argument in ((np.zeros((0, 2)), "batch_size"), (np.float32(1), "g['b']"), (sums, "g['b']")):
+        with refuses(ValueError, argument):
+            DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": g}, {})
+
+
+def test_names_of_classes_are_not_taken_from_the_samples():
+    net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], optimizer=DP("sgd", 1.0, 1.0))
+    y = np.array(["no", "yes"] * len(X))[: len(X)]
+    with refuses(ValueError, "class_names"):
+        net.fit(X, y, epochs=1)
+    named = cgru.Network(
+        [cgru.GRU(4), cgru.Dense(2, "softmax")], optimizer=DP("sgd", 1.0, 1.0), class_names=["no", "yes"]
+    )
+    assert len(named.fit(X, y, epochs=1)) == 1
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
     net = made([cgru.GRU(4), cgru.Dense(2, "identity")], X, DP("sgd", 1.0, 1.0), np.float32)
     net.head.p["b"][...] = np.inf
-    with pytest.raises(cgru.DivergenceError, match="the loss is nan at epoch 1, batch 1 of 1"):
+    with pytest.raises(cgru.DivergenceError, match="the parameters are not all finite after epoch 1"):
         net.fit(X, REALS, epochs=1, batch_size=M)
 
 
@@ -311,6 +345,7 @@ def test_a_loss_that_is_not_finite_is_a_divergence():
     ("change", "match"),
     [
         ({"max_norm": 0}, "max_norm: expected a number above 0"),
+        ({"optimizer": DP("sgd", 1.0, 1.0)}, "optimizer: expected one whose steps are not private yet"),
         ({"max_norm": math.inf}, "max_norm: expected"),
         ({"noise_multiplier": -1}, "noise_multiplier: expected a number of at least 0"),
         ({"optimizer": "adamw"}, "optimizer: expected one of"),
