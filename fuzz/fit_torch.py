@@ -256,6 +256,10 @@ class Training:
                     v, w = o.beta_1 * v + (1 - o.beta_1) * d, o.beta_2 * w + (1 - o.beta_2) * d * d
                     root = (w / (1 - o.beta_2**n)).sqrt() + o.epsilon
                     p -= rate * v / (1 - o.beta_1**n) / root
+                elif isinstance(o, cgru.Adagrad):
+                    w = w + d * d
+                    v = o.momentum * v + d / (w + o.epsilon).sqrt()
+                    p -= rate * v
                 else:
                     w = o.rho * w + (1 - o.rho) * d * d
                     v = o.momentum * v + d / (w.sqrt() + o.epsilon)

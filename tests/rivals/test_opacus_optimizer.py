@@ -1,6 +1,8 @@
 """`optimizers.DP` against opacus: its DPOptimizer given the same gradients, and its GRU from the same weights."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,12 @@ with warnings.catch_warnings():
     opacus = pytest.importorskip("opacus", reason="no opacus")
 
 import cgru  # noqa: E402
-from benchmarks.workloads import dp  # noqa: E402
 from cgru.optimizers import DP  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # opacus brings a package of the name benchmarks, too
+from benchmarks.workloads import dp  # noqa: E402
+
+sys.path.pop(0)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's and opacus's own
 RNG = np.random.default_rng(0)
