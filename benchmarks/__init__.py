@@ -18,7 +18,9 @@ def _hold_to(threads: int) -> None:
         single = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}"
     if hasattr(os, "sched_setaffinity"):  # the last cores: the first is the system's favourite
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        here = " ".join(map(str, sorted(os.sched_getaffinity(0))))
+        cores = os.environ.setdefault("BENCHMARK_CORES", here)  # a process that this one starts may take more of them
+        os.sched_setaffinity(0, [*map(int, cores.split())][-threads:])
 
 
 if "BENCHMARK_THREADS" in os.environ:

@@ -7,14 +7,18 @@ blocks, and a pass over the 10 blocks to validate with; the best weights are kep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 import cgru
 from benchmarks import machine, report
+from benchmarks.processes import rows_from
 from benchmarks.timing import ratios, round_robin
 from benchmarks.workloads import example as example_of
 
@@ -22,6 +26,7 @@ example = example_of("tiny_rnns")
 
 RATE, DECAY, L1, EPSILON = 0.005, 0.01, 1e-5, 1e-8  # as the example has them
 # Quick or not: epochs, rounds, and how many fits a call makes.
+MANY = 200  # fits on one core and on two
 EPOCHS, ROUNDS, TOGETHER = {True: 10, False: 300}, {True: 3, False: 5}, {True: 10, False: 30}
 FIRST, TOLERANCE = 5, 1e-4  # epochs that are compared, and the largest relative difference of a loss
 RIVALS = {"PyTorch": "torch", "JAX, vmap": "jax"}
@@ -39,12 +44,12 @@ def samples() -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     return *example.sequences(*data, "GRU"), (rest[train], rest[validation])
 
 
-def ours(units: int, epochs: int, count: int = 1) -> np.ndarray:
-    """The losses (epochs, 2) of training and validation of the first of `count` fits."""
+def ours(units: int, epochs: int, count: int = 1, **how: Any) -> np.ndarray:
+    """The losses (epochs, 2) of training and validation of the first of `count` fits; `how` goes to `fit_many`."""
     X, y, (rows, held_out) = samples()
     options = example.OPTIONS | {"epochs": epochs, "patience": None, "rows": rows, "validation_rows": held_out}
     jobs = [cgru.Job(partial(make, units, seed), seed, **options) for seed in range(count)]
-    history = cgru.fit_many(jobs, X, y, threads=1)[0].history
+    history = cgru.fit_many(jobs, X, y, **(how or {"threads": 1}))[0].history
     return np.array([history.loss, history.validation_loss]).T
 
 
@@ -128,16 +133,41 @@ def rows(quick: bool) -> Iterator[dict]:
         times = round_robin(calls, 0, ROUNDS[quick])
         each = {name: [ms / 1e3 / found[name][1] for ms in times[name]] for name in times}
         yield {"part": "size", "u": units, "s": {k: median(v) for k, v in each.items()}, "ratio": ratios(each, "cgru")}
+    if not quick:
+        yield from rows_from(cores, EPOCHS[quick], threads=2, workers=True)
+
+
+def cores(epochs: int) -> Iterator[dict]:
+    """Seconds of MANY fits of 4 units in one thread and in two, and on one and two workers of Dask where it is there."""
+    ways: dict[str, dict[str, Any]] = {"one thread": {"threads": 1}, "two threads": {"threads": 2}}
+    with ExitStack() as open_until_the_end:
+        if find_spec("distributed"):
+            from distributed import Client, LocalCluster
+
+            options = {"threads_per_worker": 1, "dashboard_address": None}
+            cluster = open_until_the_end.enter_context(LocalCluster(n_workers=2, **options))
+            client = open_until_the_end.enter_context(Client(cluster))
+            one, _ = client.scheduler_info()["workers"]
+            ways["one worker of Dask"] = {"executor": client.get_executor(workers=[one])}
+            ways["two workers of Dask"] = {"executor": client.get_executor()}
+        times = round_robin({name: partial(ours, 4, epochs, MANY, **how) for name, how in ways.items()}, 0, 3)
+    yield {"part": "cores", "s": {name: median(each) / 1e3 for name, each in times.items()}}
 
 
 def bars(rows: list[dict]) -> dict[str, float]:
     """What `picture.draw` takes."""
-    return {f"{name}, {row['u']} units": ratio for row in rows[1:] for name, ratio in row["ratio"].items()}
+    return {
+        f"{name}, {row['u']} units": ratio for row in report.part(rows, "size") for name, ratio in row["ratio"].items()
+    }
 
 
 def text(rows: list[dict]) -> list[str]:
-    about, *sizes = rows
+    about, sizes = rows[0], report.part(rows, "size")
     names = about["names"]
+    shared = [
+        f"{MANY} fits of 4 units: " + ", ".join(f"{name} {s:.1f} s" for name, s in row["s"].items()) + "."
+        for row in report.part(rows, "cores")
+    ]
     lines = [
         [str(row["u"]), *(f"{row['s'][name]:.3g}" for name in names), *(f"{row['ratio'][n]:.1f}" for n in names[1:])]
         for row in sizes
@@ -147,4 +177,6 @@ def text(rows: list[dict]) -> list[str]:
         f" {about['machine']}, {about['instructions']}, {about['date']}, commit {about['commit'] or 'unknown'}.",
         "",
         *report.table(["units", *names, *(f"{name} / cgru" for name in names[1:])], lines),
+        "",
+        *shared,
     ]
