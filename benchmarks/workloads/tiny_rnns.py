@@ -138,7 +138,7 @@ def rows(quick: bool) -> Iterator[dict]:
 
 
 def cores(epochs: int) -> Iterator[dict]:
-    """Seconds of MANY fits of 4 units in one thread and in two, and on one and two workers of Dask where it is there."""
+    """Seconds of MANY fits of 4 units in one thread and in two, and on one and two workers of Dask."""
     ways: dict[str, dict[str, Any]] = {"one thread": {"threads": 1}, "two threads": {"threads": 2}}
     with ExitStack() as open_until_the_end:
         if find_spec("distributed"):
