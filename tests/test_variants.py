@@ -1,6 +1,8 @@
 """The variants that run compiled, reset after the product and reverse: each level, dtype, size against the oracle."""
 
+import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -138,3 +140,13 @@ def test_a_variant_that_is_unknown_is_refused_by_its_argument():
         named("other")
     with refuses(ValueError, "kind"):
         named(None, "kind")
+
+
+def test_a_pickle_has_the_fields_alone():
+    """`fit_many` names the file of a result by the content of its job, which a fit before it must not change."""
+    variant = named("reset_after")
+    before = pickle.dumps(dataclasses.replace(variant))
+    assert variant.gradient_names
+    assert variant.biases
+    assert pickle.dumps(variant) == before
+    assert pickle.loads(before).gradient_names == variant.gradient_names
