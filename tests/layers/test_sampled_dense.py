@@ -73,6 +73,7 @@ def test_the_losses_are_their_formulas():
         others = np.delete(o[i], i)
         s = np.exp(others) / np.exp(others).sum()
         due += -np.log((s / (1 + np.exp(others - o[i, i]))).sum()) + 0.7 * (s * others**2).sum()
+    assert cgru.losses.bpr_max(Z)[0] == cgru.losses.bpr_max(Z, 0.0)[0]
     assert cgru.losses.bpr_max(Z, penalty=0.7)[0] == pytest.approx(due / 5)
 
 
@@ -205,6 +206,10 @@ def test_refusals():
             call()
     with refuses(RuntimeError, "compute_gradients"):
         layer.compute_gradients()
+    layer.forward(A, classes)
+    with refuses(RuntimeError, "compute_gradients"):
+        layer.compute_gradients()
+    layer = drawn(3, 10, 4)[0]
     with refuses(RuntimeError, "backward"):
         layer.backward(A)
     g, p = RowGradients([4], np.ones((1, 2))), {"W": np.zeros((5, 2))}
