@@ -26,7 +26,7 @@ example = example_of("tiny_rnns")
 
 RATE, DECAY, L1, EPSILON = 0.005, 0.01, 1e-5, 1e-8  # as the example has them
 # Quick or not: epochs, rounds, and how many fits a call makes.
-MANY = 200  # fits on one core and on two
+MANY = 60  # fits on one core and on two
 EPOCHS, ROUNDS, TOGETHER = {True: 10, False: 300}, {True: 3, False: 5}, {True: 10, False: 30}
 FIRST, TOLERANCE = 5, 1e-4  # epochs that are compared, and the largest relative difference of a loss
 RIVALS = {"PyTorch": "torch", "JAX, vmap": "jax"}
