@@ -390,22 +390,22 @@ def run_layers(
         x = x.reshape(-1, x.shape[-1]).view(x.shape)
     count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
     states: list[Tensor] = []
-    alone = sizes is not None or is_traced() or has_gradients((x, hx, factor, *weights))
-    at_once = module.bidirectional and not alone
+    at_once = module.bidirectional and sizes is None and not (is_traced() or is_mapped())
+    at_once = at_once and not has_gradients((x, hx, factor, *weights))
     for layer in range(module.num_layers):
-        outputs = []
         if at_once:
             own = weights[len(states) * count : (len(states) + 2) * count]
             by_sample = module.batch_first and layer == module.num_layers - 1
             x, *last = both(x, None if hx is None else hx[len(states) : len(states) + 2], own, m, factor, by_sample)
             states += last
-        for reverse in () if at_once else (False, True)[:directions]:
-            number = len(states)
-            own = weights[number * count : (number + 1) * count]
-            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, factor)
-            outputs.append(output)
-            states.append(state)
-        if not at_once:
+        else:
+            outputs = []
+            for reverse in (False, True)[:directions]:
+                number = len(states)
+                own = weights[number * count : (number + 1) * count]
+                output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, factor)
+                outputs.append(output)
+                states.append(state)
             x = torch.cat(outputs, -1) if module.bidirectional else outputs[0]
         if module.dropout and module.training and layer < module.num_layers - 1:
             x = dropout(x, module.dropout)

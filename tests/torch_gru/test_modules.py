@@ -661,6 +661,14 @@ def test_errors_of_a_cell_are_the_parents(x):
     assert messages[0] == messages[1]
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_vmap_without_gradients_of_both_directions(batch_first):
+    gru, x = cgru.torch.GRU(3, 5, 2, bidirectional=True, batch_first=batch_first), torch.randn(4, 2, 7, 3)
+    with torch.no_grad():
+        due = torch.stack([gru(each)[0] for each in x])
+        torch.testing.assert_close(torch.func.vmap(lambda each: gru(each)[0])(x), due)
+
+
 @pytest.mark.parametrize("hx", [torch.ones(5), torch.ones(2, 5), torch.ones(1, 6), torch.ones(1, 5).double()])
 def test_states_that_do_not_fit_a_cell_are_the_parents(hx, calls):
     with contextlib.suppress(RuntimeError, ValueError):
