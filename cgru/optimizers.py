@@ -497,6 +497,15 @@ class Adam(Optimizer):
         p -= rate / (1 - self.beta_1**step) * mean / root
 
 
+def _go_down(p: np.ndarray, v: np.ndarray, down: np.ndarray, rate: float, momentum: float) -> None:
+    """Update p in place: v = momentum v + down, p -= rate v. Without momentum v stays."""
+    if momentum:
+        v *= float(momentum)
+        v += down
+        down = v
+    p -= rate * down
+
+
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop, by the running mean of the gradient's square (Tieleman and Hinton, 2012), with PyTorch's defaults.
@@ -539,12 +548,7 @@ class RMSprop(Optimizer):
         """Update p in place by a running mean of g^2: v = momentum v + g / (sqrt(square) + epsilon), p -= rate v."""
         v, square = arrays
         square += (1 - float(self.rho)) * (g * g - square)
-        down = g / (np.sqrt(square) + float(self.epsilon))
-        if self.momentum:
-            v *= float(self.momentum)
-            v += down
-            down = v
-        p -= rate * down
+        _go_down(p, v, g / (np.sqrt(square) + float(self.epsilon)), rate, self.momentum)
 
 
 @dataclass(frozen=True)
@@ -588,12 +592,7 @@ class Adagrad(Optimizer):
         """Update p in place by the sum of g^2: v = momentum v + g / sqrt(square + epsilon), p -= rate v."""
         v, square = arrays
         square += g * g
-        down = g / np.sqrt(square + float(self.epsilon))
-        if self.momentum:
-            v *= float(self.momentum)
-            v += down
-            down = v
-        p -= rate * down
+        _go_down(p, v, g / np.sqrt(square + float(self.epsilon)), rate, self.momentum)
 
 
 # --- differential privacy ---

@@ -76,13 +76,13 @@ def step_rows(optimizer, list arrays not None, cnp.ndarray rows not None, cnp.nd
     load_settings(&step, optimizer)
     set_rate(&step, optimizer.debiased, rate, taken)
     step.decay, step.factor = decay, factor
-    for j in range(3):
-        base[j] = <char *>cnp.PyArray_DATA(arrays[min(j, count - 1)])  # what an optimizer has no state for is not used
+    for j in range(count):
+        base[j] = <char *>cnp.PyArray_DATA(arrays[j])
     with nogil:
         for i in range(c):
             step.g = value + i * width
             ahead = row[min(i + AHEAD, c - 1)] * width
-            for j in range(3):
+            for j in range(count):
                 step.old[j] = step.updated[j] = base[j] + row[i] * width
                 for line in range(0, min(width, LINES), 64):
                     __builtin_prefetch(base[j] + ahead + line)
