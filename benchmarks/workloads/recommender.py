@@ -20,7 +20,7 @@ from benchmarks.workloads import example as example_of
 example = example_of("recommender")
 
 ITEMS, EVENTS = 40_000, 500_000
-# Batch and units as those who published the method set them for three data sets; then the loss, and what is dropped.
+# Batch and units as those who published the method set them for three data sets; then our loss, and what is dropped.
 SETTINGS = {
     "rsc15": (32, 100, "sampled", True, 0.0, 0.4),
     "retailrocket": (80, 224, "bpr_max", True, 0.5, 0.05),
