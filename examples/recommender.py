@@ -74,7 +74,6 @@ class Recommender:
         self.optimizer, self.loss, self.shared = cgru.Adagrad(rate, momentum), loss, shared
         self.rates = embedding_dropout, dropout
         self.h = np.zeros((batch, units), np.float32)
-        self.counts = counts
         chances = (counts / counts.sum()) ** ALPHA
         self.log_q = np.log(np.maximum(chances, chances[chances > 0].min())).astype(np.float32)
         self.chances = np.cumsum(chances / chances.sum())

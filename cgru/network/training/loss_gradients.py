@@ -21,7 +21,7 @@ from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.passes import Pass
 
-__all__ = ["gradients", "sums_of_pass"]
+__all__ = ["gradients", "gradients_of_pass"]
 
 STEPS = 1 << 16  # of the samples of a block, whose caches are in memory together
 
@@ -56,10 +56,10 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
         return layer.run(A, lengths, **({"preactivations": False} if layer.cells else {}), **given)
 
     chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer, trace)
-    return sums_of_pass(model, layers, trace, block, each)[1]
+    return gradients_of_pass(model, layers, trace, block, each)[1]
 
 
-def sums_of_pass(
+def gradients_of_pass(
     model: Model, layers: Sequence[Layer], trace: chain.Trace, block: Data, each: bool, which: str = "p"
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the loss of each row of a block, and the gradients as `_block_gradients`, from the `trace` of its run.

@@ -17,7 +17,7 @@ from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Settings
 from cgru.network.training.loop import BatchSlice, Loop, targets, trainable
-from cgru.network.training.loss_gradients import sums_of_pass
+from cgru.network.training.loss_gradients import gradients_of_pass
 from cgru.optimizers import DP, clipped_sums, noisy_step
 
 __all__ = ["PrivateLoop", "check_private"]
@@ -62,7 +62,7 @@ class PrivateLoop(Loop):
             for block in batch.blocks(max(size // LANES * LANES, LEAST)):
                 trace, A, lengths = self._forward(BatchSlice(block))
                 trace.append((f"{len(model.body)}", model.head.run(A, lengths)))
-                values, g = sums_of_pass(model, model.layers, trace, block, True, "trainable")
+                values, g = gradients_of_pass(model, model.layers, trace, block, True, "trainable")
                 loss += float(values[np.isfinite(values)].sum())  # a sample that adds nothing must not end the fit
                 hits = judge.hits(block.rows(trace[-1][1].A), targets(model, block), None)
                 right = None if hits is None else right + hits
