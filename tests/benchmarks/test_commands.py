@@ -85,13 +85,14 @@ COMMANDS = [  # name, section, what makes it short, options, what must be instal
     ("long_batches", "long batches", "", LONG, (), ()),
     ("many", "many", MANY, ["--cores", "1", "--seconds", "0.01", "--memory"], ("joblib",), {"whole", "same", "size"}),
     ("narrow", "narrow", "", ["--seconds", "0.01"], ("cc", "c++"), {"step", "batch"}),
+    ("overview", "", "", ["--quick", "--picture", "out.svg"], (), ()),
     ("resets", "resets", RESETS + HERE, ["--seconds", "0.001", "--cost"], ("torch",), {"resets", "cost"}),
     ("stream", "stream", "", ["--seconds", "0.01"], ("cc", "c++"), {"stream"}),
     ("ulp", "ulp", "command.BLOCK = 1 << 29\n", ["--every", "100001"], (), ()),
 ]  # fmt: skip
 
 
-LONG_RUNS = ("few_rows", "inside_torch", "narrow", "resets")  # nightly
+LONG_RUNS = ("few_rows", "inside_torch", "narrow", "overview", "resets")  # nightly
 
 
 @pytest.mark.parametrize(
@@ -237,3 +238,11 @@ def test_public_models(module, folder, monkeypatch):
     if public.machine.commit():  # what is known at this commit is not measured again
         monkeypatch.setattr(public, "rows_from", lambda *given: pytest.fail("all is known"))
         public.main(["--json", "public.json"])
+
+
+def test_the_chart_says_who_cannot_train(module):
+    about = {"machine": "M, Linux", "instructions": "avx2", "date": "today", "commit": None}
+    rows = [{"question": "Train", "ms": {"cgru": 2.0, "JAX": 9.0, "JAX, epoch in one": 8.0, "PyTorch": 30.0}}]
+    text = module("overview").picture(about, rows)
+    assert all(each in text for each in (">2 ms<", ">4.0<", ", 8 ms<", ">15<", ", 30 ms<"))
+    assert text.count("cannot train") == 2  # Keras, ONNX Runtime
