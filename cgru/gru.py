@@ -24,7 +24,7 @@ from cgru.core.lengths import ends, mask
 from cgru.core.low_precision import LowPrecisionGRU
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
-from cgru.layers.layer import Fields, Layer, Shape
+from cgru.layers.layer import Arrays, Fields, Layer, Shape
 from cgru.layers.steps import SEQUENCE, STEP, Steps
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
@@ -277,7 +277,7 @@ class GRU(Layer):
             (1.0, 0.25)
         """
         codes = self.codes() or [activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in GATES]
-        return LowPrecisionGRU, self.variant, codes, self.bound, self.zoneout
+        return _packed, self.variant, codes, self.bound, self.zoneout
 
     @property
     def draws(self) -> bool:
@@ -578,7 +578,7 @@ class GRU(Layer):
         every, on, stateful, reverse, zoneout, packed = self.sequences, self._options_on, False, False, None, None
         if on:
             stateful, reverse, zoneout = "stateful" in on, "reverse" in on, on.get("zoneout")
-            if "weights" in on:
+            if isinstance(p, LowPrecisionGRU):
                 p, packed = dict(self.p), p
         if codes is None:
             options = self.variant.options | ({} if zoneout is None else {"zoneout": zoneout}) | factor
@@ -708,9 +708,9 @@ class GRU(Layer):
                 return None
             self.make(X)
         if on and "weights" in on:
-            p = self.weights.packed(self)
-            if e != p.e:
-                raise ValueError(f"A: expected shape (m, s, {p.e}), as the layer was made for, got {X.shape}")
+            p = self.weights.packed(self, m)
+            if e != self.features:
+                raise ValueError(f"A: expected shape (m, s, {self.features}), as the layer was made for, got {X.shape}")
         else:
             p = parameters(self.p, e, u, self.dtype, self.variant, "A")
         return X, lengths, h0, p, codes, factor
@@ -846,6 +846,11 @@ class GRU(Layer):
             array([0., 0.])
         """
         return [_shape_checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
+
+
+def _packed(p: Arrays, x_bound: float, *settings: Any) -> LowPrecisionGRU | Arrays:
+    """Return weights that are no floats packed; those that are widened as they are."""
+    return p if p["Uz"].dtype.kind == "f" else LowPrecisionGRU(p, x_bound, *settings)
 
 
 def _shape_checked(f: Activation, name: str) -> Activation:

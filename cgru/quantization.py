@@ -51,8 +51,8 @@ def quantize(
 
     int8: every column of weights is a scale times integers from -127 to 127. Each row that it is multiplied with is
     quantised too: an input row scaled by its largest number, a state between -1 and 1 by 1. bfloat16: weights are
-    rounded to 8 bits of mantissa. If the processor multiplies bfloat16 pairs (AVX512-BF16), so are inputs and states of
-    a GRU that runs several samples at once; those of a single sample are not.
+    rounded to 8 bits of mantissa. A single sample reads them so; several samples run at the speed of float32, over a
+    copy of the weights in float32.
 
     With `activations="int16"` the network computes with integers alone, for a microcontroller without floating point:
     int8 weights, int16 inputs, states and outputs, sums of 32 bits. `predict`, a `Stream` and exported C have the same

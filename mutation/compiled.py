@@ -198,7 +198,7 @@ SLOWER = 10  # times as long may tests of such a build take as they do of an opt
 LEVELS = ("baseline", "avx512", "avx2", "scalar")
 # The tables of kernels in which a header may be broken: the first one that its change reaches.
 TABLES = [f"{level}_{dtype}" for dtype in ("float", "double") for level in LEVELS]
-EXTENDED = ("baseline", "avx512vnni", "avx2", "avx512bf16", "avx2vnni", "avx512", "scalar")
+EXTENDED = ("baseline", "avx512vnni", "avx2", "avx2vnni", "avx512", "scalar")
 LOW_PRECISION = [f"{level}_low_precision" for level in EXTENDED]
 LOCK = Lock()  # breaks are built on several threads
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")  # asked here, since sysconfig is not for several threads at first
@@ -295,7 +295,7 @@ def prepare(tree: Path, path: str) -> dict[str, str] | None:
 
 def using(table: str) -> dict[str, str]:
     """Return the environment in which tests use the level of a table."""
-    level = re.sub("vnni|bf16|dot", "", table.partition("_")[0])
+    level = re.sub("vnni|dot", "", table.partition("_")[0])
     return {"CGRU_SIMD": level} if level in LEVELS else {}
 
 

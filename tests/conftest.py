@@ -118,14 +118,12 @@ def level(request):
     kernels.use_level(before)
 
 
-@pytest.fixture(params=ends(narrow_levels()), ids=lambda each: each[0] + ("" if each[1] is None else " without bytes"))
+@pytest.fixture(params=ends(narrow_levels()), ids=lambda each: each[0] + ("" if each[1] else " without bytes"))
 def narrow_level(request):
     """The same for weights of fewer bytes, with and without products of bytes."""
     before = kernels.level()
-    kernels.use_level(request.param[0])
-    low_precision.use_vnni(request.param[1])
+    kernels.use_level(request.param[0], vnni=request.param[1])
     yield low_precision.level()
-    low_precision.use_vnni()
     kernels.use_level(before)
 
 

@@ -16,11 +16,11 @@ GATES = (tanh, sigmoid, sigmoid)
 
 
 def narrow_levels():
-    """Each level that this machine has, with products of bytes (None) wherever it has them, and without (False)."""
+    """Each level that this machine has, with products of bytes (True) wherever it has them, and without (False)."""
     before, found = kernels.level(), []
     for name in kernels.levels():
         kernels.use_level(name)
-        found += [(name, None), (name, False)][: 1 + (low_precision.level() != name)]
+        found += [(name, True), (name, False)][: 1 + (low_precision.level() != name)]
     kernels.use_level(before)
     return found
 
@@ -59,19 +59,10 @@ def narrow_linear(W, scale, b, bound=0.0):
     return Linear(W, b, None, scale, bound)
 
 
-def rounds(p, m):
-    """Whether rows of a call with m samples are bfloat16, too."""
-    return p["Uz"].dtype == np.uint16 and m > 1 and low_precision.level().endswith("bf16")
-
-
-def definition(p, X, *arguments, **options):
-    """The states that `reference.forward` gives, its rows rounded where the kernels round them."""
-    return reference.forward(p, X, *arguments, rounded=rounds(p, len(X)), **options)
-
-
-def other_way(p, m):
-    """What a row that is rounded to another bfloat16 may change in a state, where rows are."""
-    return 4e-3 if rounds(p, m) else 0.0
+def one_by_one(model, X, **given):
+    """What `predict` returns for each sample alone: several samples of bfloat16 weights run in float32."""
+    rows = [slice(i, i + 1) for i in range(len(X))]
+    return np.concatenate([model.predict(X[i], **{name: array[i] for name, array in given.items()}) for i in rows])
 
 
 def weights_of(p, name):

@@ -328,7 +328,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*fading_backward)(const void *, void *, Py_ssize_t) noexcept nogil
 
     enum:
-        CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED
+        CGRU_INT8, CGRU_BFLOAT16
 
     ctypedef struct cgru_quantized:
         int kind
@@ -348,7 +348,6 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_low_precision_kernels:
         const char *level
         Py_ssize_t lanes
-        int has_rounded
         Py_ssize_t (*depth)(int, Py_ssize_t) noexcept nogil
         void (*pack)(int, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, void *) noexcept nogil
         Py_ssize_t (*workspace_size)(const cgru_low_precision_layer *, Py_ssize_t) noexcept nogil
@@ -364,8 +363,8 @@ ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
 # Return the kernels in use for float32 or float64.
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
-# Return the low-precision kernels of a level; NULL where this build or this machine lacks it.
-cdef const cgru_low_precision_kernels *low_precision_kernels(str name) except? NULL
+# Return the low-precision kernels in use.
+cdef const cgru_low_precision_kernels *low_precision_kernels() noexcept nogil
 # Let Python handle pending signals; raise what their handlers raise.
 cdef int check_signals() except -1 nogil
 # Set `call` to `steps` steps of the call `whole` from `start` on.

@@ -48,6 +48,7 @@ cdef dict PARAMETERS = {
 
 cdef const cgru_kernels *_float32 = NULL
 cdef const cgru_kernels *_float64 = NULL
+cdef const cgru_low_precision_kernels *_low_precision = NULL
 
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
@@ -55,9 +56,9 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
     return _float32 if itemsize == 4 else _float64
 
 
-cdef const cgru_low_precision_kernels *low_precision_kernels(str name) except? NULL:
-    """Return the low-precision kernels of a level; NULL where this build or this machine lacks it."""
-    return cgru_low_precision_level(name.encode())
+cdef const cgru_low_precision_kernels *low_precision_kernels() noexcept nogil:
+    """Return the low-precision kernels in use."""
+    return _low_precision
 
 
 def levels():
@@ -70,13 +71,20 @@ def level():
     return _float32.level.decode()
 
 
-def use_level(str name not None):
-    """Use the kernels of level `name` from now on; ValueError where this build or this machine lacks it."""
-    global _float32, _float64
+def use_level(str name not None, bint vnni=True):
+    """Use the kernels of level `name` from now on; ValueError where this build or this machine lacks it.
+
+    Without `vnni`, for the tests, weights of int8 use no instructions for products of bytes.
+    """
+    global _float32, _float64, _low_precision
     if name not in levels():
         raise ValueError(f"CGRU_SIMD: expected one of {', '.join(levels())} on this machine, got {name!r}")
     _float32 = cgru_level(name.encode(), 4)
     _float64 = cgru_level(name.encode(), 8)
+    _low_precision = NULL
+    for extension in ("vnni", "dot", "") if vnni else ("",):
+        if _low_precision == NULL:
+            _low_precision = cgru_low_precision_level((name + extension).encode())
 
 
 def use_pieces(steps=None, rows_bytes=None):

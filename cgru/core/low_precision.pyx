@@ -8,10 +8,9 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core import kernels as levels_of
 from cgru.core.checks import aligned
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_array, cgru_call, cgru_quantized, cgru_low_precision_kernels,
+    CGRU_BFLOAT16, CGRU_INT8, cgru_array, cgru_call, cgru_quantized, cgru_low_precision_kernels,
     cgru_low_precision_layer, cgru_operand, in_pieces, low_precision_kernels, new_call,
 )
 from cgru.core.memory cimport Workspace
@@ -19,31 +18,13 @@ from cgru.core.threads cimport available, block_rows, share, worth
 
 cnp.import_array()
 
-cdef object _vnni = None  # False: do not use instructions for products of bytes; None: where there are some
-
-
-cdef const cgru_low_precision_kernels *_kernels_in_use() except NULL:
-    """Return the low-precision kernels of the level in use, with products of bytes where the machine has them."""
-    cdef const cgru_low_precision_kernels *found = NULL
-    name = levels_of.level()
-    for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
-        if found == NULL:
-            found = low_precision_kernels(name + extension)
-    return found
-
 
 def level():
-    """Return the level of the low-precision kernels: that of `cgru.core.kernels` and a suffix.
+    """Return the level of the low-precision kernels in use: that of `cgru.core.kernels` and a suffix.
 
-    The suffix is "vnni" (on arm64 "dot") with products of bytes, "bf16" with these and products of bfloat16.
+    The suffix is "vnni", or "dot" on arm64, with products of bytes.
     """
-    return _kernels_in_use().level.decode()
-
-
-def use_vnni(choice=None):
-    """Use instructions for products of bytes and of bfloat16 never (False) or where possible (None); for the tests."""
-    global _vnni
-    _vnni = choice
+    return low_precision_kernels().level.decode()
 
 
 cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexcept nogil:
@@ -111,19 +92,12 @@ cdef struct LayerRun:
     int threads
 
 
-cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
-    """Return the kind of the products for m samples; CGRU_ROUNDED: bfloat16 weights meet rows rounded to bfloat16."""
-    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.has_rounded and m > 1:
-        return CGRU_ROUNDED
-    return cell.layer.kind
-
-
 cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
     """Run all steps of block number `part` of rows; the callback of `share`, `given` is a LayerRun."""
     cdef LayerRun *work = <LayerRun *>given
     cdef cgru_low_precision_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
-    layer.call, layer.kind = &work.call, _kind_of_rows(work.cell, work.call.m)
+    layer.call = &work.call
     work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.block_bytes)
 
 
@@ -141,7 +115,7 @@ cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noex
 cdef void run_quantized(const LowPrecisionCell *cell, const cgru_call *call, void *memory) noexcept nogil:
     """Run a forward call of the cell, with its arrays, on this thread."""
     cdef cgru_low_precision_layer layer = cell.layer
-    layer.call, layer.kind = call, _kind_of_rows(cell, call.m)
+    layer.call = call
     cell.k.forward(&layer, 0, call.m, memory)
 
 
@@ -162,7 +136,7 @@ cdef class LowPrecisionGRU:
         cdef cnp.ndarray U = p["Uz"]
         cdef int kind = _kind_of(U)
         cdef Py_ssize_t width, each
-        self.cell.k = _kernels_in_use()
+        self.cell.k = low_precision_kernels()
         self.e, self.u = cnp.PyArray_DIM(U, 0), cnp.PyArray_DIM(U, 1)
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
@@ -236,7 +210,7 @@ cdef Workspace pack_product(LowPrecisionProduct *product, cnp.ndarray W, cnp.nda
     `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
     """
     cdef Py_ssize_t u = cnp.PyArray_DIM(W, 1), width
-    product.k, product.n, product.bound = _kernels_in_use(), cnp.PyArray_DIM(W, 0), bound
+    product.k, product.n, product.bound = low_precision_kernels(), cnp.PyArray_DIM(W, 0), bound
     width = _padded(product.k, u)
     memory = Workspace(_bytes_of(product.k, _kind_of(W), product.n, u) + 4 * width, 1)
     _pack(product.k, &product.W, W, scale, memory)

@@ -183,8 +183,8 @@ class Dense(Layer):
         """Return the shape and dtype of each parameter for inputs of e features."""
         return self._arrays(W=(e, self.d["u"]), b=(1, self.d["u"]))
 
-    def linear(self) -> Linear:
-        """Return the current weights, packed.
+    def linear(self, samples: int = 1) -> Linear:
+        """Return the current weights, packed for a call of so many samples.
 
         Returns:
             A `Linear` of cgru/core/linear.pyx, with the activation if that is compiled.
@@ -198,7 +198,11 @@ class Dense(Layer):
             >>> layer.linear().outputs(np.ones((8, 5))).shape
             (8, 2)
         """
-        return Linear(*self.checked_parameters(), self.code) if self.weights is None else self.weights.packed(self)
+        return (
+            Linear(*self.checked_parameters(), self.code)
+            if self.weights is None
+            else self.weights.packed(self, samples)
+        )
 
     def packing(self) -> tuple[Any, ...]:
         """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
@@ -231,7 +235,7 @@ class Dense(Layer):
         if not self.p:
             self.code  # noqa: B018  raises for an invalid activation before parameters are made
             self.make(X)
-        linear = self.linear()
+        linear = self.linear(len(X))
         if X.shape[-1] != linear.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(linear.n)}, the rows of W, got {X.shape}")

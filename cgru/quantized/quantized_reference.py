@@ -11,7 +11,7 @@ The scale of a row is the largest |x| in it over 127; where a bound is given tha
 within it. Symmetric, without an offset: Jacob et al., 2018 (arXiv:1712.05877), section 2.1 with Z = 0; a scale for each
 column: Krishnamoorthi, 2018 (arXiv:1806.08342).
 
-bfloat16: the upper 16 bits of a float32, rounded to the nearest, half to even; rows stay float32, or are rounded, too.
+bfloat16: the upper 16 bits of a float32, rounded to the nearest, half to even; rows stay float32.
 """
 
 from __future__ import annotations
@@ -96,7 +96,6 @@ def forward(
     bound: float = 0.0,
     zoneout: float = 0.0,
     reverse: bool = False,
-    rounded: bool = False,
     decay: np.ndarray | None = None,
 ) -> np.ndarray:
     """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u) or zeros; return all states (m, s, u).
@@ -105,9 +104,8 @@ def forward(
 
     `p` holds, by the names of a GRU's parameters, the int8 codes or bfloat16 bits (uint16) of U and V, and the biases.
     With codes it also holds the column scales (1, u), as "scale_Uz". With "chh" the reset gate comes after the product.
-    `x_bound` and `bound` are the bounds of |x| and of |h|. `rounded`: with bits, rows are rounded to bfloat16 in every
-    product. `decay` (m, s, 1) or (m, s, u), 1 in the padding, is the factor of the state as it enters a step, as in
-    cgru/reference.py.
+    `x_bound` and `bound` are the bounds of |x| and of |h|. `decay` (m, s, 1) or (m, s, u), 1 in the padding, is the
+    factor of the state as it enters a step, as in cgru/reference.py.
     """
     m, s, _ = X.shape
     h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
@@ -117,8 +115,6 @@ def forward(
 
     def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
         """Return x times the quantised weights `name`."""
-        if rounded:
-            x = dequantize(bfloat16(x))
         return product(x, p[name], p.get(f"scale_{name}"), limit)
 
     steps: Sequence[int] = range(s)[::-1] if reverse else range(s)

@@ -19,7 +19,7 @@ from cgru.variant import RESET_AFTER, RESET_BEFORE
 HERE = Path(__file__).resolve().parent
 CORE = HERE.parent.parent / "cgru" / "core"
 LEVELS = ("scalar", "baseline", "avx2", "avx512")
-NARROW = (*LEVELS, "baselinedot", "avx2vnni", "avx512vnni", "avx512bf16")
+NARROW = (*LEVELS, "baselinedot", "avx2vnni", "avx512vnni")
 SIZES = ((1, 1, 1), (1, 7, 17), (2, 33, 5), (3, 4, 65), (9, 130, 33), (17, 5, 7))  # m, k, n
 TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
 

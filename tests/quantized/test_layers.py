@@ -9,9 +9,7 @@ import pytest
 from helpers import assert_all_same, assert_close, at_once, random_batch, refuses
 from quantized_cases import (
     KINDS,
-    definition,
     narrow_levels,
-    other_way,
     quantized,
     quantized_both,
     quantum,
@@ -57,14 +55,14 @@ def test_a_gru_is_the_definition(narrow_level, kind, options):
         ]
         own = {name: options[name] for name in ("zoneout", "reverse", "x_bound") if name in options}
         first = layer.p["h0"].repeat(6, axis=0) if h0 is None and "h0" in layer.p else h0
-        due = definition(layer.p, A, first, lengths, *gates, bound=1.0, **own)
+        due = reference.forward(layer.p, A, first, lengths, *gates, bound=1.0, **own)
         if not sequences:
             due = due[:, 0] if layer.reverse else due[:, -1]
         elif ragged:
             due = due * mask(lengths, 5)
         assert got.dtype == np.float32
         assert got.shape == due.shape
-        within = other_way(layer.p, 6) if kind == "bfloat16" else 2 * quantum(layer.p)
+        within = 0.0 if kind == "bfloat16" else 2 * quantum(layer.p)
         assert np.abs(got - due).max() < 2e-6 + within
         h, (last,) = layer.predict_on(A, lengths, (h0,))
         np.testing.assert_array_equal(h, got)
@@ -88,8 +86,8 @@ def test_states_that_fade_are_the_definition(narrow_level, kind, options):
         first = layer.p["h0"].repeat(6, axis=0) if h0 is None and "h0" in layer.p else h0
         real = True if lengths is None else mask(lengths, 5)
         factor = np.where(real, decay, np.float32(1))
-        due = definition(layer.p, A, first, lengths, layer.activate, decay=factor, bound=layer.bound, **own)
-        within = other_way(layer.p, 6) if kind == "bfloat16" else 2 * quantum(layer.p, max(1, np.abs(due).max()))
+        due = reference.forward(layer.p, A, first, lengths, layer.activate, decay=factor, bound=layer.bound, **own)
+        within = 0.0 if kind == "bfloat16" else 2 * quantum(layer.p, max(1, np.abs(due).max()))
         assert np.abs(got - due * real).max() < 2e-6 + within
         assert (got != layer.predict(A, lengths, h0)).any()
 
@@ -415,14 +413,12 @@ def test_another_level_packs_anew():
         due = layer.predict(A, lengths)
         try:
             for level, vnni in narrow_levels() * 2:
-                kernels.use_level(level)
-                low_precision.use_vnni(vnni)
+                kernels.use_level(level, vnni=vnni)
                 assert_close(layer.predict(A, lengths), due, 0.02)
                 assert name == "dense" or layer.weights.packed(layer).level == low_precision.level()
                 assert layer.weights.packed(layer) is layer.weights.packed(layer)
         finally:
             kernels.use_level(before)
-            low_precision.use_vnni()
 
 
 @pytest.mark.parametrize("name", LAYERS)

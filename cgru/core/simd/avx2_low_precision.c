@@ -2,5 +2,4 @@
 #define LEVEL avx2
 #define BYTES 32
 #define VNNI 0
-#define BF16 0
 #include "low_precision_body.h"

@@ -2,5 +2,4 @@
 #define LEVEL avx2vnni
 #define BYTES 32
 #define VNNI 1
-#define BF16 0
 #include "low_precision_body.h"

@@ -2,5 +2,4 @@
 #define LEVEL avx512vnni
 #define BYTES 64
 #define VNNI 1
-#define BF16 0
 #include "low_precision_body.h"

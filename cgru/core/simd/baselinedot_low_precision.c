@@ -2,5 +2,4 @@
 #define LEVEL baselinedot
 #define BYTES 16
 #define VNNI 1
-#define BF16 0
 #include "low_precision_body.h"

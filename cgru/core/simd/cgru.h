@@ -351,8 +351,8 @@ typedef struct {
     void *dW, *db;                /* (e) sums to add to; NULL: they are not wanted */
 } cgru_fading;
 
-/* Kinds of low precision: int8, bfloat16, and bfloat16 with rows rounded to bfloat16, too; see low_precision.h. */
-enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
+/* Kinds of low precision; see low_precision.h. */
+enum { CGRU_INT8, CGRU_BFLOAT16 };
 
 /* A quantised matrix of weights (k, columns). */
 typedef struct {
@@ -366,7 +366,7 @@ typedef struct {
 /* A forward call with quantised weights. X and h0 are read, `last` and, where it has data, h are written. */
 typedef struct {
     const cgru_call *call;
-    int kind; /* the kind of the weights, or CGRU_ROUNDED */
+    int kind;
     cgru_quantized U, V, Vhh; /* (e, 3 up) r | z | hh; (u, 2 up) r | z; (u, up) */
     const void *b;              /* (3, up): br | bz | bhh */
     const void *recurrent_bias; /* (up): chh; NULL: there is no product hp Vhh, but one of r * hp */
@@ -377,7 +377,6 @@ typedef struct {
 typedef struct {
     const char *level;
     ptrdiff_t lanes;
-    int has_rounded; /* whether the level has CGRU_ROUNDED */
     /* Words of a column of k weights. */
     ptrdiff_t (*depth)(int kind, ptrdiff_t k);
     /* Packs W (k, n), rows `row` apart, into words and, of int8, initial sums. */
@@ -411,8 +410,8 @@ typedef struct {
  */
 const cgru_kernels *cgru_level(const char *level, int itemsize);
 
-/* Returns the low-precision table of a level, or NULL. Beside the levels above there are "avx512bf16", "avx512vnni",
- * "avx2vnni" and "baselinedot". */
+/* Returns the low-precision table of a level, or NULL. Beside the levels above there are "avx512vnni", "avx2vnni"
+ * and "baselinedot". */
 const cgru_low_precision_kernels *cgru_low_precision_level(const char *level);
 
 #endif

@@ -50,12 +50,6 @@
 #else
 #define AVX_VNNI 0
 #endif
-/* Whether the compiler knows AVX512-BF16: two products of bfloat16 in each lane. */
-#if X86 && (defined(__clang__) ? __clang_major__ >= 9 : __GNUC__ >= 10)
-#define AVX512_BF16 1
-#else
-#define AVX512_BF16 0
-#endif
 /* Whether the compiler knows the dot product of newer arm64 processors: four products of bytes in each lane of 128
  * bits. */
 #if ARM64 && defined(__AARCH64EL__) && (defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 8)

@@ -38,9 +38,6 @@ static int has_avx2(void) { return has_fma(KEPT) && has_bits(7, 0, EBX, AVX2); }
 static int has_avx512(void) { return has_fma(KEPT_512) && has_bits(7, 0, EBX, AVX512); }
 static int has_avx512vnni(void) { return has_avx512() && has_bits(7, 0, ECX, BIT(11)); }
 #endif
-#if AVX512_BF16
-static int has_avx512bf16(void) { return has_avx512vnni() && has_bits(7, 1, EAX, BIT(5)); }
-#endif
 #if AVX_VNNI
 static int has_avx2vnni(void) { return has_avx2() && has_bits(7, 1, EAX, BIT(4)); }
 #endif
@@ -80,9 +77,6 @@ const cgru_low_precision_kernels *cgru_low_precision_level(const char *level) {
     OFFER_LOW_PRECISION(avx2, has_avx2())
     OFFER_LOW_PRECISION(avx512, has_avx512())
     OFFER_LOW_PRECISION(avx512vnni, has_avx512vnni())
-#endif
-#if AVX512_BF16
-    OFFER_LOW_PRECISION(avx512bf16, has_avx512bf16())
 #endif
 #if AVX_VNNI
     OFFER_LOW_PRECISION(avx2vnni, has_avx2vnni())

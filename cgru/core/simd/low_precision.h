@@ -1,12 +1,11 @@
 /* The layer and the linear product with quantised weights, int8 or bfloat16; float32 and forward alone.
  *
  *     int8:      x W = (scale of the row * scale of the column) * (sum of quantised x * quantised W)
- *     bfloat16:  x W, W widened to float32; CGRU_ROUNDED: x rounded to bfloat16, too
+ *     bfloat16:  x W, W widened to float32
  *
  * int8: a column of weights is a scale times integers from -127 to 127. Rows of x, h and r * h are quantised to such
  * integers as they come (quantize_row.h). Sums are of integers, the same at each level and in any order. bfloat16 is
- * the upper half of a float32; where the processor multiplies pairs of them, rows of several samples may be rounded, in
- * half the time.
+ * the upper half of a float32. Its rows come one by one: several samples run in float32, with weights widened before.
  *
  * A word of 32 bits holds consecutive rows of a column: 4 of int8, 2 of bfloat16. Words lie as the weights of
  * single_sample.h: in parts of up to four vectors of columns, each with its words one after another. The workspace
@@ -70,84 +69,46 @@ INLINE void int8_tile(const int rows, const int width, const cgru_quantized *W, 
     }
 }
 
-/* low, high += the lower and the upper half of a word of each column, times the two numbers of each row. */
-INLINE void add_pairs(const int rows, const int width, const int32_t *words, const T *x, ptrdiff_t ld, vec (*low)[4],
-                      vec (*high)[4]) {
+/* low, high += the lower and the upper half of a word of each column, times the two numbers of a row. */
+INLINE void add_pairs(const int width, const int32_t *words, const T *x, vec *low, vec *high) {
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const ints w = load_ints(words + j * LANES);
         const vec first = NUMBERS((ints)((uints)w << 16)), second = NUMBERS(w & (INT)0xffff0000);
-        UNROLL(2)
-        for (int i = 0; i < rows; i++) {
-            low[i][j] = add_product(low[i][j], x[i * ld], first);
-            high[i][j] = add_product(high[i][j], x[i * ld + 1], second);
-        }
+        low[j] = add_product(low[j], x[0], first);
+        high[j] = add_product(high[j], x[1], second);
     }
 }
 
-/* sums = begin + x W, one tile of bfloat16. Each sum runs in two chains, of the lower and of the upper halves of words;
- * in four where few columns would leave the processor waiting. That depends on the columns alone, so that a row keeps
- * its bits in any batch. */
+/* sums = begin + x W, one tile of bfloat16, of a single row. Each sum runs in two chains, of the lower and of the upper
+ * halves of words; in four where few columns would leave the processor waiting. */
 INLINE void bfloat16_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const T *x,
                           ptrdiff_t ld, const tile_sums *sums) {
+    (void)rows, (void)ld;
     const int chains = width > 2 ? 1 : 2;
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
-    vec low[4][4], high[4][4];
-    UNROLL(4)
-    for (int i = 0; i < rows * chains; i++) {
+    vec low[2][4], high[2][4];
+    UNROLL(2)
+    for (int i = 0; i < chains; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++)
-            low[i][j] = i < rows ? load(sums->begin + i * sums->from + j * LANES) : ZERO, high[i][j] = ZERO;
+        for (int j = 0; j < width; j++) low[i][j] = i ? ZERO : load(sums->begin + j * LANES), high[i][j] = ZERO;
     }
     ptrdiff_t n = 0;
     for (; n + chains <= W->depth; n += chains) {
         UNROLL(2)
-        for (int i = 0; i < rows * chains; i += rows, words += width * LANES, x += 2)
-            add_pairs(rows, width, words, x, ld, low + i, high + i);
+        for (int i = 0; i < chains; i++, words += width * LANES, x += 2) add_pairs(width, words, x, low[i], high[i]);
     }
-    if (n < W->depth) add_pairs(rows, width, words, x, ld, low, high);
-    UNROLL(2)
-    for (int i = 0; i < rows; i++) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) {
-            vec all = low[i][j] + high[i][j];
-            if (chains > 1) all += low[rows + i][j] + high[rows + i][j];
-            store(sums->sum + i * sums->to + j * LANES, all);
-        }
+    if (n < W->depth) add_pairs(width, words, x, low[0], high[0]);
+    UNROLL(4)
+    for (int j = 0; j < width; j++) {
+        vec all = low[0][j] + high[0][j];
+        if (chains > 1) all += low[1][j] + high[1][j];
+        store(sums->sum + j * LANES, all);
     }
 }
 
-#if BF16
-/* sums = begin + x W, one tile of bfloat16 with rounded rows: an instruction multiplies a word by a pair of numbers. */
-INLINE void rounded_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const char *pairs,
-                         ptrdiff_t ld, const tile_sums *sums) {
-    const int32_t *words = (const int32_t *)W->words + c * W->depth;
-    vec part[4][4];
-    UNROLL(4)
-    for (int i = 0; i < rows; i++) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) part[i][j] = load(sums->begin + i * sums->from + j * LANES);
-    }
-    for (ptrdiff_t n = 0; n < W->depth; n++, words += width * LANES, pairs += 4) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) {
-            const ints w = load_ints(words + j * LANES);
-            UNROLL(4)
-            for (int i = 0; i < rows; i++)
-                part[i][j] = (vec)_mm512_dpbf16_ps((__m512)part[i][j], (__m512bh)w,
-                                                   (__m512bh)_mm512_set1_epi32(WORD(pairs + i * ld)));
-        }
-    }
-    UNROLL(4)
-    for (int i = 0; i < rows; i++) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) store(sums->sum + i * sums->to + j * LANES, part[i][j]);
-    }
-}
-#endif
-
-/* Rows of a tile. */
-enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
+/* Rows of a tile of int8. */
+enum { INT8_ROWS = BYTES == 64 ? 4 : 2 };
 
 /* Defines the tile of a kind and size as a function. */
 #define TILE_OF(kind, rows, width, ...)                                                                                \
@@ -160,8 +121,6 @@ enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
 #define INT8_OF(rows, width) TILE_OF(int8, rows, width, scale, sums)
 /* Defines the tile of bfloat16 of a size. */
 #define BFLOAT16_OF(rows, width) TILE_OF(bfloat16, rows, width, sums)
-/* Defines the tile of bfloat16 with rounded rows of a size. */
-#define ROUNDED_OF(rows, width) TILE_OF(rounded, rows, width, sums)
 /* Defines the tiles of all widths for a number of rows by one of these. */
 #define WIDTHS(of, rows) of(rows, 1) of(rows, 2) of(rows, 3) of(rows, 4)
 /* Lists the tiles of all widths for a number of rows. */
@@ -172,7 +131,6 @@ WIDTHS(BFLOAT16_OF, 1)
 #if BYTES == 64
 WIDTHS(INT8_OF, 3)
 WIDTHS(INT8_OF, 4)
-WIDTHS(BFLOAT16_OF, 2)
 #endif
 static tile_function *const int8_tiles[INT8_ROWS][4] = {
     TILES(int8, 1),
@@ -182,22 +140,7 @@ static tile_function *const int8_tiles[INT8_ROWS][4] = {
     TILES(int8, 4),
 #endif
 };
-static tile_function *const bfloat16_tiles[BFLOAT16_ROWS][4] = {
-    TILES(bfloat16, 1),
-#if BYTES == 64
-    TILES(bfloat16, 2),
-#endif
-};
-
-#if BF16
-WIDTHS(ROUNDED_OF, 1)
-WIDTHS(ROUNDED_OF, 2)
-WIDTHS(ROUNDED_OF, 3)
-WIDTHS(ROUNDED_OF, 4)
-static tile_function *const rounded_tiles[4][4] = {
-    TILES(rounded, 1), TILES(rounded, 2), TILES(rounded, 3), TILES(rounded, 4),
-};
-#endif
+static tile_function *const bfloat16_tiles[4] = TILES(bfloat16, 1);
 
 /* --- operands: rows prepared for the tiles, quantised or not, each padded to whole vectors and words --- */
 
@@ -206,26 +149,18 @@ INLINE ptrdiff_t padded(ptrdiff_t k) { return LANES > 1 ? VECTORS_OF(k) * LANES 
 
 /* Returns the bytes of a number of a prepared row. */
 static ptrdiff_t bytes_of(int kind) {
-    return kind == CGRU_INT8 ? QUANTIZED_BYTES : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T);
+    return kind == CGRU_INT8 ? QUANTIZED_BYTES : (ptrdiff_t)sizeof(T);
 }
 
 /* Returns the bytes of a prepared row of k numbers. */
 static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) { return padded(k) * bytes_of(kind); }
 
-/* to = x (k) prepared: quantised (by `bound`, or the row's own largest |x|) with its scale, rounded, or copied. */
+/* to = x (k) prepared: quantised (by `bound`, or the row's own largest |x|) with its scale, or copied. */
 INLINE void prepare_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
     if (kind == CGRU_INT8) {
         *scale = quantize_row(x, k, bound, to);
         return;
     }
-#if BF16
-    if (kind == CGRU_ROUNDED) {
-        for (ptrdiff_t i = 0; i < k; i += LANES)
-            _mm256_storeu_si256((__m256i *)((char *)to + 2 * i), (__m256i)_mm512_cvtneps_pbh((__m512)load_some(x + i,
-                                                                                                               k - i)));
-        return;
-    }
-#endif
     for (ptrdiff_t i = 0; i < k; i += LANES) store((T *)to + i, load_some(x + i, k - i));
     /* Weights are zero there, but NaN times zero is NaN. */
     for (ptrdiff_t i = VECTORS_OF(k) * LANES; i < padded(k); i++) ((T *)to)[i] = 0;
@@ -239,7 +174,7 @@ typedef struct {
 } prepared_rows;
 
 /* Returns the most rows of a tile of a kind. */
-INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_BFLOAT16 ? BFLOAT16_ROWS : INT8_ROWS; }
+INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_INT8 ? INT8_ROWS : 1; }
 
 /* sums = begin + operand times W, for `rows` rows from `row` on and up to four vectors of columns from c on. */
 INLINE void add_tile(int kind, const cgru_quantized *W, const prepared_rows *operand, ptrdiff_t row, ptrdiff_t rows,
@@ -247,10 +182,7 @@ INLINE void add_tile(int kind, const cgru_quantized *W, const prepared_rows *ope
     const char *x = operand->rows + row * operand->bytes;
     const ptrdiff_t width = min(4, VECTORS_OF(W->columns - c));
     if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, operand->bytes, operand->scale + row, sums);
-#if BF16
-    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, operand->bytes, NULL, sums);
-#endif
-    else bfloat16_tiles[rows - 1][width - 1](W, c, x, operand->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
+    else bfloat16_tiles[width - 1](W, c, x, 0, NULL, sums);
 }
 
 /* sum (columns) = begin + a single row times W. Tiles are inlined: for one row the call of each would cost. */
@@ -275,7 +207,7 @@ ROW_OF(bfloat16, &sums)
 INLINE void add_prepared(int kind, const cgru_quantized *W, const prepared_rows *operand, ptrdiff_t rows,
                          tile_sums sums) {
     const ptrdiff_t most = tile_rows(kind);
-    if (rows == 1 && kind != CGRU_ROUNDED) {
+    if (rows == 1) {
         if (kind == CGRU_INT8) int8_row(W, operand->rows, operand->scale, sums.begin, sums.sum);
         else bfloat16_row(W, operand->rows, NULL, sums.begin, sums.sum);
         return;

@@ -1,13 +1,13 @@
 /* The table of low-precision kernels of one level, as one translation unit. A .c file defines LEVEL, BYTES (of a
- * vector; 1: no vectors), VNNI (whether the level multiplies bytes, on arm64 by sdot) and BF16 (whether it multiplies
- * pairs of bfloat16), then includes this. Where the compiler cannot make such vectors the file is empty. */
+ * vector; 1: no vectors) and VNNI (whether the level multiplies bytes, on arm64 by sdot), then includes this. Where the
+ * compiler cannot make such vectors the file is empty. */
 #define T float
 #define SIZE 4
 #include "cgru.h"
 #include "compiler.h"
 
 #if BYTES == 1 || (BYTES == 16 && (!VNNI || ARM_DOT)) || \
-    (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI) && (!BF16 || AVX512_BF16))
+    (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI))
 
 #if BYTES == 16 && VNNI
 #define TARGET "arch=armv8.2-a+dotprod"
@@ -15,8 +15,6 @@
 #define TARGET "avx2,fma,avxvnni"
 #elif BYTES == 32
 #define TARGET "avx2,fma"
-#elif BYTES == 64 && BF16
-#define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"
 #elif BYTES == 64 && VNNI
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #elif BYTES == 64
@@ -45,7 +43,6 @@ typedef union { T x; INT bits; } cast;
 const cgru_low_precision_kernels NAME_OF(low_precision, LEVEL) = {
     .level = STRING(LEVEL),
     .lanes = LANES,
-    .has_rounded = BF16,
     .depth = depth_of,
     .pack = low_precision_pack,
     .workspace_size = low_precision_size,

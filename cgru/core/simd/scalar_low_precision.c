@@ -2,5 +2,4 @@
 #define LEVEL scalar
 #define BYTES 1
 #define VNNI 0
-#define BF16 0
 #include "low_precision_body.h"
