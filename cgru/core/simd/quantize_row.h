@@ -3,8 +3,8 @@
  *     scale = max(|x|, bound) / 127,  quantised x = round(x / scale)
  *
  * A quantised row is an array of numbers of QUANTIZED_BYTES bytes, in the form that the instructions of the level want.
- * Levels with VNNI or sdot multiply bytes, SSE2 to AVX-512 pairs of 16 bits, others single numbers. It is chosen for
- * CGRU_INT8. */
+ * Levels with VNNI or sdot and AVX2 multiply bytes, SSE2 and AVX-512 pairs of 16 bits, others single numbers. It is chosen
+ * for CGRU_INT8. */
 
 /* --- add_quantized: sum += four numbers of a row times a word, four weights, of each column --- */
 
@@ -34,6 +34,13 @@ INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
     return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(WORD(quantized)), (__m256i)w);
 #endif
 }
+#elif BYTES == 32 /* signed bytes: |x| times w or -w, in sums of two of at most 2 * 127^2, which 16 bits hold */
+enum { QUANTIZED_BYTES = 1, OFFSET = 0 };
+INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
+    const __m256i x = _mm256_set1_epi32(WORD(quantized));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8((__m256i)w, x));
+    return sum + (ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
 #elif X86 && LANES > 1 /* 16 bits; of each four numbers first those at 0 and 2, then those at 1 and 3 */
 enum { QUANTIZED_BYTES = 2, OFFSET = 0 };
 #if BYTES == 64
@@ -45,11 +52,6 @@ enum { QUANTIZED_BYTES = 2, OFFSET = 0 };
 #define ODD(w) _mm512_srai_epi16((__m512i)(w), 8)
 /* Returns two numbers of 16 bits of a quantised row, the same in each lane. */
 #define PAIR(p) _mm512_set1_epi32(WORD(p))
-#elif BYTES == 32
-#define MADD(a, b) (ints)_mm256_madd_epi16((__m256i)(a), (__m256i)(b))
-#define EVEN(w) _mm256_srai_epi16(_mm256_slli_epi16((__m256i)(w), 8), 8)
-#define ODD(w) _mm256_srai_epi16((__m256i)(w), 8)
-#define PAIR(p) _mm256_set1_epi32(WORD(p))
 #else
 #define MADD(a, b) (ints)_mm_madd_epi16((__m128i)(a), (__m128i)(b))
 #define EVEN(w) _mm_srai_epi16(_mm_slli_epi16((__m128i)(w), 8), 8)
@@ -131,19 +133,14 @@ INLINE void store_quantized(ints quantized, char *to) {
     memcpy(to, &bytes, 4);
 #elif VNNI && BYTES == 64
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)(quantized + OFFSET)));
-#elif VNNI
+#elif BYTES == 32
     const __m256i words = _mm256_packs_epi32((__m256i)(quantized + OFFSET), _mm256_setzero_si256());
-    const __m256i bytes = _mm256_packus_epi16(words, _mm256_setzero_si256());
+    const __m256i bytes = VNNI ? _mm256_packus_epi16(words, words) : _mm256_packs_epi16(words, words);
     ((int32_t *)to)[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(bytes));
     ((int32_t *)to)[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(bytes, 1));
 #elif BYTES == 64
     const __m512i turned = _mm512_shuffle_epi32((__m512i)quantized, 0xd8);
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(turned));
-#elif BYTES == 32
-    const __m256i turned = _mm256_shuffle_epi32((__m256i)quantized, 0xd8);
-    const __m256i words = _mm256_packs_epi32(turned, turned);
-    _mm_storel_epi64((__m128i *)to, _mm256_castsi256_si128(words));
-    _mm_storel_epi64((__m128i *)(to + 8), _mm256_extracti128_si256(words, 1));
 #elif X86 && LANES > 1
     const __m128i turned = _mm_shuffle_epi32((__m128i)quantized, 0xd8);
     _mm_storel_epi64((__m128i *)to, _mm_packs_epi32(turned, turned));
