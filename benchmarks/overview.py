@@ -35,7 +35,7 @@ def rows(seconds: float, fits: int) -> Iterator[dict]:
     yield machine.here()
     ms = race.cell(SMALL, "float32", race.trainers(), seconds)["ms"]
     yield {"question": f"Train a small GRU ({SMALL.u} units): one update", "ms": ms}
-    yield {"question": f"One step at a time ({STEP.u} units): one call from Python", "ms": step(seconds)}
+    yield {"question": f"One step at a time ({STEP.u} units): a call from Python", "ms": step(seconds)}
     ms = race.cell(TINY, "float32", race.trainers(), seconds)["ms"]
     ms = {name: FITS * EPOCHS * each for name, each in ms.items()} | {"cgru": FITS / fits * many(seconds, fits)}
     yield {"question": f"A thousand tiny fits ({TINY.u} units): {EPOCHS} updates each", "ms": ms}
@@ -80,12 +80,12 @@ def duration(ms: float) -> str:
 
 # --- the picture ---
 
-WIDTH, LEFT, RIGHT, ROW = 620, 108, 120, 16  # of the picture, left and right of the bars, and of a bar with its gap
+WIDTH, LEFT, RIGHT, ROW = 560, 112, 100, 16  # of the picture, left and right of the bars, and of a bar with its gap
 LOW, HIGH = 0.5, 200  # multiples of our time, from the left end of the bars to the right
 OURS, OTHERS = "#00766a", "#93aaa7"
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"
-font-family="system-ui, Helvetica, Arial, DejaVu Sans, sans-serif" font-size="12" fill="#222">
+font-family="system-ui, Helvetica, Arial, DejaVu Sans, sans-serif" font-size="13" fill="#222">
 <rect width="{width}" height="{height}" rx="8" fill="#f7f9f9"/>
 {parts}
 </svg>

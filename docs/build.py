@@ -13,7 +13,7 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File, Files, InclusionLevel
 
-import cgru  # noqa: F401 -- which says what to do where it is not compiled
+import cgru  # which says what to do where it is not compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = (
@@ -41,6 +41,11 @@ INTERNAL = (
     | {"evaluating", "gru", "predict_on"}
 )
 ONE_RESULT = {"returns_multiple_items": False, "returns_named_value": False}  # "Returns:" is one text of several lines
+
+
+def on_config(config: Any) -> None:
+    """MkDocs: show the version in the header and in the titles."""
+    config.site_name = f"{config.site_name} {cgru.__version__}"
 
 
 def on_files(files: Files, config: Any) -> None:

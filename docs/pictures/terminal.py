@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import termios
+import textwrap
 import time
 from html import escape
 from pathlib import Path
@@ -55,14 +56,14 @@ def recorded(command: list[str]) -> list[tuple[float, str]]:
 
 
 def screen(text: str) -> list[str]:
-    """Return the lines of the screen: a carriage return writes over a line, and long lines go on in the next."""
+    """Return the lines of the screen: a carriage return writes over a line, and long lines wrap between words."""
     lines = []
     for line in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text).replace("\r\n", "\n").split("\n"):
         shown = ""
         for part in line.split("\r"):
             shown = part + shown[len(part) :]
         shown = shown.rstrip()
-        lines += [shown[i : i + COLUMNS] for i in range(0, max(1, len(shown)), COLUMNS)]
+        lines += textwrap.wrap(shown, COLUMNS) or [""]
     while lines and not lines[-1]:
         lines.pop()
     return lines
