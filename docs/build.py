@@ -29,6 +29,7 @@ OUTSIDE = (
 TO_PAGE = re.compile(r"\[([^\]]*)\]\((?:\.\./)*docs/([^)#]*)\.md(#[^)]*)?\)")
 KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
 ENTRY = re.compile(r"^::: (.+)$", re.MULTILINE)
+EXAMPLES = re.compile(r"^Examples:\n(?:(?:    .*)?\n)*(?:    .*)?", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 GENERAL = {"index", "glossary", "troubleshooting", "trust", "speed"}  # pages that name what others show
 ASSUMED = "Examples assume `import cgru` and `import numpy as np`."
@@ -82,6 +83,15 @@ def guides(name: str) -> list[str]:
     uses = {page: len(pattern.findall(text)) for page, text in texts.items()}
     best = sorted((page for page in uses if uses[page]), key=lambda page: (-uses[page], page))[:2]
     return [f"[{TITLE.search(texts[page])[1]}](../{page}.md)" for page in best]
+
+
+def example_first(text: str) -> str:
+    """Move the examples of a docstring behind its first paragraph."""
+    found = EXAMPLES.search(text)
+    if not found:
+        return text
+    first, _, rest = f"{text[: found.start()]}{text[found.end() :]}".partition("\n\n")
+    return f"{first}\n\n{found[0].rstrip()}\n\n{rest}"
 
 
 class Docstrings(griffe.Extension):
@@ -144,6 +154,7 @@ class Docstrings(griffe.Extension):
             if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
                 text = rest
             of.docstring = griffe.Docstring(text, parent=of, parser="google", parser_options=ONE_RESULT)
+            of.docstring.value = example_first(of.docstring.value)
         for name, member in list(of.members.items()):
             if name.startswith("__") and name not in ("__init__", "__all__"):
                 del of.members[name]

@@ -52,6 +52,12 @@ COPIED = """() => [...document.querySelectorAll("pre > code")].filter(e => {
     getSelection().selectAllChildren(e);
     return getSelection().toString().trimEnd() !== e.textContent.trimEnd();
 }).map(e => e.textContent)"""
+# Classes of the reference, and how far below its name the first example of each ends.
+EXAMPLES = """() => [...document.querySelectorAll(".doc-class")].map(e => {
+    const example = e.querySelector("code:has(.gp)");
+    const ends = example?.closest(".doc-object") === e ? example.getBoundingClientRect().bottom : Infinity;
+    return [e.querySelector(".doc-heading").id, ends - e.getBoundingClientRect().top];
+})"""
 # One element of each kind is left, its kind being names, classes and style of itself and of all that it stands in.
 THINNED = """() => {
     const seen = new Set();
@@ -131,6 +137,12 @@ def test_an_example_is_copied_without_prompts_and_results(tab):
     assert len(copied) > 10
     for text in copied:
         compile(text, "copied", "exec")
+
+
+def test_a_class_shows_its_example_on_its_first_screen(tab):
+    found = dict(each for name in PAGES if name.startswith("api/") for each in opened(tab, name).evaluate(EXAMPLES))
+    assert len(found) > 50
+    assert [name for name, ends in found.items() if not ends < 700] == []
 
 
 def test_the_search_finds_a_word_without_a_server(tab):
