@@ -35,7 +35,7 @@ CELL = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 RUN = re.compile(r"^\$ ((?:cgru|cythonize|cc) (?:.*\\\n)*.*)$", re.MULTILINE)  # as tests/test_docs.py runs them
-STYLE = "height: 10rem; width: 100%; object-fit: contain; background: white"
+STYLE = "height: 9rem; width: 100%; object-fit: contain; background: white"
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)[^)]+\)")
 
 
@@ -180,7 +180,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     if folder != "gallery":
         return markdown
     if file == "index.md":
-        return f"{markdown}\n{cards(config['nav'])}"
+        return markdown.replace("\n## ", f"\n{cards(config['nav'])}\n## ", 1)
     heading, _, rest = markdown.partition("\n")
     return f"{heading}\n\n[Download as a notebook]({file.removesuffix('.md')}.ipynb){{ download }}\n{rest}"
 
