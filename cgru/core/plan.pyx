@@ -24,7 +24,7 @@ cdef enum:
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
     MOST_TRANSPOSED = 8  # units that may have features in the lanes
     STREAMED = 4 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
-    TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
+    ROW_COST = 40  # a row with units in the lanes, beside its vectors
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
     TILED_PACKING_COST = 26  # packing the weights, in reads of unpacked weights in tiles
@@ -121,19 +121,21 @@ cdef bint _pays_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) n
     """Return whether samples in the lanes take less time than units in the lanes, in vectors of work per step.
 
     With units in the lanes a row takes, for each vector of its units, three columns of e + u products and three
-    activations. With samples in the lanes a vector of samples takes the same for each single unit. That costs a fifth
-    more, because its caches are further apart, and the e inputs have to be transposed. In a ragged batch rows stop
-    where their samples end, whereas lanes run until the longest sample of the vector ends.
+    activations. With samples in the lanes a vector of samples takes the same for each single unit. Its products take
+    half as long again, because its caches are further apart and the inputs have to be transposed. In a ragged batch
+    rows stop where their samples end, whereas lanes run until the longest sample of the vector ends.
     """
     cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t, e
-    cdef double each, rows = call.m
+    cdef double products, rows = call.m
     e = 0 if _features_in_lanes(k, call) else call.e  # then the inputs cost the same in both layouts
-    each = 3.0 * (e + call.u) + ACTIVATION_COST
+    products = 3.0 * (e + call.u)
     if call.running != NULL:
         rows = 0
         for t in range(call.s):
             rows += <double>call.running[t] / call.s
-    return vectors * (1.2 * call.u * each + TRANSPOSE_COST * e) < rows * (call.up // k.lanes) * each
+    return vectors * call.u * (1.5 * products + ACTIVATION_COST) < rows * (
+        call.up // k.lanes * (products + ACTIVATION_COST) + ROW_COST
+    )
 
 
 # Return the column stride that X and dX should have: 1 with features in the lanes, else that of the call.
