@@ -27,6 +27,7 @@ from benchmarks.shapes import Shape
 from benchmarks.stream import batch
 from benchmarks.timing import ratios, round_robin
 from cgru import reference
+from cgru.core import kernels
 from cgru.quantization import noise
 
 SECTION = "narrow"  # the name of the section in docs/speed.md
@@ -40,9 +41,12 @@ LEAST = {"int8": 3, "bfloat16": 1.4}
 OF_BATCHES = {"int8": 1.5, "bfloat16": 1}
 
 
-def rivals() -> tuple[list[type[Rival]], list[type[Rival]], dict[str, str]]:
-    """Those that step in float32, those that run batches, and why others cannot."""
+def rivals(avx2: bool) -> tuple[list[type[Rival]], list[type[Rival]], dict[str, str]]:
+    """Those that step in float32, those that run batches, and why others cannot; with `avx2` ours alone."""
     steps, batches, missing = [FromC], [Cgru], {}
+    if avx2:
+        kernels.use_level("avx2", vnni=False)
+        return steps, batches, missing
     try:
         steps.append(built(SIZES))
     except RuntimeError as error:
@@ -55,10 +59,10 @@ def rivals() -> tuple[list[type[Rival]], list[type[Rival]], dict[str, str]]:
     return steps, batches, missing
 
 
-def rows(seconds: float) -> Iterator[dict]:
+def rows(seconds: float, avx2: bool) -> Iterator[dict]:
     """What is measured, and on what; then a row for each size, `seconds` for each."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # what PyTorch says of its own quantisation
-    steps, batches, missing = rivals()
+    steps, batches, missing = rivals(avx2)
     steps += map(narrow.of_steps, WEIGHTS)
     batches += map(narrow.of_batches, WEIGHTS)
     versions = [kind.version for kind in (*steps, *batches)]
@@ -163,6 +167,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.narrow",
         description="Time weights of int8 and bfloat16: ours, and what OpenVINO and PyTorch do in low precision.",
     )
+    parser.add_argument("--avx2", action="store_true", help="ours alone, as with AVX2 and without VNNI")
     return readme.options(parser, arguments, SECTION, "a size", 5.0)
 
 
@@ -170,13 +175,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = options(arguments)
     found: list[dict] = []
     try:
-        for each in rows_from(rows, given.seconds):
+        for each in rows_from(rows, given.seconds, given.avx2):
             found.append(each)
             print(*(about(each) if each["part"] == "about" else tables([each])), "", sep="\n", flush=True)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    readme.write(given, found, [*about(found[0]), "", *tables(found)], SECTION)
+    readme.write(given, found, [*about(found[0]), "", *tables(found)], SECTION + " avx2" * given.avx2)
     return int(bool(found[0]["missing"]))
 
 
