@@ -230,6 +230,17 @@ def test_tiny_nets_come_near_the_agent(python):
     assert (python.folder / "tiny_rnns.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
+def test_the_grid_of_an_animal(python):
+    """Three penalties and all nine inner folds for each number of units; here two of them, in three outer folds."""
+    code = "import tiny_rnns; tiny_rnns.ANIMAL_NETS = {'GRU': [1, 3]}; tiny_rnns.main()"
+    out = python("-c", code, "--animal", "--quick", "--picture", "animal.png")
+    assert re.findall(r"^GRU, (\d) units? +0\.\d+  loss", out, re.MULTILINE) == ["1", "3"]
+    assert f"\n{2 * 3 * 9 * 3} fits, " in out
+    assert "model-based" not in out
+    assert float(re.search(r"([\d.]+) core-hours for all outer folds and seeds", out)[1]) > 0
+
+
 @pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("statsmodels") is None, reason="no statsmodels")
 def test_forecasts_of_two_series(python):
