@@ -25,9 +25,11 @@ OUTSIDE = (
     "cgru/**/*.pyx",
     "cgru/cell.pxd",
     "cgru/datasets/README.md",
+    "tests/model_files.py",
+    "tests/public_names.txt",
 )
 TO_PAGE = re.compile(r"\[([^\]]*)\]\((?:\.\./)*docs/([^)#]*)\.md(#[^)]*)?\)")
-KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
+KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ".txt", ""}
 ENTRY = re.compile(r"^::: (.+)$", re.MULTILINE)
 EXAMPLES = re.compile(r"^Examples:\n(?:(?:    .*)?\n)*(?:    .*)?", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)

@@ -45,6 +45,51 @@ def test_public_names_exist():
         assert getattr(cgru, name) is not None
 
 
+PUBLIC = Path(__file__).parent / "public_names.txt"  # with the promise of docs/stability.md
+# The public modules besides `cgru` itself.
+PUBLIC_MODULES = [
+    "activations", "aeon", "cell", "datasets", "forecast", "grud_reference", "initializers", "interop", "keras",
+    "layers", "losses", "many", "network", "optimizers", "parameters", "plot", "quantization", "reference", "sklearn",
+    "sktime", "torch",
+]  # fmt: skip
+
+
+def public_names():
+    """Yield each public name: those in `__all__` of the public modules, and what cell.pxd declares for Cython."""
+    for module in ("", *PUBLIC_MODULES):
+        path = FOLDER / module
+        path = next(filter(Path.is_file, (path / "__init__.py", path.with_suffix(".pyi"), path.with_suffix(".py"))))
+        (names,) = re.findall(r"^__all__ = (\[[^]]*\])", path.read_text(encoding="utf-8"), re.MULTILINE)
+        yield from (".".join(filter(None, ("cgru", module, name))) for name in ast.literal_eval(names))
+    declared = (FOLDER / "cell.pxd").read_text(encoding="utf-8")
+    yield from (f"cimport cgru.{name}" for name in re.findall(r"^cdef .*?(\w+)\(", declared, re.MULTILINE))
+
+
+def test_the_public_names_are_those_that_were_promised():
+    found, promised = {*public_names()}, PUBLIC.read_text(encoding="utf-8").splitlines()
+    assert sorted(found - {*promised}) == [], "new names: add each as a line to tests/public_names.txt, in order"
+    gone = "names are gone: for two minor releases they must work, with a warning, as docs/stability.md promises"
+    assert sorted({*promised} - found) == [], f"{gone}; then remove them from tests/public_names.txt"
+    assert promised == sorted({*promised})
+
+
+@pytest.mark.skipif(not (FOLDER.parent / "docs").is_dir(), reason="outside a checkout")
+def test_the_promise_has_the_versions_of_python_and_numpy():
+    page, project = ((FOLDER.parent / name).read_text("utf-8") for name in ("docs/stability.md", "pyproject.toml"))
+    (python,) = re.findall(r'^requires-python = ">=([\d.]+)"', project, re.MULTILINE)
+    (numpy,) = re.findall(r'^dependencies = \["numpy>=([\d.]+)"', project, re.MULTILINE)
+    (to_build,) = re.findall(r'^requires = .*"numpy>=([\d.]+)"', project, re.MULTILINE)
+    for row in (f"| Python | CPython {python} ", f"| NumPy, to run | {numpy} ", f"| NumPy, to build | {to_build} "):
+        assert f"\n{row}or newer |" in page, row
+
+
+@pytest.mark.skipif(not (FOLDER.parent / "docs").is_dir(), reason="outside a checkout")
+def test_modules_of_the_reference_are_public():
+    entries = [path.read_text(encoding="utf-8") for path in (FOLDER.parent / "docs" / "api").glob("*.md")]
+    shown = {name for text in entries for name in re.findall(r"^::: cgru\.(\w+)", text, re.MULTILINE)}
+    assert shown <= {*PUBLIC_MODULES, *cgru.__all__}
+
+
 def test_import_needs_numpy_alone():
     loaded = python("import sys, cgru; print(*{name.partition('.')[0] for name in sys.modules})").split()
     assert not {"tqdm", "matplotlib", "scipy", "torch", "pandas", "sklearn", "onnx", "epynn"} & set(loaded)
