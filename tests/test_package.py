@@ -1,6 +1,7 @@
 """The package as a whole: what importing it costs and brings, its public names, its files."""
 
 import ast
+import datetime
 import importlib
 import importlib.metadata
 import inspect
@@ -226,11 +227,12 @@ def test_a_wheel_lists_what_is_in_it():
 
 
 @pytest.mark.skipif(not (FOLDER.parent / "CITATION.cff").is_file(), reason="outside a checkout")
-def test_the_citation_has_this_version():
+def test_the_citation_has_this_version_and_a_date():
     lines = (FOLDER.parent / "CITATION.cff").read_text(encoding="utf-8").splitlines()
     fields = dict(line.split(": ", 1) for line in lines if re.match(r"[\w-]+: ", line))
     assert {"cff-version", "message", "title"} <= fields.keys()
     assert fields["version"] == cgru.__version__
+    assert datetime.date.fromisoformat(fields["date-released"]) >= datetime.date(2026, 12, 3)
     assert fields["license"] == importlib.metadata.metadata("cgru")["License-Expression"]
 
 
