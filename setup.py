@@ -32,7 +32,7 @@ SANITIZERS = {
     "thread": ["-O0", "-fsanitize=thread"],
     "valgrind": ["-O1"],
 }
-SANITIZE = os.environ.get("CGRU_SANITIZE", "")  # one of these, in all modules and kernels; see CONTRIBUTING.md
+SANITIZE = os.environ.get("CGRU_SANITIZE", "")  # one of these, in all modules and kernels; see .ci/sanitize
 MSVC = sys.platform == "win32"
 if SANITIZE and SANITIZE not in SANITIZERS:
     raise SystemExit(f"CGRU_SANITIZE: expected one of {', '.join(SANITIZERS)}, got {SANITIZE!r}")

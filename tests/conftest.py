@@ -30,7 +30,7 @@ ONCE = (
     "benchmarks",
     "rivals",
     "torch_gru",
-    *(f"test_{name}.py" for name in ("browser", "house", "links", "setup")),
+    *(f"test_{name}.py" for name in ("browser", "contributing", "house", "links", "setup")),
 )
 # Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every tenth.
 FIRST = ("core", "datasets", "files", "interop")

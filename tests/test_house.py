@@ -1,4 +1,4 @@
-"""CONTRIBUTING's layout of the code is what the imports do, and no module reads another's private names."""
+"""The code as a whole: its imports, private names, what it keeps between calls, where it decides, how long it is."""
 
 import inspect
 import io
@@ -6,20 +6,14 @@ import re
 import tokenize
 
 import pytest
-from house import HOUSE, ROOT, name_of, picture
+from house import HOUSE, IMPORT, IMPORTS, SOURCES, code_of, imports, name_of, reached, without
 
 import cgru
 
 if not (HOUSE / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
 
-SOURCES = sorted(path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd"))
 LINES = 900
-STRINGS_AND_COMMENTS = re.compile(r'"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#.*')
-IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<of>[\w.]+)[ \t]+c?import[ \t]+(?P<names>\([^)]*\)|.*)|c?import[ \t]+(?P<modules>.*))$",
-    re.MULTILINE,
-)
 # A private name that is made here: a function or class, an attribute of one's own, a variable, what cdef declares.
 MADE = re.compile(
     r"(?:\b(?:def|class) +|\b(?:self|cls)\.|^ *)(_(?!_)\w+)(?= *[(:=.]|$)|^ *cp?def .*?\b(_(?!_)\w+)", re.MULTILINE
@@ -28,49 +22,7 @@ MADE = re.compile(
 READ = re.compile(r"(?<!\bself)(?<!\bcls)(?<!\bsuper\(\))\.(_(?!_)\w+)")
 
 
-def without(pattern, code):
-    """The code with an empty string, and as many lines, wherever the pattern is found."""
-    return pattern.sub(lambda found: "''" + "\n" * found[0].count("\n"), code)
-
-
-def code_of(path):
-    """The source without its strings and comments; imports that only a type checker sees count, too."""
-    return without(STRINGS_AND_COMMENTS, path.read_text(encoding="utf-8"))
-
-
-MODULES = {name_of(path) for path in SOURCES}
 MAKERS = {path: {name for found in MADE.findall(code_of(path)) for name in found if name} for path in SOURCES}
-
-
-def imports(code):
-    """The pairs (module, name) that code imports; the name is None where it takes the module itself."""
-    for found in IMPORT.finditer(code):
-        for each in (found["names"] or found["modules"]).strip("()").split(","):
-            name = each.partition(" as ")[0].strip()
-            if found["of"] and f"{found['of']}.{name}" in MODULES:
-                yield f"{found['of']}.{name}", None
-            elif name:
-                yield (found["of"], name) if found["of"] else (name, None)
-
-
-def test_the_picture_shows_every_module_and_no_other():
-    assert picture().keys() - {"cgru.core.simd"} == MODULES  # which is C
-
-
-def test_each_room_stands_at_one_height():
-    rooms = re.findall(r"^     +(\w+)/", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(rooms) > 10
-    assert sorted(rooms) == sorted(set(rooms))
-
-
-def test_imports_run_downward():
-    heights = picture()
-    for path in SOURCES:
-        name = name_of(path)
-        for module, _ in imports(code_of(path)):
-            assert not module.startswith("."), f"{path}: expected the whole name, got from {module}"
-            if module != name and {module, name} <= heights.keys():  # that all are there is tested above
-                assert heights[module] < heights[name], f"{name} imports {module}, which does not lie below it"
 
 
 TOOLS = re.compile(r"cgru\.(datasets|forecast|reports|plot|cli)\b")
@@ -131,13 +83,24 @@ def test_what_is_kept_between_calls():
     assert kept("static struct {\n    int a;\n} s;\nstatic int f(int x);\n", ".h") == {"s"}
 
 
+# What modules keep between calls, and why threads may share it: docs/layer.md has the rules for users.
+KEPT = {
+    "_threads cgru_alone": "core/threads.pyx: an integer that a call reads once; a thread's own",
+    "_float32 _float64 _low_precision _most_steps _rows_bytes": "core/kernels.pyx: set at import; later by tests alone",
+    "lanes_choice unpacked_choice crew_choice streamed_inputs block_choice": "core/plan.pyx: the same",
+    "job crew started registered lock has_job has_pool waits": "core/thread_pool.c: its locks and atomics",
+    "KEPT SHARED": "torch/: dicts, whose operations are whole; an array is reused by the thread that made it",
+    "NO_FACTOR": "gru.py: stays empty",
+    "THREAD": "many/jobs.py: a thread's own",
+    "by_letter _known _is_of_user _method_names": "caches of functools, which lock; nobody changes what they return",
+}
+
+
 def test_what_modules_keep_between_calls_has_a_reason():
-    """Why threads may share it stands in CONTRIBUTING's table."""
-    rows = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| kept between calls |")[2]
-    rows = rows.partition("\n\n")[0].splitlines()[2:]
-    due = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    """Threads may run at once, also without a GIL: each name needs a reason in the table above."""
     files = [path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".c", ".h")]
-    assert set().union(*(kept(path.read_text(encoding="utf-8"), path.suffix) for path in files)) == due
+    found = set().union(*(kept(path.read_text(encoding="utf-8"), path.suffix) for path in files))
+    assert found == {name for names in KEPT for name in names.split()}
 
 
 def test_file_names_are_unique():
@@ -152,28 +115,36 @@ def test_file_names_are_unique():
 # --- circles ---
 
 
-def reached(start, arrows):
-    """Return all that arrows lead to from `start`, by one step or more."""
-    found, ahead = set(), list(arrows.get(start, ()))
-    while ahead:
-        if (each := ahead.pop()) not in found:
-            found.add(each)
-            ahead += arrows.get(each, ())
-    return found
-
-
 def test_what_stands_in_a_circle_reaches_itself():
     arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
     assert [name for name in arrows if name in reached(name, arrows)] == ["b", "c"]
 
 
-def test_no_files_stand_in_a_circle():
-    arrows = {}
-    for path in SOURCES:
-        arrows.setdefault(name_of(path), set()).update(module for module, _ in imports(code_of(path)))
-    for name, others in arrows.items():
-        others.discard(name)
+def children(folder):
+    """Return the imports between the children of a folder: files, and folders as a whole; `__init__.py` is ''."""
+    start, arrows = name_of(folder / "__init__.py"), {}
+
+    def child(name):
+        return name.removeprefix(start).partition(".")[2].partition(".")[0]
+
+    for name, others in IMPORTS.items():
+        if name == start or name.startswith(f"{start}."):
+            inside = {child(other) for other in others if other == start or other.startswith(f"{start}.")}
+            arrows.setdefault(child(name), set()).update(inside - {child(name)})
+    return arrows
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in HOUSE.rglob("__init__.py")), ids=lambda path: path.name
+)
+def test_no_files_and_folders_import_each_other_in_a_circle(folder):
+    arrows = children(folder)
+    assert arrows
     assert [name for name in arrows if name in reached(name, arrows)] == []
+
+
+def test_imports_have_whole_names():
+    assert [(name, other) for name, others in IMPORTS.items() for other in others if other.startswith(".")] == []
 
 
 # --- one place for each decision ---
