@@ -94,7 +94,8 @@ class _Content(pickle.Pickler):
         if not isinstance(value, FunctionType | type) or not _is_of_user(value.__module__):
             return NotImplemented
         if isinstance(value, type):
-            parts = [getattr(each, "__func__", getattr(each, "fget", each)) for each in vars(value).values()]
+            own = vars(value) | {"__firstlineno__": 0}  # from Python 3.13 on a class knows its line, which may move
+            parts = [getattr(each, "__func__", getattr(each, "fget", each)) for each in own.values()]
             simple = FunctionType | str | int | float | tuple | list | dict
             state: Any = (value.__bases__, [each for each in parts if isinstance(each, simple)])
         else:
@@ -116,5 +117,4 @@ def _names(code: CodeType) -> Iterator[str]:
 def _is_of_user(module: str) -> bool:
     """Return whether a module is neither cgru nor installed: its code may change from one call to the next."""
     root, path = module.partition(".")[0], getattr(sys.modules.get(module), "__file__", None) or ""
-    is_installed = root in sys.stdlib_module_names or "site-packages" in path or "dist-packages" in path
-    return root != "cgru" and not is_installed
+    return not (root in {"cgru"} | sys.stdlib_module_names or "site-packages" in path or "dist-packages" in path)
