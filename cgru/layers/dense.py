@@ -184,7 +184,10 @@ class Dense(Layer):
         return self._arrays(W=(e, self.d["u"]), b=(1, self.d["u"]))
 
     def linear(self, samples: int = 1) -> Linear:
-        """Return the current weights, packed for a call of so many samples.
+        """Return the current weights, packed.
+
+        Args:
+            samples: of the call, for several of which weights in bfloat16 are packed as float32.
 
         Returns:
             A `Linear` of cgru/core/linear.pyx, with the activation if that is compiled.
