@@ -339,7 +339,6 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_low_precision_layer:
         const cgru_call *call
-        int kind
         cgru_quantized U, V, Vhh
         const void *b
         const void *recurrent_bias

@@ -141,7 +141,7 @@ cdef class LowPrecisionGRU:
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
-        self.cell.layer.call, self.cell.layer.kind = &self.cell.call, kind
+        self.cell.layer.call = &self.cell.call
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
         each = _bytes_of(self.cell.k, kind, self.e, self.u) + _bytes_of(self.cell.k, kind, self.u, self.u)
         self.weight_bytes = 3 * each

@@ -366,7 +366,6 @@ typedef struct {
 /* A forward call with quantised weights. X and h0 are read, `last` and, where it has data, h are written. */
 typedef struct {
     const cgru_call *call;
-    int kind;
     cgru_quantized U, V, Vhh; /* (e, 3 up) r | z | hh; (u, 2 up) r | z; (u, up) */
     const void *b;              /* (3, up): br | bz | bhh */
     const void *recurrent_bias; /* (up): chh; NULL: there is no product hp Vhh, but one of r * hp */

@@ -232,7 +232,7 @@ typedef struct {
 /* Returns where the parts of a workspace for `rows` rows stand in `memory`. */
 static low_precision_work work_of(const cgru_low_precision_layer *layer, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
-    const int kind = layer->kind;
+    const int kind = layer->U.kind;
     low_precision_work work = {.h = memory};
     work.sums = work.h + rows * call->up;
     T *scale = work.sums + 4 * rows * call->up;
@@ -248,7 +248,7 @@ static low_precision_work work_of(const cgru_low_precision_layer *layer, ptrdiff
 /* Returns the bytes of `memory` that `work_of` needs for so many rows. */
 static ptrdiff_t low_precision_size(const cgru_low_precision_layer *layer, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
-    const int kind = layer->kind;
+    const int kind = layer->U.kind;
     return (5 * rows * call->up + VECTORS_OF(3 * rows) * LANES) * (ptrdiff_t)sizeof(T) +
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
@@ -329,14 +329,14 @@ INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
 /* Calls `low_precision_step` with the kind, and a single row, as constants. */
 static void steps_of(const cgru_low_precision_layer *layer, const low_precision_work *work, const T *x, ptrdiff_t t,
                      ptrdiff_t row0, ptrdiff_t rows) {
-    if (layer->kind == CGRU_INT8 && rows == 1)
+    if (layer->U.kind == CGRU_INT8 && rows == 1)
         low_precision_step(CGRU_INT8, layer, work, x, t, row0, 1);
-    else if (layer->kind == CGRU_INT8)
+    else if (layer->U.kind == CGRU_INT8)
         low_precision_step(CGRU_INT8, layer, work, x, t, row0, rows);
-    else if (layer->kind == CGRU_BFLOAT16 && rows == 1)
+    else if (layer->U.kind == CGRU_BFLOAT16 && rows == 1)
         low_precision_step(CGRU_BFLOAT16, layer, work, x, t, row0, 1);
     else
-        low_precision_step(layer->kind, layer, work, x, t, row0, rows);
+        low_precision_step(layer->U.kind, layer, work, x, t, row0, rows);
 }
 
 /* Runs one step of a single sample x (e): h (u) is updated in place. */

@@ -3,8 +3,8 @@
  *     scale = max(|x|, bound) / 127,  quantised x = round(x / scale)
  *
  * A quantised row is an array of numbers of QUANTIZED_BYTES bytes, in the form that the instructions of the level want.
- * Levels with VNNI or sdot and AVX2 multiply bytes, SSE2 and AVX-512 pairs of 16 bits, others single numbers. It is chosen
- * for CGRU_INT8. */
+ * Levels with VNNI or sdot and AVX2 multiply bytes, SSE2 and AVX-512 pairs of 16 bits, others single numbers. It is
+ * chosen for CGRU_INT8. */
 
 /* --- add_quantized: sum += four numbers of a row times a word, four weights, of each column --- */
 
