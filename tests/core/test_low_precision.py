@@ -326,8 +326,7 @@ def test_a_sample_alone_has_the_bits_that_it_has_in_a_batch(narrow_level, kind, 
         h, last = layer.forward(X, lengths, h0, every=True)
         for i in range(m):
             n = s if lengths is None else lengths[i]
-            rows = [i]
-            alone, end = layer.forward(X[rows, :n], None, h0[rows], every=True)
+            alone, end = layer.forward(X[i : i + 1, :n].copy(), None, h0[i : i + 1], every=True)
             np.testing.assert_array_equal(alone[0], h[i, :n])
             np.testing.assert_array_equal(end[0], last[i])
 

@@ -405,6 +405,19 @@ def test_a_setting_counts_as_it_is_now(name, value):
             layer.predict(A)
 
 
+def test_bfloat16_is_kept_for_one_sample_and_for_several():
+    """Calls of both kinds in turn pack neither form again; another array packs both."""
+    layer, A = random_quantized_gru(7, 9, "bfloat16", sequences=True), random_batch(3, 5, 7, 9, False, np.float32)[0]
+    one, several = layer.weights.packed(layer), layer.weights.packed(layer, 3)
+    assert one is not several
+    assert layer.weights.packed(layer) is one
+    assert layer.weights.packed(layer, 2) is several
+    before = layer.predict(A[:1]), layer.predict(A)
+    layer.p["Uz"] = layer.p["Uz"] ^ np.uint16(1 << 15)  # the other sign
+    for due, now in zip(before, (layer.predict(A[:1]), layer.predict(A)), strict=True):
+        assert np.abs(due - now).max() > 1e-3
+
+
 def test_another_level_packs_anew():
     before = kernels.level()
     for name in ("gru", "dense"):
