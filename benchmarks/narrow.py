@@ -168,7 +168,10 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.narrow",
         description="Time weights of int8 and bfloat16: ours, and what OpenVINO and PyTorch do in low precision.",
     )
-    parser.add_argument("--avx2", action="store_true", help="ours alone, as with AVX2 and without VNNI")
+    parser.add_argument(
+        "--avx2", dest="section", action="store_const", const=AVX2_SECTION, default=SECTION,
+        help="ours alone, as with AVX2 and without VNNI",
+    )  # fmt: skip
     return readme.options(parser, arguments, SECTION, "a size", 5.0)
 
 
@@ -176,13 +179,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = options(arguments)
     found: list[dict] = []
     try:
-        for each in rows_from(rows, given.seconds, given.avx2):
+        for each in rows_from(rows, given.seconds, given.section == AVX2_SECTION):
             found.append(each)
             print(*(about(each) if each["part"] == "about" else tables([each])), "", sep="\n", flush=True)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    readme.write(given, found, [*about(found[0]), "", *tables(found)], AVX2_SECTION if given.avx2 else SECTION)
+    readme.write(given, found, [*about(found[0]), "", *tables(found)], given.section)
     return int(bool(found[0]["missing"]))
 
 

@@ -88,7 +88,7 @@ def options(
         parser.error(f"--seconds: expected a positive number, got {given.seconds}")
     try:
         if given.readme:
-            parts(given.readme, name)
+            parts(given.readme, vars(given).get("section", name))
     except (OSError, ValueError) as error:
         parser.error(f"{error}")
     return given
