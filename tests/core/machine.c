@@ -106,7 +106,7 @@ static int low_precision_linear(const cgru_low_precision_kernels *of, int kind) 
 /* A step of m samples: U and V of each gate with their scales, the biases, X (m, k), h (m, n) */
 static int low_precision_step(const cgru_low_precision_kernels *of, int kind) {
     cgru_call call = call_of(of->lanes);
-    cgru_low_precision_layer layer = {.call = &call, .kind = kind, .bound = 1};
+    cgru_low_precision_layer layer = {.call = &call, .bound = 1};
     layer.U = low_precision_matrix(of, kind, k, 3), layer.V = low_precision_matrix(of, kind, n, 2), layer.Vhh = low_precision_matrix(of, kind, n, 1);
     float *b = room(4 * 4 * call.up);
     for (int part = 0; part < 4; part++) memcpy(b + part * call.up, given(4 * n), 4 * n);
