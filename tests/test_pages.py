@@ -79,6 +79,7 @@ def tab():
         playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
         browser.new_page() as page,
     ):
+        page.set_default_timeout(600_000)  # the copies of all pages take a slow machine more than the usual half minute
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
         yield page
