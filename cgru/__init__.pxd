@@ -1,4 +1,4 @@
-"""The whole public cimport surface; cgru/cell.pxd says what each does."""
+"""Every function and constant that Cython code may cimport from `cgru`; cgru/cell.pxd documents them."""
 
 from cgru.cell cimport (
     CELL_ALIGNMENT, CELL_DTYPE, CELL_NULL, CELL_OK, CELL_QUANTIZED, CELL_READ_ONLY, CELL_ROOM, CELL_SIZE, backward,

@@ -57,7 +57,7 @@ else:
     _LAZY |= {"export_c": "cgru.export", "quantize": "cgru.quantization"}
 
     def __getattr__(name: str) -> object:
-        """Import a name of `_LAZY` at its first use."""
+        """Import an attribute listed in `_LAZY` when it is first used."""
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = _import_module(_LAZY[name])

@@ -1,4 +1,4 @@
-"""Explain an ImportError of the compiled modules. This module imports nothing of the package."""
+"""Explain why the compiled modules could not be imported. This module itself imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["explained"]
 
 
 def explained(error: ImportError, package: str) -> BaseException:
-    """Return the exception to raise for an `error` in the import of the compiled modules.
+    """Return the exception to raise, with advice, after the compiled modules failed to import with `error`.
 
     package: the path of the package's `__init__`.
 
@@ -30,7 +30,7 @@ def explained(error: ImportError, package: str) -> BaseException:
 
 
 def _is_command() -> bool:
-    """Return whether this process was started as `cgru` or `python -m cgru`.
+    """Return whether this process was started as the `cgru` command or as `python -m cgru`.
 
     With -m, `sys.argv` has "-m" in the place of the module's name while the package is imported. `sys.orig_argv` has
     the name.

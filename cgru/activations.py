@@ -27,7 +27,7 @@ LEAST_TEMPERATURE = 1e-30  # its inverse is still finite in float32
 
 
 def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
-    """Return `se_hPars[key]`, or its default if it is missing; TypeError or ValueError for an invalid value."""
+    """Return the value of an activation's parameter: `se_hPars[key]`, or the default if it is missing."""
     value = DEFAULTS[key] if se_hPars is None else se_hPars.get(key, DEFAULTS[key])
     try:
         number = float(value)
@@ -168,7 +168,7 @@ def tanh(x: ArrayLike, deriv: bool = False) -> np.ndarray:
 
 
 def gelu(x: ArrayLike, deriv: bool = False) -> np.ndarray:
-    """Return x P(x), P the normal distribution (Hendrycks and Gimpel, 2016, arXiv:1606.08415), by erf and not by tanh.
+    """Return x P(x), P being the normal distribution function, without the tanh approximation (arXiv:1606.08415).
 
     Args:
         x: an array or a number.
@@ -229,12 +229,12 @@ _erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def fading(x: ArrayLike) -> np.ndarray:
-    """Return exp(-max(0, x)), the factor by which a `GRUD` fades; no activation of a layer."""
+    """Return exp(-max(0, x)), the factor by which a `GRUD` decays values and states; not an activation of layers."""
     return np.exp(-np.maximum(_real(x), 0))
 
 
 def softmax(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return exp(x / T) over its sum along the last axis.
+    """Return the softmax of x / T along the last axis.
 
     Args:
         x: an array (..., k).
@@ -294,7 +294,7 @@ PARAMETERS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperat
 
 
 def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) -> Activation:
-    """Return `value` if it is a callable, else the function of `known` with that name.
+    """Return `value` if it is a callable, else the function that has this name in `known`.
 
     TypeError or ValueError for anything else.
     """
@@ -302,12 +302,12 @@ def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) ->
 
 
 def name_of(f: Activation) -> str:
-    """Return `f.__name__`, or the name of its class if it has none (a `functools.partial`, an instance)."""
+    """Return the name of a function; for a callable without `__name__` (such as a partial), the name of its class."""
     return getattr(f, "__name__", type(f).__name__)
 
 
 def ours(f: Activation) -> Activation | None:
-    """Return the function of this module that `f` is, or that EpyNN's own function `f` equals; None for any other."""
+    """Return this module's function that `f` is, or that EpyNN's `f` is equivalent to; None for any other function."""
     try:
         if f in _OURS:
             return f
@@ -321,12 +321,12 @@ def ours(f: Activation) -> Activation | None:
 
 
 def tuned(f: Activation) -> bool:
-    """Return whether `f` reads parameters from `se_hPars`."""
+    """Return whether the activation `f` has a parameter that it reads from `se_hPars`, such as lrelu's slope."""
     return ours(f) in PARAMETERS
 
 
 def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
-    """Return `f` as a plain `g(x, deriv=False)`: ours with the layer's `se_hPars` bound, any other as it is."""
+    """Return `f` as a function g(x, deriv=False); a function of this module gets the layer's `se_hPars` bound."""
     known = ours(f)
     if known is None:
         return f
@@ -334,7 +334,7 @@ def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
 
 
 def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, float]:
-    """Return (code, alpha) of a gate's activation that must run without Python; ValueError for any other."""
+    """Return the compiled function's (code, parameter) of a gate's activation; ValueError if it is not compiled."""
     f = named(value, name)
     code = gate_code(f, se_hPars)
     if code is None:
@@ -344,13 +344,13 @@ def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, fl
 
 
 def gate_code(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
-    """Return (code, alpha) as `code_of`; None also for an activation that gates compute in Python."""
+    """Return what `code_of` returns, but None for an activation that is compiled only outside of gates."""
     code = code_of(f, se_hPars)
     return code if code and code[0] < FADING else None
 
 
 def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
-    """Return (code, alpha) if the compiled code computes `f`; None if `f` must be called from Python.
+    """Return (code, parameter) of the compiled function that computes activation `f`; None if there is none.
 
     The compiled backward pass computes the derivative of lrelu and elu from the output alone. That tells the sign of
     the input only for 0 <= alpha <= 1 (lrelu) or 0 <= alpha (elu).

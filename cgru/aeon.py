@@ -1,4 +1,4 @@
-"""aeon's estimators over those of `cgru.sklearn`: `GRUClassifier`, `GRURegressor` (`pip install aeon`).
+"""`GRUClassifier` and `GRURegressor` as aeon estimators, based on those of `cgru.sklearn` (`pip install aeon`).
 
 X is any of aeon's collections: (m, e, s), a list of arrays (e, s_i), "df-list", "pd-multiindex", ...
 
@@ -31,12 +31,12 @@ TAGS: dict[str, Any] = {
 
 
 class GRUClassifier(Delegate, BaseClassifier, of=sklearn.GRUClassifier, n_jobs=1):
-    """`cgru.sklearn.GRUClassifier` as a classifier of aeon."""
+    """An aeon classifier that wraps `cgru.sklearn.GRUClassifier`."""
 
     _tags = TAGS
 
 
 class GRURegressor(Delegate, BaseRegressor, of=sklearn.GRURegressor, n_jobs=1):
-    """`cgru.sklearn.GRURegressor` as a regressor of aeon."""
+    """An aeon regressor that wraps `cgru.sklearn.GRURegressor`."""
 
     _tags = TAGS

@@ -1,4 +1,4 @@
-"""Bidirectional: a GRU layer and a second one that runs in the other direction, as one layer.
+"""Bidirectional: a GRU layer and a second GRU that reads the sequence in reverse, used as one layer.
 
 Letters: m samples, s steps, e features of a step, u units of each GRU, w outputs of each sample or step. The only
 arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
@@ -31,10 +31,10 @@ WithGRUs = type("WithGRUs", (Layer,), {name: Shared() for name in (*OPTIONS, *OW
 
 
 class JoinedParameters(MutableMapping):
-    """A view of the parameters of several layers as one dict with prefixed keys."""
+    """The parameters of several layers, viewed as one dict with prefixed keys."""
 
     def __init__(self, halves: dict[str, Any]) -> None:
-        """View the parameter dicts of layers, by their prefixes."""
+        """Make a view of several layers' parameter dicts, given as {prefix: layer}."""
         self.halves = halves
 
     def _locate(self, key: str, is_new: bool = False) -> tuple[dict[str, Any], str]:
@@ -71,7 +71,7 @@ class JoinedParameters(MutableMapping):
 
 
 class Bidirectional(WithGRUs):
-    """A GRU layer and its twin in the other direction, whose outputs are merged.
+    """A bidirectional layer: a GRU and a second GRU in the reverse direction, whose outputs are merged.
 
     Both read the same input, each sample within its own length. With `sequences` the states of both are merged step by
     step, else their last states: the twin's last state is the one after step 0 (Schuster and Paliwal, 1997). It has the
@@ -134,7 +134,7 @@ class Bidirectional(WithGRUs):
         self.p = JoinedParameters({prefix: half.p for prefix, half in zip(PREFIXES, self.halves, strict=True)})
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Let both layers draw from one new generator of this seed, unless the user gave one."""
+        """Make both GRUs draw from one new random generator with this seed, unless the user gave a generator."""
         if "rng" not in self.given:
             self.np_rng = np.random.default_rng(seed)
 
@@ -143,7 +143,7 @@ class Bidirectional(WithGRUs):
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Return the names of the parameters of both layers, prefixed."""
+        """Return the names of both GRUs' parameters, each prefixed with "forward." or "backward."."""
         return tuple(prefix + name for prefix in PREFIXES for name in self.forward_layer.parameter_names)
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -153,22 +153,22 @@ class Bidirectional(WithGRUs):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return this layer's stage in a compiled fit, as a dict; the stages of its two GRUs are those of `cells`."""
+        """Return a dict that describes this layer to the compiled training code; `cells` describe the two GRUs."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
     @property
     def cells(self) -> tuple[GRU, GRU]:
-        """Return the two GRUs, each with a state of its own."""
+        """Return the two GRUs, forward and backward; each has its own state."""
         return self.halves
 
     # --- a training step ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, w) for inputs (m, s, e), or (m, w) without `sequences`."""
+        """Return the shape of the outputs: (m, s, w) for inputs (m, s, e), or (m, w) without `sequences`."""
         return *self.forward_layer.output_shape(shape)[:-1], self.d["u"]
 
     def compute_shapes(self, A: ArrayLike) -> None:
-        """Set `d` and `fs` from A (m, s, e)."""
+        """Set the sizes `d` and the shapes `fs` from the input A (m, s, e)."""
         for prefix, half in zip(PREFIXES, self.halves, strict=True):
             half.compute_shapes(A)
             self.fs |= {prefix + name: shape for name, shape in half.fs.items()}
@@ -176,12 +176,12 @@ class Bidirectional(WithGRUs):
         self.fs["X"] = self.forward_layer.fs["X"]
 
     def initialize_parameters(self) -> None:
-        """Draw new parameters from `np_rng`, the layer's before its twin's."""
+        """Draw new parameters from `np_rng`, for the forward GRU first."""
         for half in self.halves:
             half.initialize_parameters()
 
     def make(self, A: np.ndarray) -> None:
-        """Make the parameters of the layer and then of its twin, where there are none.
+        """Make the parameters of both GRUs, the forward one first, unless they exist.
 
         Each has a lock of its own, since another thread may already run the layer while its twin has no parameters.
         """
@@ -218,7 +218,7 @@ class Bidirectional(WithGRUs):
         return self._run_both(A, lengths, starts, preactivations=preactivations, **factor)
 
     def _run_both(self, A: Any, lengths: Any, starts: Any, **options: Any) -> BidirectionalPass:
-        """Run both layers on checked arguments from the states `starts`; return their pass, or restore the states."""
+        """Run both GRUs on checked arguments from the initial states `starts`; on an error restore their states."""
         before = [half.state for half in self.halves]
         later: list[Any] = []
         try:
@@ -265,7 +265,7 @@ class Bidirectional(WithGRUs):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return the outputs that `forward` returns without dropout; store nothing.
+        """Return the outputs that `forward` would return without dropout; store nothing.
 
         Args:
             A: as for `forward`.
@@ -293,7 +293,7 @@ class Bidirectional(WithGRUs):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from `states`, one for each GRU.
+        """Run `predict` from given states, one for each GRU.
 
         Args:
             A: as for `forward`.
@@ -329,7 +329,7 @@ class Bidirectional(WithGRUs):
         return self._backward(dX, dstate, self.bc)
 
     def compute_gradients(self) -> None:
-        """Fill `g` of this layer and of both GRUs; see `Layer.compute_gradients`."""
+        """Fill `g` of this layer and of both GRUs with the parameters' gradients; see `Layer.compute_gradients`."""
         self._acquire("compute_gradients")
         try:
             for half in self.halves if self.last is not None and self.last.bc else ():
@@ -341,7 +341,7 @@ class Bidirectional(WithGRUs):
             self._lock.release()
 
     def evaluating(self) -> Bidirectional:
-        """Return a layer over the same parameters; see `Layer.evaluating`."""
+        """Return a copy of this layer for evaluation that shares its parameters; see `Layer.evaluating`."""
         other = copy.copy(self)
         other.forward_layer, other.backward_layer = other.halves = tuple(half.evaluating() for half in self.halves)
         return other
@@ -350,7 +350,7 @@ class Bidirectional(WithGRUs):
 
     @property
     def state(self) -> np.ndarray | None:
-        """Return the last states (2, m, u) of the layer and its twin; None before the first `forward`.
+        """Return the last states (2, m, u) of the two GRUs; None before the first `forward`.
 
         It may be set.
         """
@@ -366,7 +366,7 @@ class Bidirectional(WithGRUs):
     # --- helpers ---
 
     def _initial_states(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None, factor: Any) -> Any:
-        """Return the initial state of each GRU, once the arguments of both are checked."""
+        """Check the arguments for both GRUs, and return the initial state of each."""
         starts = (None, None)
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
@@ -375,7 +375,7 @@ class Bidirectional(WithGRUs):
         return starts
 
     def _run_for_forward(self, A: Any, lengths: Any, h0: Any, factor: Any) -> BidirectionalPass:
-        """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
+        """Check the arguments of `forward`, free the previous pass and run both GRUs; return the new pass."""
         starts = self._initial_states(A, lengths, h0, factor)
         self._release_pass()
         for half in self.halves:
@@ -387,16 +387,16 @@ class Bidirectional(WithGRUs):
 
 
 class JoinedPass(LayerPass):
-    """A pass of a layer that contains others; it shows their caches and gradients under prefixed names."""
+    """One forward pass of a layer that contains other layers; it shows their caches under prefixed names."""
 
     def __init__(self, named: Sequence[tuple[str, Any]], steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Join passes, `named` as (prefix, pass); `steps` and `own` are as of a `LayerPass`."""
+        """Join the passes `named`, (prefix, pass) pairs; `steps` and `own` are the arguments of `LayerPass`."""
         super().__init__(steps, **own)
         self._named = named
         self.fc.update(self._prefixed_caches("fc"))
 
     def gradients(self, each: bool = False) -> dict[str, np.ndarray]:
-        """Return the gradients of all layers within, as `dforward.Uz`, ...; RuntimeError before `backward`.
+        """Return the gradients of all contained layers, as `dforward.Uz`, ...; RuntimeError before `backward`.
 
         With `each` they are those of each sample, (m, ...).
         """
@@ -405,15 +405,15 @@ class JoinedPass(LayerPass):
         return {f"d{prefix}{name[1:]}": gradient for prefix, g in every for name, gradient in g.items()}
 
     def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:
-        """Return the caches of the layers within under prefixed names. `cache` is "fc" or "bc"."""
+        """Return the caches of the contained layers under prefixed names. `cache` is "fc" or "bc"."""
         return {prefix + name: array for prefix, ran in self._named for name, array in getattr(ran, cache).items()}
 
 
 class BidirectionalPass(JoinedPass):
-    """One run of a `Bidirectional`; `parts` holds the passes of its two GRUs."""
+    """One forward pass of a `Bidirectional`; `parts` has the passes of its two GRUs."""
 
     def __init__(self, merge: str, *parts: Any) -> None:
-        """Join the passes `parts` of the two GRUs, their outputs merged as `merge` says."""
+        """Join the passes `parts` of the two GRUs, and merge their outputs as `merge` says."""
         self.parts, self._merge = parts, merge
         self._half_outputs = [part.A.view() for part in parts]
         named = [*zip(PREFIXES, parts, strict=True)]
@@ -421,19 +421,19 @@ class BidirectionalPass(JoinedPass):
 
     @property
     def state(self) -> np.ndarray:
-        """Return the last states (2, m, u) of the layer and its twin."""
+        """Return the last states (2, m, u) of the two GRUs."""
         return np.stack([part.state for part in self.parts])
 
     @property
     def dh0(self) -> np.ndarray:
-        """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
+        """Return the gradients dL/dh0 (2, m, u) of the initial states; RuntimeError before `backward`."""
         self._require_backward()
         return np.stack([part.dh0 for part in self.parts])
 
     def backward(
         self, dA: ArrayLike, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
     ) -> np.ndarray:
-        """Backpropagate dL/dA and dL/d(last states) (2, m, u); fill `bc`, empty `into`, and return dL/dX (m, s, e).
+        """Backpropagate dL/dA and dL/d(last states) (2, m, u) through both GRUs, and return dL/dX (m, s, e).
 
         `into` is the dict that an earlier `backward` filled. It is emptied once all is checked, so that its memory is
         used again.
@@ -459,7 +459,7 @@ class BidirectionalPass(JoinedPass):
         return self.bc["dX"]
 
     def _split_gradient(self, dA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Backpropagate dL/dA through the merge; return dL/d(output) of each GRU."""
+        """Backpropagate dL/dA through the merge; return the gradient of each GRU's output."""
         first, second = self._half_outputs
         if self._merge == "concat":
             u = first.shape[-1]
@@ -471,7 +471,7 @@ class BidirectionalPass(JoinedPass):
 
 
 def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the outputs of the two layers merged: `merge` is "concat", "sum", "mean" or "mul"."""
+    """Return two layers' outputs merged by `merge`: "concat", "sum", "mean" or "mul"."""
     if merge == "concat":
         return np.concatenate((first, second), axis=-1)
     if merge == "mul":
@@ -480,7 +480,7 @@ def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _twin(layer: GRU) -> GRU:
-    """Return a GRU like `layer` in the other direction, with the same generator.
+    """Return a new GRU with the same options as `layer`, but the opposite direction, and the same generator.
 
     If `layer` has parameters, the twin's are drawn too.
     """

@@ -1,4 +1,4 @@
-"""Run and train one GRU cell from other compiled code, without GIL, allocation or exceptions; see docs/inside.md.
+"""Run and train one GRU cell from other compiled code, without the GIL, allocation or exceptions; see docs/inside.md.
 
 m samples, s steps, e features, u units. All arrays are C-contiguous and batch-major, of float or double (Cython chooses
 by the pointers; `step[float]` says so), which has to be the dtype of the cell. Every address, also of a workspace or a

@@ -1,4 +1,4 @@
-"""`Cell`: the packed weights of one layer, and the functions by which other compiled code runs and trains it.
+"""`Cell`: the packed weights of one layer, and C functions with which other compiled code runs and trains it.
 
 These make the same calls of core/ as the layer's passes. So the bits are the same, except for the gradients of layers
 with few units, which are summed in another order.
@@ -68,14 +68,14 @@ cdef struct PackedCell:
 
 
 cdef cgru_call _call(const PackedCell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    """Return the call of the cell for m samples and s steps, without arrays."""
+    """Return the description of a call of the cell for m samples and s steps, without its arrays."""
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     return call
 
 
 cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction, int most) noexcept nogil:
-    """Return the plan of a call with packed weights on at most `most` threads, which were asked for."""
+    """Return the plan of a call with packed weights that uses at most `most` threads."""
     cdef Plan plan = plan_of(cell.k, call, NULL, direction, most)
     if most > 1:
         plan.members = count_members(&plan, call, most, True)
@@ -83,7 +83,7 @@ cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction directi
 
 
 cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *cache) noexcept nogil:
-    """Point the arrays of a call into its `cache`, all time-major: h from step -1 on, then the others."""
+    """Set the call's array addresses to parts of the memory `cache`: first h from step -1 on, then the others."""
     cdef Py_ssize_t step = call.m * call.u, width
     cdef int i, size = inside.k.size
     cdef char *h = <char *>cache
@@ -97,7 +97,7 @@ cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *ca
 
 cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                      size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Return the `cell_code` of the first error among a call's arguments (arrays, sizes, workspace), or CELL_OK.
+    """Return CELL_OK, or the error code of the first invalid array, size or workspace among a call's arguments.
 
     The arrays a and b are required. `optional` is the bitwise OR of the addresses of all others, 0 for a missing one.
     """
@@ -118,7 +118,7 @@ cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t 
 cdef int _check_cached(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                        size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
                        Py_ssize_t bytes) noexcept nogil:
-    """Return the code of the first error of a call as `_check_call` does, also for its `cache` of `room` bytes."""
+    """Return what `_check_call` returns, and check the `cache` of `room` bytes, too."""
     cdef int code = _check_call(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
     if code != CELL_OK:
         return code
@@ -133,7 +133,7 @@ cdef int _check_cached(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_
 
 
 cdef cgru_cell *pointer(object cell) except NULL:
-    """Return the address of the cell in a `Cell`, valid as long as that lives; TypeError for anything else."""
+    """Return the C address of the cell in a `Cell`, valid while that object lives; TypeError for other objects."""
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
     if (<Cell>cell).inside.k == NULL:
@@ -142,7 +142,7 @@ cdef cgru_cell *pointer(object cell) except NULL:
 
 
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    """Return the bytes of workspace for any call with m samples and s steps; 0 for wrong sizes."""
+    """Return the bytes of workspace that a call with m samples and s steps needs; 0 for invalid sizes."""
     cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
@@ -157,7 +157,7 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
 
 
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    """Return the bytes of the cache of a training call with m samples and s steps; 0 for wrong sizes."""
+    """Return the bytes of cache that a training call with m samples and s steps needs; 0 for invalid sizes."""
     cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.low_precision != NULL:
         return 0
@@ -167,7 +167,7 @@ cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) n
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
-    """Return how many numbers all parameters have."""
+    """Return the total number of elements of all parameters."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef Py_ssize_t count = 0
     cdef int i
@@ -178,7 +178,7 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 
 cdef int step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
               Py_ssize_t bytes) noexcept nogil:
-    """Check the arguments, and run one step of x (m, e): h (m, u) is updated in place; return a `cell_code`.
+    """Run one step of x (m, e), which updates the states h (m, u) in place; return an error code or CELL_OK.
 
     A single sample goes straight to single_sample.h, without a plan.
     """
@@ -202,7 +202,7 @@ cdef int step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *
 
 cdef int sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                   void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check the arguments, and run X (m, s, e) from h, updated in place; write all states to H unless it is NULL."""
+    """Run the sequences X (m, s, e) from the states h, updated in place; write all states to H unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
     if code != CELL_OK:
@@ -218,7 +218,7 @@ cdef int sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float
 
 cdef void _ready_step(const PackedCell *inside, cgru_call *call, const void *x, void *h,
                       void *workspace) noexcept nogil:
-    """Run a checked step of `call.m` samples by the products that are ready; a plan takes as long as a small step."""
+    """Run one step of `call.m` samples by products built in advance, since planning takes as long as a small step."""
     cdef cgru_product product
     cdef int n, i
     call.rows = first_line(workspace)
@@ -238,7 +238,7 @@ cdef void _ready_step(const PackedCell *inside, cgru_call *call, const void *x, 
 cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
                         Py_ssize_t n, const floating *h0, floating *h, floating *H, void *workspace,
                         Py_ssize_t bytes) noexcept nogil:
-    """Run as `sequence` does, the states entering each step with the factors decay (m, s, n), n 1 or u."""
+    """Run as `sequence` does, but multiply the state by the factors decay (m, s, 1) or (m, s, u) before each step."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, others, workspace, bytes)
@@ -255,25 +255,25 @@ cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
 
 cdef int step_decay(const cgru_cell *cell, Py_ssize_t m, const floating *x, const floating *decay, Py_ssize_t n,
                     const floating *h0, floating *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run one step of `sequence_decay`."""
+    """Run one step as `step` does, but multiply the states by factors before it."""
     return sequence_decay(cell, m, 1, x, decay, n, h0, h, <floating *>NULL, workspace, bytes)
 
 
 cdef int _check_decay(const PackedCell *inside, const void *decay, Py_ssize_t n) noexcept nogil:
-    """Return the `cell_code` of the factors decay (m, s, n) of a call that is valid without them."""
+    """Return CELL_OK, or the error code for invalid factors decay (m, s, n)."""
     if decay == NULL:
         return CELL_NULL
     return CELL_OK if n == 1 or n == inside.call.u else CELL_SIZE
 
 
 cdef void _bind_decay(cgru_call *call, const void *decay, Py_ssize_t n, const void *h0) noexcept nogil:
-    """Point a call to its factors decay (m, s, n), and to the state h0 (u) that a factor of 0 puts there, or NULL."""
+    """Set a call's factors decay (m, s, n), and the state h0 (u), or NULL, that replaces a state at a factor of 0."""
     call.decay = cgru_array(<void *>decay, call.s * n, n, n > 1)
     call.start = cgru_array(<void *>h0, 0, 0, 1)
 
 
 cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
-    """Run a checked forward call from the states in h (m, u), and replace them by the last states."""
+    """Run a checked forward call from the states h (m, u), and overwrite them with the last states."""
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     if inside.low_precision != NULL:
@@ -284,7 +284,7 @@ cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, voi
 
 cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, void *packed,
                void *workspace) noexcept nogil:
-    """Plan and run a call with packed weights, which the members of a crew read where they are."""
+    """Plan and run a call with packed weights, which the threads of a crew read without copying."""
     cdef Plan plan = _plan(inside, call, direction, min(inside.threads, available()))
     cdef Crew crew
     cdef bint shared = plan.members > 1 and open_crew(&crew, &plan, call, packed)
@@ -320,7 +320,7 @@ cdef int forward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floati
 cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
                        Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
                        void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run as `sequence_decay` does, and write the caches for `backward_decay` and `gradients` into `cache`.
+    """Run as `sequence_decay` does, and write the caches for its backward pass into `cache`, of `room` bytes.
 
     The states that entered the steps, which are all that these read of h, are where those a step earlier else are.
     """
@@ -341,7 +341,7 @@ cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const 
 
 cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                   void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check the arguments, and backpropagate dH (NULL: zero): dh becomes dL/dh0, dX gets dL/dX unless it is NULL."""
+    """Backpropagate dH (NULL: zero): overwrite dh by dL/dh0, and write dL/dX to dX unless that is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t optional = <size_t>dH | <size_t>dX
     cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
@@ -355,7 +355,7 @@ cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float
 cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
                         const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
                         void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run as `_backward` does after `_forward_decay`; write dL/d(state that entered) to dhp unless it is NULL."""
+    """Backpropagate a `forward_decay`; write the gradients of the decayed states to dhp unless that is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t others = <size_t>dH | <size_t>dX | <size_t>decay | <size_t>dhp
     cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, others, cache, room, workspace, bytes)
@@ -372,7 +372,7 @@ cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
 
 cdef void _backpropagate(const PackedCell *inside, cgru_call *call, const void *dH, void *dh, void *dX,
                          const void *cache, void *workspace) noexcept nogil:
-    """Run a checked backward call from dL/d(last state) in dh (m, u), and replace it by dL/dh0."""
+    """Run a checked backward call from dL/d(last state) in dh (m, u), and overwrite dh by dL/dh0."""
     _bind_caches(inside, call, cache)
     call.dA = cgru_array(<void *>dH, call.s * call.u, call.u, 1)
     call.dX = cgru_array(dX, call.s * call.e, call.e, 1)
@@ -381,7 +381,7 @@ cdef void _backpropagate(const PackedCell *inside, cgru_call *call, const void *
 
 
 cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
-    """Return the addresses of the gradients in the one array g, which has them in the order of the parameters."""
+    """Return the addresses of the parameters' gradients in the array g, which stores them one after another."""
     cdef cgru_gradients to
     cdef char *free = <char *>g
     cdef int i
@@ -394,7 +394,7 @@ cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexc
 
 cdef int gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g, const void *cache,
                    Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check the arguments, and add the gradients of all parameters to g; `cache` has been through `backward`."""
+    """Add the gradients of all parameters to g; call it after `backward` with the same `cache`."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_cached(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
     if code != CELL_OK:
@@ -412,7 +412,7 @@ cdef int gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef int update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
-    """Check the arguments, subtract rate * g from the parameters in place and pack them again; return a `cell_code`."""
+    """Subtract rate * g from the parameters in place and pack the new weights; return an error code or CELL_OK."""
     cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or g == NULL:
         return CELL_NULL
@@ -437,7 +437,7 @@ cdef int update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
 
 
 cdef void _pack(PackedCell *inside) noexcept nogil:
-    """Pack the weights that are now in the arrays, for one sample and for several, forward and backward."""
+    """Pack the current weights for one sample and for several, forward and backward."""
     cdef cgru_call call
     cdef Run run
     cdef Plan plan
@@ -454,7 +454,7 @@ cdef void _pack(PackedCell *inside) noexcept nogil:
 
 @no_gc
 cdef class _PackedMemory(Workspace):
-    """Memory of packed weights, which is not freed while a late member of a crew reads it."""
+    """Memory for packed weights, which is freed only when no thread of a crew still reads it."""
 
     def __dealloc__(self):
         await_late_members()
@@ -551,7 +551,7 @@ se_hPars=None)
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
     def _hold_quantized(self, source, batch):
-        """Make this the cell of a quantised layer, whose packed weights it holds."""
+        """Use the packed weights of a quantised layer for this cell."""
         cdef LowPrecisionGRU packed = source.weights.packed(source)
         cdef PackedCell *inside = &self.inside
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
@@ -563,7 +563,7 @@ se_hPars=None)
         inside.room = workspace_bytes(<cgru_cell *>inside, batch, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
-        """Keep the checked arrays and the activations' `codes`, allocate memory for packed copies, and pack them."""
+        """Store the checked arrays and activation codes, allocate memory for packed weights, and pack them."""
         cdef PackedCell *inside = &self.inside
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t forth, back, i, e, u
@@ -596,7 +596,7 @@ se_hPars=None)
             self._make_ready()
 
     cdef void _make_ready(self):
-        """Build the products of a step of `call.m` samples, if one thread runs them with the inputs in each step."""
+        """Build the products of one step of `call.m` samples in advance, if one thread runs such steps."""
         cdef PackedCell *inside = &self.inside
         cdef cgru_call call = inside.call
         cdef Run run
@@ -613,7 +613,7 @@ se_hPars=None)
             inside.ready[i] = run.each[i]
 
     cdef int _describe(self) except -1:
-        """Set the shapes of the parameters and of the caches, in the order of the variant."""
+        """Set the shapes of the parameters and of the caches from the variant."""
         cdef PackedCell *inside = &self.inside
         for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
             inside.parameters[inside.parameter_count] = Shape(parameter_index(name), rows, columns)
@@ -627,7 +627,7 @@ se_hPars=None)
         return 0
 
     def refresh(self):
-        """Pack the weights again, after something other than `update` wrote into the arrays."""
+        """Pack the weights again, after their arrays were changed by anything but `update`."""
         pointer(self)  # raises for a cell whose construction failed
         if self.inside.low_precision == NULL:
             with nogil:
@@ -635,17 +635,17 @@ se_hPars=None)
 
     @property
     def address(self):
-        """The address of the cell, for foreign-function interfaces; it is valid as long as this object lives."""
+        """The address of the C cell, for foreign-function interfaces; it is valid as long as this object lives."""
         return <size_t>&self.inside
 
     @property
     def batch(self):
-        """The most samples of one call."""
+        """The maximum number of samples of one call."""
         return self.inside.call.m
 
     @property
     def features(self):
-        """The number e of features."""
+        """The number e of input features."""
         return self.inside.call.e
 
     @property

@@ -1,4 +1,4 @@
-"""The GRU layer: its state in plain dicts, argument checks, and calls into the compiled modules.
+"""The GRU layer: its options and states, the checks of its arguments, and its calls into the compiled modules.
 
 Letters: m samples, s steps, e features of a step, u units. All arrays are batch-major. The equations stand in
 cgru/reference.py.
@@ -37,13 +37,13 @@ NO_FACTOR: dict[str, np.ndarray] = {}
 
 
 class Option:
-    """A descriptor: an option of a layer, checked when it is set.
+    """A descriptor for an option of a layer; it checks each value that the option is set to.
 
     The layer's `_options_on` holds only the options whose value is not `off`, so that one look tells whether any is on.
     """
 
     def __init__(self, check: Callable[[Any, str], Any], off: Any) -> None:
-        """Check values by `check(value, name)`; `off` is the value of an option that is not in use."""
+        """Set the check, called as `check(value, name)`, and the value `off` that means the option is not in use."""
         self.check, self.off = check, off
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -64,7 +64,7 @@ class Option:
 
 
 class Shared:
-    """A descriptor: an attribute that the GRUs in a layer, its `halves`, share.
+    """A descriptor for an attribute that the GRUs inside a layer (its `halves`) have in common.
 
     It is read from the first, set and deleted in all.
     """
@@ -246,12 +246,12 @@ class GRU(Layer):
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Return the names of the parameters in their order."""
+        """Return the names of the parameters, in their fixed order."""
         return self.variant.names
 
     @property
     def features(self) -> int | None:
-        """Return e, the input features that the parameters are made for; None before there are parameters."""
+        """Return e, the number of input features that the parameters were made for; None before they are made."""
         return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -260,11 +260,11 @@ class GRU(Layer):
 
     @property
     def bound(self) -> float:
-        """Return the bound of |h|: 1 if the activation gives no more, else 0, for none."""
+        """Return the bound of |h|: 1 if the activation's values are at most 1, else 0, which means no bound."""
         return 1.0 if ours(self.activate) in (tanh, sigmoid) else 0.0
 
     def packing(self) -> tuple[Any, ...]:
-        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+        """Return how to pack weights that are not floats for the kernels; see `cgru.quantized.stored_weights`.
 
         Returns:
             A function, and what it takes after `p` and the bound of the inputs.
@@ -286,14 +286,14 @@ class GRU(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return this layer's stage in a compiled fit; None if an activation or the masks are the user's own."""
+        """Return a dict that describes this layer to the compiled training code; None if that cannot run the layer."""
         codes = self.codes()
         if codes is None or (self.masks is not None and self.training):
             return None
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: one step of the GRU."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c: one step of the GRU."""
         return c.gru()
 
     def onnx_node(self, graph: Any, A: str) -> str:
@@ -302,16 +302,16 @@ class GRU(Layer):
 
     @property
     def cells(self) -> tuple[GRU, ...]:
-        """Return the GRUs in this layer that start from a state: the layer itself."""
+        """Return the GRUs in this layer that start from a state: only the layer itself."""
         return (self,)
 
     @property
     def steps(self) -> Steps:
-        """Return what the layer needs of a sequence: all of it in reverse."""
+        """Return which steps the layer needs at once: one at a time, or in reverse the whole sequence."""
         return SEQUENCE if self.reverse else STEP
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`.
+        """Return the shape of the outputs: (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`.
 
         Raises:
             ValueError: any other shape.
@@ -338,13 +338,13 @@ class GRU(Layer):
         return states
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters in their order, once it is checked that they fit."""
+        """Check that the parameters fit, and return them in their order."""
         return tuple(parameters(self.p, self.features, self.d["u"], self.dtype, self.variant).values())
 
     # --- the contract's members, in the order of a training step ---
 
     def compute_shapes(self, A: ArrayLike) -> None:
-        """Set `d` and `fs` from A (m, s, e); see `cgru.parameters.gru_compute_shapes`."""
+        """Set the sizes `d` and the shapes `fs` from A (m, s, e); see `cgru.parameters.gru_compute_shapes`."""
         gru_compute_shapes(self, A)
 
     def initialize_parameters(self) -> None:
@@ -419,7 +419,7 @@ class GRU(Layer):
         decay: ArrayLike | None = None,
         preactivations: bool | None = None,
     ) -> GRUPass:
-        """Return the pass of an earlier `run` of the same arguments into `memory`; compute nothing anew.
+        """Return the pass of an earlier `run` that wrote its caches into `memory`; compute nothing again.
 
         Args:
             A: the input of that run.
@@ -458,7 +458,7 @@ class GRU(Layer):
         )  # fmt: skip
 
     def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None, decay: bool = False) -> int:
-        """Return how many numbers `run` writes into its argument `memory`.
+        """Return how many numbers the caches have that `run` writes into its argument `memory`.
 
         Args:
             m: the number of samples.
@@ -549,7 +549,7 @@ class GRU(Layer):
         decay: ArrayLike | None = None,
         later: list[Any] | None = None,
     ) -> np.ndarray:
-        """Return the outputs that `forward` returns without dropout; store nothing.
+        """Return the outputs that `forward` would return without dropout; store nothing.
 
         Any number of threads may call this at once. With `stateful` it starts from `state` and stores its last state
         there, as Keras does. Calls then have an order, so that one thread is to make them.
@@ -604,7 +604,7 @@ class GRU(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from the state `states[0]`.
+        """Run `predict` from the initial state `states[0]`.
 
         Args:
             A: as for `forward`.
@@ -623,12 +623,12 @@ class GRU(Layer):
         return A, (A[np.arange(m), ends(m, s, lengths, self.reverse)[1]],)
 
     def reset_state(self) -> None:
-        """Set `state` to None: the next call of a `stateful` layer begins anew, with any number of samples."""
+        """Set `state` to None, so that a `stateful` layer starts again, with any number of samples."""
         self.state = None
 
     @property
     def dh0(self) -> np.ndarray:
-        """Return dL/dh0 (m, u), the gradient that leaves the step that ran first.
+        """Return dL/dh0 (m, u), the gradient of the initial states.
 
         It is `bc['dh'][:, 0]`, in `reverse` `bc['dh']` at each sample's last real step.
 
@@ -745,7 +745,7 @@ class GRU(Layer):
         decay: Any = None,
         clamp: Any = None,
     ) -> GRUPass:
-        """Run the sequences that `_check_inputs` returned, held at what `held` returned; return their pass.
+        """Run the sequences on arguments that `_check_inputs` returned, clamped if `clamp` is given; return the pass.
 
         `decay` is the argument as it came.
         """
@@ -768,7 +768,7 @@ class GRU(Layer):
         return last
 
     def _dropout_masks(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Return the masks of a run, drawn or the user's.
+        """Return the dropout and zoneout masks of a run: those that the user set, and others drawn at random.
 
         Outside training return the zoneout rate alone, which gives the expectation.
         """
@@ -779,11 +779,11 @@ class GRU(Layer):
         return {"zoneout": np.array(on["zoneout"], self.dtype)} if "zoneout" in on else {}
 
     def _keeps_preactivations(self, preactivations: bool | None) -> bool:
-        """Return whether a pass keeps `hh_, z_, r_`: the argument, or if it is None the layer's own setting."""
+        """Return whether a pass keeps `hh_, z_, r_`: the argument, or the layer's own setting if it is None."""
         return self.preactivations is not False if preactivations is None else flag(preactivations, "preactivations")
 
     def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None, decay: bool) -> None:
-        """Refuse `memory` that cannot hold the caches of a run, and any memory where the run is in NumPy."""
+        """Raise an error for `memory` that cannot store a run's caches, and for any memory if the run is in NumPy."""
         if codes is None:
             raise ValueError("memory: expected None for a layer that does not run compiled")
         if not isinstance(memory, np.ndarray):
@@ -796,18 +796,18 @@ class GRU(Layer):
             )
 
     def _carried_state(self, m: int) -> np.ndarray:
-        """Return the state (m, u) that the last call left; ValueError if it has another number of samples."""
+        """Return the state (m, u) that the last call left; ValueError for a different number of samples."""
         state = real(self.state, "state", ("m", self.d["u"]), self.dtype)
         if len(state) != m:
             raise ValueError(f"A: expected {len(state)} samples, as many as state has, got {m}; or call reset_state()")
         return np.ascontiguousarray(state)
 
     def _functions(self) -> tuple[Activation, ...]:
-        """Return the three activations in the order of `GATES`."""
+        """Return the activations of the candidate, update gate and reset gate, in the order of `GATES`."""
         return self.activate, self.activate_update, self.activate_reset
 
     def codes(self) -> tuple[tuple[int, float], ...] | None:
-        """Return (code, alpha) of the three activations.
+        """Return the compiled functions' (code, parameter) of the three activations.
 
         Returns:
             A tuple of three pairs, the code and the parameter of the compiled function; None if one of the three is not
@@ -835,7 +835,7 @@ class GRU(Layer):
         return known
 
     def callables(self) -> list[Activation]:
-        """Return the three activations as NumPy functions that check the shape of their result.
+        """Return the three activations as NumPy functions that check their result's shape.
 
         Returns:
             A list of the functions `f(x, deriv=False)` of candidate state, update gate and reset gate.
@@ -849,12 +849,12 @@ class GRU(Layer):
 
 
 def _packed(p: Arrays, x_bound: float, *settings: Any) -> LowPrecisionGRU | Arrays:
-    """Return weights that are no floats packed; those that are widened as they are."""
+    """Return low-precision weights packed for the kernels; float weights are returned unchanged."""
     return p if p["Uz"].dtype.kind == "f" else LowPrecisionGRU(p, x_bound, *settings)
 
 
 def _shape_checked(f: Activation, name: str) -> Activation:
-    """Return `f` with a check that its result has the shape of its argument."""
+    """Return `f` wrapped in a check that its result has the shape of its argument."""
 
     def call(x: np.ndarray, deriv: bool = False) -> np.ndarray:
         """Return f(x) or its derivative; TypeError or ValueError unless its shape is that of x."""

@@ -1,4 +1,4 @@
-"""GRUD: a GRU for inputs with gaps. Values and the state fade while nothing is measured; the mask is an input.
+"""GRUD: a GRU for inputs with missing values. Values and states decay until the next measurement.
 
 Letters: m samples, s steps, e features of a step, u units. The arithmetic is that of cgru/grud_reference.py (compiled:
 cgru/core/grud_reference.pyx) and, over it, that of a `GRU`.
@@ -158,7 +158,7 @@ class GRUD(Layer):
 
     @property
     def unit(self) -> float | None:
-        """Return the time that counts as 1; None: 1, and a fit may measure another.
+        """Return the time that counts as 1; None means 1, and a fit may then estimate it from the data.
 
         It may be set.
         """
@@ -172,16 +172,16 @@ class GRUD(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return e, the input features that the parameters are made for; None before there are parameters."""
+        """Return e, the number of input features that the parameters were made for; None before they are made."""
         return len(self.p["Wz"]) if np.ndim(self.p.get("Wz")) else None
 
     @property
     def stage(self) -> tuple[dict[str, Any], ...]:
-        """Return this layer's stages in a compiled fit: the fading, and the GRU."""
+        """Return dicts that describe this layer to the compiled training code: the decay, and the GRU."""
         return {"kind": "fading", "unit": self.unit or 1.0}, self.cell.stage | {"factored": True}
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`."""
+        """Return the shape of the outputs: (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`."""
         return self.cell.output_shape(shape)
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -192,13 +192,13 @@ class GRUD(Layer):
         return {name: (own.get(name, shapes[name[0]]), self.dtype) for name in PARAMETERS}
 
     def compute_shapes(self, A: ArrayLike) -> None:
-        """Set `d` and the shapes of X and the parameters in `fs` from A (m, s, e)."""
+        """Set the sizes `d`, and in `fs` the shapes of X and the parameters, from the input A (m, s, e)."""
         shape = sequences(A, "A").shape
         self.d |= zip("mse", shape, strict=True)
         self.fs |= {"X": shape} | {name: each for name, (each, _) in self.arrays(shape[2]).items()}
 
     def initialize_parameters(self) -> None:
-        """Draw W, U and V by `initialization`, and the rates Wgx and Wgh evenly from 0 on; biases are zero.
+        """Draw W, U and V by `initialization`, and the decay rates Wgx and Wgh evenly from 0 on; biases are zero.
 
         So the layer begins near one that takes the value last seen: a value first fades by up to a hundredth in a mean
         step, and so does the state if all features are missing; V is a tenth of what was drawn.
@@ -218,7 +218,7 @@ class GRUD(Layer):
         self.p |= {name: made[name] for name in PARAMETERS}  # all at once: another thread may be about to read them
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: fading, and one step of the GRU."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c: the decay, and a GRU step."""
         i, e, u, p = c.i, c.n, self.d["u"], c.p
         gru = c.of(self.gru(p), f"xm_{i}", 2 * e).gru()
         rates = (c.array(name.lower(), p[name]) for name in ("Wgx", "bgx", "Wgh", "bgh"))
@@ -234,7 +234,7 @@ class GRUD(Layer):
         )
 
     def gru(self, p: Mapping[str, np.ndarray]) -> GRU:
-        """Return a copy of `cell` that has parameters.
+        """Return the GRU inside this layer, with its parameters made from those of the layer.
 
         Args:
             p: the parameters of this layer by name.
@@ -254,7 +254,7 @@ class GRUD(Layer):
         return made
 
     def checked_state(self, cell: GRU, value: Any, name: str, m: int) -> np.ndarray:
-        """Return the state that a run of m samples starts from, once it is checked.
+        """Check the initial state of a run of m samples, and return it as records.
 
         Args:
             cell: the GRU over [xh | mask].
@@ -275,7 +275,7 @@ class GRUD(Layer):
         return value
 
     def reset_state(self) -> None:
-        """Set `state` to None: the next call of a `stateful` layer begins anew, with any number of samples."""
+        """Set `state` to None, so that a `stateful` layer starts again, with any number of samples."""
         self.state = None
 
     # --- a training step ---
@@ -351,7 +351,7 @@ class GRUD(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return the outputs that `forward` returns; store nothing, but with `stateful` the last state.
+        """Return the outputs that `forward` would return; store nothing except the last state of a `stateful` layer.
 
         Args:
             A: as for `forward`.
@@ -366,7 +366,7 @@ class GRUD(Layer):
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Any, **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from the state `states[0]`.
+        """Run `predict` from the initial state `states[0]`.
 
         Args:
             A: as for `forward`.
@@ -389,7 +389,7 @@ class GRUD(Layer):
     # --- helpers ---
 
     def _run_for_forward(self, A: Any, lengths: Any, h0: Any, beside: dict[str, Any]) -> GRUDPass:
-        """Run `forward`; keep the last state."""
+        """Run the layer for `forward`, and store the last state."""
         ran = self.run(A, lengths, h0, **beside)
         self.state = ran.state
         return ran
@@ -397,7 +397,7 @@ class GRUD(Layer):
     def _checked(
         self, A: Any, lengths: Any, h0: Any, times: Any = None, resets: Any = None, decay: Any = None
     ) -> tuple[Fading, np.ndarray | None, np.ndarray | None, Arrays, np.ndarray | None]:
-        """Check the arguments of a run; return the fading, lengths, factors, parameters and h0."""
+        """Check the arguments of a run; return the decay computation, lengths, factors, parameters and h0."""
         X = sequences(A, "A", self.dtype)
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
@@ -418,7 +418,7 @@ class GRUD(Layer):
         return Fading(X, p, times, lengths, seen, self.unit or 1.0), lengths, factor, p, h0
 
     def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Join the last states and what was seen to records.
+        """Return records that join the GRU's last states with the last measured values and times.
 
         Args:
             h: (m, u) the last states.
@@ -439,7 +439,7 @@ class GRUD(Layer):
         return state
 
     def initial_states(self, m: int) -> np.ndarray:
-        """Return the records of m samples before their first step.
+        """Return the initial states of m samples, as records.
 
         Args:
             m: the number of samples.
@@ -458,16 +458,16 @@ class GRUD(Layer):
         return state
 
     def _record(self, e: int) -> np.dtype:
-        """Return the dtype of the records of a state for e features."""
+        """Return the NumPy dtype of the state records for e features."""
         values = (("h", self.d["u"]), ("last", e), ("age", e))
         return np.dtype([*((name, self.dtype, (n,)) for name, n in values), ("time", np.float64)])
 
 
 class GRUDPass(LayerPass):
-    """One run of a `GRUD`, over a pass of a GRU. It reads the layer's parameters as they are when it goes back."""
+    """One forward pass of a `GRUD`; its backward pass uses the parameters of that moment."""
 
     def __init__(self, layer: Layer, fading: Fading, lengths: Any, factor: Any, p: Arrays, h0: Any) -> None:
-        """Run the fading, and the GRU from h0; `GRUD` has checked all arguments."""
+        """Decay the missing values, and run the GRU from h0; `GRUD` has checked all arguments."""
         decay, cell = fading.run(factor), layer.gru(p)  # a GRU of its own: other runs may have other parameters
         self._fading, self._factor, self._p, self._gates = fading, factor, p, cell.p
         given = fading.fc["xm"], lengths, h0, cell.p, cell.codes(), {"decay": decay}
@@ -477,7 +477,7 @@ class GRUDPass(LayerPass):
         super().__init__(None, X=fading.X, A=self._ran.A, **fading.fc, **kept)
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return {"dA", "dX", "dxm", "dgx_", "dgh_", "dh", "dhp"} for dL/dA."""
+        """Return a dict of gradients of the inputs and states, such as dX and dh, for dL/dA."""
         self._gates.update(gru_parameters(self._p))  # as they are now
         dxm = self._ran.backward(dA)
         own = {name: self._ran.bc[name] for name in ("dh", "dhp")}
@@ -485,12 +485,12 @@ class GRUDPass(LayerPass):
 
     @property
     def dgh(self) -> np.ndarray:
-        """Return dL/dgh (m, s, u), after `backward`."""
+        """Return dL/dgh (m, s, u), the gradient of the states' decay factors, after `backward`."""
         dg = self._ran.bc["dg"]
         return dg if self._factor is None else dg * self._factor
 
     def gradients(self, each: bool = False) -> Arrays:
-        """Return the gradients of all parameters, `'d' + name`, summed over samples and steps; with `each` (m, ...).
+        """Return the gradients of all parameters, `'d' + name`, summed over samples; with `each` those of each sample.
 
         RuntimeError before `backward`.
         """
@@ -503,7 +503,7 @@ class GRUDPass(LayerPass):
 
 
 def gru_parameters(p: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the parameters of the GRU over [xh | mask] from those of a `GRUD`: its z is 1 minus the paper's."""
+    """Return the parameters of the GRU whose inputs are (values | mask), made from those of a `GRUD`."""
     found = {}
     for gate, (own, sign) in GATES.items():
         W, U, V, b = (sign * p[letter + own] for letter in "WUVb")

@@ -1,4 +1,4 @@
-"""The input of a `GRUD` in plain NumPy: values that fade where they are missing, and the factors of the state.
+"""The input part of a `GRUD` in plain NumPy: missing values decay towards zero, and so do the states.
 
     delta_t = s_t - s_(t-1), plus delta_(t-1) where the feature was missing at t - 1; 0 at the first step
     gx_t = exp(-max(0, delta_t * Wgx + bgx))         gh_t = exp(-max(0, delta_t Wgh + bgh))
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
     @classmethod
     def nothing(cls, m: int, e: int, dtype: np.dtype) -> Seen:
-        """Return what there is before the first step.
+        """Return the `Seen` of samples before their first step.
 
         Args:
             m: the number of samples.
@@ -65,7 +65,7 @@ def forward(
     seen: Seen | None = None,
     unit: float = 1.0,
 ) -> tuple[Arrays, Seen]:
-    """Let values fade where X is NaN, and compute the factors of the states.
+    """Replace missing values (NaN in X) by decaying ones, and compute the decay factors of the states.
 
     Args:
         p: Wgx, bgx (1, e), Wgh (e, u) and bgh (1, u).
@@ -113,7 +113,7 @@ def forward(
 
 
 def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, anew: np.ndarray | None = None) -> Arrays:
-    """Backpropagate dL/dxm and dL/dgh.
+    """Backpropagate dL/dxm and dL/dgh to the input and to the decay rates.
 
     Args:
         fc: the caches that `forward` returned.
@@ -148,7 +148,7 @@ def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, ane
 
 
 def gradients(fc: Mapping[str, np.ndarray], bc: Mapping[str, np.ndarray], each: bool = False) -> Arrays:
-    """Compute the gradients of the four parameters from the caches, summed over samples and steps.
+    """Compute the gradients of the four decay parameters from the caches, summed over samples and steps.
 
     Args:
         fc: the caches that `forward` returned.

@@ -40,7 +40,7 @@ def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _orthonormal(W: np.ndarray) -> np.ndarray:
-    """Return the Q of each matrix of W (..., rows, columns), with the signs that `orthogonal` says."""
+    """Return the factor Q of each matrix of W (..., rows, columns), with the signs that `orthogonal` documents."""
     wide = W.shape[-2] < W.shape[-1]
     Q, R = np.linalg.qr(W.swapaxes(-1, -2) if wide else W)
     Q *= np.sign(R.diagonal(axis1=-2, axis2=-1))[..., None, :]
@@ -48,7 +48,7 @@ def _orthonormal(W: np.ndarray) -> np.ndarray:
 
 
 def draw(initialize: Initializer, shapes: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[Any]:
-    """Draw a matrix of each of the shapes, in their order.
+    """Draw one matrix for each of the shapes, in their order.
 
     Orthogonal matrices of one shape are factorised together, which takes a fraction of the time where they are small.
 
@@ -73,7 +73,7 @@ def draw(initialize: Initializer, shapes: Sequence[tuple[int, int]], rng: np.ran
 
 
 def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw normal numbers of standard deviation sqrt(2 / (rows + columns)) (Glorot and Bengio, 2010).
+    """Draw normal numbers with standard deviation sqrt(2 / (rows + columns)) (Glorot and Bengio, 2010).
 
     Args:
         shape: the rows and columns.
@@ -91,7 +91,7 @@ def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def standard_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw normal numbers of mean 0 and deviation 1, as PyTorch's `nn.Embedding` has them.
+    """Draw standard normal numbers, the default of PyTorch's `nn.Embedding`.
 
     Args:
         shape: the rows and columns.
@@ -111,5 +111,5 @@ NAMED: dict[str, Initializer] = {f.__name__: f for f in (orthogonal, xavier, sta
 
 
 def named(value: Any, argument: str) -> Initializer:
-    """Return `value` if it is a callable, or the initializer with that name; TypeError or ValueError otherwise."""
+    """Return `value` if it is a callable, else the initializer of that name; TypeError or ValueError for others."""
     return names.named(value, argument, NAMED)

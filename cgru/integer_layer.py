@@ -1,4 +1,4 @@
-"""IntegerLayer: a layer that computes with integers alone, by the equations of cgru/quantized/integer_forms.py."""
+"""IntegerLayer: a layer that computes only with integers, by the equations of cgru/quantized/integer_forms.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOST_BITS = 8  # of outputs that are so small beside the products that they are 
 
 
 def _of_layer(name: str) -> property:
-    """Return an attribute that is that of the layer within."""
+    """Return a property that reads the attribute `name` of the wrapped layer."""
     return property(lambda self: getattr(self.layer, name), doc=f"`{name}` of the layer within.")
 
 
@@ -65,7 +65,7 @@ class IntegerLayer(Layer):
 
     @classmethod
     def fitted(cls, layer: Layer, x_bits: int, top: float) -> IntegerLayer:
-        """Return a layer of integers with the most bits of outputs that have room for numbers up to `top`.
+        """Return an IntegerLayer whose outputs have as many fractional bits as numbers up to `top` leave room for.
 
         ValueError if there is none.
         """
@@ -99,11 +99,11 @@ class IntegerLayer(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a `Stream`, which looks tokens up itself; a fit has none, as of all quantised layers."""
+        """Return how the compiled `Stream` treats this layer; a compiled fit has no such layer."""
         return {"kind": "embedding" if self.reads else "integers"}
 
     def form(self) -> Form:
-        """Return the integers of the layer, made of its current parameters.
+        """Return the integer form of the layer, made from its current parameters.
 
         Returns:
             A `Form` of cgru/quantized/integer_forms.py.
@@ -119,35 +119,35 @@ class IntegerLayer(Layer):
 
     @property
     def table(self) -> np.ndarray:
-        """Return the vectors (v, u) of all tokens of an `Embedding`."""
+        """Return the table of an `Embedding`: the vectors (v, u) of all tokens."""
         return self.values(self.form().output(np.arange(self.d["v"])))
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         return c.integers()
 
     # --- running ---
 
     def codes(self, X: np.ndarray) -> np.ndarray:
-        """Return inputs as integers; tokens stay as they are."""
+        """Return inputs converted to fixed-point integers; tokens are returned unchanged."""
         return X if "tokens" in self.reads else as_codes(X, self.x_bits)
 
     def values(self, codes: np.ndarray) -> np.ndarray:
-        """Return the float32 numbers that integers of outputs stand for."""
+        """Return the float32 numbers that the layer's output integers represent."""
         return (codes * 2.0**-self.y_bits).astype(np.float32)
 
     def stored(self, state: np.ndarray) -> np.ndarray:
-        """Return a state as a `Stream` stores it: of a GRU as floats, which the user may set."""
+        """Return a state as a `Stream` stores it: a GRU's as floats, which the user may set, any other as integers."""
         return self.values(state) if self.cells else state
 
     def step(self, form: Form, x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the outputs (m, u) of a step of inputs (m, n), and the state after it, as it is stored."""
+        """Run one step of inputs (m, n); return the outputs (m, u) and the new state in its stored form."""
         state = as_codes(state, self.y_bits) if self.cells else state
         y, state = form.step(self.codes(x), state)
         return self.values(y), self.stored(state)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None, h0: np.ndarray | None = None) -> LayerPass:
-        """Run A, from the states h0 of a GRU; return a pass whose output is that of `predict`, and cannot go back."""
+        """Run A, in a GRU from the states h0; return a pass with the outputs of `predict`, without a backward pass."""
         form = self.form()
         if self.reads:
             X = self.layer.tokens(A, lengths)
@@ -171,7 +171,7 @@ class IntegerLayer(Layer):
         return LayerPass(steps, lambda *_: self.layer.weights.refuse(self), X=X, A=A, **linear)
 
     def _states(self, form: Form, codes: np.ndarray, steps: Any, h0: np.ndarray | None) -> list[np.ndarray]:
-        """Return the states after each step, those of padded steps repeated."""
+        """Return the states after each step; a padded step repeats the state before it."""
         state, found = form.start.repeat(len(codes), axis=0) if h0 is None else as_codes(h0, self.y_bits), []
         for t in range(codes.shape[1]):
             new = form.advance(codes[:, t], state)
@@ -180,7 +180,7 @@ class IntegerLayer(Layer):
         return found
 
     def predict_on(self, A: np.ndarray, lengths: Any, states: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from the states of a GRU; return the outputs and its last states."""
+        """Run `predict` from given states of a GRU; return the outputs and the last states."""
         A = self.run(A, lengths, *states[: len(self.cells)]).A
         if not self.cells or A.ndim == 2:
             return A, (A,) * len(self.cells)

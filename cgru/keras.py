@@ -1,4 +1,4 @@
-"""Keras's own GRU layers, run by these kernels where Keras runs on PyTorch: `cgru.keras.accelerate(model)`.
+"""Run Keras's own GRU layers by the kernels of cgru, where Keras runs on PyTorch: `cgru.keras.accelerate(model)`.
 
 On that backend Keras 3 runs a GRU as a loop in Python. Letters: m samples, s steps, e features of a step, u units.
 """
@@ -33,10 +33,10 @@ FAMILY = (keras.layers.RNN, keras.layers.GRUCell)
 
 
 class Loop:
-    """The loop over the steps, before Keras's own among the bases of a layer of GRU cells."""
+    """A mixin that replaces Keras's loop over the steps in layers of GRU cells."""
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Run all steps, as Keras's own method of this name does.
+        """Run all steps, as Keras's own method `inner_loop` does.
 
         Args:
             sequences: the input (m, s, e).
@@ -65,7 +65,7 @@ class Loop:
 
 @keras.saving.register_keras_serializable(package="cgru")
 class GRU(Loop, keras.layers.GRU):
-    """`keras.layers.GRU`: the same arguments, weights, config and results, to rounding.
+    """`keras.layers.GRU` run by cgru: the same arguments, weights and config, and the same results up to rounding.
 
     A call runs on these kernels with `reset_after`, tanh and sigmoid, under any mask (m, s), without
     `recurrent_dropout` in training, in float32 or float64 on a CPU; else it is the parent's. Masked steps cost nothing.
@@ -83,7 +83,7 @@ class GRU(Loop, keras.layers.GRU):
 
 @keras.saving.register_keras_serializable(package="cgru")
 class RNN(Loop, keras.layers.RNN):
-    """`keras.layers.RNN`: the same arguments, weights, config and results, to rounding.
+    """`keras.layers.RNN` run by cgru: the same arguments, weights and config, and the same results up to rounding.
 
     A call runs on these kernels if the cell is a `keras.layers.GRUCell`, or `StackedRNNCells` of these, and if a `GRU`
     of the cell's options would; else it is the parent's.
@@ -103,17 +103,17 @@ OURS: dict[type, type] = {keras.layers.GRU: GRU, keras.layers.RNN: RNN}
 
 
 class AllSteps(NamedTuple):
-    """The steps of a batch of m samples without a mask, time-major, in the order of the input."""
+    """The steps of a batch without a mask: all steps of all m samples, in the order of the input."""
 
     m: int
     backwards: bool
 
     def pack(self, sequences: Tensor) -> Tensor:
-        """Return the steps of an input (m, s, e) as `run` takes them."""
+        """Return the steps of an input (m, s, e) in the time-major order that `run` takes."""
         return sequences.transpose(0, 1)
 
     def repeat(self, factors: Tensor) -> Tensor:
-        """Return an array (m, e) so that it can be multiplied with packed steps."""
+        """Return factors (m, e) so that packed steps can be multiplied by them."""
         return factors
 
     def run(self, x: Tensor, h0: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -127,7 +127,7 @@ class AllSteps(NamedTuple):
 
 
 class RealSteps(NamedTuple):
-    """The real steps of a batch, packed as PyTorch packs them: all first ones, all second ones, and so on.
+    """The unmasked steps of a batch, packed as in PyTorch's PackedSequence: first the first step of each sample.
 
     order: the samples that have any (k,), those with most steps first. sizes: the samples of each packed step. rows,
     samples: the row in (m s, e) and the sample of each packed row (n,). mask (m, s): in the order of processing.
@@ -143,7 +143,7 @@ class RealSteps(NamedTuple):
 
     @classmethod
     def of(cls, mask: Tensor, backwards: bool) -> RealSteps:
-        """Return the steps of a mask (m, s) that is true somewhere, processed `backwards` or onward."""
+        """Return the unmasked steps of a mask (m, s), in the order in which they are processed."""
         m, s = mask.shape
         rows = torch.arange(m * s, device=mask.device).view(m, s)
         if backwards:
@@ -157,11 +157,11 @@ class RealSteps(NamedTuple):
         return cls(order[: int(sizes[1])], sizes[1:], rows, rows // s, mask, latest)
 
     def pack(self, sequences: Tensor) -> Tensor:
-        """Return the real steps (n, e) of an input (m, s, e)."""
+        """Return the unmasked steps (n, e) of an input (m, s, e)."""
         return embedding(self.rows, sequences.flatten(0, 1))
 
     def repeat(self, factors: Tensor) -> Tensor:
-        """Return the row of each packed one's sample in an array (m, e)."""
+        """Return, for each packed step, the row of `factors` (m, e) that belongs to its sample."""
         return factors[self.samples]
 
     def run(self, x: Tensor, h0: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,7 @@ class RealSteps(NamedTuple):
         return states, h0.index_copy(0, self.order, last)
 
     def outputs(self, states: Tensor, last: Tensor, zero: bool, every: bool) -> tuple[Tensor, Tensor]:
-        """Return (the last output (m, u), all outputs (m, s, u), or without `every` the last one as (m, 1, u)).
+        """Return (last output (m, u), all outputs (m, s, u)); without `every` only the last output, as (m, 1, u).
 
         A masked step has the output of the last real one, before the first one and with `zero` always zeros.
         """
@@ -180,34 +180,34 @@ class RealSteps(NamedTuple):
 
 
 def cells_of(layer: Any) -> list[Any]:
-    """Return the cells that a recurrent layer runs at each step, one after another."""
+    """Return the cells that a recurrent layer runs at each step, in their order."""
     return list(layer.cell.cells) if type(layer.cell) is keras.layers.StackedRNNCells else [layer.cell]
 
 
 def weights_of(cell: Any) -> list[Tensor]:
-    """Return the weights that PyTorch's own module would have in place of a cell's."""
+    """Return a Keras cell's weights in the layout of PyTorch's `nn.GRU`."""
     biases = in_torch_order(cell.bias) if cell.use_bias else ()
     return [in_torch_order(cell.kernel).T, in_torch_order(cell.recurrent_kernel).T, *biases]
 
 
 def in_torch_order(variable: Any) -> Tensor:
-    """Return a weight (n, 3 u) with its gates in PyTorch's order, r, z, hh."""
+    """Return a weight (n, 3 u) with its gates in PyTorch's order: reset, update, candidate."""
     z, r, hh = variable.value.chunk(3, -1)
     return torch.cat((r, z, hh), -1)
 
 
 def runs_here(layer: Any, cells: list[Any], training: bool) -> bool:
-    """Return whether the cells of a layer compute as PyTorch's would, in `training` or not."""
+    """Return whether cgru can run these cells of a layer, in `training` or not."""
     return not reason_to_leave(layer, cells) and not (training and any(map(has_other_dropout, cells)))
 
 
 def has_other_dropout(cell: Any) -> bool:
-    """Return whether a cell's dropout is not one mask of all gates, or drops all, which Keras does in some calls."""
+    """Return whether a cell's dropout differs from one shared mask for all gates, or drops everything."""
     return cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1) or cell.dropout == 1
 
 
 def fits(sequences: Tensor, states: list[Tensor], weights: list[list[Tensor]]) -> bool:
-    """Return whether the kernels can run these tensors, which go together: x (m, s, e), states (m, u) of each cell."""
+    """Return whether the kernels can run these tensors: the input (m, s, e), the states (m, u) and the weights."""
     if not can_run((sequences, *states, *chain(*weights))) or sequences.dim() != 3 or 0 in sequences.shape:
         return False
     m, _, e = sequences.shape
@@ -216,14 +216,14 @@ def fits(sequences: Tensor, states: list[Tensor], weights: list[list[Tensor]]) -
 
 
 def is_mask(mask: Any, sequences: Tensor) -> bool:
-    """Return whether a mask is None, or one (m, s) of an input with some real step, outside of tracing."""
+    """Return whether a mask is None, or (m, s) with some unmasked step while the model is not being traced."""
     if mask is None:
         return True
     return isinstance(mask, Tensor) and mask.shape == sequences.shape[:2] and not is_traced() and bool(mask.any())
 
 
 def accelerate(model: keras.Layer) -> Swapped:
-    """Have every `keras.layers.GRU`, and `RNN` of GRU cells, of a model, or the layer itself, run here.
+    """Make cgru run every `keras.layers.GRU`, and every `RNN` of GRU cells, in a model.
 
     The objects stay the same and change their class: weights, optimizer and compiled state of the model are not
     touched. GRUs of which no call could run here are left, each with the reason: subclasses of users', other
@@ -280,13 +280,13 @@ def restore(model: keras.Layer) -> Swapped:
 
 
 def swap(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped:
-    """Change the classes of a model's layers in place as `choose` says; return what changed."""
+    """Replace the class of each layer of a model in place by what `choose` returns; return the changes."""
     named = [(layer.path or layer.name, layer) for layer in layers_of(model)]  # there is no path before it is built
     return exchange(named, choose, describe)
 
 
 def describe(layer: Any, kind: type, reason: str | None) -> Row:
-    """Describe a layer that was of the class `kind` before, and what happens to its calls."""
+    """Return a row that describes a layer, its former class `kind`, and whether cgru runs its calls."""
     cells = cells_of(layer) if isinstance(layer, keras.layers.RNN) else [layer]
     units = ", ".join(f"{cell.units}" for cell in cells if hasattr(cell, "units"))
     calls = "Keras's" if reason is None else f"left: {reason}"
@@ -298,19 +298,19 @@ def describe(layer: Any, kind: type, reason: str | None) -> Row:
 
 
 def layers_of(model: keras.Layer) -> list[Any]:
-    """Return a model and all layers in it. TypeError if it is no layer of Keras."""
+    """Return a model and all its layers. TypeError if it is not a layer of Keras."""
     if not isinstance(model, keras.Layer):
         raise TypeError(f"model: expected a layer or a model of Keras's, got {type(model).__name__}")
     return list(model._flatten_layers())
 
 
 def full_name(kind: type) -> str:
-    """Return the name of a class with its module."""
+    """Return the name of a class, with its module."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def class_for(layer: Any) -> type | str:
-    """Return the class that runs here for a layer, why there is none, or "" if the layer is no GRU or runs here."""
+    """Return the cgru class to replace a layer's class, or the reason for none; "" if nothing is to be done."""
     kind = type(layer)
     if isinstance(layer, Loop):
         return ""
@@ -326,7 +326,7 @@ def class_for(layer: Any) -> type | str:
 
 
 def reason_to_leave(layer: Any, cells: list[Any]) -> str:
-    """Return why no call of a GRU or RNN of these cells could run here; "" if one could."""
+    """Return why cgru cannot run a GRU or RNN with these cells; "" if it can."""
     for cell in cells:
         kind = type(cell)
         if kind is not keras.layers.GRUCell:

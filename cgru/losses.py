@@ -1,4 +1,4 @@
-"""The losses: each returns its value, averaged over the samples, and its gradient, and checks the targets `y` it takes.
+"""The loss functions: each checks its targets `y`, and returns the mean loss over the samples and its gradient.
 
 Letters: m samples, k outputs, A (m, k) the outputs of the head, Z (m, k) the same before the activation, Y (m, k) the
 targets. With outputs at each of s steps, the rows are the real steps of all samples. A loss is averaged over rows, so
@@ -228,7 +228,7 @@ def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, 
 
 
 def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
-    """Compute -log of a normal density with predicted mean and log-variance v, up to a constant.
+    """Compute the Gaussian negative log-likelihood, with predicted mean and log-variance v, up to a constant.
 
     The loss is (v + (Y - mean)^2 / exp(v)) / 2, averaged over samples and targets (Nix and Weigend, 1994, doi
     10.1109/ICNN.1994.374138).
@@ -256,12 +256,12 @@ def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *,
 
 
 def smoothed(Y: np.ndarray, smoothing: float) -> np.ndarray:
-    """Return Y (1 - smoothing) + smoothing / k, for targets Y (m, k) (Szegedy et al., 2016, arXiv:1512.00567)."""
+    """Return targets Y (m, k) after label smoothing: Y (1 - smoothing) + smoothing / k (arXiv:1512.00567)."""
     return Y * (1 - smoothing) + smoothing / Y.shape[1]
 
 
 def _average(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> LossAndGrad:
-    """Average float64 values (m, n) and their gradients G, weighted by row; the gradient is in the dtype of A.
+    """Average float64 losses (m, n) and their gradients G, weighted by row; the gradient gets the dtype of A.
 
     With `each` average only within each row: values (m,) and the gradients of these.
     """
@@ -361,7 +361,7 @@ def sigmoid_cross_entropy(
 def _log_softmax_cross_entropy(
     Z: np.ndarray, Y: np.ndarray, A: np.ndarray, _: float, *arguments: Any, each: bool
 ) -> LossAndGrad:
-    """Compute the cross-entropy of a head whose outputs A are logarithms of probabilities; see the function above."""
+    """Compute the cross-entropy of an output layer with log_softmax from its linear outputs Z."""
     return softmax_cross_entropy(Z, Y, np.exp(A), 1.0, *arguments, each=each)
 
 
@@ -369,7 +369,7 @@ def _log_softmax_cross_entropy(
 
 
 class Loss:
-    """A loss with its parameters, and all that other code asks about a loss; `named` finds it.
+    """A loss function with its parameters, and its properties that other code needs; `named` returns one.
 
     Called with outputs, targets and weights it returns its value and dL/dA, as the functions above do. `name` is the
     canonical name, with the numbers in parentheses. `given` is what a `Network` stores as its `loss`: the name, or the
@@ -395,7 +395,7 @@ class Loss:
     quantiles: Sequence[float] = ()  # the level of each output of one target, where these are quantiles
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
-        """Set the parameters of the loss, such as delta; without any the defaults."""
+        """Set the numeric parameters of the loss, such as delta; an empty tuple means the defaults."""
         self.numbers = numbers or self.default
         name = self.function.__name__
         self.name = name if self.numbers == self.default else f"{name}({', '.join(map(repr, self.numbers))})"
@@ -410,14 +410,14 @@ class Loss:
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
     ) -> LossAndGrad:
-        """Return (loss of outputs A for targets Y, weighted by row, dL/dA); with `each` those of each row."""
+        """Return (loss, dL/dA) of outputs A for targets Y, weighted by row; with `each` the loss of each row."""
         return self.function(A, Y, weights, *self.arguments, each=each)
 
     def of_head(
         self, head: Any, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None,
         *, each: bool = False,
     ) -> tuple[Any, np.ndarray | None, np.ndarray | None]:  # fmt: skip
-        """Return (loss, dL/dZ, dL/dA) of outputs A of the Dense layer `head`; one of the two gradients is None.
+        """Return (loss, dL/dZ, dL/dA) of an output layer; one of the two gradients is None.
 
         dL/dZ is returned if loss and activation are a pair with a closed form for it.
         """
@@ -430,16 +430,16 @@ class Loss:
 
     @property
     def scored(self) -> Loss:
-        """Return the loss that validation and `evaluate` report: itself without what is for training alone."""
+        """Return the loss that validation and `evaluate` report: this loss without its training-only parts."""
         return self
 
     @property
     def code(self) -> int | None:
-        """Return the loss's number in simd/cgru.h; None if no compiled code computes it."""
+        """Return the loss's number in simd/cgru.h; None if the compiled code does not have it."""
         return 1 + [*LOSSES].index(self.function.__name__)
 
     def terms(self, k: int) -> int:
-        """Return how many values the loss of a row of k outputs is the average of."""
+        """Return how many values are averaged in the loss of one row of k outputs."""
         return k
 
     # --- its outputs ---
@@ -450,30 +450,30 @@ class Loss:
         return len(self.suffixes)
 
     def output_names(self, targets: Sequence[str]) -> list[str]:
-        """Return a name for each output: its target's name, with a suffix if the output is not the target itself."""
+        """Return a name for each output: its target's name and a suffix such as "_mean"."""
         return [target + suffix for target in targets for suffix in self.suffixes]
 
     def targets(self, k: int) -> int | None:
-        """Return the number of targets of a row with k outputs; None: any number."""
+        """Return how many targets a row has for k outputs; None: any number."""
         return k // self.outputs
 
     def point(self, A: np.ndarray) -> np.ndarray:
-        """Return the point prediction of each target from outputs A (..., k): its mean, rate, median or value."""
+        """Return the point prediction of each target (its mean, rate or median) from the outputs A (..., k)."""
         return A.reshape(*A.shape[:-1], -1, self.outputs)[..., self.middle]
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """Return what the outputs A (n, outputs) promise about one target y (n,), and how often that held.
+        """Compare the uncertainty that outputs A (n, outputs) predict with how often a target y (n,) agreed.
 
         {} if the only output is the target itself. `metrics` is `sklearn.metrics`.
         """
         return {}
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (factor, shift), (k,) each, that convert outputs for targets (y - mean) / scale to outputs for y."""
+        """Return (factor, shift), each (k,), that convert the outputs for standardised targets to outputs for y."""
         return np.repeat(scale, self.outputs), np.repeat(mean, self.outputs)
 
     def check(self, activate: Activation, k: int) -> None:
-        """Raise ValueError if a head of k units with this activation does not fit the loss."""
+        """Raise ValueError if an output layer of k units with this activation does not fit the loss."""
         if k % self.outputs:
             raise ValueError(f"loss: expected a head of {self.outputs} units for each target of {self}, got {k}")
         known = ours(activate)
@@ -482,7 +482,7 @@ class Loss:
             raise ValueError(f"loss: expected a head with {names} for {self}, got {known.__name__}")
 
     def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return the outputs (k,) that alone, the same for all samples, fit numbers Y (m, n) best or nearly so."""
+        """Return the constant outputs (k,), the same for all samples, that fit Y (m, n) best or nearly so."""
         return np.average(Y, axis=0, weights=weights)
 
     # --- its targets ---
@@ -490,7 +490,7 @@ class Loss:
     def check_targets(
         self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check the targets `y` of m samples; return (y in the compiled code's form, the classes (m,) or None).
+        """Check the targets `y` of m samples; return (y in the compiled code's form, classes (m,) or None).
 
         Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k). Binary
         cross-entropy takes 0 and 1 (m,) or reals from 0 to 1 (m, k). Any other loss takes reals (m, targets), poisson
@@ -518,26 +518,26 @@ class Loss:
         return at_steps, None
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check finite targets, n a row; return (targets in the compiled form, classes or None)."""
+        """Check finite targets, n per row; return (the targets in the compiled code's form, classes or None)."""
         return array.reshape(len(array), n).astype(np.float64), None
 
     # --- its classes ---
 
     def predicts_one_class(self, k: int) -> bool:
-        """Return whether k outputs together predict one class."""
+        """Return whether k outputs together predict one class label."""
         return self.takes_class_numbers or (self.classifies and k == 1)
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
-        """Return the class of each row or step of targets that `check_targets` returned; None if one is not a class."""
+        """Return the class of each row or step of checked targets; None if a target is not a class."""
         return None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the predicted classes, 1 where outputs A (..., k) exceed 0.5, else 0; shape (...) for k = 1."""
+        """Return the predicted classes: 1 where an output A (..., k) exceeds 0.5, else 0; shape (...) for k = 1."""
         predicted = (A > 0.5).astype(np.intp)
         return predicted[..., 0] if A.shape[-1] == 1 else predicted
 
     def hits(self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> float | None:
-        """Return how many rows of A (m, k) predict their class; None for a loss without classes.
+        """Return how many rows of A (m, k) predict the right class; None for a loss without classes.
 
         Of several binary outputs each counts by its share of a row. With weights (m,) return the weight of the correct
         rows.
@@ -553,7 +553,7 @@ _REGRESSION_HINT = 'numbers to predict need a head with activate="identity"'
 
 
 def _real_targets(y: Any, name: str) -> np.ndarray:
-    """Return `y` as real numbers; for strings a TypeError that says how to turn them into class numbers."""
+    """Return `y` as real numbers; for strings raise a TypeError that says how to make class numbers of them."""
     try:
         return checks.real(y, name)
     except TypeError:
@@ -590,22 +590,22 @@ class _CrossEntropy(_ClassificationLoss):
 
     @property
     def scored(self) -> Loss:
-        """Return the cross-entropy without smoothing."""
+        """Return the cross-entropy without label smoothing."""
         return _CrossEntropy()
 
     def terms(self, k: int) -> int:
-        """Return 1: the loss of a row is one value."""
+        """Return 1: the loss of a row is one value, not a mean."""
         return 1
 
     def check(self, activate: Activation, k: int) -> None:
-        """Raise ValueError if the activation does not fit, or if the head has one unit."""
+        """Raise ValueError if the activation does not fit the loss, or the output layer has one unit."""
         super().check(activate, k)
         if k < 2:
             other = binary_cross_entropy.__name__
             raise ValueError(f"loss: expected a head of at least 2 units for {self}, got 1 (see {other})")
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check class numbers (m,) or probabilities (m, n); return (these, rows of sum 1; the classes or None)."""
+        """Check class numbers (m,) or probabilities (m, n); return (the targets, the classes or None)."""
         if array.ndim == 1 and array.dtype.kind not in "iub":
             due = f"integers (m,) or class probabilities (m, {n})"
             raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_REGRESSION_HINT}")
@@ -625,7 +625,7 @@ class _CrossEntropy(_ClassificationLoss):
         return Y if Y.dtype.kind == "i" else None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the class that outputs A (..., k) predict: the index of the largest."""
+        """Return the predicted class of outputs A (..., k): the index of the largest output."""
         return A.argmax(axis=-1)
 
 
@@ -635,7 +635,7 @@ class _BinaryCrossEntropy(_ClassificationLoss):
     cure = f'N classes need a head of N units with activate="softmax", {_REGRESSION_HINT}'
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check targets from 0 to 1; return (targets as float64, classes (m,) for one output of integers or None)."""
+        """Check targets from 0 to 1; return (targets as float64, classes (m,) for one integer output, else None)."""
         self._check_range(array, 1, name)
         whole = array.dtype.kind in "iub" and n == 1
         return super()._check_values(array, n, name)[0], array.ravel().astype(np.intp) if whole else None
@@ -646,7 +646,7 @@ class _BinaryCrossEntropy(_ClassificationLoss):
 
 
 def _quantiles(Y: np.ndarray, levels: Sequence[float], weights: np.ndarray | None) -> np.ndarray:
-    """Return the smallest value of each column of Y (m, n) that each share q of the weight does not exceed, (n q,)."""
+    """Return the weighted quantiles, at these levels, of each column of Y (m, n)."""
     order = Y.argsort(axis=0)
     shares = (np.ones(len(Y)) if weights is None else weights)[order].cumsum(axis=0)
     rows = [(shares < level * shares[-1]).sum(axis=0) for level in levels]
@@ -666,7 +666,7 @@ class _Huber(Loss):
     predicts_mean = False
 
     def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return the medians (k,), to which the best constants tend for a small delta."""
+        """Return the medians (k,), which the best constants approach as delta becomes small."""
         return _quantiles(Y, (0.5,), weights)
 
 
@@ -677,7 +677,7 @@ class _Quantile(Loss):
     predicts_mean = False
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
-        """Set the quantiles `numbers`; the one nearest the median is the point prediction."""
+        """Set the quantile levels `numbers`; the one nearest to the median is the point prediction."""
         super().__init__(numbers)
         self.suffixes = [f"_{q:g}" for q in self.numbers]
         self.middle = int(np.abs(np.subtract(self.numbers, 0.5)).argmin())  # the quantile nearest the median
@@ -689,7 +689,7 @@ class _Quantile(Loss):
         return _quantiles(Y, self.numbers, weights)
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """Return the share of targets at or below each quantile, and between the outermost two."""
+        """Return the fraction of targets at or below each quantile, and between the lowest and the highest."""
         q = self.numbers
         below = [{"promised": level, "found": float((y <= a).mean())} for level, a in zip(q, A.T, strict=True)]
         inside = (A[:, 0] <= y) & (y <= A[:, -1])
@@ -703,15 +703,15 @@ class _Poisson(Loss):
     can_standardize = False
 
     def point(self, A: np.ndarray) -> np.ndarray:
-        """Return the rates exp(A)."""
+        """Return the predicted rates exp(A)."""
         return np.exp(super().point(A))
 
     def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return the logarithm of the mean (k,), of 1e-3 at least."""
+        """Return the logarithm (k,) of the mean of Y, which is taken as at least 1e-3."""
         return np.log(np.maximum(super().constant(Y, weights), 1e-3))
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """Return the mean deviance, and the dispersion: squared errors over rates on average, which should be 1."""
+        """Return the mean deviance, and the dispersion: the mean of squared error / rate, which should be 1."""
         rate = np.maximum(np.exp(A[:, 0]), np.finfo(np.float64).tiny)
         return {
             "deviance": metrics.mean_poisson_deviance(y, rate),
@@ -721,7 +721,7 @@ class _Poisson(Loss):
     def check_targets(
         self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check that targets are at least 0, by index; return (these as float64, None)."""
+        """Check that all targets are at least 0; return (the targets as float64, None)."""
         Y, _ = super().check_targets(y, m, k, name, real)
         for at in np.argwhere(Y < 0)[:1]:
             place = ", ".join(map(str, at[: np.ndim(y)]))
@@ -734,11 +734,11 @@ class _Gaussian(Loss):
     suffixes = ("_mean", "_log_variance")
 
     def terms(self, k: int) -> int:
-        """Return the number of targets, each with a mean and a variance."""
+        """Return the number of targets; each has a mean and a variance."""
         return k // 2
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """Return the share of targets in central intervals, and the deviation of errors over predicted deviations."""
+        """Return the fraction of targets in central intervals, and the standard deviation of the scaled errors."""
         from statistics import NormalDist  # which takes a while to import
 
         z = (y - A[:, 0]) * np.exp(-A[:, 1] / 2)
@@ -750,31 +750,31 @@ class _Gaussian(Loss):
         }
 
     def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return the mean and the log-variance of each target, (k,)."""
+        """Return the mean and the log-variance of each target, as constant outputs (k,)."""
         mean = super().constant(Y, weights)
         variance = np.maximum(super().constant(np.square(Y - mean), weights), np.finfo(np.float64).tiny)
         return np.stack([mean, np.log(variance)], axis=1).ravel()
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (factor, shift) for pairs of a mean, scaled back, and a log-variance, plus 2 log(scale)."""
+        """Return (factor, shift) that scale predicted means back and add 2 log(scale) to log-variances."""
         pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
         return pairs[0].ravel(), pairs[1].ravel()
 
 
 class _UserLoss(Loss):
-    """A loss that is the user's callable: loss(A, Y) -> (values of the rows (m,), their gradients (m, k))."""
+    """A loss defined by the user's callable: loss(A, Y) -> (losses of the rows (m,), their gradients (m, k))."""
 
     can_shrink = True
     code = None
 
     def __init__(self, given: Function) -> None:
-        """Wrap the user's callable."""
+        """Wrap the user-defined loss function."""
         self.given, self.numbers, self.name = given, (), getattr(given, "__name__", "a function")
 
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
     ) -> LossAndGrad:
-        """Return (loss, dL/dA) by the user's callable; ValueError if its values or gradients have wrong shapes."""
+        """Return (loss, dL/dA) of the user-defined loss; ValueError if its values or gradients have wrong shapes."""
         values, G = self.given(A, Y)
         values, G = np.asarray(values, np.float64), np.asarray(G)
         if values.shape != A.shape[:1] or G.shape != A.shape:
@@ -783,7 +783,7 @@ class _UserLoss(Loss):
         return _average(values[:, None], G, A, weights, each)
 
     def targets(self, k: int) -> int | None:
-        """Return None: how many targets a row of outputs has is the user's."""
+        """Return None: a user-defined loss may have any number of targets."""
         return None
 
 
@@ -798,7 +798,7 @@ SHORT = {"mse": mean_squared_error.__name__}
 
 
 def named(loss: Any) -> Loss:
-    """Return the `Loss` for a name such as "huber(0.5)", or for the user's callable.
+    """Return the `Loss` for a name such as "huber(0.5)", or for a user-defined callable.
 
     A `Loss` is returned as it is. ValueError for an unknown name, and for numbers that the loss does not take.
     """
@@ -814,7 +814,7 @@ def named(loss: Any) -> Loss:
 
 @functools.lru_cache
 def _known(loss: str) -> Loss | None:
-    """Return the loss for a name with or without numbers; None for an unknown name."""
+    """Return the loss for a name such as "huber" or "huber(0.5)"; None for an unknown name."""
     found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", SHORT.get(loss, loss))
     if not found or found[1] not in LOSSES:
         return None
@@ -835,7 +835,7 @@ def classifies(loss: Any) -> bool:
 
 
 def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | Function:
-    """Return the name of the loss for a head of `k` units: `loss`, or if it is None the default of the activation.
+    """Return the name of the loss for an output layer of k units: `loss`, or the activation's default for None.
 
     One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)". A
     callable is returned as it is. ValueError for an unknown name, and for a loss that does not fit the head, such as a
@@ -850,7 +850,7 @@ def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | F
 
 
 def one_hot(Y: np.ndarray, k: int) -> np.ndarray:
-    """Return targets as float64 for the loss functions: integer classes (n,) become one-hot rows (n, k)."""
+    """Return targets as float64; integer classes (n,) become one-hot rows (n, k)."""
     if Y.ndim > 1:
         return Y
     rows = np.zeros((len(Y), k))

@@ -1,4 +1,4 @@
-"""The optimizers SGD, Adam, RMSprop and Adagrad, schedules of the rate, and DP, private steps of another optimizer.
+"""The optimizers SGD, Adam, RMSprop and Adagrad, learning rate schedules, and DP, which makes steps private.
 
 An optimizer holds settings and, but for DP with its noise, no state, so that one may serve several networks and layers:
 each of these owns the state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in
@@ -29,7 +29,7 @@ Schedule = Callable[[float], float]
 
 
 def check_number(value: Any, name: str, below: float = math.inf, above: bool = False) -> None:
-    """Raise TypeError or ValueError unless 0 <= `value` < `below`; with `above` 0 is refused, too.
+    """Raise TypeError or ValueError unless 0 <= `value` < `below`; with `above` refuse 0, too.
 
     With `above` 0 is refused too.
     """
@@ -45,7 +45,7 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
 
 
 def constant(fraction: float) -> float:
-    """Return 1, the factor on the learning rate at any `fraction` of a fit.
+    """Return 1: the learning rate is the same throughout a fit.
 
     Args:
         fraction: the share of the fit that is done, from 0 to 1.
@@ -95,7 +95,7 @@ def cosine(fraction: float) -> float:
 
 
 def one_cycle(fraction: float) -> float:
-    """Return a factor that rises from 1/25 to 1 at 0.3 of a fit, then falls to 0, along half cosines.
+    """Return a factor on the learning rate that rises from 1/25 to 1 in 30 % of a fit, then falls to 0.
 
     Smith and Topin, 2017, arXiv:1708.07120.
 
@@ -116,7 +116,7 @@ def one_cycle(fraction: float) -> float:
 
 @dataclass(frozen=True)
 class Plateau:
-    """A schedule that multiplies the rate by `factor` after `patience` epochs without a new lowest loss.
+    """A schedule that multiplies the learning rate by `factor` after `patience` epochs without a new lowest loss.
 
     The factor is applied once more after each further `patience` such epochs, and never falls below `least`. The loss
     is that of validation; without validation that of training.
@@ -147,11 +147,11 @@ class Plateau:
         positive(self.patience, "patience")
 
     def __call__(self, stalls: float) -> float:
-        """Return the factor after that many stalls; a fit passes their number in place of its fraction."""
+        """Return the factor on the learning rate after `stalls` periods without a new lowest loss."""
         return max(float(self.factor) ** stalls, float(self.least))
 
     def stalls(self, losses: Sequence[float]) -> int:
-        """Count how often the losses so far went `patience` epochs without a new lowest.
+        """Return how often `patience` epochs passed without a new lowest loss.
 
         Args:
             losses: the loss of each epoch.
@@ -178,7 +178,7 @@ FIRST = np.zeros(1, np.intp)  # the only row of an array that is seen as a table
 
 
 class RowGradients:
-    """The gradients of some rows of a table (v, u), summed over the places where a row stands; all others are zero.
+    """The gradients of a few rows of a table (v, u), summed over equal rows; all other rows have gradient zero.
 
     A step of an optimizer with them changes these rows alone, and the state of these rows: a momentum does not move
     other rows, nor does their running mean fall, as with PyTorch's SparseAdam. `weight_decay` must be 0.
@@ -218,7 +218,7 @@ class RowGradients:
         return f"RowGradients({len(self.rows)} rows, {self.values.shape[1]} columns)"
 
     def dense(self, v: int) -> np.ndarray:
-        """Return the gradients of all rows.
+        """Return the gradients of all rows as one array.
 
         Args:
             v: how many rows the table has.
@@ -236,7 +236,7 @@ class RowGradients:
 
 
 class Optimizer:
-    """The base of this module's optimizers: learning rate, clipping, weight decay, and the state of each parameter.
+    """The base class of this module's optimizers, with learning rate, clipping, weight decay and parameter states.
 
     A new one is a subclass, a place in `NAMED`, and its C code in simd/update.h.
     """
@@ -249,7 +249,7 @@ class Optimizer:
     debiased: ClassVar[bool] = False  # whether running means are divided by 1 - beta^step
 
     def __post_init__(self) -> None:
-        """Check the settings, and replace the name of a schedule by its function."""
+        """Check the settings, and replace a schedule's name by its function."""
         for each in fields(self):
             value, above = getattr(self, each.name), each.name in ("learning_rate", "clip_norm", "epsilon")
             if each.name == "momentum":
@@ -262,11 +262,11 @@ class Optimizer:
 
     @property
     def code(self) -> int:
-        """Return the index of the optimizer's step in C, in `cgru_kernels.steps`."""
+        """Return the index of this optimizer's compiled step in `cgru_kernels.steps`."""
         return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
-        """Return the learning rate after a part of the fit: `learning_rate` times the schedule's factor.
+        """Return the learning rate at a fraction of the fit: `learning_rate` times the schedule's factor.
 
         Args:
             fraction: the share of the fit that is done, from 0 to 1.
@@ -339,7 +339,7 @@ class Optimizer:
             self._update(parameter, gradient if factor == 1.0 else gradient * factor, rate, taken, *kept)
 
     def _check_rows(self, p: np.ndarray, g: RowGradients, key: str) -> None:
-        """Raise ValueError where a step of the parameter p[key] cannot be made by its rows."""
+        """Raise ValueError if the parameter p[key] cannot be updated by gradients of some of its rows."""
         rows, values = g.rows, g.values
         if not ours(self):
             raise ValueError(f"g[{key!r}]: expected an array for an optimizer of your own, got RowGradients")
@@ -357,17 +357,17 @@ class Optimizer:
             )
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update one parameter `p` in place by its gradient `g`, at its step number `step`, with its state `arrays`."""
+        """Update a parameter `p` in place by its gradient `g`; `step` is the number of its step, `arrays` its state."""
         raise NotImplementedError
 
 
 def _lies_in_order(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Return whether a compiled step can change `array`, with gradients of `dtype`."""
+    """Return whether a compiled step can update `array` in place with gradients of `dtype`."""
     return array.flags.carray and array.dtype == dtype and dtype in (np.float32, np.float64)
 
 
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
-    """Return the gradient of each parameter of `layer`, under the parameter's name and in its shape."""
+    """Return the gradient of each parameter of `layer` in the parameter's shape, by the parameter's name."""
     if not layer.g:
         raise RuntimeError("step: expected compute_gradients to be called first")
     found = {}
@@ -386,7 +386,7 @@ def _gradients(layer: Any) -> dict[str, np.ndarray]:
 
 
 def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
-    """Return the factor that scales all gradients to a joint L2 norm of at most `clip_norm`: 1 if it is no larger.
+    """Return the factor that scales all gradients to a joint L2 norm of at most `clip_norm`; 1 if none is needed.
 
     1 too if a gradient is not finite, since no factor would help.
     """
@@ -401,7 +401,7 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum and Nesterov's step where asked for.
+    """Stochastic gradient descent, optionally with momentum or Nesterov momentum.
 
         v = momentum v + g
         p -= learning_rate v, or with nesterov p -= learning_rate (g + momentum v)
@@ -448,7 +448,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam, by running means of the gradient and of its square (Kingma and Ba, 2015, arXiv:1412.6980).
+    """Adam, with running means of the gradient and of its square (Kingma and Ba, 2015, arXiv:1412.6980).
 
         mean = beta_1 mean + (1 - beta_1) g
         square = beta_2 square + (1 - beta_2) g^2
@@ -487,7 +487,7 @@ class Adam(Optimizer):
     debiased: ClassVar[bool] = True
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update p in place by debiased running means of g and g^2: p -= rate mean / (sqrt(square) + epsilon)."""
+        """Update p in place by the bias-corrected means of g and g^2: p -= rate mean / (sqrt(square) + epsilon)."""
         mean, square = arrays
         mean += (1 - float(self.beta_1)) * (g - mean)
         square += (1 - float(self.beta_2)) * (g * g - square)
@@ -498,7 +498,7 @@ class Adam(Optimizer):
 
 
 def _go_down(p: np.ndarray, v: np.ndarray, down: np.ndarray, rate: float, momentum: float) -> None:
-    """Update p in place: v = momentum v + down, p -= rate v. Without momentum v stays."""
+    """Update p in place by a step `down` with momentum: v = momentum v + down, p -= rate v."""
     if momentum:
         v *= float(momentum)
         v += down
@@ -508,7 +508,7 @@ def _go_down(p: np.ndarray, v: np.ndarray, down: np.ndarray, rate: float, moment
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """RMSprop, by the running mean of the gradient's square (Tieleman and Hinton, 2012), with PyTorch's defaults.
+    """RMSprop, with a running mean of the gradient's square (Tieleman and Hinton, 2012) and PyTorch's defaults.
 
         square = rho square + (1 - rho) g^2
         v = momentum v + g / (sqrt(square) + epsilon)
@@ -553,7 +553,7 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Adagrad, by the sum of the gradient's squares (Duchi et al., 2011, JMLR 12), for rows that come rarely.
+    """Adagrad, with the sum of the gradient's squares (Duchi et al., 2011, JMLR 12), suited to rare tokens.
 
         square = square + g^2
         v = momentum v + g / sqrt(square + epsilon)
@@ -600,7 +600,7 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class DP:
-    """Differentially private steps of another optimizer: DP-SGD (Abadi et al., 2016, arXiv:1607.00133).
+    """Differentially private SGD with another optimizer's steps: DP-SGD (Abadi et al., 2016, arXiv:1607.00133).
 
         g = (sum over samples of g_i min(1, max_norm / |g_i|) + noise_multiplier max_norm N(0, 1)) / batch_size
 
@@ -635,7 +635,7 @@ class DP:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the settings, and make the generator."""
+        """Check the settings, and make the random generator."""
         object.__setattr__(self, "optimizer", named(self.optimizer))
         if isinstance(self.optimizer, DP):
             raise ValueError("optimizer: expected one whose steps are not private yet, got DP")
@@ -650,16 +650,16 @@ class DP:
         object.__setattr__(self, "np_rng", np.random.default_rng(self.seed))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy the settings alone: the noise of two fits must differ, or their difference has none."""
+        """Pickle and copy only the settings, so that each fit draws different noise."""
         return type(self), (self.optimizer, self.max_norm, self.noise_multiplier, self.seed)
 
     @property
     def schedule(self) -> Any:
-        """Return the schedule of the optimizer; the ellipsis for an own optimizer, which may have any."""
+        """Return the optimizer's schedule; the ellipsis for a user-defined optimizer without that attribute."""
         return getattr(self.optimizer, "schedule", ...)
 
     def rate(self, fraction: float = 0.0) -> float:
-        """Return the learning rate of the optimizer after a part of the fit.
+        """Return the optimizer's learning rate at a fraction of the fit.
 
         Args:
             fraction: the share of the fit that is done, from 0 to 1.
@@ -682,7 +682,7 @@ class DP:
         *,
         batch_size: int | None = None,
     ) -> None:
-        """Update the parameters `p` in place by the gradients of each sample of a batch, once.
+        """Update the parameters `p` in place once, by the per-sample gradients of a batch.
 
         Args:
             p: a dict of parameters.
@@ -713,7 +713,7 @@ class DP:
 
 
 def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> tuple[dict[str, np.ndarray], int]:
-    """Return the sums of the gradients `g` of each sample, each scaled to a joint norm of at most `max_norm`; and m.
+    """Scale each sample's gradients in `g` to a joint norm of at most `max_norm`; return their sums, and m.
 
     `g` may have `TokenGradients` among its arrays (m, ...). A sample with squares that are not finite in the dtype is
     left out. ValueError where a gradient is not that of each sample.
@@ -742,7 +742,7 @@ def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> tuple[dict
 
 
 def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, fraction: float) -> None:
-    """Update `p` by the sums of clipped gradients with noise, divided by the expected `size` of a batch."""
+    """Add noise to the sums of clipped gradients, divide by the expected batch `size`, and update `p` by them."""
     deviation, g = optimizer.noise_multiplier * optimizer.max_norm, {}
     for key, each in sums.items():
         g[key] = ((each + deviation * optimizer.np_rng.standard_normal(each.shape)) / size).astype(each.dtype)
@@ -750,7 +750,7 @@ def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, 
 
 
 def _of_samples(g: Any, dtype: np.dtype, name: str) -> np.ndarray:
-    """Return an array that has a row for each sample: `g` itself, or the rows of `TokenGradients`."""
+    """Return gradients as an array with a row for each sample."""
     if isinstance(g, RowGradients):
         raise ValueError(
             f"{name}: expected the gradients of each sample, got RowGradients, which are sums over samples"
@@ -762,12 +762,12 @@ def _of_samples(g: Any, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 def is_matrix(key: str) -> bool:
-    """Return whether `key`, such as `0.Uz` or `b`, names a matrix: matrices have capital letters, biases small ones."""
+    """Return whether the parameter `key`, such as `0.Uz` or `b`, is a matrix: those have names in capitals."""
     return key.rpartition(".")[2][:1].isupper()
 
 
 def scheduled(optimizer: Any) -> bool:
-    """Return whether the rate depends on the share of the fit that is done.
+    """Return whether the learning rate depends on the fraction of the fit that is done.
 
     True for the user's own optimizer, whose rate may.
     """
@@ -776,12 +776,12 @@ def scheduled(optimizer: Any) -> bool:
 
 
 def ours(optimizer: Any) -> bool:
-    """Return whether `optimizer` is one of this module's, so that it is compiled and its rate can be scaled."""
+    """Return whether `optimizer` is an instance of this module's classes, not a user-defined one."""
     return type(optimizer) in NAMED.values()
 
 
 def slowed(optimizer: Any, factor: float) -> Any:
-    """Return `optimizer` with its learning rate multiplied by `factor`; itself if that is 1."""
+    """Return a copy of `optimizer` with its learning rate multiplied by `factor`; the same object if that is 1."""
     return optimizer if factor == 1 else replace(optimizer, learning_rate=optimizer.learning_rate * factor)
 
 
@@ -790,7 +790,7 @@ NAMED: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SG
 
 
 def named(value: Any, argument: str = "optimizer") -> Any:
-    """Return `value` if it is an optimizer, or a new one if it is a key of `NAMED`; TypeError or ValueError otherwise.
+    """Return `value` if it is an optimizer, else a new optimizer of that name; TypeError or ValueError for others.
 
     An optimizer is any object with the methods `step(p, g, state, fraction)` and `rate(fraction)`.
     """

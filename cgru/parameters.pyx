@@ -1,4 +1,4 @@
-"""Compute shapes, initialise, differentiate and update the parameters of a GRU layer.
+"""Compute the shapes, the initial values, the gradients and the updates of a GRU layer's parameters.
 
 The four functions take `cgru.GRU` or EpyNN's GRU layer, with arrays of any strides and any real dtype. Each checks the
 attributes that it reads before it writes any.
@@ -34,7 +34,7 @@ cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
-    """Return the dict `layer.attribute`; RuntimeError, with the call `due` that sets it, if a key is missing."""
+    """Return the dict `layer.attribute`; RuntimeError, naming the call `due` that fills it, if a key is missing."""
     given = getattr(layer, attribute, None) or {}
     cdef dict found = given if isinstance(given, dict) else dict(given)  # of a Bidirectional p is a view
     for key in keys:
@@ -44,7 +44,7 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
 
 
 cdef _variant(layer):
-    """Return the variant of a layer; RESET_BEFORE for EpyNN's layer, which has no such attribute."""
+    """Return the variant of a layer; RESET_BEFORE for a layer of EpyNN, which has no such attribute."""
     variant = getattr(layer, "variant", None)
     return variant if isinstance(variant, Variant) else RESET_BEFORE
 
@@ -95,7 +95,7 @@ def gru_compute_shapes(layer, A):
 
 
 def gru_initialize_parameters(layer):
-    """Set `layer.p` to new parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
+    """Set `layer.p` to new parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order, with zero biases.
 
     Further parameters of the variant of a `cgru.GRU` follow: gains are ones, a learned h0 is zeros. Weights are drawn
     in this order by `layer.initialization(shape, rng=layer.np_rng)`, and cast to the dtype of the layer if it has one.
@@ -202,7 +202,7 @@ def gru_compute_gradients(layer):
 
 
 cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
-    """Subtract lrate * g from p in place: plain memory in C, anything else by NumPy."""
+    """Subtract lrate * g from p in place, in C where that is possible, else in NumPy."""
     if not _plain(p, g):
         np.subtract(p, lrate * g, out=p, casting="same_kind")
     else:
@@ -212,14 +212,14 @@ cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
 
 
 cdef bint _plain(cnp.ndarray p, cnp.ndarray g) noexcept:
-    """Return whether p and g are contiguous, of one shape and both float or both double."""
+    """Return whether p and g are contiguous, of the same shape, and both float32 or both float64."""
     cdef int kind = cnp.PyArray_TYPE(p)
     return ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and kind == cnp.PyArray_TYPE(g)
             and cnp.PyArray_ISCARRAY(p) and cnp.PyArray_ISCARRAY_RO(g) and cnp.PyArray_SAMESHAPE(p, g))
 
 
 cdef tuple _pair(dict parameters, dict g, str key, gradient):
-    """Return (p[key[1:]], its gradient), both checked, the gradient broadcast to the parameter's shape."""
+    """Return (p[key[1:]], its gradient g[key]), both checked and of the same shape."""
     value = parameters[key[1:]]
     if type(value) is np.ndarray and type(gradient) is np.ndarray and _plain(value, gradient):
         return value, gradient
@@ -234,7 +234,7 @@ cdef tuple _pair(dict parameters, dict g, str key, gradient):
 
 
 cdef cnp.ndarray _gradient(dict g, key, tuple shape):
-    """Return `g[key]` broadcast to the shape of its parameter, since EpyNN's layers have (u,) for (1, u)."""
+    """Return `g[key]` broadcast to its parameter's shape, since EpyNN's layers have (u,) for (1, u)."""
     cdef cnp.ndarray gradient = real(g[key], ("g", key))
     if np.shape(gradient) == shape:
         return gradient

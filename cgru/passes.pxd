@@ -1,4 +1,4 @@
-"""`Pass`: one forward run of a layer, which can be backpropagated."""
+"""`Pass`: one forward pass of a layer, with its backward pass."""
 
 
 cdef class Pass:

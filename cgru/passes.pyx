@@ -1,4 +1,4 @@
-"""`Pass`: one forward run of a layer with its own caches, which can be backpropagated.
+"""`Pass`: one forward pass of a layer, with its own caches and its backward pass.
 
 Any number of passes over one layer may exist at once, on any threads; one thread at a time uses a pass. A pass owns its
 arrays. It is not affected by changes to the dicts that show them, only by numbers that are written into the arrays.
@@ -46,7 +46,7 @@ cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
 
 
 cdef class Pass:
-    """One forward run of a layer: its outputs, its caches, and the caches of its backward run.
+    """One forward pass of a layer, with its outputs, its caches, and the caches of its backward pass.
 
     `layer.run` returns one. Any number of passes over one layer may exist at once.
 
@@ -69,7 +69,7 @@ cdef class Pass:
     """
 
     def __init__(self, A, dict fc not None):
-        """Keep the outputs A and the forward caches `fc`; the caches of `backward` are empty."""
+        """Store the outputs A and the forward caches `fc`."""
         self.A, self._fc, self._bc = A, fc, {}
 
     def __repr__(self):
@@ -77,12 +77,12 @@ cdef class Pass:
 
     @property
     def fc(self):
-        """Return the dict of forward caches."""
+        """Return the dict of the forward pass's caches."""
         return self._fc
 
     @property
     def bc(self):
-        """Return the dict of caches of `backward`, which may be set."""
+        """Return the dict of the backward pass's caches, which may be set."""
         return self._bc
 
     @bc.setter
@@ -128,12 +128,12 @@ cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_s
 
 
 cdef inline object _initial_state(h0, dict p, Py_ssize_t m):
-    """Return the initial states (m, u): h0, else the learned h0 of the parameters; None: zero."""
+    """Return the initial states (m, u): h0, or the learned h0; None means zero."""
     return np.repeat(p["h0"], m, axis=0) if h0 is None and "h0" in p else h0
 
 
 cdef class GRUPass(Pass):
-    """One forward run of a `cgru.GRU`.
+    """One forward pass of a `cgru.GRU`.
 
     Attributes:
         A: all states (m, s, u), zero past a sample's length, or with `sequences` off the last states (m, u).
@@ -176,7 +176,7 @@ cdef class GRUPass(Pass):
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
                  *, bint reverse=False, bint preactivations=False, bint compiled=True, dict clamp=None,
                  Buffers buffers=None, memory=None, bint ran=False, list later=None, tuple dg_shape=()):
-        """Run X from h0. `GRU.run` has checked all arguments, and documents `clamp`, `memory` and `ran`.
+        """Run X from the states h0. `GRU.run` has checked all arguments, and documents `clamp`, `memory` and `ran`.
 
         The factor `decay` is among the `masks`; `dg_shape` is that of its gradient, () for resets, which have none.
 
@@ -206,7 +206,7 @@ cdef class GRUPass(Pass):
     # --- forward ---
 
     cdef int _allocate_caches(self, h0, bint ran) except -1:
-        """Allocate the caches, bind them to the call, and copy h0 into them unless the run is done already (`ran`)."""
+        """Allocate the caches, set the call's addresses to them, and copy h0 into them unless `ran`."""
         cdef cgru_call *call = &self.call
         cdef Py_ssize_t m = call.m, s = call.s, u = call.u, first = s if self.reverse else 0
         cdef cnp.dtype dtype = self.X.dtype
@@ -238,7 +238,7 @@ cdef class GRUPass(Pass):
         return 0
 
     cdef cgru_call _new_call(self, Py_ssize_t u) except *:
-        """Return the compiled call of this run, without arrays except its masks."""
+        """Return the description of this pass for the compiled code, with its masks but no other arrays."""
         recurrent = self._masks["recurrent_masks"].swapaxes(0, 1) if "recurrent_masks" in self._masks else None
         cdef cgru_call call = call_on(self.X, u, self.variant, self.codes, self.ragged, self._masks.get("zoneout"),
                                       recurrent)
@@ -250,7 +250,7 @@ cdef class GRUPass(Pass):
         return call
 
     cdef int _run_compiled(self, dict p, list later) except -1:
-        """Run the compiled forward pass, or let `run_later` do so."""
+        """Run the compiled forward pass, or append it to `later`, which `run_later` runs."""
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
         cdef cgru_weights w
@@ -270,17 +270,17 @@ cdef class GRUPass(Pass):
         return 0
 
     cdef int _run_reference(self, dict p, h0) except -1:
-        """Run the forward pass in NumPy, which takes any callable as activation, and held values."""
+        """Run the forward pass in NumPy, for user-defined activations and clamped values."""
         self.caches = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
         self.state = self.caches["h"][:, 0 if self.reverse else -1].copy()
         return 0
 
     def _options(self):
-        """Return the options of the run as keyword arguments of cgru/reference.py."""
+        """Return the pass's options as keyword arguments of the functions in cgru/reference.py."""
         return {**self.variant.options, "reverse": self.reverse, "clamp": self.clamp, **self._masks}
 
     cdef int _finish_run(self) except -1:
-        """Set the outputs A: all states with zeros in the padding, or the last states."""
+        """Set the outputs A: all states, zero in the padding, or the last states."""
         self.A = self.state
         if self.every:
             h = self.caches["h"].view()
@@ -288,7 +288,7 @@ cdef class GRUPass(Pass):
         return 0
 
     cdef cnp.ndarray _zero_padding(self, str name, cnp.ndarray source):
-        """Return a copy of `source` (m, s, u), in the buffer `name`, with zeros past the samples' lengths."""
+        """Return a copy of `source` (m, s, u) with zeros in the padding, stored in the buffer `name`."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, t, row, i
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
         if cnp.PyArray_STRIDE(source, 2) != size:
@@ -307,12 +307,12 @@ cdef class GRUPass(Pass):
 
     @property
     def layer(self):
-        """Return the layer; None once it is deleted."""
+        """Return the layer; None if it no longer exists."""
         return self.ref()
 
     @property
     def lengths(self):
-        """Return a copy of the lengths (m,); None: all samples have all steps."""
+        """Return a copy of the lengths (m,); None means that no sample is padded."""
         return None if self._lengths is None else self._lengths.copy()
 
     @property
@@ -322,13 +322,13 @@ cdef class GRUPass(Pass):
 
     @property
     def fc(self):
-        """Return the dict of forward caches by letter, made at its first use."""
+        """Return the dict of forward caches by name, which is made on first use."""
         if self._fc is None:
             self._fc = self.shown()
         return self._fc
 
     def shown(self):
-        """Return a new dict with the entries of `fc`."""
+        """Return a new dict of the forward caches that users see in `fc`."""
         cdef dict fc
         if self.compiled:
             fc = dict(self.caches)
@@ -344,7 +344,7 @@ cdef class GRUPass(Pass):
 
     @critical_section
     def backward(self, dA=None, dstate=None, dict into=None, *, list later=None):
-        """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX (m, s, e). dL/dh0 is then `dh0`.
+        """Backpropagate dL/dA, in the shape of A: fill `bc` and `dh0`, and return dL/dX (m, s, e).
 
         Args:
             dA: dL/dA; None: zero.
@@ -373,7 +373,7 @@ cdef class GRUPass(Pass):
         return dX
 
     def ready(self):
-        """Return the checked parameters, and whether to backpropagate compiled; raise the errors of `backward`."""
+        """Check that this pass can be backpropagated; return the parameters, and whether compiled code does it."""
         if self.caches is None:
             raise RuntimeError("backward: expected a pass that a layer's run returned")
         layer = self.ref()
@@ -386,7 +386,7 @@ cdef class GRUPass(Pass):
         return p, compiled
 
     cdef cnp.ndarray _output_gradient(self, dA, dstate):
-        """Return dL/dh (m, s, u) from dL/dA and dL/d(last state), which belongs to each sample's last step."""
+        """Return dL/dh (m, s, u) from dL/dA and dL/d(last state), which is added at each sample's last step."""
         m, s, u = self._shape()
         if self.reverse:
             last = np.s_[:, 0]
@@ -408,7 +408,7 @@ cdef class GRUPass(Pass):
         return every
 
     cdef cnp.ndarray _back_compiled(self, dict p, cnp.ndarray dA, list later):
-        """Run the compiled backward pass from dA (m, s, u), or let `run_later` do so; return dX."""
+        """Run the compiled backward pass from dA (m, s, u), or append it to `later`; return dX."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.dtype dtype = self.X.dtype
         cdef cnp.ndarray handed, dh, dhn, dX
@@ -439,7 +439,7 @@ cdef class GRUPass(Pass):
         return dX
 
     cdef int _finish_back(self, const cgru_call *call, dict bc) except -1:
-        """Keep the caches of a compiled backward pass, to whose memory `call` points."""
+        """Store the caches that a compiled backward pass has filled."""
         if self.reverse and self._lengths is not None:  # of a short sample, dL/dh0 is at the first step of its padding
             real_steps = mask(self._lengths, self.call.s)
             bc["dhn"] = np.where(real_steps, bc["dhn"], np.zeros(1, self.X.dtype))
@@ -476,7 +476,7 @@ cdef class GRUPass(Pass):
 
     @property
     def dh0(self):
-        """dL/dh0 (m, u), from the step that ran first in each sample; RuntimeError before `backward`."""
+        """dL/dh0 (m, u), the gradient of the initial states; RuntimeError before `backward`."""
         if self.backward_caches is None:
             raise RuntimeError("dh0: expected a backward after the last forward")
         m, s, _ = self._shape()
@@ -487,7 +487,7 @@ cdef class GRUPass(Pass):
 
     @critical_section
     def gradients(self, bint each=False):
-        """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
+        """Return the gradients of the parameters, as a dict of `'d' + name`, summed over samples and steps.
 
         With `each` return those of each sample, (m, ...), summed over its steps; a sample has the same bits in any
         batch with the same caches. RuntimeError before `backward`.
@@ -522,7 +522,7 @@ cdef class GRUPass(Pass):
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
-        """Return a new array (m, s, n) over the memory of `caches`, whatever users did to that in `fc`; n 0: u."""
+        """Return a new array (m, s, n) over the memory of `caches`, which users cannot have reshaped; n 0 means u."""
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.npy_intp[3] shape = [self.call.m, self.call.s, n or self.call.u]
         cdef cnp.npy_intp[3] strides = [caches.sample * size, caches.step * size, caches.column * size]
@@ -532,20 +532,20 @@ cdef class GRUPass(Pass):
         return array
 
     def _own_caches(self):
-        """Return the forward caches as new arrays over their memory."""
+        """Return the forward caches as new arrays, which share their memory with the old ones."""
         fc = {"X": self.X}
         for name in ("h", "hp", *EVERY, *self.variant.caches):
             fc[name] = self._own(self.call.array[array_index(name)], self.variant.width(name, self.call.u))
         return fc
 
     cdef tuple _shape(self):
-        """Return m, s, u."""
+        """Return the sizes m, s, u."""
         return self.X.shape[0], self.X.shape[1], self.call.u
 
     # --- memory ---
 
     cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """Return (array (m, s + 1, n), view without its last step, view without its first), as `_take` does."""
+        """Return an array (m, s + 1, n), its view without the last step, and its view without the first."""
         if self.memory is None:
             return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
         states = self._take_from_memory(m, s + 1, n)
@@ -558,13 +558,13 @@ cdef class GRUPass(Pass):
         return self._take_from_memory(m, s, n)
 
     cdef cnp.ndarray _take_from_memory(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
-        """Return the next part of the caller's memory as a time-major array (m, s, n)."""
+        """Return the next part of the memory that the caller passed, as a time-major array (m, s, n)."""
         self.used += m * s * n
         return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
 
 
 cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
-    """Bind the factors `decay` (m, s, n) by the step that a state enters; return them as the kernels read them."""
+    """Set a call's decay factors (m, s, n), ordered by the step that each one precedes; return them in that order."""
     cdef cnp.ndarray factors = readable(call, entering(decay, lengths, call.reverse), True)
     call.decay = view(factors)
     if cnp.PyArray_DIM(decay, 2) == 1:  # one for all units
@@ -573,7 +573,7 @@ cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
 
 
 cdef int _bind_start(cgru_call *call, dict p) except -1:
-    """Bind the learned h0 of the parameters, if there is one, which the factor puts in the place of a state."""
+    """Set the learned h0, if there is one, as the state that a decay factor of 0 leads to."""
     if call.decay.data != NULL and "h0" in p:
         p["h0"] = contiguous_rows(p["h0"])  # which the kernels read as vectors; `p` keeps it alive
         call.start = view(p["h0"])
@@ -584,7 +584,7 @@ cdef int _bind_start(cgru_call *call, dict p) except -1:
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None,
             bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None, decay=None,
             LowPrecisionGRU packed=None):
-    """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None.
+    """Run X without caches; return all states (m, s, u) with `every`, and the last ones (m, u), each or None.
 
     With a list `later` they are not written before `run_later(later)`. `packed`: the weights of `p` that are no floats.
     """
@@ -629,7 +629,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
 
 
 cdef class _Prepared:
-    """A call that is yet to run, with the arrays that it points to, X the first; and the pass that it belongs to."""
+    """A call that is prepared and not yet run, with the arrays that it uses and the pass that it belongs to."""
 
     cdef cgru_call call
     cdef cgru_weights w
@@ -641,14 +641,14 @@ cdef class _Prepared:
     @staticmethod
     cdef _Prepared of(const cgru_call *call, const cgru_weights *w, Direction direction, tuple arrays,
                       GRUPass owner=None, dict bc=None):
-        """Return one with a copy of its call."""
+        """Return a new prepared call with a copy of `call`."""
         cdef _Prepared made = _Prepared()
         made.call, made.w, made.direction, made.arrays = call[0], w[0], direction, arrays
         made.owner, made.bc = owner, bc
         return made
 
     cdef int finish(self) except -1:
-        """Let the pass know that its call has run."""
+        """Tell the pass that its call has run."""
         if self.bc is not None:
             self.owner._finish_back(&self.call, self.bc)
         elif self.owner is not None:
@@ -657,7 +657,7 @@ cdef class _Prepared:
 
 
 def run_later(list later not None):
-    """Run what `predict`, a pass or its `backward` has prepared: two of one dtype at once where that pays."""
+    """Run one or two prepared calls, two at once on different threads if that is faster."""
     cdef _Prepared each
     cdef cgru_call[2] calls
     cdef cgru_weights[2] weights

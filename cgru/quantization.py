@@ -1,4 +1,4 @@
-"""`quantize`: a network with weights of a quarter or half of the bytes, and the error that this causes.
+"""`quantize`: make a network with int8 or bfloat16 weights, and measure the error that this causes.
 
 Letters: m samples, s steps, e features of a step, u units.
 """
@@ -43,7 +43,7 @@ def quantize(
     lengths: Any = None,
     limit: float | None = None,
 ) -> Network:
-    """Return a network that predicts as `net` does, with int8 or bfloat16 weights; its states and biases are float32.
+    """Return a copy of `net` with int8 or bfloat16 weights; its states and biases are float32.
 
     Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32. A
     `Conv1D` becomes `Frames` and a quantised `Dense`. The new network predicts, evaluates, streams (`cgru.Stream`,
@@ -136,12 +136,12 @@ def quantize(
 
 
 def bytes_of(net: Network) -> list[int]:
-    """Return the bytes of the parameters of each layer, those in branches too, as in memory and in a file."""
+    """Return the bytes of each layer's parameters, in memory and in a file."""
     return [sum(array.nbytes for array in layer.p.values()) for _, layer in chain.leaves(chain.unfold(net.layers))]
 
 
 def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
-    """Return the effect of quantisation on each layer.
+    """Return the quantisation error of each layer's outputs.
 
     Each is a dict: `layer`; `weights` (None: the layer has no quantised weights); `bytes` of `net` in its own dtype;
     `small_bytes`; and the `noise` of its outputs for the inputs that it gets in `net`.
@@ -156,7 +156,7 @@ def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) ->
 
 
 def output_noise(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
-    """Return the `noise` of the outputs of `small` against those of `net`."""
+    """Return the error of the outputs of the quantised network `small` compared with those of `net`."""
     X, lengths, _ = check_inputs(net.data_spec, X, lengths)
     found = _Noise()
     for rows in _row_blocks(X):
@@ -167,7 +167,7 @@ def output_noise(net: Network, small: Network, X: Any, lengths: Any = None) -> d
 
 
 def noise(expected: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
-    """Return the difference of `found` from `expected` at real steps: largest, RMS, and signal-to-noise ratio in dB.
+    """Return the error of `found` at real steps: the largest and RMS difference, and the signal-to-noise ratio in dB.
 
     The ratio is 10 log10 of the sum of squares of `expected` over that of the differences. It is infinite if there are
     none, NaN if a number is not finite.
@@ -178,15 +178,15 @@ def noise(expected: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = 
 
 
 class _Noise:
-    """The `noise` of outputs that come in blocks."""
+    """The error of outputs that come in blocks: a running version of `noise`."""
 
     def __init__(self) -> None:
-        """Begin without outputs."""
+        """Start with no outputs."""
         self.signal = self.difference = self.largest = np.float64(0)
         self.count = 0
 
     def add(self, expected: np.ndarray, found: np.ndarray, lengths: np.ndarray | None) -> None:
-        """Add a block of outputs."""
+        """Add the errors of a block of outputs, without the padding."""
         expected, found = (np.asarray(A, np.float64) for A in (expected, found))
         if lengths is not None and expected.ndim == 3:
             real = mask(lengths, expected.shape[1])[:, :, 0]
@@ -199,7 +199,7 @@ class _Noise:
         self.count += difference.size
 
     def result(self) -> dict[str, float]:
-        """Return the noise of all blocks, as `noise` does."""
+        """Return the error over all blocks, in the form that `noise` returns."""
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = 10 * np.log10(self.signal / self.difference) if self.difference else np.inf
             rms, largest = np.sqrt(self.difference / self.count), np.sqrt(self.largest)
@@ -207,7 +207,7 @@ class _Noise:
 
 
 def _row_blocks(X: np.ndarray) -> Iterator[slice]:
-    """Yield slices of the samples: the outputs of all layers for all of them may not fit into memory."""
+    """Yield slices of the samples that are small enough for all layers' outputs to fit into memory."""
     some = default_batch_size(X.shape)
     return (slice(start, start + some) for start in range(0, len(X), some))
 
@@ -215,7 +215,7 @@ def _row_blocks(X: np.ndarray) -> Iterator[slice]:
 def _noises(
     net: Network, layers: Mapping[str, Layer], X: np.ndarray, lengths: np.ndarray | None
 ) -> dict[str, dict[str, float]]:
-    """Return for each of `layers` the `noise` of its outputs, for the inputs that it gets in `net`."""
+    """Return the error of each quantised layer in `layers`, for the inputs that it gets in `net`."""
     found = {key: _Noise() for key in layers}
     for block in _layer_calls(net, chain.unfold(net.layers), X, lengths):
         for key, (A, steps, expected) in block.items():
@@ -224,7 +224,7 @@ def _noises(
 
 
 def _weights_by_layer(net: Network, weights: Any) -> dict[str, str]:
-    """Return the kind of weights that each layer is to get, checked; those in branches get that of the whole."""
+    """Check `weights` and return the kind of weights for each layer; a layer in branches gets that of the branches."""
     count, given = len(net.layers), weights if isinstance(weights, Mapping) else {}
     if not isinstance(weights, str | Mapping):
         raise TypeError(f"weights: expected a string or a dict, got {type(weights).__name__}")
@@ -238,7 +238,7 @@ def _weights_by_layer(net: Network, weights: Any) -> dict[str, str]:
 
 
 def _check(layer: Layer, i: str) -> None:
-    """Refuse a layer that cannot be quantised."""
+    """Raise an error for a layer that cannot be quantised."""
     where = f"layer {i}, {layer!r}"
     if layer.weights:
         raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
@@ -267,11 +267,11 @@ def _check(layer: Layer, i: str) -> None:
 def _layer_calls(
     net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.ndarray | None
 ) -> Iterator[dict[str, tuple]]:
-    """Yield for each block of X the inputs, lengths and outputs of each of the `layers` of `net`, by its key."""
+    """Run X through `layers` block by block; yield each layer's inputs, lengths and outputs, by its key."""
     found: dict[str, tuple] = {}
 
     def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        """Return the outputs of a layer, and note them."""
+        """Return the outputs of a layer, and store them with its inputs."""
         outputs = layer.predict(A, lengths)
         found[key] = A, lengths, outputs
         return outputs
@@ -297,7 +297,7 @@ def _max_abs(A: np.ndarray, steps: np.ndarray | None) -> float:
 def _integer_layers(
     layers: Mapping[str, Layer], bounds: Mapping[str, float], tops: Mapping[str, float]
 ) -> dict[str, Layer]:
-    """Return the layers of a chain as layers of integers, for inputs and outputs up to these bounds."""
+    """Return int16 versions of a chain's layers, for inputs up to `bounds` and outputs up to `tops`."""
     found: dict[str, Layer] = {}
     bits: int | None = None
     for key, layer in layers.items():
@@ -319,7 +319,7 @@ def _integer_layers(
 
 
 def _quantize_layer(layer: Layer, weights: str, bound: float) -> Layer:
-    """Return a copy of the layer with quantised weights, all other numbers in float32."""
+    """Return a copy of the layer with quantised weights and float32 biases."""
     made = copy.deepcopy(layer)
     for part in made.cells or (made,):
         if type(part) in STORED:

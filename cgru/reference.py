@@ -1,4 +1,4 @@
-"""The GRU layer in plain NumPy: the definition, the oracle of the tests, the baseline of the benchmark.
+"""The GRU layer in plain NumPy: its definition, which tests and benchmarks compare the compiled code with.
 
 Letters: m samples, s steps, e features of a step, u units. A trailing underscore means "before the activation". A step
 from the state hp:
@@ -217,7 +217,7 @@ def backward(
     clamp: Mapping[str, np.ndarray] | None = None,
     **options: bool,
 ) -> Arrays:
-    """Backpropagate dA = dL/dh (m, s, u) through all steps; see `gradients` for those of the parameters.
+    """Backpropagate dA = dL/dh (m, s, u) through all steps; `gradients` then computes the parameters' gradients.
 
     A step receives dhn from the step after it (Werbos, 1990, doi 10.1109/5.58337):
 
@@ -334,7 +334,7 @@ def gradients(
     each: bool = False,
     **options: bool,
 ) -> Arrays:
-    """Compute the gradients of all parameters from both passes' caches, summed over samples and steps.
+    """Compute the gradients of all parameters from the forward and backward caches, summed over samples and steps.
 
         dUz  = sum X^T dz_      dVz  = sum hp^T dz_           dbz  = sum dz_          and r as z
         dUhh = sum X^T dhh_     dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
@@ -408,7 +408,7 @@ def start_gradient(
     reverse: bool = False,
     each: bool = False,
 ) -> np.ndarray:
-    """Compute dL/d(p["h0"]): `dh` of the steps that ran first, summed over samples that began at p["h0"].
+    """Compute the gradient of the learned h0, summed over the samples that started from it.
 
     Args:
         dh: (m, s, u), as `backward` returns it.
@@ -430,7 +430,7 @@ def start_gradient(
 
 
 def restart_gradient(dhp: np.ndarray, factor: np.ndarray, each: bool = False) -> np.ndarray:
-    """Return dL/d(p["h0"]) (1, u) from the shares 1 - g of it that entered the steps; with `each` (m, 1, u).
+    """Return the gradient of the learned h0 that comes from `decay`, (1, u); with `each` (m, 1, u).
 
     `dhp` (m, s, u) is that of `backward`, `factor` what `entering` returned.
     """
@@ -445,7 +445,7 @@ def decay_gradient(
     lengths: np.ndarray | None = None,
     reverse: bool = False,
 ) -> np.ndarray:
-    """Return dL/d(decay) in its shape: dhp * (before - start), summed over the units where one factor is for all.
+    """Return dL/d(decay) in the shape of decay: dhp * (before - start), summed over units that share a factor.
 
     `dhp` and `before` (m, s, u) are those of `backward` and of `forward`; `start` (1, u) is what a factor of 0 puts
     there, or the number 0.
@@ -462,26 +462,26 @@ def decay_gradient(
 
 
 def decayed(h: np.ndarray, g: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Return g * h + (1 - g) * start; h itself where g is 1, and start where g is 0, even if h is not finite."""
+    """Return g * h + (1 - g) * start; exactly h where g is 1, and start where g is 0, even if h is not finite."""
     with np.errstate(invalid="ignore"):
         mixed = g * h + (1 - g) * start
     return np.where(g < 1, np.where(g > 0, mixed, start), h)
 
 
 def _outer_products(a: np.ndarray, d: np.ndarray, each: bool) -> np.ndarray:
-    """Return a^T d of rows a (m, n) and d (m, u), summed over the samples; with `each` that of each, (m, n, u)."""
+    """Return a^T d for rows a (m, n) and d (m, u), summed over samples; with `each` the product of each sample."""
     return a[:, :, None] * d[:, None] if each else a.T @ d
 
 
 def _summed(d: np.ndarray, each: bool) -> np.ndarray:
-    """Return d (m, u) summed over the samples, (1, u); with `each` that of each, (m, 1, u)."""
+    """Return d (m, u) summed over the samples, (1, u); with `each` unsummed as (m, 1, u)."""
     return d[:, None] if each else d.sum(axis=0, keepdims=True)
 
 
 def switching_forward(
     p: Mapping[str, np.ndarray], X: np.ndarray, h0: np.ndarray | None = None, lengths: np.ndarray | None = None
 ) -> Arrays:
-    """Run the tokens X (m, s) of a switching GRU from h0 (m, u), and return the caches.
+    """Run a switching GRU on the tokens X (m, s) from h0 (m, u), and return the caches.
 
     Args:
         p: the parameters U (K, 3 u), V (K, u, 3 u) and b (K, u).
@@ -595,7 +595,7 @@ def switching_gradients(
 def _products(
     p: Mapping[str, np.ndarray], x: np.ndarray, masked_hp: Arrays, variant: Variant
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """Return (x U by gate, hp V by gate, caches): the gates' products, with `layer_norm` normalised.
+    """Return (x U by gate, hp V by gate, caches): the gates' products, normalised if the variant is `layer_norm`.
 
     `masked_hp` is the previous state for each gate, masked by recurrent dropout. If the reset gate comes before the
     product, the product of hh with the state is not computed here.
@@ -617,7 +617,7 @@ def _layer_norm(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _layer_norm_backward(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    """Backpropagate through the layer normalisation; return (dL/da by gate, the same of all gates side by side).
+    """Backpropagate through the layer normalisation; return dL/da as a dict by gate and as one array.
 
     `d` is dL/d(gain * n) by gate; `n` and `i` are what the forward pass returned for a.
     """
@@ -637,19 +637,19 @@ def _split_gates(joined: np.ndarray) -> Arrays:
 
 
 def _steps(s: int, reverse: bool) -> range:
-    """Return the steps in the order in which they run."""
+    """Return the numbers of the steps in the order in which they run."""
     return range(s)[::-1] if reverse else range(s)
 
 
 def _mask_state(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
-    """Return the previous state (m, u) for each gate's product, multiplied by the gate's recurrent dropout mask."""
+    """Return the previous state (m, u) for each gate's product, multiplied by that gate's recurrent dropout mask."""
     return dict(zip(("hh", "z", "r"), (hp, hp, hp) if masks is None else masks * hp, strict=True))
 
 
 def _held(
     value: np.ndarray, clamp: Mapping[str, np.ndarray] | None, name: str, t: int, at: float | None = None
 ) -> np.ndarray:
-    """Return `value` (m, u) of step t with the numbers of `clamp[name]`, or `at`, in place of those that are held."""
+    """Return `value` (m, u) at step t, with clamped numbers replaced by those of `clamp[name]`, or by `at`."""
     if not clamp or name not in clamp:
         return value
     held = clamp[name][:, t]
@@ -657,5 +657,5 @@ def _held(
 
 
 def _zoneout_shares(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:
-    """Broadcast `zoneout` to (m, s, u), None to None: the share of its old state that a unit keeps at each step."""
+    """Broadcast `zoneout` to (m, s, u): the fraction of its old state that a unit keeps at each step."""
     return None if zoneout is None else np.broadcast_to(np.asarray(zoneout, h.dtype), h.shape)

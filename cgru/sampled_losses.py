@@ -1,4 +1,4 @@
-"""Losses of scores of chosen classes, as of `SampledDense`: the first columns are the targets, the others negatives."""
+"""Losses of sampled softmax, as `SampledDense` needs them: the first columns are targets, the others negatives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["bpr_max", "sampled"]
 
 
 def sampled(Z: np.ndarray, log_q: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-    """Compute the cross-entropy of softmax(Z - log_q), where the target of sample i is column i.
+    """Compute the sampled softmax cross-entropy of scores Z - log_q, where the target of sample i is column i.
 
     All other columns are its negatives: the targets of other samples, and classes that were drawn.
 
@@ -93,7 +93,7 @@ def bpr_max(Z: np.ndarray, penalty: float = 0.0) -> tuple[float, np.ndarray]:
 
 
 def _scores(Z: np.ndarray) -> np.ndarray:
-    """Return Z, once it is checked."""
+    """Check the scores Z, and return them."""
     Z = real(Z, "Z")
     if Z.ndim != 2 or not 0 < len(Z) < Z.shape[1] or Z.dtype.kind != "f":
         raise ValueError(f"Z: expected floats (m, c), with more columns than rows, got {Z.shape} of {Z.dtype}")

@@ -103,11 +103,11 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator, options=["class_weight"]
 
     @staticmethod
     def _takes(loss: Loss | type[Loss]) -> bool:
-        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
+        """Return whether the estimator supports this loss. The first supported one of `LOSSES` is the default."""
         return loss.takes_class_numbers
 
     def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:
-        """Check y, with `reset` set `classes_`, and return the classes of y as indices into `classes_`."""
+        """Check y, set `classes_` if `reset`, and return the index into `classes_` of each element of y."""
         if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
             cure = "several outputs, or a class for each step, are for cgru.Network"
             raise ValueError(f"y: expected a class for each sample, (m,), got shape {np.shape(y)}; {cure}")
@@ -125,7 +125,7 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator, options=["class_weight"]
         return places
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        """Return a copy of the network that has the user's classes."""
+        """Return a copy of the network that predicts the class labels of y."""
         found = copy.copy(net)
         found.classes = self.classes_
         return found
@@ -195,7 +195,7 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator, options=["class_weight"]
 
 
 class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
-    """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
+    """A regressor of sequences, for one or several targets: a GRU network with squared error or another loss.
 
     Predictions of squared errors and of "huber" are shrunk towards the mean by a factor fitted to what was held out, in
     the folds or by `early_stopping`, as `shrink` in `cgru.Network.fit`.
@@ -258,11 +258,11 @@ class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
 
     @staticmethod
     def _takes(loss: Loss | type[Loss]) -> bool:
-        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
+        """Return whether the estimator supports this loss. The first supported one of `LOSSES` is the default."""
         return not loss.classifies
 
     def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:
-        """Check y, with `reset` set the target scaling, and return the scaled targets (m, n)."""
+        """Check y, measure its scale if `reset`, and return the scaled targets (m, n)."""
         y = np.asarray(y, np.float64)
         if y.ndim > 2:
             cure = "targets for each step are for cgru.Network"
@@ -279,13 +279,13 @@ class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
         return (Y - self.target_mean_) / self.target_scale_
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        """Return a copy of the network whose outputs are in the units of y, with the names of the targets."""
+        """Return a copy of the network with outputs in the units of y, and with the targets' names."""
         found = undo_target_scaling(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
-        """Train one epoch on X and y; targets are scaled as in the first call.
+        """Train one epoch on X and y; the targets' scale is that of the first call.
 
         Args:
             X: as for `fit`.
@@ -307,7 +307,7 @@ class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
         return self._fit(X, y, sample_weight, True, epochs=1)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict numbers in the units of y: the mean, the quantile nearest the median, or the rate, as `loss` says.
+        """Predict numbers in the units of y: by the loss the mean, the quantile nearest to the median, or the rate.
 
         Args:
             X: as for `fit`.
@@ -353,11 +353,11 @@ class GRURegressor(RegressorMixin, SequenceEstimator, options=[]):
         return Y.reshape(-1, len(self.target_mean_), loss.outputs)
 
     def _fitted_loss(self) -> Loss:
-        """Return the loss of the fitted networks; NotFittedError before the first fit."""
+        """Return the loss of the fitted networks; NotFittedError before `fit`."""
         check_is_fitted(self, "networks_")
         return losses.named(self._nets[0].loss)
 
     def _in_units(self, A: np.ndarray) -> np.ndarray:
-        """Return outputs A (m, k) for scaled targets as outputs in the units of y."""
+        """Convert the outputs A (m, k) of a network to the units of y."""
         factor, shift = self._fitted_loss().scaling(self.target_mean_, self.target_scale_)
         return A * factor + shift

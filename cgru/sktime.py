@@ -1,4 +1,4 @@
-"""sktime's estimators over those of `cgru.sklearn`: `GRUClassifier`, `GRURegressor` (`pip install sktime`).
+"""`GRUClassifier` and `GRURegressor` as sktime estimators, based on those of `cgru.sklearn` (`pip install sktime`).
 
 X is any of sktime's panels, "numpy3D", "pd-multiindex", "nested_univ", "df-list", ..., of unlike lengths, too.
 Parameters are those of `cgru.sklearn`, without `channels_first` and `warm_start`. `estimator_` is the fitted estimator
@@ -32,7 +32,7 @@ TAGS: dict[str, Any] = {
 
 
 class GRUClassifier(Delegate, BaseClassifier, of=sklearn.GRUClassifier):
-    """`cgru.sklearn.GRUClassifier` as a classifier of sktime.
+    """An sktime classifier that wraps `cgru.sklearn.GRUClassifier`.
 
     >>> from cgru.sktime import GRUClassifier
     >>> from sktime.datasets import load_unit_test
@@ -45,7 +45,7 @@ class GRUClassifier(Delegate, BaseClassifier, of=sklearn.GRUClassifier):
 
 
 class GRURegressor(Delegate, BaseRegressor, of=sklearn.GRURegressor):
-    """`cgru.sklearn.GRURegressor` as a regressor of sktime.
+    """An sktime regressor that wraps `cgru.sklearn.GRURegressor`.
 
     >>> from cgru.sktime import GRURegressor
     >>> from sktime.datasets import load_unit_test

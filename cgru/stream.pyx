@@ -34,7 +34,7 @@ __all__ = ["Stream"]
 
 
 cdef class _Stage:
-    """One layer of a stream: `run` reads its input `given` (m, n) and writes its output `out` (m, u).
+    """One layer of a stream: `run` reads the input array `given` (m, n) and writes the output array `out` (m, u).
 
     Sizes are stored here, because users get the last `out` and may change its shape.
     """
@@ -45,29 +45,29 @@ cdef class _Stage:
     cdef Py_ssize_t m, n, u
 
     def __init__(self, Py_ssize_t m, Py_ssize_t n, Py_ssize_t u, dtype, cnp.ndarray given):
-        """Allocate the output (m, u) and, if `given` is None, the input (m, n); else read `given`, an output below."""
+        """Allocate the output (m, u), and the input (m, n) unless `given` is the previous stage's output."""
         self.m, self.n, self.u = m, n, u
         self.given = np.empty((m, n), dtype) if given is None else given
         self.out = np.empty((m, u), dtype)
 
     cdef bint run(self) noexcept:
-        """Run a step from the input to the output; return whether there is an output."""
+        """Run one step from the input to the output; return whether it has an output."""
         return True
 
     cdef bint finish(self) except -1:
-        """Write one more output after the last step; return whether there was one."""
+        """Write one more output after the last step, if there is one; return whether there was."""
         return False
 
     cdef void begin(self, const char *rows) noexcept:
-        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
+        """Start a new sequence in the rows where the mask `rows` (m,) is true, or in all rows for NULL."""
 
     cdef int continue_from(self, _Stage before) except -1:
-        """Copy the state of `before`, another stage of the same layer."""
+        """Copy the state from `before`, another stage of the same layer."""
         return 0
 
 
 cdef class _Recurrent(_Stage):
-    """A GRU layer: its packed cell and its states."""
+    """A GRU layer, with its packed cell and its states."""
 
     cdef object layer, cell
     cdef const cgru_cell *lent
@@ -80,7 +80,7 @@ cdef class _Recurrent(_Stage):
     cdef bint single  # whether numbers are float32
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
-        """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
+        """Pack a GRU's cell for m samples; its input is the array `given`, or a new one for None."""
         self.layer, self.cell = layer, Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
@@ -97,17 +97,17 @@ cdef class _Recurrent(_Stage):
         return self.h.copy()
 
     cdef checked(self, value, str name):
-        """Return the states of `value`, once they fit; TypeError or ValueError by `name`."""
+        """Check and return new states `value`; TypeError or ValueError if they do not fit."""
         value = np.atleast_2d(value) if self.m == 1 else value
         return self.layer.checked_state((*self.layer.cells, self.layer)[0], value, name, self.m)
 
     cdef int set_state(self, h) except -1:
-        """Set the states to what `checked` returned."""
+        """Set the states to an array that `checked` returned."""
         self.h[...] = h
         return 0
 
     cdef bint run(self) noexcept:
-        """Run a step of the cell: the states become the output."""
+        """Run one step of the cell, and write the new states to the output."""
         cdef Py_ssize_t m = self.m, bytes = self.room, n
         cdef void *x = cnp.PyArray_DATA(self.x)
         cdef void *h = cnp.PyArray_DATA(self.h)
@@ -127,25 +127,25 @@ cdef class _Recurrent(_Stage):
         return True
 
     cdef void begin(self, const char *rows) noexcept:
-        """Set the states of the rows to zero, or to the learned h0."""
+        """Set the states of these rows to zero, or to the learned h0."""
         cdef Py_ssize_t i, bytes = self.state_bytes // self.m
         for i in range(self.m):
             if rows == NULL or rows[i]:
                 memcpy(<char *>cnp.PyArray_DATA(self.h) + i * bytes, cnp.PyArray_DATA(self.start), bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
-        """Copy the states of `before`."""
+        """Copy the states from the stage `before`."""
         return self.set_state((<_Recurrent>before).state())
 
 
 cdef class _Fading(_Recurrent):
-    """A GRUD: its cell is that of the base class."""
+    """A GRUD layer: it decays missing values, then runs the cell of the base class."""
 
     cdef Fading fading
     cdef cnp.ndarray now, gh  # (m, 1) the times of this step; (m, u) the factors of the states
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
-        """Pack the cell and the rates of a GRUD; see the base class."""
+        """Pack the cell and copy the decay rates of a GRUD; see the base class."""
         p, e = dict(zip(layer.parameter_names, layer.checked_parameters())), layer.features
         given = np.empty((m, e), layer.dtype) if given is None else given
         self.dt, self.now = np.ones(m), np.empty((m, 1))
@@ -183,7 +183,7 @@ cdef class _Fading(_Recurrent):
 
 
 cdef class _Integers(_Recurrent):
-    """An `IntegerLayer`, which NumPy computes."""
+    """An `IntegerLayer`, which runs in NumPy."""
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads=1):
         self.layer, self.cell, n = layer, layer.form(), layer.features or given.shape[1]
         *_, u = layer.output_shape(("m", "s", n))
@@ -198,13 +198,13 @@ cdef class _Integers(_Recurrent):
 
 
 cdef class _Switching(_Recurrent):
-    """A SwitchingGRU, whose input is a token as a number."""
+    """A SwitchingGRU layer, whose input is one token number per sample."""
 
     cdef cgru_call call
     cdef cnp.ndarray tokens  # (m,)
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Pack the weights of a SwitchingGRU for m samples; the input is `given`, or new for None."""
+        """Pack a SwitchingGRU's weights for m samples; its input is the array `given`, or a new one for None."""
         cdef cgru_call *call = &self.call
         cdef const cgru_kernels *k = kernels(layer.dtype.itemsize)
         cdef const void *p[3]
@@ -222,7 +222,7 @@ cdef class _Switching(_Recurrent):
         k.switching_pack(call, p)
 
     cdef bint run(self) noexcept:
-        """Run a step: the states become the output."""
+        """Run one step, and write the new states to the output."""
         cdef Py_ssize_t *tokens = <Py_ssize_t *>cnp.PyArray_DATA(self.tokens)
         cdef int size = cnp.PyArray_ITEMSIZE(self.h)
         cdef void *x = cnp.PyArray_DATA(self.given)
@@ -241,7 +241,7 @@ cdef class _Linear(_Stage):
     cdef Workspace memory  # of the call
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Pack the weights of a Dense layer for m samples; the input is `given`, or new for None."""
+        """Pack a Dense layer's weights for m samples; its input is the array `given`, or a new one for None."""
         self.linear = layer.linear()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
         cdef void *out = cnp.PyArray_DATA(self.out)
@@ -254,7 +254,7 @@ cdef class _Linear(_Stage):
 
 
 cdef class _Elementwise(_Stage):
-    """An Activation, Scale or Clip layer: an activation, or a scale, a shift and bounds of each number."""
+    """An elementwise layer: an Activation, or a Scale or Clip layer with its scale, shift and bounds."""
 
     cdef const cgru_kernels *k
     cdef cgru_activation f
@@ -263,7 +263,7 @@ cdef class _Elementwise(_Stage):
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Copy the parameters and bounds of an elementwise layer; the input is `given`, or new for None."""
+        """Copy the parameters and bounds of an elementwise layer; its input is the array `given`, or a new one."""
         stage, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
         n = layer.features or given.shape[1]
         _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
@@ -276,7 +276,7 @@ cdef class _Elementwise(_Stage):
         self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
     cdef bint run(self) noexcept:
-        """Compute the activation, or scale, shift and bounds, of each number."""
+        """Apply the activation, or the scale, shift and bounds, to each number."""
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *out = cnp.PyArray_DATA(self.out)
         cdef void *scale = NULL
@@ -298,7 +298,7 @@ cdef class _LayerNorm(_Stage):
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Copy the parameters of a LayerNorm; the input is `given`, or new for None."""
+        """Copy the parameters of a LayerNorm; its input is the array `given`, or a new one for None."""
         self.scale, self.shift = [np.array(row) for row in layer.checked_parameters()]
         self.epsilon = layer.eps
         _Stage.__init__(self, m, layer.features, layer.features, layer.dtype, given)
@@ -314,7 +314,7 @@ cdef class _LayerNorm(_Stage):
 
 
 cdef class _Difference(_Stage):
-    """A Difference layer: keeps the step before."""
+    """A Difference layer, which keeps the previous step."""
 
     cdef cnp.ndarray last  # (m, n)
     cdef cnp.ndarray begun  # (m,) whether there was a step yet
@@ -350,7 +350,7 @@ cdef class _Difference(_Stage):
 
 
 cdef class _Frames(_Stage):
-    """A Frames layer: collects the steps of a frame, and outputs it when it is complete."""
+    """A Frames layer, which collects the steps of a frame, and outputs each complete frame."""
 
     cdef object layer
     cdef cnp.ndarray rows  # (m, span, n)
@@ -359,7 +359,7 @@ cdef class _Frames(_Stage):
     cdef Py_ssize_t steps, made  # steps read and frames written
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Allocate memory for a frame of m samples; the input is `given`."""
+        """Allocate memory for a frame of m samples; the input is the array `given`."""
         self.layer, self.length, self.hop, self.before = layer, layer.length, layer.hop, layer.before
         self.span, self.dilation = layer.span, layer.dilation
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
@@ -367,7 +367,7 @@ cdef class _Frames(_Stage):
         self.begin(NULL)
 
     cdef void begin(self, const char *rows) noexcept:
-        """Begin an empty frame, with the zero steps before the first; single rows do so only if steps are kept."""
+        """Start an empty frame, filled with the zeros that come before the first step."""
         cdef Py_ssize_t i, bytes = self.span * self.n * cnp.PyArray_ITEMSIZE(self.rows)
         for i in range(self.m):
             if rows == NULL or rows[i]:
@@ -386,7 +386,7 @@ cdef class _Frames(_Stage):
         return self.push()
 
     cdef bint push(self) noexcept:
-        """Append the step in `given` to the frame. Output a complete frame, begin the next, and return True."""
+        """Append the step in `given` to the frame; output the frame and return True if it is then complete."""
         cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.span - self.hop), i, p
         cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
         cdef char *out = <char *>cnp.PyArray_DATA(self.out)
@@ -406,7 +406,7 @@ cdef class _Frames(_Stage):
         return True
 
     cdef bint finish(self) except -1:
-        """Complete one more frame with zeros, if `Frames.count` has it; return whether it did."""
+        """Fill up a last frame with zeros, if `Frames.count` counts it; return whether it did."""
         if not self.steps or self.made >= self.layer.count(self.steps):
             return False
         memset(cnp.PyArray_DATA(self.given), 0, cnp.PyArray_NBYTES(self.given))
@@ -416,7 +416,7 @@ cdef class _Frames(_Stage):
 
 
 cdef class _Pool(_Stage):
-    """A Pool of the steps so far: means, maxima, last steps and sums weighted by attention, side by side."""
+    """A Pool layer over all steps so far: means, maxima, last steps and attention-weighted sums, side by side."""
 
     cdef cnp.ndarray sums  # (parts, m, n + 2), see pool_step
     cdef cnp.ndarray hidden, V  # (m, h) the functions of X W + b that attention scores by, and (h) their factors
@@ -500,7 +500,7 @@ cdef class _Select(_Stage):
 
 
 cdef class _Join(_Stage):
-    """The end of branches, whose outputs are `parts`: they are put side by side, added or multiplied."""
+    """The end of parallel branches, whose outputs `parts` are concatenated, added or multiplied."""
 
     cdef list parts
     cdef int how
@@ -535,7 +535,7 @@ cdef dict KINDS = {
 
 
 def _kind(layer):
-    """Return the class of the stage of a layer; None where it is left out."""
+    """Return the stage class for a layer; None for a layer that a stream leaves out."""
     stage = (layer if layer.cells else layer.evaluating()).stage
     kind = (stage[0] if isinstance(stage, tuple) else stage or {"kind": "recurrent"})["kind"]  # None: see `Cell`
     if kind == "pool" and layer.steps.piecewise:
@@ -629,7 +629,7 @@ cdef class Stream:
         self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
 
     def _add_stages(self, layers, cnp.ndarray given):
-        """Append the stages of a chain of layers that reads `given`; return its outputs."""
+        """Append stages for a chain of layers, which reads the array `given`; return the chain's output array."""
         cdef _Stage stage
         for layer in [part for layer in layers for part in chain.parts_of(layer)]:
             branches = layer.branches
@@ -650,7 +650,7 @@ cdef class Stream:
     @property
     @critical_section
     def state(self):
-        """The states (m, u) after the last step, as copies; a list with several GRU layers.
+        """The states (m, u) after the last step, as copies; a list if there are several GRU layers.
 
         They may be set. Those of a `GRUD` are records (m,), as its own `state`.
 
@@ -677,19 +677,19 @@ cdef class Stream:
 
     @critical_section
     def reset(self):
-        """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
+        """Start a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
         self._begin(NULL)
         self.finished = False
 
     cdef int _begin(self, const char *rows) except -1:
-        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
+        """Start a new sequence in the rows where the mask `rows` (m,) is true, or in all rows for NULL."""
         for stage in self.stages:
             (<_Stage>stage).begin(rows)
         return 0
 
     @critical_section
     def refresh(self):
-        """Pack the current weights of the source again, and keep the states.
+        """Pack the source's current weights again; the states are kept.
 
         Raises:
             ValueError: the layers have other sizes now. Then nothing is changed.
@@ -705,7 +705,7 @@ cdef class Stream:
         self.embedding, self.table, self.standardisation = fresh.embedding, fresh.table, fresh.standardisation
 
     def _sizes(self):
-        """Return the dtype, and the type and sizes of each stage."""
+        """Return the dtype of the stream, and the class and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
     @critical_section
@@ -745,7 +745,7 @@ cdef class Stream:
         return self.row if flat else self.out
 
     cdef int _let_pass(self, dt) except -1:
-        """Set the time that has passed since the step before: a number or (m,); None: 1."""
+        """Set the time since the previous step: a number or (m,); None means 1."""
         if not self.timed:
             raise ValueError(f"dt: expected None, as no layer reads it, got some for {self.source!r}")
         passed = real(1.0 if dt is None else dt, "dt").astype(np.float64)
@@ -756,7 +756,7 @@ cdef class Stream:
         return 0
 
     def _step_anew(self, x, resets, decay):
-        """Run one step of which some rows begin anew, or the states fade; see `step`."""
+        """Run one step in which some rows start a new sequence, or states are multiplied by factors; see `step`."""
         factors = None if decay is None else self._factors(resets, decay)
         cdef cnp.ndarray rows = None if resets is None else self._rows(resets)
         cdef Py_ssize_t count = 0 if rows is None else np.count_nonzero(rows)
@@ -778,7 +778,7 @@ cdef class Stream:
         return None if not made else self.row if flat else self.out
 
     cdef bint _take(self, x, bint anew) except -1:
-        """Write x to the first stage; return whether it has no axis of samples. `anew`: all rows begin a sequence."""
+        """Copy x to the first stage; return whether it is a single sample. `anew`: a sequence starts in all rows."""
         cdef cnp.ndarray array
         if self.finished and not anew:
             raise RuntimeError("step: expected reset before another sequence, got a step after finish")
@@ -789,7 +789,7 @@ cdef class Stream:
         return self._put(x)
 
     def _rows(self, resets):
-        """Return the checked mask (m,) of the rows that begin anew, contiguous."""
+        """Check and return the mask (m,) of the rows that start a new sequence."""
         cdef cnp.ndarray rows = real(resets, "resets")
         if cnp.PyArray_TYPE(rows) != cnp.NPY_BOOL:
             raise TypeError(f"resets: expected booleans, got dtype {rows.dtype}; factors are the argument decay")
@@ -797,7 +797,7 @@ cdef class Stream:
         return np.ascontiguousarray(rows)
 
     def _factors(self, resets, decay):
-        """Return the checked factors (m, 1) or (m, u), in the dtype of the states."""
+        """Check and return the decay factors (m, 1) or (m, u), in the dtype of the states."""
         if resets is not None:
             raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
         if self.framed:
@@ -816,12 +816,12 @@ cdef class Stream:
         return cast_factors(factors, self.dtype)
 
     def _check_rows(self, name, shape, due):
-        """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
+        """Raise ValueError unless `shape` is one of the shapes `due`, or () for a single sample."""
         if shape not in due and not (self.batch == 1 and shape == ()):
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {shape}")
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
-        """Run the stages from the index `first` on; return whether there is an output."""
+        """Run the stages from index `first` on; return whether there is an output."""
         cdef Py_ssize_t i
         for i in range(first, len(self.stages)):
             if not (<_Stage>self.stages[i]).run():
@@ -830,7 +830,7 @@ cdef class Stream:
 
     @critical_section
     def finish(self):
-        """End the sequence, and return the outputs that `predict` has beyond those of the steps.
+        """End the sequence, and return the remaining outputs that `predict` would have returned.
 
         The next sequence begins with `reset`.
 
@@ -847,14 +847,14 @@ cdef class Stream:
         return np.stack(rows, axis=1) if rows else np.empty((self.batch, 0, self.units), self.dtype)
 
     cdef bint _fits(self, cnp.ndarray x) noexcept:
-        """Return whether x can be copied as it is: dtype, shape and memory order fit."""
+        """Return whether x can be copied directly: its dtype, shape and memory order fit."""
         cdef int n = cnp.PyArray_NDIM(x)
         return (cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(self.given) and cnp.PyArray_ISCARRAY_RO(x)
                 and (n == 2 and cnp.PyArray_DIM(x, 0) == self.batch or n == 1 and self.batch == 1)
                 and cnp.PyArray_DIM(x, n - 1) == self.features)
 
     def _put(self, x):
-        """Write x, looked up, standardised and cast, to the first stage; return whether x has no axis of samples."""
+        """Look up, standardise and cast x, and write it to the first stage; return whether it is a single sample."""
         given = np.asarray(x) if self.table is None else self._look_up(np.asarray(x))
         if given.dtype.kind not in "fiub":
             raise TypeError(f"x: expected real numbers, got dtype {given.dtype}")
@@ -868,7 +868,7 @@ cdef class Stream:
         return flat
 
     def _look_up(self, tokens):
-        """Return the rows of the embedding for checked tokens."""
+        """Check tokens, and return their rows of the embedding."""
         shape = np.shape(tokens)
         if tokens.dtype.kind not in "iu" or not (shape == (self.batch,) or self.batch == 1 and shape == ()):
             raise ValueError(f"x: expected integer tokens of shape ({self.batch},), got {tokens.dtype} {shape}")
@@ -885,7 +885,7 @@ cdef class Stream:
 
 
 def _layers(source):
-    """Return the layers of `source`; raise an error with the reason if one cannot run a step at a time."""
+    """Return the layers of `source`; raise an error that says why if one cannot run step by step."""
     if not isinstance(source, Network) and not (isinstance(source, Layer) and len(source.cells) == 1):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)

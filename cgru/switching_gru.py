@@ -1,4 +1,4 @@
-"""SwitchingGRU: a GRU of tokens, each of which has its own recurrent weights.
+"""SwitchingGRU: a GRU whose inputs are tokens; each token has its own recurrent weights.
 
 Letters: m samples, s steps, K tokens (the vocabulary), u units. The arithmetic is that of cgru/reference.py (compiled:
 cgru/core/simd/switching.h).
@@ -45,7 +45,7 @@ ${arrays}static void layer_$i(real *h, int k) {
 
 
 class SwitchingGRU(Layer):
-    """A GRU whose inputs are tokens, each of which has its own recurrent weights and biases: integers (m, s) in.
+    """A GRU for token inputs (m, s), in which each token has its own recurrent weights and biases.
 
     Ji-An, Benna and Mattar, 2025 (doi 10.1038/s41586-025-09142-4), who fit such networks of one to a few units to the
     choices of animals and humans. For the token k of a step, and the state h before it, which is zero at first:
@@ -117,16 +117,16 @@ class SwitchingGRU(Layer):
 
     @property
     def table(self) -> np.ndarray:
-        """Return the numbers (K, 1) of the tokens, which a stream looks up."""
+        """Return the token numbers 0 to K - 1 as a table (K, 1), which a stream looks tokens up in."""
         return np.arange(self.d["v"])[:, None]
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit."""
+        """Return a dict that describes this layer to the compiled training code."""
         return {"kind": "switching", "tokens": self.d["v"], "units": self.d["u"], "every": self.sequences}
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for tokens (m, s), or (m, u) without `sequences`.
+        """Return the shape of the outputs: (m, s, u) for tokens (m, s), or (m, u) without `sequences`.
 
         Raises:
             ValueError: any other shape.
@@ -142,7 +142,7 @@ class SwitchingGRU(Layer):
         return {name: (shape, self.dtype) for name, shape in shapes.items()}
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X and the parameters in `fs` for tokens A (m, s)."""
+        """Set the sizes `d`, and in `fs` the shapes of X and the parameters, for tokens A (m, s)."""
         m, s = self.tokens(A).shape
         self.d |= {"m": m, "s": s}
         self.fs |= {"X": (m, s)} | {name: shape for name, (shape, _) in self.arrays(0).items()}
@@ -163,7 +163,7 @@ class SwitchingGRU(Layer):
         self.p |= {name: np.array(value, self.dtype) for name, value in arrays.items()}
 
     def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return copies of the parameters in the layout of Ji-An, Benna and Mattar, gates r, z and n.
+        """Return copies of the parameters in the layout of Ji-An, Benna and Mattar, with gates r, z and n.
 
         Returns:
             The recurrent weights (3 u, u, K), the biases of the input (3 u, K), and those of the state (3 u, K), which
@@ -187,7 +187,7 @@ class SwitchingGRU(Layer):
     def from_arrays(
         cls, weight_hh: ArrayLike, bias_ih: ArrayLike, bias_hh: ArrayLike, sequences: bool = False
     ) -> SwitchingGRU:
-        """Return a layer with the parameters in the layout of Ji-An, Benna and Mattar, gates r, z and n.
+        """Return a layer made from parameters in the layout of Ji-An, Benna and Mattar, with gates r, z and n.
 
         Args:
             weight_hh: the recurrent weights (3 u, u, K).
@@ -220,7 +220,7 @@ class SwitchingGRU(Layer):
         return layer
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: one step."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c: one step."""
         i, u = c.i, self.d["u"]
         arrays = "".join(c.array(name.lower(), value) for name, value in c.p.items())
         code, state = C.substitute(i=i, u=u, n=3 * u, arrays=arrays), f"state->layer_{i}"
@@ -262,7 +262,7 @@ class SwitchingGRU(Layer):
         return self._forward(A, lengths, h0)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, h0: ArrayLike | None = None) -> np.ndarray:
-        """Return the outputs that `forward` returns; the layer is not changed.
+        """Return the outputs that `forward` would return; store nothing.
 
         Args:
             A: as for `forward`.
@@ -273,10 +273,10 @@ class SwitchingGRU(Layer):
 
 
 class SwitchingPass(LayerPass):
-    """One run of a `SwitchingGRU`. Tokens have no gradient: `backward` returns None."""
+    """One forward pass of a `SwitchingGRU`. Tokens have no gradient, so `backward` returns None."""
 
     def __init__(self, p: Arrays, X: np.ndarray, lengths: Any, h0: np.ndarray | None, sequences: bool) -> None:
-        """Run the tokens X (m, s) with the parameters p from h0, all checked."""
+        """Run the tokens X (m, s) from the states h0 with the parameters p; all arguments are checked before."""
         fc, steps = switching_forward(p, X, h0, lengths), None if lengths is None else mask(lengths, X.shape[1])
         super().__init__(steps, **fc, A=zero_padding(fc["h"], steps) if sequences else fc["h"][:, -1].copy())
         self._p, self._lengths = p, lengths
@@ -288,11 +288,11 @@ class SwitchingPass(LayerPass):
 
     @property
     def dh0(self) -> np.ndarray:
-        """Return dL/dh0 (m, u), after `backward`."""
+        """Return dL/dh0 (m, u), the gradient of the initial states, after `backward`."""
         return self._require_backward()["dh"][:, 0]
 
     def backward(self, dA: Any = None, dstate: Any = None) -> None:
-        """Backpropagate dL/dA, of the shape of A, and dL/d(last states) (m, u); one of the two may be None."""
+        """Backpropagate dL/dA, in the shape of A, and dL/d(last states) (m, u); one of the two may be None."""
         A, every = self._arrays["A"], np.zeros_like(self._arrays["h"])
         last = every[:, -1]  # where the last state of every sample is
         if dA is not None or dstate is None:
@@ -305,5 +305,5 @@ class SwitchingPass(LayerPass):
         self._store_backward(made if dA is None else made | {"dA": dA})
 
     def gradients(self, each: bool = False) -> Arrays:
-        """Return dU, dV and db, summed over samples and steps, with `each` (m, ...); RuntimeError before `backward`."""
+        """Return dU, dV and db, summed over samples, or with `each` per sample; RuntimeError before `backward`."""
         return switching_gradients(self._p, self._arrays, self._require_backward(), each)

@@ -1,4 +1,4 @@
-"""The variants of the GRU: which parameters, shapes and caches each has, decided in this one place.
+"""The variants of the GRU: which parameters, shapes and caches each variant has.
 
 Code that needs to know what a layer has asks its `Variant`, never the keys of a dict. Letters: e features of a step, u
 units. The equations of all variants stand in cgru/reference.py.
@@ -47,7 +47,7 @@ class Variant:
     learn_h0: bool = False
 
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
-        """Return the shape of each parameter: U (e, u), V (u, u), b, c and h0 (1, u), g (1, 3 u)."""
+        """Return the shape of each parameter by name, such as (e, u) for Uz."""
         shapes = by_letter(e, u)
         return {name: shapes[name[0]] for name in self.names}
 
@@ -59,7 +59,7 @@ class Variant:
         return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
 
     def cache_numbers(self, m: int, s: int, u: int, preactivations: bool, decay: bool) -> int:
-        """Return how many numbers the caches take that `GRU.run` writes into the caller's memory."""
+        """Return how many numbers the caches have that `GRU.run` writes into its argument `memory`."""
         widths = (3 + decay + 3 * preactivations) * u + sum(self.width(name, u) for name in self.caches)
         return (s + 1) * m * u + s * m * widths
 
@@ -74,27 +74,27 @@ class Variant:
         return "nU" in self.caches
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the fields alone: what is cached must not change the content of a job that `fit_many` stores."""
+        """Pickle only the fields; cached values would change the stored form of a job of `fit_many`."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
     def biases(self) -> tuple[str, ...]:
-        """Return the names of the biases of r, z and hh, and of the recurrent product where that has its own."""
+        """Return the names of the biases of r, z and hh, and of the recurrent product's own bias if there is one."""
         return tuple(name for name in ("br", "bz", "bhh", "chh") if name in self.names)
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
-        """Return `'d' + name` for each parameter."""
+        """Return the name of each parameter's gradient: `'d' + name`."""
         return tuple("d" + name for name in self.names)
 
     @property
     def options(self) -> dict[str, bool]:
-        """Return the options that name this variant to cgru/reference.py and to a layer's constructor."""
+        """Return the variant as keyword arguments of the functions in cgru/reference.py and of a layer."""
         return {flag: flag == self.name for flag in FLAGS} | {"learn_h0": self.learn_h0}
 
     @property
     def step(self) -> Variant:
-        """Return the variant without `learn_h0`: it has the same step, whatever the first state is."""
+        """Return this variant without `learn_h0`, which has no effect on a step."""
         return variant_of(**(self.options | {"learn_h0": False}))
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ class Variant:
 
 @lru_cache
 def by_letter(e: int, u: int) -> dict[str, tuple[int, int]]:
-    """Return the shape of a parameter by the first letter of its name. The dict is cached: do not change it."""
+    """Return the shape of a parameter by the first letter of its name. The dict is cached, so do not change it."""
     return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u), "h": (1, u)}
 
 
@@ -125,7 +125,7 @@ NAMES = tuple(dict.fromkeys(name for variant in LEARNED.values() for name in var
 
 
 def variant_of(*, reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> Variant:
-    """Return the variant with these properties.
+    """Return the variant with these flags.
 
     With `layer_norm` the reset gate always comes after the product.
     """
@@ -134,7 +134,7 @@ def variant_of(*, reset_after: bool = False, layer_norm: bool = False, learn_h0:
 
 
 def named(value: Variant | str, argument: str = "variant") -> Variant:
-    """Return `value` if it is a Variant, or the variant with that name; ValueError for anything else."""
+    """Return `value` if it is a Variant, else the variant of that name; ValueError if there is none."""
     if isinstance(value, Variant):
         return value
     if not isinstance(value, str) or value not in VARIANTS:
@@ -143,7 +143,7 @@ def named(value: Variant | str, argument: str = "variant") -> Variant:
 
 
 class VariantFlag:
-    """A descriptor: one flag of a layer's variant. Setting it replaces the layer's variant."""
+    """A descriptor for one flag of a layer's variant. Setting the flag replaces the layer's variant."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
