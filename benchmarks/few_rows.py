@@ -1,6 +1,6 @@
 """Training of wide layers on few rows, beside PyTorch's own: `python -m benchmarks.few_rows`.
 
-Three ways: inside PyTorch with gradients anew (`zero_grad(set_to_none=True)`) and added to old ones, and `cgru.GRU`
+Three ways: inside PyTorch with new gradients (`zero_grad(set_to_none=True)`) and added to old ones, and `cgru.GRU`
 itself beside PyTorch's autograd, all with dL/dX. The pair of a way takes turns in one process, on one core.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.timing import ratios, round_robin
 
 SECTION = "few rows"  # the name of the section in docs/speed.md
 UNITS, ROWS, STEPS = (256, 512, 768, 1024, 1536), (1, 4, 16, 64), (1, 5)
-WAYS = ("anew", "added", "layer")
+WAYS = ("new", "added", "layer")
 SECONDS = 0.2
 
 

@@ -135,7 +135,7 @@ def rows(seconds: float, core: int) -> Iterator[dict]:
             yield measured(name, work, {1: call, 2: call}, read, seconds, core)
     for e, u in STREAMS:
         read = reading(3 * u * (u + e) * 4, STEPS)
-        yield measured(f"1, {STEPS}, {e}, {u}", "stream", steps(e, u), read, seconds, core)
+        yield measured(f"1, {STEPS}, {e}, {u}, stream", "stream", steps(e, u), read, seconds, core)
 
 
 def measured(
@@ -156,14 +156,15 @@ def about(row: dict) -> str:
 
 
 def table(rows: list[dict]) -> list[str]:
-    """Return a line for each shape and work."""
-    lines = []
-    for row in report.part(rows, "few samples"):
-        two = report.bold(row["ratio"], row["ratio"] < report.NEAR)
-        others = f"{row['reading']:.2f}", f"{row['beside']:.2f}"
-        lines.append([row["shape"], row["work"], f"{row['ms']:.3g}", two, *others])
-    heads = ["m, s, e, u", "work", "one thread, ms", "two threads over one", "two cores reading"]
-    return report.table([*heads, "beside a busy process: time over that of one"], lines)
+    """Return a line for each shape: a sequence has the figures of inference and of training in each cell."""
+    found, lines = report.part(rows, "few samples"), []
+    for shape in dict.fromkeys(row["shape"] for row in found):
+        here = [row for row in found if row["shape"] == shape]
+        two = "; ".join(report.bold(row["ratio"], row["ratio"] < report.NEAR) for row in here)
+        ms, busy = "; ".join(f"{row['ms']:.3g}" for row in here), "; ".join(f"{row['beside']:.2f}" for row in here)
+        lines.append([shape, ms, two, f"{here[0]['reading']:.2f}", busy])
+    heads = ["m, s, e, u", "ms on one thread", "speed-up by two threads", "speed-up of reading"]
+    return report.table([*heads, "time of two threads over one, next to a busy process"], lines)
 
 
 def main(arguments: list[str] | None = None) -> None:

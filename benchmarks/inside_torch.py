@@ -188,7 +188,7 @@ def table(rows: list[dict]) -> list[str]:
 def padded(rows: list[dict]) -> str:
     """What packed data take beside the batch that is padded with zeros; empty where there are none."""
     found = [row["over padded"] for row in report.part(rows, "pair") if row["over padded"]]
-    return f"A packed batch took {max(found):.2f} times as long as the padded one at the most." if found else ""
+    return f"A packed batch took at most {max(found):.2f} times as long as the padded one." if found else ""
 
 
 def line(row: dict) -> str:

@@ -158,10 +158,9 @@ def about(row: dict) -> str:
     task = Task(**row["task"])
     missing = "".join(f" Left out: {name} ({why})." for name, why in row["missing"].items())
     return (
-        f"{len(task.names()):,} fits, {task.outer} times {task.outer - 1} folds, {task.seeds} seeds, {len(task.sizes)}"
-        f" sizes: 3 inputs, 50 sessions of {task.shortest} to {task.longest} steps in one batch, two choices at each"
-        f" step, Adam, an L1 penalty on V, up to {task.epochs} epochs, patience {task.patience}; float32, on"
-        f" {row['cores']} cores of {row['machine']}, {row['instructions']}, {row['date']}, commit"
+        f"{len(task.names()):,} fits: {task.outer} times {task.outer - 1} folds, {task.seeds} seeds, {len(task.sizes)}"
+        f" sizes, 50 sessions of {task.shortest} to {task.longest} steps in one batch, up to {task.epochs} epochs;"
+        f" float32, on {row['cores']} cores of {row['machine']}, {row['instructions']}, {row['date']}, commit"
         f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}.{missing}"
     )
 
@@ -171,18 +170,16 @@ def method(rows: list[dict]) -> str:
     (checked,) = report.part(rows, "same")
     (whole,) = report.part(rows, "whole")
     text = (
-        f"All fits took `fit_many` {whole['seconds']:.1f} s, {sum(whole['epochs']):,} epochs: an update, a pass over"
-        " the validation sessions, the best weights kept. The table has ms of one core for an epoch, all cores at work:"
-        " of ours over whole fits with all they cost, of the others over epochs alone, in workers of joblib with one"
-        " thread each, without start, set-up and compilation. `total` weighs each size by the epochs that its fits had,"
-        " and supposes that the others share out their fits without loss."
+        f"`fit_many` took {whole['seconds']:.1f} s for all fits. Each cell has the ms of one core for an epoch, with"
+        " all cores at work. The times of cgru include all costs of a fit. Those of the others are epochs alone,"
+        " without set-up and compilation. `total` assumes that the others divide their fits without loss."
     )
     if checked["last"]:
         first, last = (
             ", ".join(f"{name} {value:.0e}" for name, value in checked[key].items()) for key in ("first", "last")
         )
         text += (
-            f" From the same weights the losses are the same but for rounding (largest relative difference in"
+            f" From the same weights the losses differ by rounding (largest relative difference in"
             f" {FIRST} epochs: {first}; after {Task(**rows[0]['task']).epochs}: {last})."
         )
     return text
@@ -210,7 +207,7 @@ def table(rows: list[dict]) -> list[str]:
         ratio = {name: seconds[name] / seconds[ours.NAME] for name in names}
         times = [f"{seconds[name]:.0f} s" for name in names]
         lines.append(["total", *times, *(beside(ratio, library) for library in libraries)])
-    return report.table(["ms an epoch", *names, *(f"{library} / ours" for library in libraries)], lines)
+    return report.table(["ms an epoch", *names, *(f"{library} / cgru" for library in libraries)], lines)
 
 
 def beside(ratio: dict[str, float], library: str) -> str:
@@ -231,8 +228,8 @@ def rest(row: dict) -> str:
     if row["part"] == "overhead":
         ms = row["ms"]
         return (
-            f"A job of {ours.SIZE} units with one update takes {ms['job']:.2f} ms: {ms['draws']:.2f} draws its weights,"
-            f" {ms['update']:.2f} is the update, {ms['rest']:.2f} all else."
+            f"A job of {ours.SIZE} units with one update takes {ms['job']:.2f} ms: {ms['draws']:.2f} for its first"
+            f" weights, {ms['update']:.2f} for the update, {ms['rest']:.2f} for the rest."
         )
     if row["part"] == "batches":
         times = [report.bold(row["ratio"][str(u)], row["ratio"][str(u)] > most) for u, most in HANDED_OUT.items()]
@@ -240,7 +237,8 @@ def rest(row: dict) -> str:
         return f"Batches handed out one by one cost nets of {units} units {times} times as much as arrays."
     if row["part"] == "memory":
         (few, many), (before, after) = row["fits"], row["mib"]
-        return f"Resident after {few:,} fits {before:.1f} MiB, after {many:,} {after:.1f} MiB, networks not kept."
+        taken = f"The process takes {before:.1f} MiB after {few:,} fits, and {after:.1f} MiB after {many:,}"
+        return f"{taken}, if no networks are kept."
     return ""
 
 

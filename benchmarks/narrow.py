@@ -122,7 +122,8 @@ def about(row: dict) -> list[str]:
     missing = "".join(f" Left out: {name} ({why})." for name, why in row["missing"].items())
     return [
         f"One core of {row['machine']}, {row['instructions']}, {row['date']}, commit {row['commit'] or 'unknown'}:"
-        f" {', '.join(row['versions'])}.{missing} After each time its signal-to-noise ratio in dB against float64."
+        f" {', '.join(row['versions'])}.{missing} Each time is followed by the signal-to-noise ratio against float64,"
+        " in dB."
     ]
 
 

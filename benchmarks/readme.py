@@ -125,10 +125,10 @@ def together(tables: dict[str, list[str]]) -> list[str]:
 def section(rows: list[dict], picture: str | None) -> str:
     """A page's: a picture, the ratios by region, and those of whole updates."""
     tables = image(picture) | {
-        "How many times as long the best rival takes, one thread, by the work of a forward pass: the geometric mean,"
-        " and after it the worst cell. Below 1 we lose, in bold.": report.regions(rows),
-        "Whole updates, float32, one thread: the same, and how many times as long an update takes as the compiled steps"
-        f" of its layers alone, with the largest (above {report.OVER} in bold).": report.update_groups(rows),
+        "The best rival's time over cgru's, on one thread, by the work of a forward pass: the geometric mean, then the"
+        " worst shape. Bold: cgru is slower.": report.regions(rows),
+        "Whole updates, float32, one thread: the same ratio, then the time of an update over that of its compiled"
+        f" layers alone, with the largest. Bold: above {report.OVER}.": report.update_groups(rows),
     }
     return "\n".join([measured(rows), "", *together(tables)])
 

@@ -258,7 +258,7 @@ def update_groups(rows: list[dict]) -> list[str]:
             over = [row["layers"] for row in each]
             most = bold(max(over), name.startswith("from") and max(over) > OVER)
             lines.append([name, f"{len(each)}", mean_and_worst(each), f"{geometric_mean(over):.2f}; {most}"])
-    return table(["", "kinds", "best rival over ours", "ours over the layers alone"], lines) if lines else []
+    return table(["", "kinds", "best rival over cgru", "cgru over its layers alone"], lines) if lines else []
 
 
 # --- growth and memory ---

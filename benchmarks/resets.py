@@ -279,7 +279,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    costs = ["", "A training step with resets, and with real factors and their gradient, over one without:", ""]
+    bounds = ", ".join(f"`{kind}` above {bound}" for kind, bound in BOUNDS.items())
+    caption = "The time of a training step with `resets`, and with `decay` and its gradient, over that of one without."
+    costs = ["", f"{caption} Bold: {bounds}.", ""]
     text = [about(found[0]), "", *table(found), *(costs + cost_table(found) if given.cost else [])]
     print("", *text, sep="\n")
     readme.write(given, found, text, SECTION)

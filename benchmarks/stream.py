@@ -101,17 +101,16 @@ def about(row: dict) -> list[str]:
     """What was measured, on what, and what is missing."""
     lines = [
         f"One step, float32, one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
-        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}. Medians in ns a step, the state carried on."
+        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}. Times are medians in ns."
     ]
     if Eigen.name in row["names"]:
         lines.append(
-            "Eigen computes our step with both gates as one product and the bias as one more column; the compiler knows"
-            " its sizes and may inline it, ours is called through a pointer."
+            "The compiler knows the sizes of Eigen's step and may inline it; cgru's step is called through a pointer."
         )
     if ONNX in row["names"]:
         lines.append(
-            "ONNX Runtime's inputs and outputs are bound once; its `run` is handed frame and state and returns the new"
-            " state."
+            "ONNX Runtime's inputs and outputs are bound once; its `run` takes the frame and the state and returns the"
+            " new state."
         )
     return lines + [f"Left out: {name} ({why})." for name, why in row["missing"].items()]
 
@@ -119,7 +118,7 @@ def about(row: dict) -> list[str]:
 def table(rows: list[dict]) -> list[str]:
     """The sizes, the times, and what the others take beside our step from C."""
     names = report.part(rows, "about")[0]["names"]
-    heads = ["e, u", *names, f"{Eigen.name} / ours from C", f"{ONNX} / ours from C", "Stream beyond C"]
+    heads = ["e, u", *names, f"{Eigen.name} / cgru from C", f"{ONNX} / cgru from C", "Stream minus C"]
     return report.table(heads, (line(row, names) for row in report.part(rows, "stream")))
 
 
