@@ -167,19 +167,19 @@ class Architecture(NamedTuple):
 
 
 ARCHITECTURES = {
-    "qlib ALSTM": Architecture("pyqlib", "attention beside the last state",
+    "qlib ALSTM": Architecture("pyqlib", "attention next to the last state",
                                lambda: qlib("alstm_ts", "ALSTMModel", 6, 16, 2, 0.1, "GRU")),
     "qlib KRNN": Architecture("pyqlib", "the mean of three GRUs", lambda: krnn("krnn", "KRNNModel", 6, 16, 3, 16)),
-    "qlib Sandwich": Architecture("pyqlib", "such a mean, twice",
+    "qlib Sandwich": Architecture("pyqlib", "the mean of GRUs, twice",
                                   lambda: krnn("sandwich", "SandwichModel", 6, 16, 12, 3, 16, 8)),
     "qlib TRA": Architecture("pyqlib", "the mean of two layers' states, and attention",
                              lambda: qlib("tra", "RNN", 6, 16, 2, "GRU", True, 0.1)._replace(outputs=(0, 1))),
     "gReLU ConvGRUModel": Architecture("gReLU", "residual convolutions, the sum of two directions", grelu),
     "ConvoKit CRAFT": Architecture("convokit", "its encoder: the sum of two directions, with lengths", craft),
     "pytorch-widedeep AttentiveRNN": Architecture(
-        "pytorch-widedeep", "attention, kept", lambda: widedeep("AttentiveRNN", n_layers=2, attn_concatenate=False)),
+        "pytorch-widedeep", "attention", lambda: widedeep("AttentiveRNN", n_layers=2, attn_concatenate=False)),
     "pytorch-widedeep StackedAttentiveRNN": Architecture(
-        "pytorch-widedeep", "attention, kept, one block", lambda: widedeep("StackedAttentiveRNN", n_blocks=1)),
+        "pytorch-widedeep", "attention, one block", lambda: widedeep("StackedAttentiveRNN", n_blocks=1)),
     "PhysioEx ProtoSleepNet": Architecture("physioex", "a residual, above its encoder", protosleep),
 }  # fmt: skip
 
