@@ -1,1 +1,1 @@
-"""The compiled engine: plans, drivers and kernels. Layers check all arguments before they call it."""
+"""The compiled GRU code: kernels, and the code that plans and runs calls. Layers check all arguments before."""

@@ -1,4 +1,4 @@
-"""The backward pass of a layer, without the GIL, in memory that the caller allocates.
+"""The matrix products of a GRU's backward step, without the GIL, in memory that the caller allocates.
 
 The arrays of a call are listed below. Past a sample's length they are zero; if `call.padded` is False they are not
 written there:

@@ -1,4 +1,4 @@
-"""Build the products of a backward step for each variant and layout, by the equations of cgru/reference.py.
+"""Build the matrix products of a backward step, by variant and memory layout; cgru/reference.py has the equations.
 
 The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
@@ -13,7 +13,7 @@ from cgru.core.products cimport (
 
 
 cdef void build_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a backward step of the variant; pack their weights into `packed` if `run.packs`."""
+    """Build the products of a backward step of any variant; pack their weights into `packed` if `run.packs`."""
     if run.call.variant == CGRU_LAYER_NORM:
         _build_layer_norm(run, packed)
     elif run.call.variant == CGRU_RESET_BEFORE:
@@ -23,7 +23,7 @@ cdef void build_products(Run *run, char *packed) noexcept nogil:
 
 
 cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step of reset_before, packed at `to`. A row holds dh | dhh_ | dz_ | dr_.
+    """Build the products of a backward step of reset_before, with weights packed at `to`. A row: dh | dhh_ | dz_ | dr_.
 
     1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
        dh = dh_ * z
@@ -44,7 +44,7 @@ cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step of reset_after, packed at `to`. A row holds dh | dhh_ | dz_ | dr_ | dc.
+    """Build the products of a backward step of reset_after, packed at `to`. A row: dh | dhh_ | dz_ | dr_ | dc.
 
     1. as in reset_before;  dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
     2. dh += dc Vhh^T + dz_ Vz^T + dr_ Vr^T
@@ -57,7 +57,7 @@ cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step with layer normalisation, packed at `to`.
+    """Build the products of a backward step with layer normalisation, with weights packed at `to`.
 
     A row holds dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last two of r, z and hh.
 
@@ -78,7 +78,7 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_state_gradient(Run *run, int gates, const int *gate, const char *d, char *to) noexcept nogil:
-    """Build the products dh += d V^T of some gates, packed at `to`; their d are side by side in a row, from `d` on.
+    """Build the products dh += d V^T of several gates, packed at `to`; the gates' d are side by side at address `d`.
 
     One product takes all gates together. With recurrent dropout each gate has a product and a mask of its own.
     """
@@ -96,7 +96,7 @@ cdef void _build_state_gradient(Run *run, int gates, const int *gate, const char
 
 
 cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *to) noexcept nogil:
-    """Build the product for dX, packed at `to`, from the d of hh, z and r, which are `step` bytes apart from `d` on."""
+    """Build the product for dX, packed at `to`; the gradients of hh, z and r start at `d`, `step` bytes apart."""
     cdef cgru_call *call = run.call
     cdef cgru_product *product = next_product(run, run.plan.k.input_backward, call.e, to, NULL)
     cdef int gate
@@ -114,7 +114,7 @@ cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *
 
 
 cdef void build_single_sample(Run *run, char *to) noexcept nogil:
-    """Set up single_sample.h: pack the transposes of V at `to`, and behind them the product for dX of all steps."""
+    """Set up the backward pass of a single sample: pack the transposes of V at `to`, then the weights for dX."""
     cdef Py_ssize_t u = run.call.u, each = u * run.call.up * run.plan.k.size
     cdef int gate
     run.single.call = run.call
@@ -125,7 +125,7 @@ cdef void build_single_sample(Run *run, char *to) noexcept nogil:
 
 
 cdef void build_batch_simd(Run *run, char *to) noexcept nogil:
-    """Pack the weights of a backward call with samples in the lanes at `to`, a row for each unit.
+    """Pack the weights of a backward call that has one sample per SIMD lane, with a row for each unit, at `to`.
 
     The rows are Vhh and [Vz | Vr]; with the reset after the product, [Vz | Vr | Vhh]. For dX each feature has a row
     [Uhh | Uz | Ur]. With features in the lanes there is a product for dX instead.

@@ -1,4 +1,4 @@
-"""The backward pass with its gradients, block by block of steps, without the GIL.
+"""The backward pass of a GRU, run block by block of steps together with the parameters' gradients, without the GIL.
 
 A block runs backward, and its gradients are summed while its arrays are in the cache. The arrays dhh_, dz_, dr_, dc,
 dU_ and dV_ of backward.pxd need memory for one block alone, which lies in the workspace. Sums run in the order of the

@@ -1,4 +1,4 @@
-"""Run the backward pass of a call and sum its gradients, block by block of steps."""
+"""Run a backward pass block by block of steps, and sum the parameters' gradients after each block."""
 
 from cgru.core cimport driver, gradients
 from cgru.core.crew cimport Crew, close_crew, open_crew
@@ -48,7 +48,7 @@ OF_CACHES.counts[:] = [3, 4, 8]
 
 cdef Py_ssize_t _assign(cgru_call *call, const Arrays *arrays, Py_ssize_t rows, const cgru_kernels *k,
                         char *memory) noexcept nogil:
-    """Point the call to arrays of a block of so many rows, one after another in `memory`; return their numbers."""
+    """Set the call's arrays to parts of `memory` for a block of `rows` rows; return how many numbers they take."""
     cdef Py_ssize_t used = 0, width
     cdef int i
     for i in range(arrays.counts[call.variant]):
@@ -59,14 +59,14 @@ cdef Py_ssize_t _assign(cgru_call *call, const Arrays *arrays, Py_ssize_t rows, 
 
 
 cdef void _point_to_block(cgru_call *call, const cgru_call *whole, const Arrays *arrays) noexcept nogil:
-    """Point the call of a block to its own arrays."""
+    """Set the arrays of one block's call to those of the block, not of the whole sequence."""
     cdef int i
     for i in range(arrays.counts[call.variant]):
         call.array[arrays.places[i]] = whole.array[arrays.places[i]]
 
 
 cdef void _compute_caches(Blocks *blocks, Py_ssize_t start, Py_ssize_t steps, bint begins) noexcept nogil:
-    """Run some steps forward again, from the states before them; `begins`: they include the first one that ran."""
+    """Compute the forward caches of some steps again from the states before; `begins`: the sequence starts there."""
     cdef cgru_call *call = &blocks.caches
     cdef int size = blocks.run.plan.k.size
     slice_steps(call, &blocks.forward, start, steps, size)
@@ -83,14 +83,14 @@ cdef void _compute_caches(Blocks *blocks, Py_ssize_t start, Py_ssize_t steps, bi
 
 
 cdef void _dismiss_crew(Blocks *blocks) noexcept nogil:
-    """Close the crew of the run, if it has one."""
+    """Close the crew of threads, if this run has one."""
     if blocks.run.crew != NULL:
         blocks.run.crew = NULL
         close_crew()
 
 
 cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
-    """Run one block of steps backward, whose Blocks is `work`, and sum its gradients; the callback of `in_pieces`."""
+    """Run one block of steps backward and sum its gradients; called by `in_pieces`, `work` is a Blocks."""
     cdef Blocks *blocks = <Blocks *>work
     cdef cgru_call *call = blocks.run.call
     cdef Py_ssize_t start = blocks.done if call.reverse else blocks.whole.s - blocks.done - call.s
@@ -111,7 +111,7 @@ cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t _divide(cgru_call *call, Py_ssize_t rows, bint again, const cgru_kernels *k, char *memory,
                         const Py_ssize_t *sizes, char **workspaces) noexcept nogil:
-    """Divide memory into dA of a block of so many rows, its arrays, and workspaces; return the numbers of all.
+    """Divide memory into a block's dA and arrays of `rows` rows and the workspaces; return how many numbers it takes.
 
     The call gets the addresses of the arrays; `again`: also of caches. There is a workspace for each Direction.
     """
@@ -128,7 +128,7 @@ cdef Py_ssize_t _divide(cgru_call *call, Py_ssize_t rows, bint again, const cgru
 
 cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const Origin *origin,
                                  const cgru_kernels *k, void *memory, int most) except -1 nogil:
-    """Plan a call and run it backward in blocks; return the number of steps of a block."""
+    """Plan a call and run it backward in blocks, in the given memory; return the number of steps of a block."""
     cdef bint again = origin.forward != NULL, shared
     cdef Plan forward, backward = plan_of(k, call, w, BACKWARD, most), sums = plan_of(k, call, NULL, GRADIENTS, most)
     cdef Py_ssize_t steps = block_steps(k, call, most, again)
@@ -168,7 +168,7 @@ cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const c
 
 
 cdef Py_ssize_t blocks_size(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
-    """Return the numbers of workspace that are enough for the call, with any layout and fewer samples or steps."""
+    """Return how many numbers of workspace suffice for the call in any layout, or with fewer samples or steps."""
     cdef cgru_call counted = call[0]
     cdef char *workspaces[3]
     cdef Py_ssize_t *sizes = [
@@ -179,7 +179,7 @@ cdef Py_ssize_t blocks_size(const cgru_kernels *k, const cgru_call *call, int mo
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const cgru_kernels *k) except -1:
-    """Run a call backward in a workspace that is allocated here, on all threads."""
+    """Allocate a workspace and run a call backward in it, on all threads."""
     cdef Py_ssize_t size = blocks_size(k, call, available(), False)
     cdef Workspace work = Workspace(size, k.size)
     cdef void *memory = work.take(size)

@@ -1,4 +1,4 @@
-"""Check arguments: raise an error that names the argument, what was expected and what came, or return it converted.
+"""Check arguments: raise an error that names the argument, or return it converted.
 
 Compiled, because a layer's call on a small input takes microseconds and checks some twenty arrays.
 """
@@ -27,7 +27,7 @@ cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
 
 
 cdef bint _has_shape(cnp.ndarray array, tuple shape) except -1:
-    """Return whether an array has this shape, in which strings stand for any number."""
+    """Return whether an array has this shape; a string in the shape matches any size."""
     cdef Py_ssize_t i
     if cnp.PyArray_NDIM(array) != len(shape):
         return False
@@ -65,7 +65,7 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
 
 
 cdef int _check_unmasked(value, name) except -1:
-    """Raise ValueError for a NumPy masked array with masked numbers, which `numpy.asarray` would take as valid."""
+    """Raise ValueError for a NumPy masked array with masked elements, since `numpy.asarray` would ignore the mask."""
     masked = sys.modules.get("numpy.ma")  # which another thread may just be importing
     if isinstance(value, getattr(masked, "MaskedArray", ())) and masked.is_masked(value):
         raise ValueError(f"{_label(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
@@ -73,12 +73,12 @@ cdef int _check_unmasked(value, name) except -1:
 
 
 cdef str _label(name):
-    """Return the name of an argument for an error. (dict, key) is formatted only here, to keep checks fast."""
+    """Return the name of an argument for an error message; a tuple (dict, key) is formatted only here, to save time."""
     return f"{name[0]}[{name[1]!r}]" if isinstance(name, tuple) else name
 
 
 cdef bint _has_item_strides(cnp.ndarray array) noexcept:
-    """Return whether strides are multiples of the item size, as the kernels need; fields of packed records are not."""
+    """Return whether strides are multiples of the item size, as the kernels need; packed records have others."""
     cdef int axis
     for axis in range(cnp.PyArray_NDIM(array)):
         if cnp.PyArray_STRIDE(array, axis) % cnp.PyArray_ITEMSIZE(array):
@@ -96,13 +96,13 @@ def aligned(array, dtype=None):
 
 
 cpdef cnp.ndarray contiguous_rows(cnp.ndarray array):
-    """Return `array` with a contiguous last axis, copied only if it has none."""
+    """Return `array` with a contiguous last axis; copy it only if the axis is not contiguous."""
     cdef int last = cnp.PyArray_NDIM(array) - 1
     return array if cnp.PyArray_STRIDE(array, last) == cnp.PyArray_ITEMSIZE(array) else np.ascontiguousarray(array)
 
 
 cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dtype=None):
-    """Return `source[key]` as `real` does, fast if it needs no conversion; an error names it of[key], as in p['Uz']."""
+    """Check and convert the entry `source[key]` as `real` does; an error names it as in p['Uz']."""
     cdef cnp.ndarray array
     value = source[key]
     if type(value) is np.ndarray:
@@ -113,7 +113,7 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
 
 
 cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
-    """Return a dict of the entries of these names, each checked as by `entry`, with a contiguous last axis."""
+    """Check and convert the entries with these names as `entry` does; return a dict of arrays with contiguous rows."""
     return {name: contiguous_rows(entry(source, of, name, shape, dtype)) for name in names}
 
 
@@ -149,7 +149,7 @@ def sequences(value, name, cnp.dtype dtype=None):
 
 
 cdef bint _lie_within(const number *a, Py_ssize_t n, number low, number high) noexcept nogil:
-    """Return whether n numbers are from `low` to `high`; NaN is not."""
+    """Return whether all of n numbers are from `low` to `high`; False with a NaN."""
     cdef Py_ssize_t j
     cdef bint lost = False
     for j in range(n):
@@ -159,7 +159,7 @@ cdef bint _lie_within(const number *a, Py_ssize_t n, number low, number high) no
 
 
 def within(cnp.ndarray array, low=None, high=None):
-    """Return whether all real numbers of an array are finite and, with both bounds, from `low` to `high`."""
+    """Return whether all numbers of an array are finite and, if both bounds are given, from `low` to `high`."""
     cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
     cdef void *data = cnp.PyArray_DATA(array)
     cdef int kind = cnp.PyArray_TYPE(array) if cnp.PyArray_ISCARRAY_RO(array) else cnp.NPY_OBJECT
@@ -177,7 +177,7 @@ def within(cnp.ndarray array, low=None, high=None):
 
 
 def integers(value, name):
-    """Return `value` as an array of an integer dtype; TypeError for any other dtype, bool among them."""
+    """Check that `value` has an integer dtype, and return it as an array; TypeError for any other, including bool."""
     _check_unmasked(value, name)
     try:
         array = np.asarray(value)
@@ -189,7 +189,7 @@ def integers(value, name):
 
 
 def lengths_of(value, m, s, name="lengths"):
-    """Return `lengths` (m,) as intp, each checked to be from 1 to s; None for None."""
+    """Check that `lengths` (m,) are integers from 1 to s, and return them as intp; None for None."""
     if value is None:
         return None
     array = integers(value, name)
@@ -202,7 +202,7 @@ def lengths_of(value, m, s, name="lengths"):
 
 
 def positive(value, name):
-    """Return `value` as an int, checked to be at least 1."""
+    """Check that `value` is an integer of at least 1, and return it."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     if value < 1:
@@ -211,14 +211,14 @@ def positive(value, name):
 
 
 def flag(value, name):
-    """Return `value` as a bool; TypeError for anything but True and False."""
+    """Check that `value` is True or False, and return it; TypeError for anything else."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
     return bool(value)
 
 
 def rate(value, name):
-    """Return `value`, a dropout or zoneout rate, as a float, checked to be at least 0 and below 1."""
+    """Check that `value` is a dropout or zoneout rate, from 0 to below 1, and return it as a float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value < 1:
@@ -227,21 +227,21 @@ def rate(value, name):
 
 
 def mapping(value, name):
-    """Return `value`; TypeError if it is neither a mapping nor None."""
+    """Check that `value` is a mapping or None, and return it; TypeError for anything else."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict or None, got {type(value).__name__}")
     return value
 
 
 def callable_(value, name):
-    """Return `value`; TypeError if it is not callable."""
+    """Check that `value` is callable, and return it; TypeError for anything else."""
     if not callable(value):
         raise TypeError(f"{name}: expected a callable, got {type(value).__name__}")
     return value
 
 
 def float_dtype(value, name="dtype"):
-    """Return `value` as a numpy.dtype, checked to be native float32 or float64."""
+    """Check that `value` means native float32 or float64, and return it as a numpy.dtype."""
     try:
         dtype = np.dtype(value)
     except TypeError:
@@ -260,7 +260,7 @@ def generator(rng):
 
 
 def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
-    """Return the parameters of a GRU variant in `dtype`, checked against e features and u units.
+    """Check a GRU's parameters against its variant, e features and u units, and return them in `dtype`.
 
     `source` names the input in the error for parameters that were made for another number of features.
 
@@ -283,7 +283,7 @@ def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
 
 
 cdef int _check_features(dict p, e, u, source) except -1:
-    """Raise a ValueError that blames the input, if Uz, Ur and Uhh agree about another number of features."""
+    """Raise a ValueError about the input, if Uz, Ur and Uhh all have a different number of features than the input."""
     if type(p["Uz"]) is np.ndarray and _has_shape(p["Uz"], (e, u)):
         return 0
     shape = np.shape(p["Uz"])

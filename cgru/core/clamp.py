@@ -1,4 +1,4 @@
-"""Check the values that a GRU's gates and states are held at. cgru/reference.py shows what they do."""
+"""Check the values that a GRU's gates and states are clamped at. cgru/reference.py documents their effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ("z", "r", "h")
 def held(
     clamp: Mapping[str, Any] | None, shape: tuple[int, int, int], lengths: Any, dtype: np.dtype
 ) -> dict[str, np.ndarray]:
-    """Return copies of the values that `clamp` holds z, r or h at, in `dtype`, broadcast to `shape` (m, s, u).
+    """Check `clamp`, and return copies of its values of z, r or h in `dtype`, broadcast to `shape` (m, s, u).
 
     NaN stays, where the layer decides. Past a sample's length all is NaN, whatever stood there. None: {}.
 

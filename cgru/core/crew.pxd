@@ -1,4 +1,4 @@
-"""A crew: the threads that share the columns of each product of one call of few samples.
+"""A crew: threads that divide the columns of each matrix product of a call, for calls with few samples.
 
     if open_crew(&crew, &plan, &call, NULL):  # before the workspace is allocated; weights are packed into `crew.packed`
         multiply(&crew, &product, t, row, rows)  # in place of k.product(&product, t, row, rows), with the same bits

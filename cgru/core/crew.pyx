@@ -1,4 +1,4 @@
-"""Share the columns of each product among threads, for calls of few samples.
+"""Divide the columns of each matrix product among threads, for calls with few samples.
 
 A member computes sums alone: it gets copies of the operands and leaves tiles. The caller runs the epilogues, which read
 and write its arrays. Sums are those of one thread, since a thread takes whole panels of columns.
@@ -13,7 +13,7 @@ from cgru.core.threads cimport await_member, close_pool_crew, open_pool_crew, po
 
 
 cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call, const void *packed) noexcept nogil:
-    """Open a crew and divide its memory: the task, packed weights, operands, tiles, and the caller's own numbers."""
+    """Open a crew of threads and divide its memory: the task, packed weights, operands, tiles and the caller's part."""
     cdef int size = plan.k.size
     cdef Py_ssize_t up = call.up, rows = max(call.m, <Py_ssize_t>CGRU_STEPS if plan.batches_inputs else 0)
     cdef Py_ssize_t width = max(3 * up, up + call.ep), head = (sizeof(Task) + 63) // 64 * 64
@@ -42,21 +42,21 @@ cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call, const void *p
 
 
 cdef void close_crew() noexcept nogil:
-    """Close the crew of the pool."""
+    """Close the crew."""
     close_pool_crew()
 
 
 # --- products ---
 
 cdef void _multiply_part(void *memory, int member, int members) noexcept nogil:
-    """Store the sums of a member's part of a product; the task of `post_task`."""
+    """Compute one thread's part of a product's columns; a task for `post_task`."""
     cdef Task *task = <Task *>memory
     task.k.product_columns(&task.product, CGRU_STORE, task.t, 0, task.rows, member, members, task.tiles)
 
 
 cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssize_t row,
                    Py_ssize_t rows) noexcept nogil:
-    """Compute a product: the members store sums of their parts, and the caller runs the epilogues."""
+    """Compute a product: each thread of the crew does a part of the columns, and the caller applies the epilogue."""
     cdef Task *task = crew.task
     cdef const cgru_kernels *k = task.k
     cdef int members = ready_members() if product.operands else 1, member
@@ -73,7 +73,7 @@ cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssi
 
 
 cdef void _copy_operands(Crew *crew, const cgru_product *product, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Copy a product and its operands to the crew's memory."""
+    """Copy a product and its operands to the memory that the crew's threads read."""
     cdef Py_ssize_t ld, i
     cdef int size = crew.task.k.size, o
     cdef char *to = crew.operands
@@ -91,7 +91,7 @@ cdef void _copy_operands(Crew *crew, const cgru_product *product, Py_ssize_t row
 # --- a single sample ---
 
 cdef void share_single_sample(Crew *crew, cgru_single_sample *single) noexcept nogil:
-    """Let the kernels of a single sample call `_share_sums` in place of adding the products with V."""
+    """Make the single-sample kernels call `_share_sums` for the products with V, so that a crew shares them."""
     cdef int gate
     single.share_sums, single.crew, single.sums = _share_sums, crew, crew.own
     for gate in range(3):
@@ -99,13 +99,13 @@ cdef void share_single_sample(Crew *crew, cgru_single_sample *single) noexcept n
 
 
 cdef void _add_part(void *memory, int member, int members) noexcept nogil:
-    """Add a member's part of the sums of a single sample; the task of `post_task`."""
+    """Compute one thread's part of the sums of a single sample; a task for `post_task`."""
     cdef Task *task = <Task *>memory
     task.k.row_sums_part(&task.sums, task.t, member, members)
 
 
 cdef void _share_sums(void *crew_, const cgru_row_sums *sums, Py_ssize_t t) noexcept nogil:
-    """Compute sums of a single sample: each member adds to copies of them, in its part of the columns."""
+    """Compute the sums of a single sample, each thread of the crew in its part of the columns."""
     cdef Crew *crew = <Crew *>crew_
     cdef Task *task = crew.task
     cdef const cgru_kernels *k = task.k

@@ -1,4 +1,4 @@
-"""The factor of the state as it enters a step, made of `resets` or `decay`; cgru/reference.py shows what it does.
+"""Convert `resets` or `decay` into the factors by which a state is multiplied before each step.
 
 m samples, s steps, u units; lengths (m,) are the numbers of real steps, and the others are padding.
 """
@@ -24,7 +24,7 @@ def decay_of(
     lengths: np.ndarray | None,
     dtype: np.dtype,
 ) -> np.ndarray | None:
-    """Return a new array of the factors of `resets` or `decay`, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
+    """Check `resets` or `decay`, and return factors (m, s, 1) or (m, s, u) in `dtype`, with 1 in the padding.
 
     Args:
         resets: (m, s) booleans, True: the step begins anew, a factor of 0. None: see `decay`.
@@ -59,7 +59,7 @@ def decay_of(
 
 
 def cast_factors(factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a copy of factors in `dtype`, in which only a factor of 0 is 0.
+    """Return a copy of factors in `dtype`, in which small factors do not underflow to 0.
 
     A plain cast to float32 makes a reset of a factor below 1e-45. Here it becomes the least number above 0.
     """
@@ -70,7 +70,7 @@ def cast_factors(factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _refuse_outside(factors: np.ndarray, lengths: np.ndarray | None) -> None:
-    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
+    """Raise ValueError if a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
     wrong = ~((factors >= 0) & (factors <= 1))
     if lengths is not None:
         wrong &= mask(lengths, factors.shape[1])
@@ -81,7 +81,7 @@ def _refuse_outside(factors: np.ndarray, lengths: np.ndarray | None) -> None:
 
 
 def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np.ndarray:
-    """Return `value` as an array of `shape`, or with u also of (*shape, u)."""
+    """Check and return `value` as an array of `shape`, or if u is given also of (*shape, u)."""
     array = real(value, name)
     if array.shape != shape and (u is None or array.shape != (*shape, u)):
         due = f"{shape}" if u is None or name.endswith("resets") else f"{shape} or {(*shape, u)}"
@@ -90,7 +90,7 @@ def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np
 
 
 def entering(decay: np.ndarray, lengths: np.ndarray | None, reverse: bool) -> np.ndarray:
-    """Return the factors by the step that a state enters: `decay` (m, s, n) itself, or in `reverse` that of t + 1.
+    """Return the factors (m, s, n) ordered by the step that each precedes; in `reverse` those are shifted by one step.
 
     In `reverse` no factor meets the state that enters the last real step: it is 1 there.
     """
@@ -104,7 +104,7 @@ def entering(decay: np.ndarray, lengths: np.ndarray | None, reverse: bool) -> np
 
 
 def boundaries(dg: np.ndarray, lengths: np.ndarray | None, reverse: bool) -> np.ndarray:
-    """Return dL/d(decay) from dL/d(factors by the step that a state enters): the transpose of `entering`."""
+    """Return dL/d(decay) from the gradient of the factors that `entering` returned."""
     if not reverse:
         return dg
     m, s, _ = dg.shape

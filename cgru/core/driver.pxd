@@ -1,4 +1,4 @@
-"""The driver of a call, forward or backward: runs its plan over blocks of rows on threads and over pieces of steps.
+"""Run a planned forward or backward call: blocks of rows on threads, and steps in pieces.
 
 forward.pxd and backward.pxd list the arrays of a call.
 """

@@ -1,4 +1,4 @@
-"""Run calls, forward and backward: the loops over blocks of rows and over steps, and the products in each step."""
+"""Run forward and backward calls: the loops over blocks of rows and over steps, and the products of each step."""
 
 cimport numpy as cnp
 from libc.string cimport memset
@@ -56,7 +56,7 @@ cdef void _split_products(Run *run) noexcept nogil:
 
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
-    """Fill `run` for a call, in the caller's memory; pack weights `w` into `packed`, which holds them if w is NULL."""
+    """Fill `run` for a call, and pack the weights `w` into `packed`, unless w is NULL and `packed` has them."""
     cdef const LayoutCalls *layout = &LAYOUTS[<int>plan.layout]
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
@@ -76,7 +76,7 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
 
 cdef inline void _multiply(const Run *run, const cgru_product *product, Py_ssize_t t, Py_ssize_t row,
                            Py_ssize_t rows) noexcept nogil:
-    """Compute a product of some rows, alone or with the crew of the run."""
+    """Compute a product for some rows, with the crew of threads if the run has one."""
     if run.crew == NULL:
         run.plan.k.product(product, t, row, rows)
     else:
@@ -86,7 +86,7 @@ cdef inline void _multiply(const Run *run, const cgru_product *product, Py_ssize
 # --- steps ---
 
 cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Compute x U + b (forward) or dX (backward) of some rows for the CGRU_STEPS steps that include t.
+    """Compute x U + b (forward) or dX (backward) of some rows, for the CGRU_STEPS steps that include step t.
 
     The rows of these products are the steps of one sample, so that a tile is full even for few samples.
     """
@@ -125,7 +125,7 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
 
 
 cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Compute x U + b of some samples in one product, if all their steps from `first` on are evenly spaced rows of X.
+    """Compute x U + b of all steps of some samples in one product, if these rows of X are evenly spaced in memory.
 
     Return whether that was so. The weights are then read once for all samples.
     """
@@ -157,12 +157,12 @@ cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py
 
 
 cdef inline char *_row_at(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
-    """Return the address of step t of sample i in an array."""
+    """Return the address of sample i at step t in an array."""
     return <char *>array.data + (i * array.sample + t * array.step) * size
 
 
 cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Run step t of some rows, from hp to h or from dhn to dh; `fresh`: by the products for a step without hp."""
+    """Run step t of some rows, forward or backward; `fresh`: without a previous state, by the products that skip it."""
     cdef const cgru_kernels *k = run.plan.k
     cdef bint back = run.plan.direction == BACKWARD
     cdef cgru_product *products = &run.fresh[0] if fresh else &run.each[0]
@@ -188,14 +188,14 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
 
 
 cdef bint _is_padded(const Run *run) noexcept nogil:
-    """Return whether arrays are written past a sample's length; a reverse call that goes back later needs h there."""
+    """Return whether outputs are also written in the padding, where the backward pass of a reverse call reads h."""
     cdef const cgru_call *call = run.call
     cdef bint goes_back = call.hh.data != NULL or call.hp.data != NULL
     return call.padded if run.plan.direction == BACKWARD else goes_back and (call.padded or call.reverse)
 
 
 cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of block number `part` of rows, forward or backward; the callback of `share`, `work` is a Run."""
+    """Run all steps of block number `part` of rows, forward or backward; called by `share`, `work` is a Run."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
@@ -224,7 +224,7 @@ cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of block number `part` of samples in the lanes; the callback of `share`, `work` is a Run."""
+    """Run all steps of block number `part` of samples, one per SIMD lane; called by `share`, `work` is a Run."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t row = run.start + part * run.rows, n = min(run.rows, run.stop - row)
@@ -234,7 +234,7 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_single_sample(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of a single sample, with batched input projection; `first` and `last` as for `run_steps`."""
+    """Run all steps of a single sample, with batched input projection; `first` and `last` as in `run_steps`."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
@@ -262,7 +262,7 @@ cdef void _run_single_sample(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
-    """Write the padding of a single sample that has `steps` real steps, where the call wants it."""
+    """Write the padding of a single sample that has `steps` real steps, if the call requires it."""
     cdef Py_ssize_t t
     for t in range(steps, run.call.s if _is_padded(run) else steps):
         (run.plan.k.pad_backward if run.plan.direction == BACKWARD else run.plan.k.pad)(run.call, t, 0, 1)
@@ -271,7 +271,7 @@ cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
 # --- calls ---
 
 cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
-    """Run all steps of a prepared call on threads; `first`, `last`: they include the step that runs first, last."""
+    """Run all steps of a prepared call on threads; `first`, `last`: whether the sequence starts or ends with them."""
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
@@ -284,12 +284,12 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
-    """Run one piece of the steps of a call, whose Run is `work`; the callback of `in_pieces`."""
+    """Run one piece of the steps of a call; called by `in_pieces`, `work` is a Run."""
     run_steps(<Run *>work, first, last)
 
 
 cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept nogil:
-    """Return the weights as a plan reads them: transposed where their columns are contiguous, without an unread V."""
+    """Return the weights as a plan reads them: transposed if their columns are contiguous, and without an unused V."""
     cdef cgru_weights used = w[0]
     cdef int gate
     for gate in range(3 if plan.weights == UNPACKED_COLUMNS else 0):
@@ -300,7 +300,7 @@ cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept n
 
 
 cdef void join_crew(Run *run, Crew *crew) noexcept nogil:
-    """Let a crew share the products of a prepared call."""
+    """Make a prepared call compute its products with a crew of threads."""
     run.crew = crew
     if run.plan.packers > 1:  # they are awake, and about to come
         gather_members()
@@ -309,7 +309,7 @@ cdef void join_crew(Run *run, Crew *crew) noexcept nogil:
 
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
                    Crew *crew) except -1 nogil:
-    """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
+    """Run a planned call in `memory`, as many samples at a time as planned; Ctrl-C stops it. `crew` may be NULL."""
     cdef Py_ssize_t start = 0
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
     cdef cgru_weights used = weights_of(plan, w)
@@ -330,7 +330,7 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
 
 cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction,
                           void *memory, int most) except -1 nogil:
-    """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
+    """Plan and run a call on at most `most` threads, in memory that the caller allocated."""
     cdef Plan plan = plan_of(k, call, w, direction, most)
     cdef Crew crew
     if not open_crew(&crew, &plan, call, NULL):
@@ -342,7 +342,7 @@ cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_ker
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1:
-    """Plan and run a call in a workspace that is allocated here, on all threads."""
+    """Plan a call, allocate a workspace, and run the call on all threads."""
     cdef Plan plan = plan_of(k, call, w, direction, available())
     cdef Crew crew
     if plan.members == 1 or not open_crew(&crew, &plan, call, NULL):
@@ -354,7 +354,7 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
 
 
 cdef int _run_allocated(const Plan *plan, cgru_call *call, const cgru_weights *w, Crew *crew) except -1:
-    """Run a planned call in a workspace that is allocated here."""
+    """Allocate a workspace and run a planned call in it."""
     cdef Workspace work = Workspace(plan.workspace_size, plan.k.size)
     cdef void *memory = work.take(plan.workspace_size)
     with nogil:
@@ -364,7 +364,7 @@ cdef int _run_allocated(const Plan *plan, cgru_call *call, const cgru_weights *w
 
 def run(str direction not None, variant, dict p not None, dict arrays not None, tuple activations not None, order=None,
         running=None, *, bint reverse=False, bint fresh=False, bint padded=True, bint loose=False):
-    """Run one call and write those of its output arrays that are in `arrays`; for the tests.
+    """Run one call and write those of its output arrays that are in `arrays`; for tests.
 
     Args:
         direction: "forward", or "backward" for a call that has run forward.

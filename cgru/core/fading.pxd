@@ -1,4 +1,4 @@
-"""Values that fade where they are missing, and the factors of the states."""
+"""The part of a `GRUD` in front of its GRU: the decay of missing values, and the decay factors of the states."""
 
 cimport numpy as cnp
 

@@ -1,4 +1,4 @@
-"""Values that fade where they are missing, and the factors of the states, of one call: simd/fading.h computes them.
+"""Decay missing values and compute the decay factors of the states of a `GRUD`, by the C code of simd/fading.h.
 
 m samples, s steps, e features, u units.
 """
@@ -15,7 +15,7 @@ cnp.import_array()
 
 
 cdef class Fading:
-    """What a `GRUD` computes in front of its GRU, for a batch or a step; `GRUD` has checked all arguments.
+    """The computation in front of the GRU of a `GRUD`, for a batch or a step; all arguments are checked before.
 
     Attributes:
         X: the input.
@@ -24,7 +24,7 @@ cdef class Fading:
     """
 
     def __cinit__(self, cnp.ndarray X not None, dict p not None, times, lengths, seen, double unit):
-        """Prepare runs of X (m, s, e), which begin with what was `seen`; the parameters are copied."""
+        """Prepare runs on X (m, s, e) that continue from the values `seen` before; the parameters are copied."""
         cdef cgru_fading *f = &self.loops
         cdef Py_ssize_t m = X.shape[0], s = X.shape[1], e = X.shape[2]
         cdef cnp.ndarray last, age, time, W = p["Wgx"].copy(), b = p["bgx"].copy(), delta
@@ -45,7 +45,7 @@ cdef class Fading:
         self.rates.prepare(&self.call, cnp.PyArray_DATA(delta), e, s * m, gh, gh)
 
     cpdef cnp.ndarray run(self, cnp.ndarray given):
-        """Run all steps; return the factors of the states: gh, times those that are `given` (m, s, n), or None.
+        """Run all steps; return the decay factors of the states, multiplied by the factors `given` (m, s, n), if any.
 
         A step at which all given factors are 0 forgets what was seen.
         """
@@ -59,7 +59,7 @@ cdef class Fading:
         return self.gh if given is None else self.gh * given
 
     def backward(self, cnp.ndarray dxm not None, cnp.ndarray dgh not None):
-        """Return dX, dgx_ (m, s, e) and dgh_ (m, s, u) by name for dL/dxm and dL/dgh, zero past the lengths."""
+        """Backpropagate dL/dxm and dL/dgh; return dX, dgx_ (m, s, e) and dgh_ (m, s, u), zero in the padding."""
         cdef cgru_fading f = self.loops
         cdef cnp.ndarray later = np.zeros((f.m, f.e), dxm.dtype)
         dX, dgx_ = (np.zeros((f.s, f.m, f.e), dxm.dtype).swapaxes(0, 1) for _ in range(2))

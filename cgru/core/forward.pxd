@@ -1,4 +1,4 @@
-"""The forward pass of a layer, without the GIL, in memory that the caller allocates.
+"""The matrix products of a GRU's forward step, without the GIL, in memory that the caller allocates.
 
 The arrays of a call, for m samples, s steps, e features, u units, all of one dtype:
 

@@ -1,4 +1,4 @@
-"""Build the products of a forward step for each variant and layout, by the equations of cgru/reference.py.
+"""Build the matrix products of a forward step, by variant and memory layout; cgru/reference.py has the equations.
 
 The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
@@ -16,7 +16,7 @@ from cgru.core.products cimport (
 
 
 cdef void build_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a forward step of the variant; pack their weights into `packed` if `run.packs`."""
+    """Build the products of a forward step of any variant; pack their weights into `packed` if `run.packs`."""
     if run.call.variant == CGRU_LAYER_NORM:
         _build_layer_norm(run, packed)
     else:
@@ -24,19 +24,19 @@ cdef void build_products(Run *run, char *packed) noexcept nogil:
 
 
 cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
-    """Return the address, in the first row, of the hp that a gate multiplies: its masked copy, or hp itself."""
+    """Return the address of the previous state that a gate multiplies: its masked copy, or the state itself."""
     return <char *>run.call.rows + (run.call.masked + gate * run.call.up if run.call.masked else 0) * run.plan.k.size
 
 
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
-    """Add x times U of a gate to the newest product of `run`, and note which of its operands x is."""
+    """Add x U of a gate to the newest product of `run`, and store which of the product's operands x is."""
     cdef char *x = <char *>run.call.rows + run.call.up * run.plan.k.size
     run.x_operand[run.products - 1] = product.operands
     add_weighted_operand(product, x, run.call.ld, run.plan.packed_e, &run.w.U[gate])
 
 
 cdef void _build_step(Run *run, char *to) noexcept nogil:
-    """Build the products of a step of reset_before or reset_after, their weights packed at `to`.
+    """Build the products of a forward step of reset_before or reset_after, with weights packed at `to`.
 
     A row holds h | x | r * h | z. With the reset after the product it holds h | x | r, then r * c | z.
 
@@ -74,7 +74,7 @@ cdef void _build_step(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
-    """Build the products of a step with layer normalisation, packed at `to`. A row holds h | x | a | b.
+    """Build the products of a forward step with layer normalisation, packed at `to`. A row holds h | x | a | b.
 
     1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh], together or one by one
     2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
@@ -105,7 +105,7 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
 
 
 cdef void build_single_sample(Run *run, char *to) noexcept nogil:
-    """Set up single_sample.h: pack the matrices and biases of a single sample, or make it read unpacked ones."""
+    """Set up the forward pass of a single sample: pack its matrices and biases, or make it read unpacked ones."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
     cdef cgru_single_sample *single = &run.single
@@ -136,7 +136,7 @@ cdef void build_single_sample(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
-    """Pack the transposes of U into W if U is not among the other weights; their bias is at `bias`."""
+    """Pack the transposes of U into W if U is not among the other packed weights; `bias` is their bias."""
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t u = call.u, each = u * call.ep
@@ -153,7 +153,7 @@ cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
 
 
 cdef void build_batch_simd(Run *run, char *to) noexcept nogil:
-    """Pack the weights of a call with samples in the lanes, a row for each unit.
+    """Pack the weights of a forward call that has one sample per SIMD lane, with a row for each unit.
 
     The gates have rows [b | V | U], the candidate [b | U | V]. With the reset after the product, the recurrent part of
     the candidate has rows [b | V] of its own. With features in the lanes of the input products, U and b are left out.

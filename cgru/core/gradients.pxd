@@ -1,4 +1,4 @@
-"""Weight gradients, without the GIL, in memory that the caller allocates.
+"""The gradients of a GRU's parameters, without the GIL, in memory that the caller allocates.
 
 A call reads X, hp, r, dhh_, dz_, dr_ and recurrent. reset_after and layer_norm read dc, layer_norm also nU, nV, dU_ and
 dV_. Their shapes are those of forward.pxd and backward.pxd. The gradients are added to the arrays of `cgru_gradients`,

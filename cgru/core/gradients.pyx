@@ -1,4 +1,4 @@
-"""Compute the gradients of the parameters: sums of outer products over samples and steps.
+"""Compute the gradients of a GRU's parameters: sums of outer products over samples and steps.
 
 The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
@@ -23,12 +23,12 @@ from cgru.variant import RESET_BEFORE
 cnp.import_array()
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
-    """Return the term dU += X^T d, dV += hp^T d, db += d of the gradients; a NULL address leaves its part out."""
+    """Return the term dU += X^T d, dV += hp^T d, db += d of the gradients; NULL addresses leave out a part."""
     return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, 0)
 
 
 cdef void _build_terms(Sums *sums) noexcept nogil:
-    """Set the terms of the call's variant, and the forms of hp (plain, masked, times r) that these terms multiply."""
+    """Set the terms of the gradients' sums for the call's variant, with each form of hp that they multiply."""
     cdef const cgru_call *call = sums.call
     cdef bint masked = call.recurrent.data != NULL
     cdef int gate
@@ -55,7 +55,7 @@ cdef void _build_terms(Sums *sums) noexcept nogil:
 
 
 cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
-    """Set the terms of layer_norm: dU += X^T dU_, dV += hp^T dV_, db += d_, dgU += d_ * nU, dgV += d_ * nV."""
+    """Set the terms of the gradients' sums with layer normalisation, such as dU += X^T dU_ and dgU += d_ * nU."""
     cdef const cgru_call *call = sums.call
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
@@ -76,18 +76,18 @@ cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
 
 
 cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
-    """Return the columns of an array from `column` on, without a copy."""
+    """Return a view of an array's columns from `column` on."""
     return cgru_array(<char *>array.data + column * size, array.sample, array.step, array.column)
 
 
 cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
-    """Sum the terms over share number `part` of the samples in the lanes; the callback of `share`, `work` is a Sums."""
+    """Sum the gradients over part number `part` of the samples, one per SIMD lane; called by `share`."""
     cdef Sums *sums = <Sums *>work
     sums.plan.k.batch_gradient_sums(&sums.outer[part], sums.first)
 
 
 cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
-    """Sum share number `part` of the terms' column panels, in the order of its steps; the callback of `share`.
+    """Sum part number `part` of the gradients' columns over all steps, in their order; called by `share`.
 
     A step contributes the samples that have it. The rows of the step without a previous state are a chunk of their own
     where that pays, because then they need no outer products with hp.
@@ -146,7 +146,7 @@ cdef void _clear(const cgru_call *call, const cgru_gradients *g, int size) noexc
 
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g, void *memory,
                   bint ascends) noexcept nogil:
-    """Fill `sums` for a call whose gradients are added or written to `g`, in `memory`: a part for each share."""
+    """Fill `sums` for a call whose gradients are added to `g` or overwrite it; `memory` is for the threads' parts."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size, terms = terms_of(call)
@@ -166,7 +166,7 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
 
 
 cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
-    """Add the outer products of all steps of a call; `first`, `last`: whether the whole sum begins, ends with them.
+    """Add the outer products of all steps of a call; `first` and `last`: whether the whole sum begins or ends here.
 
     An incomplete chunk of rows is kept for the next piece, unless this is the `last`. So the bits of the sums do not
     depend on how a call is cut into pieces.
@@ -180,12 +180,12 @@ cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
-    """Add the outer products of one piece of the steps, whose Sums is `work`; the callback of `in_pieces`."""
+    """Add the outer products of one piece of the steps; called by `in_pieces`, `work` is a Sums."""
     run_steps(<Sums *>work, first, last)
 
 
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_gradients *g, void *memory) except -1 nogil:
-    """Run a planned call in `memory`; a Ctrl-C ends it."""
+    """Compute the gradients of a planned call in `memory`; Ctrl-C stops it."""
     cdef Sums sums
     prepare(&sums, plan, call, g, memory, False)
     return in_pieces(call, call.m, 0, plan.k.size, True, _run_piece, &sums)
@@ -193,13 +193,13 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_gradients *g, v
 
 cdef int run_in_workspace(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
                           int most) except -1 nogil:
-    """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
+    """Plan and compute the gradients of a call on at most `most` threads, in memory that the caller allocated."""
     cdef Plan plan = plan_of(k, call, NULL, GRADIENTS, most)
     return _run_call(&plan, call, g, memory)
 
 
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
-    """Plan and run a call in a workspace that is allocated here, on all threads."""
+    """Plan the gradients of a call, allocate a workspace, and compute them on all threads."""
     cdef Plan plan = plan_of(k, call, NULL, GRADIENTS, available())
     cdef Workspace work = Workspace(plan.workspace_size, k.size)
     cdef void *memory = work.take(plan.workspace_size)
@@ -222,12 +222,12 @@ cdef struct Samples:
 
 
 cdef void *_moved(void *data, Py_ssize_t bytes) noexcept nogil:
-    """Return an address that many bytes on; NULL stays NULL."""
+    """Return `data` plus `bytes`; NULL if `data` is NULL."""
     return NULL if data == NULL else <char *>data + bytes
 
 
 cdef cgru_gradients _gradients_of(const Samples *work, Py_ssize_t i) noexcept nogil:
-    """Return where the gradients of sample i are written."""
+    """Return the addresses to which the gradients of sample i are written."""
     cdef Py_ssize_t row = i * work.apart * work.call.u * work.plan.k.size
     cdef cgru_gradients to = work.g[0]
     cdef int n
@@ -242,7 +242,7 @@ cdef cgru_gradients _gradients_of(const Samples *work, Py_ssize_t i) noexcept no
 
 cdef Py_ssize_t _copied(cgru_array *array, Py_ssize_t first, Py_ssize_t samples, Py_ssize_t s, Py_ssize_t n,
                         const cgru_kernels *k, char *to) noexcept nogil:
-    """Copy some samples of an array whose rows are not contiguous to (samples, s, n), and point the array there.
+    """Copy some samples of an array whose rows are not contiguous to (samples, s, n), and make the array use the copy.
 
     Return the numbers that the copy takes. to NULL: count alone.
     """
@@ -259,7 +259,7 @@ cdef Py_ssize_t _copied(cgru_array *array, Py_ssize_t first, Py_ssize_t samples,
 
 cdef Py_ssize_t _copy_samples(cgru_call *call, Py_ssize_t first, Py_ssize_t samples, const cgru_kernels *k,
                               char *memory) noexcept nogil:
-    """Make the rows of all arrays contiguous that samples in the lanes have, of some samples; return as `_copied`."""
+    """Copy some samples of all arrays that have one sample per SIMD lane, so that their rows are contiguous."""
     cdef int *places = [CGRU_PLACE_r, CGRU_PLACE_c, CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_dr_, CGRU_PLACE_dc]
     cdef Py_ssize_t used = _copied(&call.X, first, samples, call.s, call.e, k, memory)
     cdef int i
@@ -271,7 +271,7 @@ cdef Py_ssize_t _copy_samples(cgru_call *call, Py_ssize_t first, Py_ssize_t samp
 
 
 cdef cgru_call _call_of(const Samples *work, const cgru_call *call, Py_ssize_t i) noexcept nogil:
-    """Return the call of sample i alone, out of one with contiguous rows."""
+    """Return a call for sample i alone, from a call with contiguous rows."""
     cdef cgru_call own = call[0]
     cdef int place
     own.m, own.s, own.order, own.running, own.anew, own.column = 1, work.steps[i], NULL, NULL, True, 1
@@ -281,7 +281,7 @@ cdef cgru_call _call_of(const Samples *work, const cgru_call *call, Py_ssize_t i
 
 
 cdef void _run_samples(void *given, Py_ssize_t part) noexcept nogil:
-    """Write the gradients of the samples of share number `part`; the callback of `share`, `given` is a Samples."""
+    """Write each sample's gradients, for part number `part` of the samples; called by `share`, `given` is a Samples."""
     cdef const Samples *work = <Samples *>given
     cdef const cgru_kernels *k = work.plan.k
     cdef char *memory = work.memory + part * work.share_size * k.size
@@ -301,7 +301,7 @@ cdef void _run_samples(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _count_steps(const cgru_call *call, Py_ssize_t *steps) noexcept nogil:
-    """Write the number of steps of each sample."""
+    """Write the number of real steps of each sample to `steps`."""
     cdef Py_ssize_t row, left = call.s
     for row in range(call.m):
         while call.running != NULL and left > 0 and call.running[left - 1] <= row:
@@ -310,7 +310,7 @@ cdef void _count_steps(const cgru_call *call, Py_ssize_t *steps) noexcept nogil:
 
 
 cdef int _run_one_by_one(const Samples *work) except -1:
-    """Write the gradients of each sample, one after another, each on all threads; a Ctrl-C ends it within a sample."""
+    """Write the gradients of each sample, one sample after another on all threads; Ctrl-C stops it within a sample."""
     cdef const cgru_kernels *k = work.plan.k
     cdef cgru_call call = work.call[0], own
     cdef Py_ssize_t i, numbers = _copy_samples(&call, 0, 1, k, NULL)
@@ -327,7 +327,7 @@ cdef int _run_one_by_one(const Samples *work) except -1:
 
 cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart,
                       const cgru_kernels *k) except -1:
-    """Write the gradients of each sample, one behind another, in a workspace that is allocated here, on all threads."""
+    """Allocate a workspace and compute the gradients of each sample separately, on all threads."""
     cdef int threads = threads_for(operations(call))
     cdef Py_ssize_t look = steps_of_piece(call, call.m) * call.m // call.s  # samples between two looks for a Ctrl-C
     cdef cgru_call whole = call[0], one
@@ -355,7 +355,7 @@ cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t
 
 
 def linear_gradients(cnp.ndarray X not None, cnp.ndarray d not None):
-    """Return X^T d and d summed over the steps of each sample, (m, n, u) and (m, u), for X (m, s, n), d (m, s, u)."""
+    """Return X^T d (m, n, u) and d (m, u), summed over each sample's steps, for X (m, s, n) and d (m, s, u)."""
     cdef cnp.ndarray rows = contiguous_rows(X), above = contiguous_rows(d)
     cdef Py_ssize_t m = rows.shape[0], n = rows.shape[2], u = above.shape[2]
     cdef cnp.ndarray dW = np.empty((m, n, u), X.dtype), db = np.empty((m, u), X.dtype)
@@ -370,7 +370,7 @@ def linear_gradients(cnp.ndarray X not None, cnp.ndarray d not None):
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
         bint fresh=False, bint anew=False, bint by_units=False, bint each=False):
-    """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name, or write them there `anew`.
+    """Add the parameters' gradients to the arrays in `g`, a dict with keys 'd' + name, or overwrite them (`anew`).
 
     With `each` write those of each sample into arrays (m, ...).
 

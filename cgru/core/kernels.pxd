@@ -411,12 +411,12 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 
 cdef inline cgru_array time_major_array(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
-    """Return a time-major array (m, s, n): in memory (s, m, n) if `column` is 1, else (s, n, m)."""
+    """Return a time-major array (m, s, n) in memory as (s, m, n) if `column` is 1, else as (s, n, m)."""
     return cgru_array(<void *>data, n if column == 1 else 1, n * m, column)
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
-    """Return `numbers` rounded up to whole cache lines, so that what follows begins at a line."""
+    """Return `numbers` rounded up to whole cache lines, so that the next array begins at a cache line."""
     return (numbers * itemsize + 63) // 64 * 64 // itemsize
 
 

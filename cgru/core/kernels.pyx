@@ -1,4 +1,4 @@
-"""Select the kernels of one instruction set, and convert arrays to the structs of simd/cgru.h.
+"""Select the kernels of one SIMD instruction set, and convert arrays to the structs of simd/cgru.h.
 
 The environment variable `CGRU_SIMD` (avx512, avx2, baseline, scalar) forces a level. Without it the fastest level of
 the machine is used.
@@ -52,27 +52,27 @@ cdef const cgru_low_precision_kernels *_low_precision = NULL
 
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
-    """Return the kernels in use for float32 (itemsize 4) or float64."""
+    """Return the table of the kernels in use, for float32 (itemsize 4) or float64."""
     return _float32 if itemsize == 4 else _float64
 
 
 cdef const cgru_low_precision_kernels *low_precision_kernels() noexcept nogil:
-    """Return the low-precision kernels in use."""
+    """Return the table of the low-precision kernels in use."""
     return _low_precision
 
 
 def levels():
-    """Return the levels that this build and this machine have, the fastest first."""
+    """Return the SIMD levels that this build and this CPU support, the fastest first."""
     return tuple(name for name in LEVELS if cgru_level(name.encode(), 4) != NULL)
 
 
 def level():
-    """Return the level in use: the fastest one, or the one that `CGRU_SIMD` names."""
+    """Return the SIMD level in use: the fastest one, or the one set by `CGRU_SIMD`."""
     return _float32.level.decode()
 
 
 def use_level(str name not None, bint vnni=True):
-    """Use the kernels of level `name` from now on; ValueError where this build or this machine lacks it.
+    """Use the kernels of SIMD level `name` from now on; ValueError if this build or this CPU does not support it.
 
     Without `vnni`, for the tests, weights of int8 use no instructions for products of bytes.
     """
@@ -88,7 +88,7 @@ def use_level(str name not None, bint vnni=True):
 
 
 def use_pieces(steps=None, rows_bytes=None):
-    """Set the most steps between two looks for a Ctrl-C, and the bytes of the rows in memory; for the tests.
+    """Set the most steps between two checks for Ctrl-C, and the bytes of workspace rows; for tests.
 
     None restores the default.
     """
@@ -98,7 +98,7 @@ def use_pieces(steps=None, rows_bytes=None):
 
 
 def activation(int code, double alpha, x):
-    """Return the compiled activation `code` (see `cgru.activations.CODES`) of x, float32 or float64 of any shape."""
+    """Apply the compiled activation number `code` (see `cgru.activations.CODES`) to x, an array of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
     cdef cgru_activation f = cgru_activation(code, alpha)
     if given.dtype not in (np.float32, np.float64):
@@ -110,7 +110,7 @@ def activation(int code, double alpha, x):
 
 
 cdef cgru_activation _activation(tuple pair) except *:
-    """Return an activation's pair (code, alpha) as a struct."""
+    """Return an activation's pair (code, alpha) as a C struct."""
     cdef cgru_activation f
     f.code, f.alpha = pair
     return f
@@ -118,7 +118,7 @@ cdef cgru_activation _activation(tuple pair) except *:
 
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *:
-    """Return a call of a variant with its sizes (also padded to whole vectors) and activations, without arrays."""
+    """Return the description of a call of a variant, with its sizes and activations but no arrays."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
@@ -133,13 +133,13 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    """Point the array `name` of a call to a NumPy array, which must outlive the call; None unsets it."""
+    """Set the array `name` of a call to a NumPy array, which must outlive the call; None unsets it."""
     call.array[array_index(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1:
-    """Point the call to the order of its samples, longest first, and how many have each step; None: all have all."""
+    """Set the order of a call's samples, longest first, and how many of them have each step; None: no padding."""
     call.order, call.running = NULL, NULL
     if order is not None:
         call.order, call.running = <Py_ssize_t *>cnp.PyArray_DATA(order), <Py_ssize_t *>cnp.PyArray_DATA(running)
@@ -156,7 +156,7 @@ cdef int set_zoneout(cgru_call *call, object zoneout) except -1:
 
 
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil:
-    """Return the recurrent dropout mask of a gate; an array without data if there is none."""
+    """Return the recurrent dropout mask of a gate; if there is none, an array with a NULL address."""
     cdef const cgru_array *all = &call.recurrent
     if all.data == NULL:
         return all[0]
@@ -164,7 +164,7 @@ cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogi
 
 
 cdef cgru_array view(cnp.ndarray source) noexcept:
-    """Return a NumPy array (m, s, n) or (m, n) as address and strides, which count numbers; nothing is copied."""
+    """Return a NumPy array (m, s, n) or (m, n) as address and strides in numbers, without a copy."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
     cdef int last = cnp.PyArray_NDIM(source) - 1
     return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
@@ -173,19 +173,19 @@ cdef cgru_array view(cnp.ndarray source) noexcept:
 
 
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
-    """Return how many of m samples to run at once: as many workspace rows of `row_bytes` as a fixed budget holds."""
+    """Return how many of m samples to run together, so that their workspace rows of `row_bytes` fit a fixed budget."""
     return max(1, min(m, _rows_bytes // row_bytes))
 
 
 cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Return how many steps of m samples run between two looks for a Ctrl-C."""
+    """Return how many steps of m samples run between two checks for Ctrl-C."""
     cdef double flop = 6.0 * m * call.u * (call.e + call.u)  # of a step
     return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
 cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
                       int size) noexcept nogil:
-    """Set `call` to `steps` steps of the call `whole` from `start` on; its arrays point into those of `whole`."""
+    """Make `call` a view of `steps` steps of the call `whole`, from step `start` on."""
     cdef int place
     call[0] = whole[0]
     call.s = steps
@@ -199,7 +199,7 @@ cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start,
 
 
 cdef int check_signals() except -1 nogil:
-    """Let Python handle pending signals, a Ctrl-C for one; raise what their handlers raise."""
+    """Let Python handle pending signals such as Ctrl-C, and raise what their handlers raise."""
     with gil:
         PyErr_CheckSignals()
     return 0
@@ -207,7 +207,7 @@ cdef int check_signals() except -1 nogil:
 
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil:
-    """Call run(work, first, last) for `call` cut to some steps at a time, and look for a Ctrl-C between these pieces.
+    """Call run(work, first, last) on `call` cut into pieces of some steps, and check for Ctrl-C between the pieces.
 
     A piece has `block` steps at most; 0: as many as run between two looks. With `last_first` the piece with the last
     steps runs first. Raise what a signal's handler raises, KeyboardInterrupt for one. `call` is restored.
@@ -231,13 +231,13 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bi
 
 
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
-    """Return a NumPy matrix (k, n) as address and strides, which count numbers; nothing is copied."""
+    """Return a NumPy matrix (k, n) as address and strides in numbers, without a copy."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
 cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
-    """Copy contiguous rows (m, n) to the first step of an array of any strides."""
+    """Copy contiguous rows (m, n) to the first step of an array with any strides."""
     if to.column == 1:
         k.copy(rows, m, n, to.data, to.sample)
     else:
@@ -245,7 +245,7 @@ cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ss
 
 
 cdef int array_index(str name) except -1:
-    """Return the index of an array in cgru_call."""
+    """Return the index of the array `name` in cgru_call."""
     return ARRAYS[name]
 
 
@@ -255,7 +255,7 @@ cdef int parameter_index(str name) except -1:
 
 
 cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
-    """Point `w` to the parameters of these names, which must outlive it; the others are missing."""
+    """Set the addresses in `w` to the parameters with these names, which must outlive it; NULL for all others."""
     memset(w, 0, sizeof(w[0]))
     for name in names:
         (<cgru_matrix *>w)[parameter_index(name)] = matrix(p[name])
@@ -263,7 +263,7 @@ cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
 
 
 cdef int bind_gradients(cgru_gradients *to, dict g) except -1:
-    """Point `to` to the gradient arrays in `g`, keys 'd' + name, which must outlive it."""
+    """Set the addresses in `to` to the gradient arrays in `g` (keys 'd' + name), which must outlive it."""
     memset(to, 0, sizeof(to[0]))
     for name, array in g.items():
         (<void **>to)[parameter_index(name[1:])] = cnp.PyArray_DATA(array)
@@ -276,7 +276,7 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
 
 
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
-    """Return how many of the CGRU_STEPS steps from `first` on the sample in a workspace row has."""
+    """Return how many of the CGRU_STEPS steps from `first` on are real for the sample in a workspace row."""
     cdef Py_ssize_t steps = min(<Py_ssize_t>CGRU_STEPS, call.s - first)
     while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
         steps -= 1
@@ -284,7 +284,7 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
-    """Return the number of steps of a single sample."""
+    """Return the number of real steps of a single sample."""
     cdef Py_ssize_t steps = call.s
     while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
         steps -= 1
@@ -293,7 +293,7 @@ cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
 
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil:
-    """Return a product of `columns` columns without operands; `weights` and `bias` stay in the caller's memory."""
+    """Return a matrix product of `columns` columns, without operands yet; `weights` and `bias` stay with the caller."""
     cdef cgru_product product
     memset(&product, 0, sizeof(product))
     product.call, product.epilogue = call, epilogue
@@ -304,13 +304,13 @@ cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru
 
 
 cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept nogil:
-    """Add rows (m, k), `ld` apart, to the operands of a product."""
+    """Add the left operand rows (m, k), `ld` numbers apart, to a product."""
     product.operand[product.operands] = cgru_operand(data, ld, k)
     product.operands += 1
 
 
 cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept nogil:
-    """Return the part of a product that has one operand and its rows of the weights; -1: none, only the bias."""
+    """Return a product restricted to one of its operands and that operand's weights; -1: to its bias alone."""
     cdef cgru_product part = whole[0]
     cdef int i
     part.operands, part.depth, part.k0, part.unpacked[0] = 0, 0, 0, NULL
@@ -325,14 +325,14 @@ cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept 
 
 cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil:
-    """Pack W (depth, columns) into the weights of a product, from row k0 and column column0 on; W may be missing."""
+    """Pack W (depth, columns) into the weights of a product, at row k0 and column column0; W may be NULL."""
     if W.data != NULL:
         k.pack(product, <void *>product.weights, k0, column0 // k.lanes, W, depth, columns)
 
 
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
                     Py_ssize_t columns) noexcept nogil:
-    """Pack b (1, columns) into the bias of a product, from column column0 on."""
+    """Pack the bias b (1, columns) of a product, from column column0 on."""
     cdef cgru_product row = product[0]
     row.operands = 0
     row.weights = row.bias
@@ -342,7 +342,7 @@ cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize
 
 cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up,
                      char *to) noexcept nogil:
-    """Pack gU and gV, with columns of z, r and hh, into (2, 3, up), in the order r, z and hh."""
+    """Pack the gains gU and gV, with columns for z, r and hh, into (2, 3, up) in the order r, z, hh."""
     cdef Py_ssize_t *column = [u, 0, 2 * u]
     cdef cgru_matrix g
     cdef int part, gate

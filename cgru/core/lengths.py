@@ -1,4 +1,4 @@
-"""Helpers for ragged batches: padding masks, first and last steps, the order by length.
+"""Helpers for batches of samples of different lengths: padding masks, first and last steps, order by length.
 
 m samples, s steps; lengths (m,) are the numbers of real steps, and the others are padding.
 """
@@ -14,7 +14,7 @@ __all__ = ["by_length", "ends", "mask", "padded"]
 
 
 def mask(lengths: np.ndarray, s: int) -> np.ndarray:
-    """Return which steps are real.
+    """Return a mask of the real steps, those that are not padding.
 
     Args:
         lengths: (m,) the real steps of each sample.
@@ -32,7 +32,7 @@ def mask(lengths: np.ndarray, s: int) -> np.ndarray:
 
 
 def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return which step runs first in each sample, and which one runs last.
+    """Return the step that runs first and the step that runs last, for each sample.
 
     With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
 
@@ -55,7 +55,7 @@ def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = Fals
 
 
 def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (indices of the samples, longest first, how many have each step (s,)); None without lengths."""
+    """Return (sample indices, longest first; how many samples have each step, (s,)); None without lengths."""
     if lengths is None:
         return None
     order = np.argsort(-lengths, kind="stable").astype(np.intp)
@@ -63,7 +63,7 @@ def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarra
 
 
 def padded(X: Sequence[Any], name: str = "X") -> tuple[np.ndarray, np.ndarray]:
-    """Return m arrays (s_i, ...) padded with zeros to (m, s, ...), and lengths (m,); ValueError if shapes differ."""
+    """Pad m arrays (s_i, ...) with zeros; return (m, s, ...) and lengths (m,). ValueError if shapes do not match."""
     arrays = [np.asarray(x) for x in X]
     for i, array in enumerate(arrays):
         due = arrays[0].shape[1:]

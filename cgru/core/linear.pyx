@@ -25,7 +25,7 @@ cdef double SHORT = 1e4  # operations of a call that is too short to release the
 
 cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
                     Py_ssize_t u) noexcept nogil:
-    """Write the activation of Z (m, u) into A, which may be Z."""
+    """Apply the activation to Z (m, u), and write the result to A, which may be the same memory."""
     if f.code >= 0:
         k.activation(f, Z, A, m * u)
     else:
@@ -33,7 +33,7 @@ cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, voi
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the rows of part number `part` of a LinearCall; the callback of `share`."""
+    """Compute part number `part` of the rows of a linear layer; called by `share` with its LinearCall."""
     cdef LinearCall *work = <LinearCall *>given
     cdef Py_ssize_t u = work.product.columns, row = part * work.rows
     cdef Py_ssize_t m = min(work.rows, work.call.m - row), start = row * u * work.k.size
@@ -48,7 +48,7 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void execute(LinearCall *call) noexcept:
-    """Run a prepared call on as many threads as its size is worth."""
+    """Run a prepared linear layer on as many threads as its size warrants."""
     cdef int threads
     if call.flop < SHORT:
         _part(call, 0)
@@ -69,7 +69,7 @@ cdef class Linear:
 
     def __cinit__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None, cnp.ndarray scale=None,
                   double bound=0.0):
-        """Pack the weights into memory of this object; see the class for the arguments."""
+        """Pack the weights into this object's memory; see the class for the arguments."""
         cdef cgru_call call
         cdef cgru_product product
         cdef Py_ssize_t columns
@@ -94,7 +94,7 @@ cdef class Linear:
             pack_bias(self.k, &product, 0, matrix(b), self.u)
 
     cdef Workspace prepare(self, LinearCall *call, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A):
-        """Fill `call`, to be executed, for X (m, n), rows `ld` apart; results go to the caller's Z and A (or NULL).
+        """Prepare `call` for X (m, n), with rows `ld` numbers apart; results go to the caller's Z and A (or NULL).
 
         Return the memory that the call must have, as long as it is executed.
         """
@@ -118,11 +118,11 @@ cdef class Linear:
         return self._multiply(contiguous_rows(X), True)[0]
 
     def both(self, cnp.ndarray X not None):
-        """Return (X W + b, its activation), the second None if the layer has none."""
+        """Return (X W + b, its activation); the second is None if the layer has no activation."""
         return self._multiply(contiguous_rows(X), False)
 
     cdef tuple _multiply(self, cnp.ndarray X, bint in_place):
-        """Return (X W + b, its activation or None); with `in_place` the activation overwrites the first."""
+        """Return (X W + b, its activation or None); with `in_place` the activation overwrites the product."""
         cdef cnp.npy_intp shape[2]
         cdef cnp.ndarray Z, A = None
         cdef LinearCall call

@@ -1,4 +1,4 @@
-"""Forward passes of layers with int8 or bfloat16 weights, in float32; see simd/low_precision.h."""
+"""Forward passes of layers with int8 or bfloat16 weights, computed in float32; see simd/low_precision.h."""
 
 cimport numpy as cnp
 

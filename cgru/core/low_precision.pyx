@@ -1,4 +1,4 @@
-"""Pack int8 or bfloat16 weights and multiply with them, by the equations of cgru/quantized/quantized_reference.py.
+"""Pack int8 or bfloat16 weights and multiply by them; cgru/quantized/quantized_reference.py has the equations.
 
 m samples, s steps, e features, u units. The layers have checked all arguments. All but the weights is float32.
 """
@@ -20,7 +20,7 @@ cnp.import_array()
 
 
 def level():
-    """Return the level of the low-precision kernels in use: that of `cgru.core.kernels` and a suffix.
+    """Return the SIMD level of the low-precision kernels in use: that of `cgru.core.kernels` and a suffix.
 
     The suffix is "vnni", or "dot" on arm64, with products of bytes.
     """
@@ -28,29 +28,29 @@ def level():
 
 
 cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexcept nogil:
-    """Return n rounded up to whole vectors."""
+    """Return n rounded up to a multiple of the SIMD vector length."""
     return (n + k.lanes - 1) // k.lanes * k.lanes
 
 
 cdef Py_ssize_t _bytes_of(const cgru_low_precision_kernels *k, int kind, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil:
-    """Return the bytes of the packed form of weights (rows, columns) of a kind."""
+    """Return the bytes of packed weights (rows, columns), stored as int8 or bfloat16."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
 
 cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
-    """Return arrays (rows, columns) side by side, each padded with zeros to `width` columns."""
+    """Concatenate arrays (rows, columns) along the columns, each padded with zeros to `width` columns."""
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 cdef int _kind_of(cnp.ndarray W) noexcept:
-    """Return the kind of weights in an array: int8 codes, or the bits of bfloat16 as uint16."""
+    """Return the kind of weights in an array: int8 codes, or bfloat16 bits in uint16."""
     return CGRU_INT8 if cnp.PyArray_ITEMSIZE(W) == 1 else CGRU_BFLOAT16
 
 
 cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns) into `to`, in `memory`: int8 codes with scales (1, columns), or bits of bfloat16."""
+    """Pack W (rows, columns) at `to`: int8 codes with scales (1, columns), or bfloat16 bits."""
     cdef Py_ssize_t rows, columns, width
     cdef int kind = _kind_of(W)
     cdef void *words
@@ -69,7 +69,7 @@ cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, cnp.ndar
 
 
 cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
-    """Copy a row of n numbers, zeros for None, to `to`, padded with zeros to `width` numbers."""
+    """Copy n numbers, zeros if the row is None, to `to`, padded with zeros to `width` numbers."""
     memset(to, 0, 4 * width)
     if row is not None:
         row = aligned(row, np.float32)
@@ -78,7 +78,7 @@ cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width
 
 
 cdef const void *_pack_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
-    """Copy a bias of n numbers into `memory`, padded with zeros to `width`, and return its address there."""
+    """Copy a bias of n numbers into `memory`, padded with zeros to `width`; return its address."""
     cdef void *to = memory.take(4 * width)
     _copy_padded(b, n, <float *>to, width)
     return to
@@ -93,7 +93,7 @@ cdef struct LayerRun:
 
 
 cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
-    """Run all steps of block number `part` of rows; the callback of `share`, `given` is a LayerRun."""
+    """Run all steps of block number `part` of rows; called by `share`, `given` is a LayerRun."""
     cdef LayerRun *work = <LayerRun *>given
     cdef cgru_low_precision_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
@@ -102,18 +102,18 @@ cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
-    """Run one piece of the steps of a LayerRun on threads, by blocks of rows; the callback of `in_pieces`."""
+    """Run one piece of a LayerRun's steps, with blocks of rows on threads; called by `in_pieces`."""
     cdef LayerRun *work = <LayerRun *>given
     share(_run_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 
 
 cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
-    """Return the bytes of workspace that a layer takes for m samples."""
+    """Return the bytes of workspace that a layer needs for m samples."""
     return (cell.k.workspace_size(&cell.layer, m) + 63) // 64 * 64
 
 
 cdef void run_quantized(const LowPrecisionCell *cell, const cgru_call *call, void *memory) noexcept nogil:
-    """Run a forward call of the cell, with its arrays, on this thread."""
+    """Run a forward call of a quantised `Cell` on this thread."""
     cdef cgru_low_precision_layer layer = cell.layer
     layer.call = call
     cell.k.forward(&layer, 0, call.m, memory)
@@ -155,18 +155,18 @@ cdef class LowPrecisionGRU:
             self.cell.layer.recurrent_bias = <const float *>self.cell.layer.b + 3 * width
 
     cdef int _matrix(self, cgru_quantized *to, dict p, list names) except -1:
-        """Pack the matrices of these names side by side into `to`."""
+        """Pack the matrices with these names side by side at `to`."""
         W, scales = ([p[key + name] for name in names if key + name in p] for key in ("", "scale_"))
         scale = _stack_columns(scales, self.cell.call.up) if scales else None
         return _pack(self.cell.k, to, _stack_columns(W, self.cell.call.up), scale, self.memory)
 
     @property
     def level(self):
-        """The level of the kernels that the weights are packed for."""
+        """The level of the kernels for which the weights are packed."""
         return self.cell.k.level.decode()
 
     cdef int execute(self, const cgru_call *call) except -1:
-        """Run a forward call with its arrays, h0 and `last` among them, the rows shared among threads."""
+        """Run a forward call, with blocks of rows on threads; the call's arrays must include h0 and `last`."""
         cdef Py_ssize_t m = call.m, blocks
         cdef LayerRun work
         cdef Workspace memory
@@ -187,13 +187,13 @@ cdef enum:
 
 
 cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
-    """Return the bytes of workspace that a product takes for m rows."""
+    """Return the bytes of workspace that a matrix product needs for m rows."""
     return (product.k.linear_workspace_size(product.W.kind, product.n, min(m, ROWS)) + 63) // 64 * 64
 
 
 cdef void multiply_quantized(const LowPrecisionProduct *product, const cgru_operand *X, Py_ssize_t row, Py_ssize_t m,
                              float *to, void *memory) noexcept nogil:
-    """Write X W + b for m rows of X from number `row` on to the same rows of `to`; `memory` is workspace."""
+    """Write X W + b to `to`, for m rows from number `row` on; `memory` is workspace."""
     cdef Py_ssize_t u = product.W.columns, end = row + m
     cdef cgru_operand some = X[0]
     while row < end:
@@ -205,7 +205,7 @@ cdef void multiply_quantized(const LowPrecisionProduct *product, const cgru_oper
 
 cdef Workspace pack_product(LowPrecisionProduct *product, cnp.ndarray W, cnp.ndarray b, cnp.ndarray scale,
                             double bound):
-    """Pack W (n, u), int8 codes with their `scale` (1, u) or bits of bfloat16, and b (1, u); return their memory.
+    """Pack W (n, u), int8 with `scale` (1, u) or bfloat16, and the bias b (1, u); return the packed memory.
 
     `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
     """

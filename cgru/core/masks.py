@@ -24,7 +24,7 @@ def draw(
     given: Mapping[str, Any] | None,
     dtype: np.dtype,
 ) -> dict[str, np.ndarray]:
-    """Return the masks of one training pass, by the names in `RATES`: those given, and the others drawn at their rates.
+    """Return the masks of one training pass, named as in `RATES`: the given ones, and others drawn at their rates.
 
     Args:
         rates: the rate by the name of its mask; 0: no mask.
@@ -49,7 +49,7 @@ def draw(
 
 
 def check(given: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Return the given masks in `dtype`, checked for a call of `shape` (m, s, e, u); {} for None."""
+    """Check given masks for a call of `shape` (m, s, e, u), and return them in `dtype`; {} for None."""
     shapes = _shapes(shape)
     for name in given or ():
         if name not in shapes:
@@ -60,12 +60,12 @@ def check(given: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dty
 
 
 def _shapes(shape: tuple[int, int, int, int]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each mask by its name, for a call of `shape` (m, s, e, u)."""
+    """Return the shape of each mask, by name, for a call of `shape` (m, s, e, u)."""
     m, s, e, u = shape
     return {"input_mask": (m, e), "recurrent_masks": (3, m, u), "zoneout": (m, s, u)}
 
 
 def apply_input_mask(X: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return X (m, s, e) times its mask (m, e) at each step, without a warning about infinities in the padding."""
+    """Return X (m, s, e) times its mask (m, e) at each step, without warnings about infinities in the padding."""
     with np.errstate(invalid="ignore"):
         return contiguous_rows(X * mask[:, None])

@@ -1,4 +1,4 @@
-"""Workspaces and reusable arrays for the compiled modules; Python allocates all of them."""
+"""Workspaces and reusable arrays for the compiled modules, in memory that Python allocates."""
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
@@ -15,12 +15,12 @@ cdef inline Py_ssize_t lines_of(Py_ssize_t numbers, int size) noexcept nogil:
 
 
 cdef inline bint fits(double numbers, int size) noexcept nogil:
-    """Return whether `numbers` numbers could fit into memory, so that sums of a few such sizes do not overflow."""
+    """Return whether `numbers` numbers could fit into memory, so that adding a few such sizes cannot overflow."""
     return numbers * size < <double>PY_SSIZE_T_MAX / 2
 
 
 cdef inline char *first_line(const void *memory) noexcept nogil:
-    """Return the first address in `memory` at which a cache line begins."""
+    """Return the first address in `memory` that is the start of a cache line."""
     return <char *>((<size_t>memory + LINE - 1) // LINE * LINE)
 
 

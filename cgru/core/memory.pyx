@@ -41,7 +41,7 @@ cdef enum:
 
 
 cdef bint has_references(PyObject *object, Py_ssize_t count) noexcept:
-    """Return whether an object has just `count` references; without a GIL, False where another thread made it."""
+    """Return whether an object has exactly `count` references, and no other thread can be taking one."""
     return cgru_has_references(object, count)
 
 
@@ -57,7 +57,7 @@ cdef class Workspace:
         self.free = <char *>cnp.PyArray_DATA(self.memory)
 
     cdef void *take(self, Py_ssize_t numbers) noexcept:
-        """Hand out the next `numbers` numbers of the workspace; return their address, which stays the workspace's."""
+        """Return the address of the next `numbers` numbers of the workspace."""
         cdef char *piece = <char *>((<size_t>self.free + 63) // 64 * 64)
         self.free = piece + numbers * self.itemsize
         return piece
@@ -65,7 +65,7 @@ cdef class Workspace:
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                              Py_ssize_t column):
-    """Return a time-major view (m, s, n) of contiguous `memory`, or of new memory for None.
+    """Return a time-major view (m, s, n) of contiguous `memory`; allocate it if None.
 
     If `column` is 1, the memory is (s, m, n); if it is m, the memory is (s, n, m).
     """
@@ -75,7 +75,7 @@ cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_
 
 
 cdef class Buffers:
-    """A pool of named arrays (m, s, n) that are reused only while nobody else holds them or a view of them.
+    """A pool of named arrays (m, s, n); an array is reused only if nobody else refers to it or to a view of it.
 
     They are time-major, so that a step reads and writes one piece of memory, which the processor prefetches. Within a
     step the order is (m, n), or (n, m) by `column`. The pool hands out views, which it makes once. The base of a view
@@ -85,12 +85,12 @@ cdef class Buffers:
     """
 
     def __init__(self):
-        """Begin with an empty pool."""
+        """Start with an empty pool."""
         self.kept = {}
 
     cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                            Py_ssize_t column=1):
-        """Return an uninitialised array (m, s, n): that of this name again if it fits and nobody holds it, else new."""
+        """Return an uninitialised array (m, s, n): that of this name if it fits and is free, else a new one."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -100,7 +100,7 @@ cdef class Buffers:
 
     cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                             Py_ssize_t column=1):
-        """Return (array (m, s + 1, n), view without its last step, view without its first), reused as by `take`."""
+        """Return (array (m, s + 1, n), its view without the last step, that without the first), reused as by `take`."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -110,7 +110,7 @@ cdef class Buffers:
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
-        """Return {'d' + name: array} for the gradient of each parameter of a variant, uninitialised, as by `take`.
+        """Return {'d' + name: uninitialised array} for the gradients of a variant's parameters, reused as by `take`.
 
         The first one begins at a cache line.
         """
@@ -123,12 +123,12 @@ cdef class Buffers:
         return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):
-        """Store and return the views, with their shapes and strides, which a user could change in place."""
+        """Store views with their shapes and strides, since a user could change those in place; return the views."""
         self.kept[name] = views, tuple([(view.shape, view.strides) for view in views])
         return views
 
     cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, Py_ssize_t column, cnp.dtype dtype):
-        """Return the stored views of `name`; None if one does not fit, is still held, or was changed in place."""
+        """Return the stored views of `name`; None if one does not fit, is still in use, or was changed in place."""
         cdef tuple entry = self.kept.get(name), views, layouts
         if entry is None:
             return None
@@ -154,7 +154,7 @@ cdef class Buffers:
 
 
 def one_behind_another(list shapes not None, cnp.dtype dtype not None):
-    """Return a tuple of uninitialised arrays of these shapes in one memory; the first one begins at a cache line.
+    """Return a tuple of uninitialised arrays of these shapes, stored one after another from a cache line on.
 
     The system hands out one memory sooner than many: malloc has it at hand, once one as large was freed.
     """
@@ -170,7 +170,7 @@ def one_behind_another(list shapes not None, cnp.dtype dtype not None):
 
 
 cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
-    """Return whether a view still has the shape and strides of `layout`."""
+    """Return whether a view still has the shape and strides in `layout`."""
     cdef tuple shape = <tuple>layout[0], strides = <tuple>layout[1]
     cdef Py_ssize_t i
     if cnp.PyArray_NDIM(view) != len(shape):
@@ -182,7 +182,7 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
 
 
 def views(dict arrays not None):
-    """Return a dict of views of the arrays, whose shapes may be set without an effect on the arrays."""
+    """Return a dict of views of the arrays; setting a view's shape does not affect the array."""
     cdef dict shown = {}
     for name, array in arrays.items():
         shown[name] = PyArray_View(<cnp.ndarray?>array, NULL, NULL)

@@ -1,4 +1,4 @@
-"""Look up functions that users may pass by name."""
+"""Look up functions that users may pass as a name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["named"]
 
 
 def named(value: Any, argument: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """Return `value` if it is callable, else the function of that name; TypeError or ValueError if there is none."""
+    """Return `value` if it is callable, else the function with that name; TypeError or ValueError if there is none."""
     if isinstance(value, str) and value in functions:
         return functions[value]
     if callable(value):

@@ -1,4 +1,4 @@
-"""Run the two calls of a `Bidirectional` at once, each on a thread of its own."""
+"""Run the two GRU calls of a `Bidirectional` at the same time, each on its own thread."""
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
 from cgru.core.plan cimport Direction

@@ -1,4 +1,4 @@
-"""Run two calls at once, each on a thread of its own, in a workspace of its own."""
+"""Run two GRU calls at the same time, each on its own thread and in its own workspace."""
 
 from cgru.core cimport driver
 from cgru.core.kernels cimport check_signals, slice_steps, steps_of_piece, whole_lines
@@ -19,7 +19,7 @@ cdef struct Both:
 
 
 cdef void _run_one(void *work, Py_ssize_t i) noexcept nogil:
-    """Run the next piece of call i on this thread; the callback of `share`, `work` is a Both."""
+    """Run the next piece of call number i on this thread; called by `share`, `work` is a Both."""
     cdef Both *both = <Both *>work
     cdef const Plan *plan = &both.plan[i]
     cdef cgru_call *call = &both.calls[i]
@@ -37,7 +37,7 @@ cdef void _run_one(void *work, Py_ssize_t i) noexcept nogil:
 
 cdef int execute_both(cgru_call *calls, const cgru_weights *weights, const cgru_kernels *k,
                       Direction direction) except -1:
-    """Run two calls at once where that pays, else in turn, in workspaces that are allocated here; a Ctrl-C ends it."""
+    """Run two calls, at the same time if that is faster, in workspaces that are allocated here; Ctrl-C stops them."""
     cdef Both both
     cdef Py_ssize_t first
     cdef bint pays = True

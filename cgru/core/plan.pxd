@@ -1,4 +1,4 @@
-"""The plan of a call: how it runs and how much workspace it takes.
+"""The plan of a call: how to run it, and how much workspace it needs.
 
 A plan is made once, from the call's sizes, strides and variant, its direction, the instruction set and the threads:
 

@@ -1,4 +1,4 @@
-"""Plan a call by a cost model: its layout, how it reads inputs and weights, and its workspace.
+"""Plan a call by a cost model: its memory layout, how it reads inputs and weights, and its workspace.
 
 Costs are in units of the time in which one vector is multiplied and added, where nothing else is said.
 """
@@ -63,13 +63,13 @@ cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums
 
 
 def use_samples_in_lanes(choice=None):
-    """Put samples in the lanes wherever possible (True), never (False) or by the cost model (None); for the tests."""
+    """Put one sample in each SIMD lane where possible (True), never (False), or by the cost model (None); for tests."""
     global lanes_choice
     lanes_choice = -1 if choice is None else choice
 
 
 def use_unpacked_weights(choice=None):
-    """Choose when weights are read unpacked; for the tests.
+    """Choose when weights are read without packing them first; for tests.
 
     Args:
         choice: wherever possible (True), there in tiles ("tiles"), U alone in tiles ("inputs"), never (False), or by
@@ -80,19 +80,19 @@ def use_unpacked_weights(choice=None):
 
 
 def use_crew(choice=None):
-    """Share the columns of products wherever possible (True), never (False) or by the cost model (None); for tests."""
+    """Use a crew of threads wherever possible (True), never (False) or by the cost model (None); for tests."""
     global crew_choice
     crew_choice = -1 if choice is None else choice
 
 
 def use_streamed_inputs(bint always=False):
-    """Write dX past the caches always (True), or where it and X do not fit them (False); for the tests."""
+    """Write dX with streaming stores always (True), or only if X and dX exceed the caches (False); for tests."""
     global streamed_inputs
     streamed_inputs = 0 if always else 10 << 20
 
 
 def use_block_steps(choice=None):
-    """Run so many steps backward before their gradients are summed; None: as many as the L2 cache holds."""
+    """Set after how many backward steps the gradients are summed; None: as many as fit the L2 cache."""
     global block_choice
     block_choice = choice or 0
 
@@ -100,7 +100,7 @@ def use_block_steps(choice=None):
 # --- lanes and inputs ---
 
 cdef inline bint _is_plain(const cgru_call *call) noexcept nogil:
-    """Return whether products read hp itself: without layer normalisation and without recurrent dropout masks."""
+    """Return whether products read the state itself: no layer normalisation and no recurrent dropout masks."""
     return call.variant != CGRU_LAYER_NORM and call.recurrent.data == NULL
 
 
@@ -118,7 +118,7 @@ cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil:
 
 
 cdef bint _pays_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return whether samples in the lanes take less time than units in the lanes, in vectors of work per step.
+    """Return whether one sample per SIMD lane is estimated to be faster than one unit per lane.
 
     With units in the lanes a row takes, for each vector of its units, three columns of e + u products and three
     activations. With samples in the lanes a vector of samples takes the same for each single unit. Its products take
@@ -144,7 +144,7 @@ cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexc
 
 
 cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array, bint fast=False):
-    """Return `array`, or a copy where the call cannot read its strides; `fast`: or reads them lane by lane."""
+    """Return `array`, or a copy if the call cannot read its strides, or with `fast` reads them slowly."""
     cdef bint samples = call.column > 1
     if not samples:
         return contiguous_rows(array)
@@ -156,7 +156,7 @@ cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array, bint fast=Fa
 
 
 cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return whether features are in the lanes of the products with U, for any number of samples.
+    """Return whether the products with U have one input feature per SIMD lane, for any number of samples.
 
     That suits few units with wide inputs. Compared are the vectors that a row multiplies: three for each feature, or
     three for each unit and vector of features, and the summing of their lanes. More units pay for the transposes of
@@ -168,7 +168,7 @@ cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexc
 
 
 cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call, Direction direction) noexcept nogil:
-    """Return the number of rows below which batched input projection is faster than a product in each step.
+    """Return the number of rows below which one input projection for many steps is faster than one per step.
 
     It is the same for any number of steps, on which bits do not depend.
 
@@ -186,7 +186,7 @@ cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call, Direct
 
 
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen.
+    """Choose how the inputs are multiplied by U, in a plan whose layout and weights are already chosen.
 
     An only step without a state has the same bits in either way.
     """
@@ -206,7 +206,7 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
 # --- weights ---
 
 cdef Weights _unpacked_way(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Return how a call can read its weights unpacked, row by row if possible; PACKED if it cannot."""
+    """Return how a call can read its weights without packing, by rows if possible; PACKED if it cannot."""
     cdef int gate
     cdef bint rows = True, columns = plan.direction == BACKWARD or call.loose
     if w == NULL or not _is_plain(call) or call.column != 1 or _features_in_lanes(plan.k, call):
@@ -233,7 +233,7 @@ cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights 
 
 
 cdef bint _waits_for_rows(const Plan *plan, const cgru_call *call, Weights way) noexcept nogil:
-    """Return whether the steps of a call wait for unpacked rows of weights that outgrow L2, whatever they multiply.
+    """Return whether a call's steps are limited by reading unpacked weights that exceed the L2 cache.
 
     Wide inputs wait less, since their weights are read for many steps at once.
     """
@@ -243,7 +243,7 @@ cdef bint _waits_for_rows(const Plan *plan, const cgru_call *call, Weights way) 
 
 
 cdef bint _skips_packing(const Plan *plan, const cgru_call *call, Weights way, bint in_tiles) noexcept nogil:
-    """Return whether a call that can read its weights unpacked should do so, too short for packing them to pay.
+    """Return whether a call is so short that reading its weights unpacked is faster than packing them.
 
     In tiles, a step costs one unit of time more than with packed weights, since vectors begin anywhere in a cache line,
     and one or two rows do not fill a tile. Row after row, a step of m rows takes about m + 2 units of another size
@@ -264,7 +264,7 @@ cdef bint _skips_packing(const Plan *plan, const cgru_call *call, Weights way, b
 
 
 cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous.
+    """Choose packed weights, or unpacked ones if the call is short and their rows or columns are contiguous.
 
     Batched input projection reads U in tiles for longer, since it reads it once for a tile of steps.
     """
@@ -290,7 +290,7 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
 # --- threads ---
 
 cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
-    """Return how many threads share the samples of a call, or the sums of its gradients.
+    """Return how many threads divide the samples of a call, or the sums of its gradients.
 
     Gradients of few samples follow calls that mostly ran on one thread, while the others fell asleep.
     """
@@ -301,12 +301,12 @@ cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most
 
 
 cdef bint _outgrows_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether the weights are so large that packing them takes longer than to wake the threads."""
+    """Return whether the weights are so large that packing them takes longer than waking the threads."""
     return 3 * (call.e + call.u) * call.u * plan.k.size > L2 or crew_choice == 1
 
 
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
-    """Return how many threads share the columns of each product, for samples that are too few to be shared.
+    """Return how many threads divide the columns of each product, for calls with too few samples to divide.
 
     A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
     cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond. Threads that are
@@ -323,7 +323,7 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
 
 
 cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    """Return whether two calls like this one, with few samples, should run at once, each on one thread.
+    """Return whether two calls like this one, with few samples, should run at the same time on two threads.
 
     With more than two threads, each may gain more from a crew.
     """
@@ -338,12 +338,12 @@ cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noex
 # --- memory ---
 
 cdef inline bint _outgrow_caches(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return whether X and dX do not fit the last cache."""
+    """Return whether X and dX exceed the last-level cache."""
     return call.m * call.s * call.e * k.size >= streamed_inputs
 
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return how many numbers a workspace row has; set the offsets of its parts, 0 for none."""
+    """Return how many numbers a workspace row has, and set the offsets of its parts (0 for a missing part)."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
     cdef bint streams = _outgrow_caches(plan.k, call)
     plan.projections = plan.staged = plan.masked = 0
@@ -386,12 +386,12 @@ cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept n
 
 
 cdef int terms_of(const cgru_call *call) noexcept nogil:
-    """Return the number of terms that the gradients sum; one for a linear layer."""
+    """Return the number of terms in the sums of the gradients; 1 for a linear layer."""
     return 1 if call.linear else SIZES[call.variant].terms
 
 
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
-    """Return how many numbers of X and of hp the gradients copy from one row (a step of a sample).
+    """Return how many numbers of X and hp are copied from one row (one step of one sample) for the gradients.
 
     With recurrent dropout each of the three gates has its own masked hp. Otherwise there is hp, and with the reset
     before the product also r * hp.
@@ -402,13 +402,13 @@ cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
 
 
 cdef Py_ssize_t _share_size(const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Return the numbers of workspace that a share of the gradients takes for the panels of rows that it collects."""
+    """Return how many numbers of workspace one thread's part of the gradients needs for the rows it collects."""
     cdef Py_ssize_t terms = terms_of(call) * (call.up + min(call.u, <Py_ssize_t>MOST_LANES))
     return (operands_of(call) + terms) * min(m * call.s, DEPTH)
 
 
 cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Divide the work of the gradients into shares, and set their number and sizes.
+    """Divide the work of the gradients into parts for threads, and set their number and sizes.
 
     Each share takes some column panels of the terms through all rows, so that no sum is divided. With samples in the
     lanes each share takes some of the samples, and the sums of the shares are added in a fixed order.
@@ -435,7 +435,7 @@ cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexce
 # --- plans ---
 
 cdef void _set_layout(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Choose the layout and the handling of the inputs, and set the fields that depend on them."""
+    """Choose the memory layout and the handling of the inputs, and set the fields that depend on them."""
     cdef bint alone = call.m == 1 and _is_plain(call) and (plan.direction == FORWARD or plan.weights == PACKED)
     plan.layout = SAMPLES_IN_LANES if call.column > 1 else SINGLE_SAMPLE if alone else UNITS_IN_LANES
     plan.inputs = _choose_inputs(plan, call)
@@ -443,7 +443,7 @@ cdef void _set_layout(Plan *plan, const cgru_call *call) noexcept nogil:
 
 
 cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Set the fields of a plan that follow from its layout and its inputs."""
+    """Set the fields of a plan that depend on its layout and its inputs."""
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size  # of the gradients
     bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
     plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED
@@ -458,7 +458,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
                   int most) noexcept nogil:
-    """Return the plan of a call whose arrays are bound, on at most `most` threads."""
+    """Return the plan of a call whose arrays are set, on at most `most` threads."""
     cdef Plan plan
     plan.k, plan.direction = k, direction
     if direction == FORWARD:
@@ -482,7 +482,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
 
 
 cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return the numbers of workspace that any direction of a call takes on one thread, without its packed weights."""
+    """Return how many numbers of workspace suffice for a call in any direction on one thread, without weights."""
     cdef Py_ssize_t forward, backward
     cdef Plan plan
     plan.k, plan.weights, plan.input_weights, plan.direction, plan.fresh = k, PACKED, PACKED, FORWARD, False
@@ -493,7 +493,7 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
 
 
 cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    """Return how many rows (steps of samples) a block should have, so that its arrays stay in L2 caches.
+    """Return how many rows (steps of samples) a block should have, so that its arrays fit the L2 caches.
 
     These are X and dX, and of the width u hp, hh, z, r, dA and three or four gradients. On several threads blocks are
     larger, since the threads meet twice in each.
@@ -503,7 +503,7 @@ cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int mo
 
 
 cdef bint _may_have_crew(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    """Return whether threads may share the columns of products backward."""
+    """Return whether a crew of threads may divide the columns of the backward products."""
     cdef Plan plan = plan_of(k, call, NULL, BACKWARD, most)
     return plan.members > 1
 
@@ -531,7 +531,7 @@ cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call,
 
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,
                                        int most) noexcept nogil:
-    """Return the numbers of workspace that suffice for the call with any layout and at most its samples and steps."""
+    """Return how many numbers of workspace suffice for the call in any layout, or with fewer samples or steps."""
     cdef Py_ssize_t size = 0, batched, m
     cdef Plan plan
     cdef int layout, inputs
@@ -549,7 +549,7 @@ cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *c
 
 cdef cgru_call call_on(cnp.ndarray X, Py_ssize_t u, variant, tuple activations, tuple ragged, zoneout,
                        cnp.ndarray recurrent) except *:
-    """Return a call for inputs like X, its lengths and masks set and its lanes chosen, without other arrays.
+    """Return a call for inputs like X, with lengths, masks and layout set but without other arrays.
 
     `ragged` is (order, running) of `set_lengths`, or None.
     """
@@ -566,7 +566,7 @@ cdef cgru_call call_on(cnp.ndarray X, Py_ssize_t u, variant, tuple activations, 
 
 
 cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
-    """Return a call with the arrays of a dict, X among them, bound to it, its lengths set, and its lanes chosen."""
+    """Return a call with the arrays of a dict, among them X, and with its lengths and layout set."""
     cdef cgru_call call = call_on(arrays["X"], u, variant, activations, (order, running), arrays.get("zoneout"),
                                   arrays.get("recurrent"))
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""The state of one run: the products of its steps, which forward.pyx and backward.pyx build and driver.pyx runs."""
+"""The state of one run: the matrix products of its steps, which forward.pyx and backward.pyx build."""
 
 from cgru.core.crew cimport Crew
 from cgru.core.kernels cimport (

@@ -1,4 +1,4 @@
-"""Build the products of a step, with weights that are packed or read unpacked."""
+"""Build the matrix products of a step, with weights that are packed or read unpacked."""
 
 from cgru.core.kernels cimport add_operand, cgru_kernels, new_product, pack, pack_bias, transpose
 from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS, UNPACKED_TILES
@@ -7,7 +7,7 @@ from cgru.core.threads cimport share
 
 cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
                                 const void *bias) noexcept nogil:
-    """Append a product without operands to those of a step, and return its address."""
+    """Append a product without operands to the products of a step, and return its address."""
     cdef cgru_product *product = &run.each[run.products]
     run.x_operand[run.products] = -1
     run.products += 1
@@ -17,14 +17,13 @@ cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t co
 
 cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
                                const cgru_matrix *W) noexcept nogil:
-    """Add rows (m, k), `ld` apart, times W, the first of the gates' matrices, to the sum that a product computes."""
+    """Add the operand rows (m, k), `ld` numbers apart, and its weights W (the first gate's matrix) to a product."""
     product.unpacked[product.operands] = W
     add_operand(product, rows, ld, k)
 
 
 cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
-    """Note the weights of a product to pack, `gates` gates of n columns each, or make it read unpacked ones; pack `b`.
-    """
+    """List the weights of a product for packing (`gates` gates of n columns), or make it read them unpacked."""
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t k0 = 0, depth = 0, width = product.columns // gates
     cdef int gate, o
@@ -47,20 +46,20 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
 
 
 cdef inline void _note(Run *run, Packing packing) noexcept nogil:
-    """Note a matrix to pack, unless it is missing."""
+    """Add a matrix to the list of those to pack, unless it is missing."""
     if packing.W.data != NULL:
         run.packing[run.packings] = packing
         run.packings += 1
 
 
 cdef void pack_for_single(Run *run, cgru_matrix W, Py_ssize_t k, Py_ssize_t n, void *to) noexcept nogil:
-    """Note a matrix to pack for a single sample, if the run packs its weights."""
+    """Add a matrix to the list of those to pack for a single sample, if the run packs its weights."""
     if run.packs:
         _note(run, Packing(W, k, n, to, 0, 0, 0, 0))
 
 
 cdef void _pack_one(void *work, Py_ssize_t part) noexcept nogil:
-    """Pack one of the matrices, the last one first; the callback of `share`, `work` is a Run."""
+    """Pack one matrix of the list, the last one first; called by `share`, `work` is a Run."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Packing *packing = &run.packing[run.packings - 1 - part]
@@ -74,12 +73,12 @@ cdef void _pack_one(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void pack_weights(Run *run) noexcept nogil:
-    """Pack all matrices that were noted."""
+    """Pack all matrices of the list, on threads."""
     share(_pack_one, run, run.packings, run.plan.packers)
 
 
 cdef inline bint _is_U(const Run *run, const cgru_matrix *W) noexcept nogil:
-    """Return whether the matrix is U of a gate."""
+    """Return whether W is the input matrix U of a gate."""
     return &run.w.U[0] <= W <= &run.w.U[2]
 
 

@@ -1,4 +1,4 @@
-"""Read arrays that are too large to copy a block of rows at a time, lazily if they are memory-mapped."""
+"""Read arrays that are too large to copy one block of rows at a time, lazily if they are memory-mapped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ROWS = 8, 1024  # the fewest and the most samples of a batch of predictions
 
 
 class Rows:
-    """A lazy selection of rows of a memory-mapped array: `Rows(X, rows)[at]` reads X[rows[at]]."""
+    """Rows of a memory-mapped array, read only when they are indexed: `Rows(X, rows)[at]` reads X[rows[at]]."""
 
     def __init__(self, array: Any, rows: np.ndarray) -> None:
-        """Select the `rows`, given as indices, of a memory-mapped array."""
+        """Select the rows with the indices `rows` of a memory-mapped array, without reading them."""
         self.array, self.rows = array, rows
         self.dtype, self.ndim, self.shape = array.dtype, array.ndim, (len(rows), *array.shape[1:])
 
@@ -39,19 +39,19 @@ def is_mapped(array: Any) -> bool:
 
 
 def select_rows(array: Any, rows: np.ndarray) -> Any:
-    """Return the rows of these indices: lazily if the array is memory-mapped, else as a copy; None for None."""
+    """Return the rows with these indices: lazily if the array is memory-mapped, else as a copy; None for None."""
     if array is None:
         return None
     return Rows(array, rows) if is_mapped(array) else array[rows]
 
 
 def default_batch_size(shape: tuple[int, ...]) -> int:
-    """Return the default batch size of predictions for data (m, s, e) or tokens (m, s): smaller for long samples."""
+    """Return the default batch size of predictions for data (m, s, e) or tokens (m, s); smaller for long samples."""
     (least, most), vector = ROWS, 1 if len(shape) > 2 else TOKEN
     return max(least, min(most, 4 * BLOCK // max(1, vector * math.prod(shape[1:]))))
 
 
 def slices(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Return an iterator of slices of the rows of an array, each of at most `BLOCK` numbers, but at least one row."""
+    """Return an iterator of slices of an array's rows, each of at most `BLOCK` numbers or one row."""
     size = max(1, BLOCK // max(1, math.prod(shape[1:])))
     return map(slice, range(0, shape[0], size), range(size, shape[0] + size, size))

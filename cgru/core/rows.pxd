@@ -1,4 +1,4 @@
-"""See rows.pyx."""
+"""Gradients of single rows of a table; rows.pyx documents the functions."""
 
 from libc.math cimport sqrt
 
@@ -9,7 +9,7 @@ cdef int load_settings(cgru_optimizer_step *step, optimizer) except -1
 
 
 cdef inline void set_rate(cgru_optimizer_step *step, bint debiased, double rate, long long taken) noexcept nogil:
-    """Set the rate of step number `taken` of a parameter, and of a `debiased` optimizer the root, too."""
+    """Set the learning rate of a parameter's step number `taken`, and for a `debiased` optimizer the root's factor."""
     step.rate = rate
     if debiased:
         step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)

@@ -1,4 +1,4 @@
-"""Gradients of rows of a table: sums over the places where a row stands, and an optimizer's step on these rows."""
+"""Gradients of single rows of a table: their sums over equal rows, and an optimizer's step on these rows only."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ cdef int load_settings(cgru_optimizer_step *step, optimizer) except -1:
 
 
 def sum_rows(cnp.ndarray rows not None, cnp.ndarray values not None):
-    """Return the distinct rows in the order of their first places, and the sum of the values of each.
+    """Return the distinct rows, in the order in which they first occur, and the sum of the values of each.
 
     `rows` (n,) are of intp and at least 0, `values` (n, u) of float32 or float64; both are contiguous.
     """
@@ -59,7 +59,7 @@ def sum_rows(cnp.ndarray rows not None, cnp.ndarray values not None):
 
 def step_rows(optimizer, list arrays not None, cnp.ndarray rows not None, cnp.ndarray values not None, double rate,
               long long taken, double factor, double decay):
-    """Make step number `taken` of an optimizer on some rows of a parameter, and on the same rows of its state.
+    """Make an optimizer's step number `taken` on some rows of a parameter, and of its optimizer state.
 
     `arrays` are the parameter and the state, contiguous and of the dtype of `values` (c, u), the gradients of the
     distinct `rows` (c,), which are multiplied by `factor`. The parameter is multiplied by `decay`, except by SGD.

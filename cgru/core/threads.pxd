@@ -1,4 +1,4 @@
-"""The number of threads for compiled work, and the pool that runs it. threads.pyx documents the functions."""
+"""The number of threads, and the thread pool that compiled work runs on. threads.pyx documents the functions."""
 
 cdef extern from "thread_pool.h":
     ctypedef void cgru_part(void *work, Py_ssize_t part) noexcept nogil

@@ -53,7 +53,7 @@ def get_num_threads():
 
 
 def set_num_threads(n):
-    """Let calls use up to n threads; results are bit for bit the same for any n.
+    """Set how many threads calls may use; results are bit for bit the same for any number.
 
     Args:
         n: the number of threads, at least 1; more than 256 count as 256.
@@ -74,7 +74,7 @@ def set_num_threads(n):
 
 @contextmanager
 def single_threaded():
-    """Make calls from this thread run on it alone while the context lasts."""
+    """Make calls from this thread run on it alone, within a `with` block."""
     global cgru_alone
     before = cgru_alone
     cgru_alone = True
@@ -90,23 +90,23 @@ cdef int available() noexcept nogil:
 
 
 cdef int threads_for(double flop) noexcept nogil:
-    """Return how many threads to use for work of `flop` operations: `available()`, or 1 if it is small."""
+    """Return how many threads to use for work of `flop` operations: all available ones, or 1 for little work."""
     return worth(flop, available())
 
 
 cdef int worth(double flop, int most) noexcept nogil:
-    """Return how many threads to use for work of `flop` operations: `most`, or 1 if it is small."""
+    """Return how many threads to use for work of `flop` operations: `most`, or 1 for little work."""
     return most if flop > SMALL else 1
 
 
 cdef int at_once(int most) noexcept nogil:
-    """Return how many of `most` threads can run at the same time, on the cores that the process had at import."""
+    """Return how many of `most` threads can run at the same time, given the cores available at import."""
     return min(most, _cores)
 
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
-    """Return how many of m samples run through all steps together as a block; `ragged`: their lengths differ.
+    """Return how many of m samples run all steps together as one block; `ragged`: their lengths differ.
 
     Each step reads the weights once for a block, so blocks are as large as the L2 cache allows for their rows. They are
     larger where the weights may have to come from memory. They are smaller where there would be no block for each
@@ -128,42 +128,42 @@ cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) n
 
 
 cdef void *open_pool_crew(int threads, size_t bytes) noexcept nogil:
-    """Open the crew of the pool; return its memory, or NULL where the pool is busy."""
+    """Open the thread pool's crew; return its memory, or NULL if the pool is busy."""
     return cgru_crew_open(threads, bytes)
 
 
 cdef int ready_members() noexcept nogil:
-    """Return how many threads share the next task, the caller among them."""
+    """Return how many threads, including the caller, take part in the next task."""
     return cgru_crew_ready()
 
 
 cdef int gather_members() noexcept nogil:
-    """Return what `ready_members` does, but wait some microseconds until a first member has come."""
+    """Return what `ready_members` does, but wait some microseconds for a first other thread."""
     return cgru_crew_gather()
 
 
 cdef void post_task(cgru_task *task) noexcept nogil:
-    """Post a task, which is described in the crew's memory."""
+    """Start a task, whose description is in the crew's memory."""
     cgru_crew_post(task)
 
 
 cdef bint await_member(int member) noexcept nogil:
-    """Return whether a member has done its part, after a wait no longer than the caller's own part took."""
+    """Return whether a thread has done its part, after waiting at most as long as the caller's own part took."""
     return cgru_crew_wait(member)
 
 
 cdef void close_pool_crew() noexcept nogil:
-    """Close the crew of the pool, without waiting for its members."""
+    """Close the pool's crew, without waiting for its threads."""
     cgru_crew_close()
 
 
 cdef void await_late_members() noexcept nogil:
-    """Wait until nobody of a closed crew still reads what its caller keeps."""
+    """Wait until no thread of a closed crew still reads the caller's memory."""
     cgru_crew_left()
 
 
 def use_waits(always=None):
-    """Wait until all members of a crew have come, and then always (True) or never (False) for their parts.
+    """Wait for all threads of a crew to come, and then always (True) or never (False) for their parts.
 
     None: as long as the caller's own part took. For the tests.
     """
@@ -171,7 +171,7 @@ def use_waits(always=None):
 
 
 def count_shared_tasks():
-    """Return how many tasks crews have shared so far, once the last crew has left, so that the next begins at once.
+    """Return how many tasks crews have shared so far; wait for the last crew's threads to leave.
 
     For the tests.
     """
@@ -180,7 +180,7 @@ def count_shared_tasks():
 
 
 def _default_threads():
-    """Return the number of threads that the environment sets, else the cores that the process may use."""
+    """Return the number of threads that the environment sets, else the number of cores that the process may use."""
     for variable in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0].strip()
         if value.isdecimal() and int(value) > 0:

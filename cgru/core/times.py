@@ -1,4 +1,4 @@
-"""The times of steps, checked. m samples, s steps; lengths (m,) are the numbers of real steps, others are padding."""
+"""Check the times of steps. m samples, s steps; lengths (m,) are the numbers of real steps, others are padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_go_on", "times_of"]
 
 
 def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None) -> np.ndarray | None:
-    """Return times (m, s) in float64, the last real time in the padding; None for None.
+    """Check times (m, s), and return them in float64, with the last real time in the padding; None for None.
 
     TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before.
     """
@@ -32,7 +32,7 @@ def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None) -> np.ndarr
 
 
 def check_go_on(times: np.ndarray, ends: np.ndarray, first: int = 0) -> None:
-    """Raise ValueError where steps at `times` (m, s) begin before the time, `ends` (m,), of the step that they follow.
+    """Raise ValueError if steps at `times` (m, s) start before `ends` (m,), the time of the steps before them.
 
     `first` is the number of the first sample.
     """
