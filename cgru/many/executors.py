@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,79 +27,101 @@ from cgru.many.jobs import Job, Result, SharedData, WorkerState, run
 from cgru.many.store import read_result, write_result
 from cgru.network.history import History
 
-__all__ = ["Dispatcher", "fit_batch", "wait_for_next"]
+__all__ = ["POLL_SECONDS", "Dispatcher", "fit_batch"]
 
 Task = tuple[int, Any, Job]  # index among the jobs of the call, name, job
 
-BATCH_SHARE = 64  # a batch costs 1 / 64 of what is left: the last batches are small, and no worker waits for long
+BATCH_SHARE = 64  # a batch is 1 / 64 of what is left: the last batches are small, and no worker waits for long
 MAX_JOBS = 100  # of a batch
 MAX_UNDER_WAY = 128  # batches
 MAX_IDLE = 3  # executors in a row that break before they begin a job
 WORKER_STATE = WorkerState()  # of this worker process: networks that its batches fitted or made
-POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0  # a wait that does not end now and then would not notice a Ctrl-C that came just before it
 GRACE_SECONDS = 1.0  # after a Ctrl-C, for workers that got it, too, to return what they have done
 PICKLES = "a function of a module, or functools.partial of one, instead of a lambda or local function"
-
-
-def wait_for_next(done: queue.SimpleQueue[Any]) -> Any:
-    """Return the next item of the queue `done`, waiting for it.
-
-    The wait is cut into POLL_SECONDS, since a blocking `get` does not notice a Ctrl-C that came just before it.
-    """
-    while True:
-        with suppress(queue.Empty):
-            return done.get(timeout=POLL_SECONDS)
 
 
 class Dispatcher:
     """Sends jobs to the workers of an executor, and stores their results.
 
-    tasks: the jobs, in the order in which they are sent.
-    costs: the cost of each job.
     shared: the data that all jobs share.
     keep: whether results have their networks and histories.
     executor: an object with `submit`, or a function that makes one.
-    folder, paths: the folder of results, and for each job the file for its result in it.
+    paths: for each job the file for its result.
     results: a dict for the results, by index. Each is stored before `tell` is called with it.
     """
 
     def __init__(
         self,
-        tasks: list[Task],
-        costs: list[float],
         shared: SharedData,
         keep: bool,
         executor: Any,
-        folder: str,
         paths: Sequence[str],
         results: dict[int, Result],
         tell: Callable[[Result], None],
     ) -> None:
-        """Cut the jobs into batches; nothing is sent yet."""
+        """Pickle the shared data; nothing is sent yet."""
         self.make, self.pool = (None, executor) if hasattr(executor, "submit") else (executor, None)
         self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
         self.results, self.tell = results, tell
-        self.batches, self.lost = deque(_batches(tasks, costs)), deque[Task]()
         self.pending: dict[Future[Any], list[Task]] = {}  # the jobs of each future
-        self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self.retried: set[int] = set()
-        self.idle = 0  # executors in a row that broke before they began a job
-        self.broken: BaseException | None = None  # the error after which nothing more is sent
-        self.mark = Path(folder, f"{os.urandom(8).hex()}.running")
+        self.mark = Path(paths[0]).with_name(f"{os.urandom(8).hex()}.running")
 
-    def run(self) -> None:
-        """Run all jobs. After an exception send no more, and store the results of those that are done."""
+    def run(self, tasks: list[Task]) -> None:
+        """Run all jobs, in this order. After an exception send no more, and store the results of those that are done.
+
+        An executor that broke is dropped. Nothing more is sent where there is no function that makes another, or
+        MAX_IDLE in a row did nothing at all.
+        """
+        groups, retried, idle = deque([tasks]), set[int](), 0
         self.mark.touch()
         try:
-            while self.batches or self.lost or self.pending:
-                if self.batches and len(self.pending) < MAX_UNDER_WAY:
-                    self._send(self.batches.popleft())
-                elif self.pending:
-                    self._receive(wait_for_next(self.done))
-                else:
-                    self._send([self.lost.popleft()])  # while nothing else is under way
+            while groups:
+                count = len(self.results)
+                lost, error = self._run_group(groups.popleft())
+                is_broken = isinstance(error, BrokenExecutor)
+                waiting = [task for task in lost if is_broken and not self._own_mark(task).exists()]
+                begun = [task for task in lost if task not in waiting]
+                idle = 0 if begun or len(self.results) > count else idle + 1
+                for task in begun:
+                    if task[0] in retried:
+                        text = f"its worker died twice, at last while it ran alone (out of memory?): {error}"
+                        self._fail(task, RuntimeError, text, error)
+                    else:
+                        retried.add(task[0])
+                        groups.append([task])
+                        self._own_mark(task).unlink(missing_ok=True)
+                if is_broken and self.make is not None and idle < MAX_IDLE:
+                    self.pool.shutdown(wait=False)
+                    self.pool = None
+                    groups.extendleft([waiting] if waiting else [])
+                elif is_broken:
+                    cure = "give a function that makes an executor, or call again with the same store="
+                    for task in (*waiting, *chain(*groups)):
+                        self._fail(task, RuntimeError, f"the executor broke; {cure}: {error}", error)
+                    groups.clear()
         finally:
             self._close()
+
+    def _run_group(self, tasks: list[Task]) -> tuple[list[Task], BaseException | None]:
+        """Send jobs in batches, and store their results; return those without one, and the error that lost them."""
+        batches, lost, error = deque(_batches(tasks)), list[Task](), None
+        while batches or self.pending:
+            if batches and len(self.pending) < MAX_UNDER_WAY:
+                try:
+                    self._send(batches[0])
+                    batches.popleft()
+                except BrokenExecutor as broken:
+                    lost, error = [*lost, *chain(*batches)], broken
+                    batches.clear()
+                continue
+            for future in wait(self.pending, POLL_SECONDS, FIRST_COMPLETED).done:
+                found = self._receive(future)
+                if found is not None and not isinstance(found, KeyboardInterrupt):
+                    error = found
+                    lost += self.pending[future]
+                del self.pending[future]  # after a Ctrl-C before this line it is received once more
+        return [task for task in lost if task[0] not in self.results], error
 
     def _close(self) -> None:
         """Cancel the batches that have not begun, and store the results of those that are done."""
@@ -117,13 +138,9 @@ class Dispatcher:
                 path.unlink(missing_ok=True)
 
     def _send(self, tasks: list[Task]) -> None:
-        """Pickle jobs and submit them to the executor; those that cannot be pickled, or sent, fail."""
+        """Pickle jobs and submit them to the executor; those that cannot be pickled fail."""
         pickled = []
         for task in tasks:
-            if self.broken is not None:
-                cure = "give a function that makes an executor, or call again with the same store="
-                self._fail(task, RuntimeError, f"the executor broke; {cure}: {self.broken}")
-                continue
             try:
                 pickled.append((task[0], self.paths[task[0]], pickle.dumps(task[2])))
             except Exception as error:
@@ -135,78 +152,30 @@ class Dispatcher:
             if not hasattr(self.pool, "submit"):
                 pool, self.pool = type(self.pool).__name__, None
                 raise TypeError(f"executor: expected a function that makes an object with submit, got {pool} of it")
-        try:
-            future = self.pool.submit(fit_batch, Message(self.shared, pickled, self.keep, str(self.mark)))
-        except BrokenExecutor as error:
-            self._drop_executor(error, tasks)
-        else:
-            self.pending[future] = tasks
-            future.add_done_callback(self.done.put)
+        self.pending[self.pool.submit(fit_batch, Message(self.shared, pickled, self.keep, str(self.mark)))] = tasks
 
-    def _receive(self, future: Future[Any]) -> None:
-        """Store the results of a batch that ended, and send its other jobs again."""
-        if future not in self.pending:  # lost with its executor
-            return
+    def _receive(self, future: Future[Any]) -> BaseException | None:
+        """Store the results of a batch that ended, returned or in their files; return the error by which it ended."""
         error = CancelledError("its batch of jobs was cancelled") if future.cancelled() else future.exception()
-        if isinstance(error, BrokenExecutor):
-            self._drop_executor(error, [])
-            return
-        tasks = self.pending[future]
-        self._store(tasks, dict(future.result()) if error is None else {})
-        if error is not None and not isinstance(error, KeyboardInterrupt):
-            self._send_again(tasks, error)
-        self.pending.pop(future, None)  # after a Ctrl-C before this line it is received once more
-
-    def _drop_executor(self, error: BaseException, tasks: list[Task]) -> None:
-        """Drop an executor that broke, with all that is under way, and `tasks` that it did not take.
-
-        Nothing more is sent where there is no function that makes another, or MAX_IDLE in a row did nothing at all.
-        """
-        count, waiting = len(self.results), sum(self.pending.values(), tasks)
-        self.pending.clear()
-        self._store(waiting, {})
-        waiting = [task for task in waiting if task[0] not in self.results]
-        begun = [task for task in waiting if Path(f"{self.mark}.{task[0]}").exists()]
-        again = [task for task in waiting if task not in begun]
-        self.idle = 0 if begun or len(self.results) > count else self.idle + 1
-        self._send_again(begun, error)
-        self.batches.extendleft([again] if again else [])
-        if self.make is None or self.idle == MAX_IDLE:
-            self.broken = error
-        else:
-            self.pool.shutdown(wait=False)
-            self.pool = None
-
-    def _store(self, tasks: list[Task], found: dict[int, bytes | None]) -> None:
-        """Store the results of jobs, `found` or in their files, and tell of them."""
-        results = {}
-        for i, name, _ in tasks:
-            data = found.get(i)
+        returned = dict(future.result()) if error is None else {}
+        for i, name, _ in self.pending[future]:
+            data = returned.get(i)
             result = _unpickle(i, data, "a result of classes known here") if data else read_result(self.paths[i])
             if result is not None:
-                results[i] = replace(result, name=name)
-        self.results |= results
-        for result in results.values():
-            self.tell(result)
+                self.results[i] = replace(result, name=name)
+                self.tell(self.results[i])
+        return error
 
-    def _send_again(self, tasks: list[Task], error: BaseException) -> None:
-        """Send jobs without a result once more, alone; they fail where that has been done."""
-        for task in (task for task in tasks if task[0] not in self.results):
-            if task[0] in self.retried:
-                text = f"its worker died twice, at last while it ran alone (out of memory?): {error}"
-                self._fail(task, RuntimeError, text, error)
-            else:
-                self.retried.add(task[0])
-                self.lost.append(task)
-                Path(f"{self.mark}.{task[0]}").unlink(missing_ok=True)
+    def _own_mark(self, task: Task) -> Path:
+        """Return the file that is there while a worker on this machine runs a job."""
+        return Path(f"{self.mark}.{task[0]}")
 
     def _fail(self, task: Task, kind: type[Exception], text: str, cause: BaseException | None = None) -> None:
         """Store the error of a job, and tell of it."""
-        i, name, _ = task
-        error = kind(f"job {name!r}: {text}")
+        error = kind(f"job {task[1]!r}: {text}")
         error.__cause__ = cause
-        self.results[i] = Result(name, error=error)
-        self.tell(self.results[i])
+        self.results[task[0]] = Result(task[1], error=error)
+        self.tell(self.results[task[0]])
 
 
 @dataclass(frozen=True)
@@ -251,12 +220,11 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
             job = _unpickle(i, data, "functions and classes of modules that the worker can import")
             result = job if isinstance(job, Result) else run(job, i, samples, message.keep, WORKER_STATE)
             packed, has_error = _pickled(result)
-            written = False
             if sees_mark and not has_error:  # others are tried again by the next call
                 with suppress(OSError):
                     write_result(path, packed)
-                    written = True
-            results.append((i, None if written else packed))
+                    packed = None
+            results.append((i, packed))
             own.unlink(missing_ok=True)
     return results
 
@@ -283,15 +251,12 @@ def _unpickle(i: int, data: bytes, expected: str) -> Any:
         return Result(i, error=RuntimeError(f"expected {expected}, got {type(error).__name__}: {error}"))
 
 
-def _batches(tasks: list[Task], costs: list[float]) -> Iterator[list[Task]]:
-    """Cut the jobs into batches, in order; each costs at most 1 / BATCH_SHARE of all that is left, or is one job."""
-    left, at = sum(costs), 0
-    while at < len(tasks):
-        sums = list(accumulate(costs[at : at + MAX_JOBS]))
-        n = max(1, sum(cost <= left / BATCH_SHARE for cost in sums))
-        left -= sums[n - 1]
-        yield tasks[at : at + n]
-        at += n
+def _batches(tasks: list[Task]) -> Iterator[list[Task]]:
+    """Yield tasks in batches that get smaller towards the end."""
+    while tasks:
+        n = min(MAX_JOBS, max(1, len(tasks) // BATCH_SHARE))
+        yield tasks[:n]
+        tasks = tasks[n:]
 
 
 def _cancel(future: Future[Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.jobs import DATA, OWN, Job, Result, SharedData, cost_of
+from cgru.many.jobs import DATA, OWN, Job, Result, SharedData
 from cgru.many.run import fit_many
 from cgru.network.data.split import classes_to_split, draw_folds, encode_groups
 from cgru.network.data.streaming import as_data
@@ -213,7 +213,7 @@ def grid(
     if inner_folds is None and len(settings) * len(starts) > 1:
         what = f"{len(settings)} settings and {len(starts)} seeds"
         raise ValueError(f"inner_folds: expected some, such as 5, to choose among {what}, got None")
-    makes, fits, costs, first = [], [], [], None
+    makes, fits, first = [], [], None
     for setting in settings:
         fits.append({name: value for name, value in (options | setting).items() if name in to_fit})
         given = {name: value for name, value in (options | setting).items() if name not in to_fit}
@@ -225,7 +225,6 @@ def grid(
         if net.loss != first.loss:
             raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
         Settings(**fits[-1], validation=None if inner_folds is None else 0.5)
-        costs.append(cost_of(Job(net, **fits[-1]), samples) / len(samples.X))
     spec, (X_all, y_all, *rest) = first.data_spec, samples.select(None)
     spec.class_names = find_class_names(spec, X_all, y_all, rest[0])
     as_data(spec, X_all, y_all, *rest)  # its errors count all samples, as the user does
@@ -236,7 +235,7 @@ def grid(
             for i, setting in enumerate(settings):
                 for start, network in zip(starts, makes[i], strict=True):
                     parts = {"rows": rows, "validation_rows": held_out, "test_rows": test}
-                    jobs.append(Job(network, **parts, cost=costs[i] * len(rows), **fits[i]))
+                    jobs.append(Job(network, **parts, **fits[i]))
                     records.append({"setting": setting, "fold": fold, "inner": inner, "seed": start.get("seed")})
     shared = data | {"threads": threads, "executor": executor, "store": store, "progress": progress, "groups": None}
     results = fit_many(jobs, X, y, **shared, keep=keep)

@@ -11,7 +11,6 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,11 +22,10 @@ from cgru.network.data.samples import Sequences
 from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
 from cgru.network.history import SCORES, DivergenceError, History
 from cgru.network.network import Network
-from cgru.network.options import OPTIONS, Settings
+from cgru.network.options import OPTIONS
 from cgru.network.presentation import figure
-from cgru.optimizers import check_number
 
-__all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
+__all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "run"]
 
 OWN = OPTIONS.keys() - {"progress"}  # options of `Network.fit` that a job takes
 DATA = ("lengths", "sample_weight", "groups")  # the arrays that belong to X and y
@@ -124,7 +122,6 @@ class Job:
             `network` is then a function of the number of the start, from 0. All starts validate with the same samples,
             also where `validation` is a share. Starts that diverge are dropped; the job fails if all diverge. Not
             together with a `checkpoint`, which is one file.
-        cost: its duration, in a unit that all jobs share: the longest begin first. None: `cost_of` estimates it.
         **options: the other options of `Network.fit`, without `progress`. No metric may have the name of a score of
             `Result`, or begin with `test_`, or end with `_spread`.
 
@@ -155,7 +152,6 @@ class Job:
         validation_rows: Any = None,
         test_rows: Any = None,
         starts: int | None = None,
-        cost: float | None = None,
         **options: Any,
     ) -> None:
         is_network, validates = isinstance(network, Network), options.get("validation") is not None
@@ -181,12 +177,10 @@ class Job:
                 raise ValueError("starts: expected validation or validation_rows to choose by, got none")
         if not all(isinstance(each, Hashable) for each in (name if isinstance(name, tuple) else [name])):
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
-        if cost is not None:
-            check_number(cost, "cost")
         if options.get("checkpoint") is not None:  # workers may have another working directory
             given = OPTIONS["checkpoint"].check(options["checkpoint"], "checkpoint")
             options["checkpoint"] = replace(given, path=os.path.abspath(given.path))
-        self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
+        self.network, self.name, self.starts, self.options = network, name, starts, options
         self.samples = SharedData(X, y, lengths, sample_weight, groups)
         self.rows = _as_row_index(rows, "rows")
         self.validation_rows = _as_row_index(validation_rows, "validation_rows")
@@ -268,14 +262,12 @@ class WorkerState:
     networks: those that any thread is fitting.
     made: by id, every network of a job and its parts that a fit changes, to refuse a second use; guarded by `lock`.
     over: set once no other fit may begin.
-    inner: the states of calls that these jobs make themselves, such as of folds.
     """
 
     networks: set[Network] = field(default_factory=set)
     made: weakref.WeakValueDictionary[int, Any] = field(default_factory=weakref.WeakValueDictionary)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
-    inner: set[WorkerState] = field(default_factory=set)
 
     def stop(self) -> None:
         """Stop all fits after their current epoch, and let no other begin.
@@ -283,11 +275,8 @@ class WorkerState:
         Call it again for a fit that was just beginning.
         """
         self.over.set()
-        for running in (*self.networks, *self.inner):
+        for running in (*self.networks,):
             running.stop()
-
-
-THREAD = threading.local()  # `state` is the WorkerState of the call whose job runs in this thread
 
 
 def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
@@ -296,10 +285,9 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
     An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
     `state.networks`. KeyboardInterrupt where `state.over` is set.
     """
-    start, outer = time.perf_counter(), getattr(THREAD, "state", None)
-    THREAD.state = WorkerState() if state is None else state
+    start = time.perf_counter()
     try:
-        net, history, scores = _fit_and_score(job, shared, THREAD.state)
+        net, history, scores = _fit_and_score(job, shared, state or WorkerState())
         kept = {"network": net, "history": history} if keep else {}
         return Result(name, **kept, scores=scores, seconds=time.perf_counter() - start)
     except KeyboardInterrupt:
@@ -308,8 +296,6 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
         if not keep:
             _clear_frames(error)
         return Result(name, error=error, seconds=time.perf_counter() - start)
-    finally:
-        THREAD.state = outer
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -317,10 +303,7 @@ def _clear_frames(error: BaseException | None) -> None:
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            with suppress(RuntimeError):  # a frame that still runs
-                frame.clear()
-                _ = frame.f_locals  # before Python 3.13 `locals()` left a copy in the frame; this empties it
+        traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 
@@ -422,21 +405,3 @@ def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
         draws = any(part.draws for part in parts)
         if not layer.weights and (layer.trainable or layer.stateful or draws or is_new):
             yield from ((f"network.layers[{i}]", part) for part in parts)
-
-
-def cost_of(job: Job, shared: SharedData) -> float:
-    """Estimate the duration of a job: epochs times real steps times the cost of a step; 0 where its data fail to load.
-
-    `shared` has arrays (`opened`). A network that is still to be made counts as one without units.
-    """
-    if job.cost is not None:
-        return job.cost
-    try:
-        samples = shared if job.samples.X is None else job.samples.opened()
-        lengths = np.full(len(samples.X), len(samples.X[0])) if samples.lengths is None else samples.lengths
-        steps = lengths[slice(None) if job.rows is None else job.rows].sum()
-        layers = job.network.layers if isinstance(job.network, Network) else ()
-        step = 64 + sum(cell.d["u"] * (cell.d["u"] + 4) for layer in layers for cell in layer.cells)
-        return float(steps) * job.options.get("epochs", Settings.epochs) * (job.starts or 1) * step
-    except (OSError, TypeError, ValueError, IndexError, OverflowError):  # the job's result will have that error
-        return 0.0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import get_num_threads, single_threaded
 from cgru.layers import Layer
-from cgru.many.executors import Dispatcher, Task, wait_for_next
-from cgru.many.jobs import THREAD, Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run
+from cgru.many.executors import POLL_SECONDS, Dispatcher, Task
+from cgru.many.jobs import Job, Result, SharedData, WorkerState, changed_by_fit, run
 from cgru.many.store import Store, read_result, write_result
 from cgru.network.network import Network
 from cgru.network.progress import tqdm_class
@@ -44,8 +43,8 @@ def fit_many(
     """Fit the network of each job, several at a time; return their results in the order of the jobs.
 
     Each result is bit for bit that of `network.fit` alone, on any number of threads. Networks, layers, losses, lengths
-    and seeds may differ. The longest jobs begin first. A job that is refused, or diverges, has its error in its result;
-    the others go on.
+    and seeds may differ. Jobs begin in their order: put the longest first. A job that is refused, or diverges, has its
+    error in its result; the others go on.
 
     On an executor each job runs on one thread of a worker. Results are the same bits where the processors have the same
     instruction set. The network of a job stays unchanged; its result has a copy that was fitted.
@@ -68,7 +67,7 @@ def fit_many(
         lengths: the real steps of each sample, likewise.
         sample_weight: the weight of each sample, likewise.
         groups: the group of each sample, likewise.
-        threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
+        threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
         executor: fit on its workers instead of threads: any object with `submit`, as of `concurrent.futures`
             (processes), loky, Dask (`client.get_executor()`) or mpi4py (`MPIPoolExecutor`), or a function without
             arguments that makes one. An executor that this function made is shut down in the end, a given one is not.
@@ -106,19 +105,17 @@ def fit_many(
     if executor is not None and not hasattr(executor, "submit") and not callable(executor):
         due = "an object with submit, or a function that makes one"
         raise TypeError(f"executor: expected {due}, got {type(executor).__name__}")
-    most = get_num_threads() if getattr(THREAD, "state", None) is None else 1
-    threads = most if threads is None else positive(threads, "threads")
+    threads = get_num_threads() if threads is None else positive(threads, "threads")
     shared = SharedData(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
     jobs = list(jobs)
-    names, costs = _names(jobs), [cost_of(job, opened) for job in jobs]
+    names = _names(jobs)
     known = None if store is None else Store(store, opened, keep)
     paths = [] if known is None else [known.path(job) for job in jobs]
     found = {i: replace(result, name=names[i]) for i, path in enumerate(paths) if (result := read_result(path))}
-    order = sorted((i for i in range(len(jobs)) if i not in found), key=lambda i: -costs[i])
-    tasks = [(i, names[i], jobs[i]) for i in order]
+    tasks = [(i, names[i], job) for i, job in enumerate(jobs) if i not in found]
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm_class()(total=len(jobs), unit="fit")) if progress else None
 
@@ -138,8 +135,7 @@ def fit_many(
             elif tasks:
                 folder = stack.enter_context(TemporaryDirectory("", "cgru-", ignore_cleanup_errors=True))
                 paths = paths or [os.path.join(folder, str(i)) for i in range(len(jobs))]
-                where = executor, os.path.dirname(paths[0]), paths
-                Dispatcher(tasks, [costs[i] for i in order], shared, keep, *where, found, tell).run()
+                Dispatcher(shared, keep, executor, paths, found, tell).run(tasks)
     if len(found) < len(jobs):
         done = f"{len(found)} of {len(jobs)} jobs are done"
         warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
@@ -188,51 +184,49 @@ def run_on_threads(
     paths: for each job the file of the store for its result; [] without a store.
     tell: a function called with each stored result, in this thread. None: no job pays for waking this thread.
     """
-    waiting, done, state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
-    errors: list[BaseException] = []  # of no job: a full disk
+    waiting, done, state = SimpleQueue[Task | None](), SimpleQueue[Result | BaseException | None](), WorkerState()
 
     def work() -> None:
-        """Run jobs until none is left, or the call is over."""
-        with single_threaded():
-            while not state.over.is_set():
-                try:
-                    i, name, job = waiting.popleft()
-                except IndexError:
-                    return
-                with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
-                    result = run(job, name, shared, keep, state)
-                    if state.over.is_set():  # the fit may have been cut short
-                        return
-                    if paths and result.error is None:
-                        write_result(paths[i], pickle.dumps(result))
-                    results[i] = result
-                    if tell is not None:
-                        done.put(result)
-
-    def begin() -> None:
-        """Do the work of a thread, note what it raised, and put None into `done`."""
+        """Run jobs until none is left or the call is over; then put None into `done`, or an error: a full disk."""
+        end = None
         try:
-            work()
+            with single_threaded():
+                while not state.over.is_set() and (task := waiting.get()) is not None:
+                    i, name, job = task
+                    with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
+                        result = run(job, name, shared, keep, state)
+                        if state.over.is_set():  # the fit may have been cut short
+                            break
+                        if paths and result.error is None:
+                            write_result(paths[i], pickle.dumps(result))
+                        results[i] = result
+                        if tell is not None:
+                            done.put(result)
         except BaseException as error:
-            errors.append(error)
-        finally:
-            done.put(None)
+            end = error
+        done.put(end)
 
-    outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
-    outer.inner.add(state)
-    workers = [Thread(target=begin, daemon=True) for _ in range(min(threads, len(tasks)))]
+    workers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)))]
+    for task in (*tasks, *(None for _ in workers)):
+        waiting.put(task)
     try:
         for worker in workers:  # no pool of them, for which the end of the program would wait
             worker.start()
         for _ in workers:
-            while (result := wait_for_next(done)) is not None:
-                tell(result)
+            while isinstance(each := _next(done), Result):
+                tell(each)
+            if each is not None:
+                raise each
     finally:
         state.over.set()
         for worker in workers:
             while worker.is_alive():
                 state.stop()
                 worker.join(0.01)
-        outer.inner.discard(state)
-    for error in errors:
-        raise error
+
+
+def _next(queue: SimpleQueue[Any]) -> Any:
+    """Return the next item of a queue, waiting for it in turns that end, so that a Ctrl-C before one is seen."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=POLL_SECONDS)

@@ -58,7 +58,7 @@ class Store:
 
     def path(self, job: Job) -> str:
         """Return the path of the file for a job's result."""
-        own = {name: value for name, value in vars(job).items() if name not in ("name", "cost", "samples")}
+        own = {name: value for name, value in vars(job).items() if name not in ("name", "samples")}
         data = self.common if job.samples.X is None else vars(job.samples.opened())
         return os.path.join(self.folder, self._digest((self.common, data, own)).hex())
 

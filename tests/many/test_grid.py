@@ -200,8 +200,6 @@ def test_where_a_value_goes(jobs):
     assert found[0].options == {"epochs": 3}
     assert seen == [3, {"units": 4}]
     assert (records[0]["setting"], records[0]["seed"]) == ({"units": 4}, None)
-    costs = [job.cost for job in jobs(make, X, LABELS, folds=[(range(9), [10]), (range(20), [20])], epochs=9)[0]]
-    assert costs[0] < costs[1]
 
 
 def failing(units, seed):

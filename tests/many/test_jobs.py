@@ -12,7 +12,7 @@ from helpers import refuses
 from network_cases import LABELS, LENGTHS, REALS, M, X, made, same, weights
 
 import cgru
-from cgru.many.jobs import SharedData, WorkerState, cost_of, run
+from cgru.many.jobs import SharedData, WorkerState, run
 
 SHARED = SharedData(X, LABELS, LENGTHS).opened()
 OPTIONS = {"epochs": 3, "batch_size": 7, "penalties": cgru.Penalties(1e-3)}
@@ -294,7 +294,7 @@ def test_a_failure_holds_neither_network_nor_samples(wrapped):
     def fail(epoch):
         try:
             net = made_here[0]()
-            assert locals()["net"] is net  # of which a frame keeps a copy
+            assert net is not None
             raise OSError("no")
         except OSError as error:
             if wrapped:
@@ -363,7 +363,7 @@ REFUSED = {
         "progress": ({"progress": True},), "name": ({"name": [1]}, {"name": (1, [2])}),
     },
     ValueError: {
-        "validation": ({"validation_rows": HELD, "validation": 0.2},), "y": ({"X": X},), "cost": ({"cost": -1},),
+        "validation": ({"validation_rows": HELD, "validation": 0.2},), "y": ({"X": X},),
         "X": ({"y": LABELS}, {"lengths": LENGTHS}, {"groups": LENGTHS}),
         "rows": (
             {"rows": [0.5]}, {"rows": [[0]]}, {"rows": [False] * M}, {"validation_rows": HELD}, {"test_rows": HELD},
@@ -382,24 +382,6 @@ def test_refused(error, argument):
     for given in REFUSED[error][argument]:
         with refuses(error, argument):
             cgru.Job(**{"network": made()} | given)
-
-
-def test_the_longest_cost_most():
-    small, large = made(units=2), made(units=9)
-
-    def cost(network, **given):
-        return cost_of(cgru.Job(network, **given), SHARED)
-
-    assert cost(large) > cost(small)
-    assert cost(small, epochs=100) == 2 * cost(small)  # of 50, which it is without a word
-    assert cost(small, rows=TRAIN) == cost(small) * LENGTHS[TRAIN].sum() / LENGTHS.sum()
-    assert cost(small, X=X, y=LABELS) == cost(small) * X.shape[0] * X.shape[1] / LENGTHS.sum()
-    assert cost(made) < cost(small)
-    assert cost(made, starts=3, validation=0.2) == 3 * cost(made)
-    assert cost(small, cost=3) == 3
-    assert cost(small, X="nowhere.npy", y="nowhere.npy") == 0
-    assert cost(small, rows=[M]) == 0
-    assert cost(small, epochs=10**400) == 0
 
 
 # --- groups ---

@@ -5,8 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
-import warnings
 from functools import partial
 
 import numpy as np
@@ -89,18 +87,17 @@ def test_what_fails_stops_no_other():
     assert results["after"].scores["epochs"] == 1
 
 
-def test_the_longest_begin_first():
+def test_jobs_begin_in_their_order():
     began = []
 
     def make(n):
         began.append(n)
         return made()
 
-    jobs = [cgru.Job(partial(make, n), n, cost=n, epochs=1) for n in (3, 1, 4, 2)]
+    jobs = [cgru.Job(partial(make, n), n, epochs=1) for n in (3, 1, 4, 2)]
     told = []
     results = cgru.fit_many(jobs, X, LABELS, threads=1, callback=lambda result: told.append(result.name))
-    assert began == told == [4, 3, 2, 1]
-    assert [result.name for result in results] == [3, 1, 4, 2]
+    assert began == told == [result.name for result in results] == [3, 1, 4, 2]
 
 
 def test_nothing_to_do_and_nothing_kept():
@@ -240,7 +237,7 @@ def test_no_start_begins_after_an_interrupt(stopping):
         assert stopping.wait(60)
 
     options = {"epochs": 20, "validation": 0.25, "callback": wait}
-    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", starts=50, cost=9, **options)]
+    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", starts=50, **options)]
     with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
         cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
     assert len(begun) <= 1
@@ -277,35 +274,6 @@ def test_an_index_error_of_the_store_is_raised(tmp_path, monkeypatch):
         cgru.fit_many([cgru.Job(made(), i, epochs=1) for i in range(2)], X, LABELS, threads=1, store=tmp_path)
 
 
-def test_an_interrupt_ends_the_fits_that_a_job_makes_itself(stopping):
-    """As the folds that choose its network: on one thread, and those that are left never begin."""
-    begun, threads = [], set()
-
-    def wait(epoch):
-        begun.append(epoch.epoch)
-        threads.add(threading.get_ident())
-        assert stopping.wait(60)
-
-    def make():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            inner = cgru.fit_many([cgru.Job(made(), n, epochs=50, callback=wait) for n in range(50)], X, LABELS)
-        assert isinstance(inner[-1].error, KeyboardInterrupt)
-        raise KeyboardInterrupt
-
-    def interrupt(result):
-        while not begun:
-            time.sleep(0.001)
-        raise KeyboardInterrupt
-
-    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", cost=9)]
-    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
-        first, second = cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
-    assert (first.error, type(second.error)) == (None, KeyboardInterrupt)
-    assert len(threads) == 1
-    assert len(begun) < 1000  # of 2500: one that was just beginning goes on for a moment
-
-
 def test_a_job_that_interrupts_itself_is_not_done():
     def interrupt(epoch):
         raise KeyboardInterrupt
@@ -331,8 +299,8 @@ def test_what_the_callback_raises_ends_it(stopping):
     def after_another(epoch):
         assert another.wait(60)
 
-    jobs = [cgru.Job(made(), n, epochs=10**6, callback=wait, cost=1) for n in range(3)]
-    jobs.append(cgru.Job(made(), "first", epochs=1, callback=after_another, cost=2))
+    jobs = [cgru.Job(made(), "first", epochs=1, callback=after_another)]
+    jobs += [cgru.Job(made(), n, epochs=10**6, callback=wait) for n in range(3)]
     before = threading.active_count()
     with pytest.raises(StopIteration, match="enough"):
         cgru.fit_many(jobs, X, LABELS, threads=2, callback=fail)
@@ -355,9 +323,9 @@ def test_ctrl_c_returns_what_is_done():
 
     long = made()
     jobs = [
-        cgru.Job(made(), "short", epochs=2, cost=3),
-        cgru.Job(long, "long", epochs=10**6, callback=stop, cost=2),
-        cgru.Job(made(), "never", epochs=1, cost=1),
+        cgru.Job(made(), "short", epochs=2),
+        cgru.Job(long, "long", epochs=10**6, callback=stop),
+        cgru.Job(made(), "never", epochs=1),
     ]
     threading.Thread(target=interrupt).start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
