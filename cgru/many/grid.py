@@ -289,9 +289,8 @@ class _Splitter:
         found = []
         for i, (train, test) in enumerate(pairs):
             kept, held_out = rows[train], rows[test]
-            for what, of in (("samples", None), ("groups", self.groups)):
-                sides = (kept, held_out) if of is None else (of[kept], of[held_out])
-                if (of is not None or what == "samples") and np.intersect1d(*sides).size:
+            for what, of in (("samples", np.arange(len(self.samples.X))), ("groups", self.groups)):
+                if of is not None and np.intersect1d(of[kept], of[held_out]).size:
                     raise ValueError(f"{name}[{i}]: expected {what} either to train on or held out, got some in both")
             found.append((kept, held_out))
         return found

@@ -195,11 +195,10 @@ def _as_row_index(value: Any, name: str) -> Any:
     if value is None or isinstance(value, slice):
         return value
     rows = np.asarray(value)
-    if rows.ndim != 1 or rows.dtype.kind not in "biu" or not rows.any() | (rows.dtype != bool) * rows.size:
-        what = f"shape {rows.shape} of {rows.dtype}{', none of them true' * (rows.dtype == bool)}"
-        raise ValueError(f"{name}: expected integers (n,), booleans (m,), a slice or None, got {what}")
-    if rows.dtype != bool and rows.min() < 0:
-        raise ValueError(f"{name}: expected integers from 0 on, got {rows.min()}")
+    is_index = rows.ndim == 1 and rows.size and rows.dtype.kind in "biu"
+    if not is_index or (not rows.any() if rows.dtype == bool else rows.min() < 0):
+        due = "integers (n,) from 0 on, booleans (m,), some of them true, a slice or None"
+        raise ValueError(f"{name}: expected {due}, got {rows.dtype} {rows.shape}: {rows.tolist()!s:.40}")
     return rows
 
 
@@ -324,12 +323,12 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
 
 def _check_rows(job: Job, samples: SharedData, groups: np.ndarray | None) -> None:
     """Check that the job's rows fit its samples, and that no group is on both sides of a split; ValueError if not."""
-    m = len(samples.X)
     for name in ("rows", "validation_rows", "test_rows"):
         rows = getattr(job, name)
-        if isinstance(rows, np.ndarray) and (len(rows) != m if rows.dtype == bool else rows.max() >= m):
-            due, got = (f"{m} booleans", len(rows)) if rows.dtype == bool else (f"integers up to {m - 1}", rows.max())
-            raise ValueError(f"{name}: expected {due}, got {got}")
+        try:
+            np.arange(len(samples.X))[slice(0) if rows is None else rows]
+        except IndexError as error:
+            raise ValueError(f"{name}: expected rows of X, {error}") from None
         if groups is not None and name != "rows" and rows is not None:
             for both in np.intersect1d(groups[job.rows], groups[rows])[:1]:
                 which = np.asarray(samples.groups)[groups == both][0]

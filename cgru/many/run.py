@@ -151,8 +151,7 @@ def _names(jobs: list[Job]) -> list[Any]:
             raise TypeError(f"jobs[{i}]: expected a Job, got {type(job).__name__}")
         names.append(i if job.name is None else job.name)
         for what, key in (*_owned(job), ("name", ("name", names[i]))):
-            first = owners.setdefault(key, i)
-            if first != i:
+            if (first := owners.setdefault(key, i)) != i:
                 raise ValueError(f"jobs[{i}].{what}: expected one of its own, got that of jobs[{first}]")
     return names
 
@@ -161,9 +160,7 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
     """Yield (name, key) of what no other job may use: network, layers that a fit changes, generators, checkpoint."""
     if (checkpoint := job.options.get("checkpoint")) is not None:
         yield "checkpoint", os.path.realpath(checkpoint.path)
-    if not isinstance(job.network, Network):
-        return
-    for name, part in changed_by_fit(job.network):
+    for name, part in changed_by_fit(job.network) if isinstance(job.network, Network) else ():
         yield name, id(part)
         if isinstance(part, Layer) and "rng" in part.given:  # otherwise the network made the generator
             yield f"{name}.np_rng", id(part.np_rng)
