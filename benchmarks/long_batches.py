@@ -99,7 +99,7 @@ def rows(shapes: list[str], ways: list[str], growing: list[int], rounds: int) ->
         X, y = samples(4, s, 4)
         n = max(2, round(rounds * 1000 / s))
         row = {"part": "growing", "shape": f"4, {s}, 4, 32"}
-        yield row | {way: f"{median(fit(X, y, 32, n, way)) / s * 1e6:.2f} us a step" for way in ways}
+        yield row | {f"{way}, us a step": f"{median(fit(X, y, 32, n, way)) / s * 1e6:.2f}" for way in ways}
 
 
 def tables(rows: list[dict]) -> list[str]:

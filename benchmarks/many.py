@@ -175,12 +175,10 @@ def method(rows: list[dict]) -> str:
         " without set-up and compilation. `total` assumes that the others divide their fits without loss."
     )
     if checked["last"]:
-        first, last = (
-            ", ".join(f"{name} {value:.0e}" for name, value in checked[key].items()) for key in ("first", "last")
-        )
+        first, last = (max(checked[key].values()) for key in ("first", "last"))
         text += (
-            f" From the same weights the losses differ by rounding (largest relative difference in"
-            f" {FIRST} epochs: {first}; after {Task(**rows[0]['task']).epochs}: {last})."
+            " From the same weights, the relative difference of the losses is at most"
+            f" {first:.0e} in {FIRST} epochs, and {last:.0e} after {Task(**rows[0]['task']).epochs}."
         )
     return text
 
