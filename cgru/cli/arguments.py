@@ -65,7 +65,7 @@ def as_request_error(prefix: str = "") -> Iterator[None]:
 
 
 def as_options(values: Mapping[str, Any]) -> str:
-    """Spell fields of `Columns` as options of the command: {"id": ("a",)} as --id a."""
+    """Write fields of `Columns` as options of the command: {"id": ("a",)} becomes --id a."""
     words = []
     for name, value in values.items():
         option = _spelled(name)
@@ -78,7 +78,7 @@ def as_options(values: Mapping[str, Any]) -> str:
 
 
 def _spelled(name: str) -> str:
-    """Return the option of a name: time_format is --time-format."""
+    """Return the option of a field: time_format becomes --time-format."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -121,11 +121,11 @@ class Argument(NamedTuple):
 
 
 class Positional(Argument):
-    """An argument whose name is not typed."""
+    """A positional argument of a subcommand."""
 
 
 def _declared(kind: type, *names: str) -> list[Argument]:
-    """Return options that `Columns`, `Recipe` or `Settings` declares as arguments, by default all that the command has.
+    """Return the options of `Columns`, `Recipe` or `Settings` as arguments, by default all that the command has.
 
     `Columns` checks its values itself.
     """
@@ -149,7 +149,7 @@ def _declared(kind: type, *names: str) -> list[Argument]:
 
 
 def _own(name: str, help: str, parse: Any = str, metavar: str | None = None, default: Any = None, **more: Any) -> Any:
-    """Return an option of the command alone; a number is an integer of at least 1 unless `check` says otherwise."""
+    """Declare an option that only the command has; numbers are integers from 1 on unless `check` says otherwise."""
     check = more.pop("check", positive if parse is int else None)
     if parse is bool:
         help, default = f"{help} (default: no)", False
@@ -159,7 +159,7 @@ def _own(name: str, help: str, parse: Any = str, metavar: str | None = None, def
 
 
 def given(request: Request, *names: str) -> dict[str, Any]:
-    """Return the options of these names, by default those of `Columns`, that the user has given."""
+    """Return the options that the user has set, of these names or else of `Columns`."""
     names = names or tuple(each.name for each in fields(Columns))
     return {name: value for name in names if (value := getattr(request, name, None)) is not None}
 
@@ -283,7 +283,7 @@ _COMPLETE_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argparse parser that raises RequestError, says what was meant, and takes values such as -999,-."""
+    """An argparse parser that raises RequestError, suggests corrections, and accepts values such as -999,-."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as argparse does, after joining an option to a value that begins with a dash but is no option."""
@@ -311,7 +311,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    """Return a question with the word among the `known` ones that a misspelled one is like, or ""."""
+    """Return a "did you mean" hint for a misspelled word, or ""."""
     found = difflib.get_close_matches(word, [*known], 1)
     return f"; did you mean {found[0]}?" if found else ""
 

@@ -66,7 +66,7 @@ def _discard_stdout() -> None:
 
 
 def data(request: Request) -> None:
-    """Run `cgru data`: print the columns of a table, the options that it needs, and what is read of it."""
+    """Run `cgru data`: print the columns of a table, the options that it needs, and a summary of its data."""
     with as_request_error(), opened(request.data) as path:
         if request.test is not None or not is_table(path, request.data):
             request.data = path
@@ -110,7 +110,7 @@ def info(request: Request) -> None:
 
 
 def _about(net: cgru.Network, columns: Columns) -> dict[str, str]:
-    """Return a description of a model as name: text: layers, loss, classes, features, how data are read."""
+    """Describe a model as a dict of texts: layers, loss, classes, features, how its data are read."""
     read = {name: value for name, value in columns.to_dict().items() if name != "parts"}
     found = {
         "layers": ", ".join(map(repr, net.layers)),
@@ -125,7 +125,7 @@ def _about(net: cgru.Network, columns: Columns) -> dict[str, str]:
 
 
 def completion(request: Request) -> None:
-    """Run `cgru completion`: print the script of a shell."""
+    """Run `cgru completion`: print the completion script for a shell."""
     require("SHELL", "shtab")
     import shtab
 

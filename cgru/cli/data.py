@@ -1,4 +1,4 @@
-"""Read the data files of the `cgru` command, by its options or as a model's own data were read."""
+"""Read the data files of the `cgru` command, by its options or by those saved in a model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDINGS = {b"PK": ".npz", b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"@": ".t
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[str]:
-    """Yield a data file to read: of `-` a copy of standard input, whose first bytes say what it is, else the path."""
+    """Yield the path of a data file; for `-` that of a temporary copy of standard input."""
     if path != STDIN:
         yield path
         return
@@ -108,7 +108,7 @@ def columns_of(model: str) -> Columns:
 
 
 def is_table(path: str, named: str) -> bool:
-    """Return whether a file is a table; `named` is what the user calls it."""
+    """Return whether a file is a table; `named` is its name for errors."""
     with as_request_error(f"{_name(named)}: "):
         return kind_of(path) not in OF_OTHERS
 
@@ -126,7 +126,7 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 
 
 def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
-    """Raise RequestError for NaN and infinities in X, unless values stay missing; `tested` is the file of the test."""
+    """Raise RequestError for NaN or infinity in X, except NaN that a model handles; `tested` is the test file."""
     for split, where in ((data.train, source), (data.test, tested or source)):
         if split is None or decays(data.columns.missing):
             continue
@@ -136,7 +136,7 @@ def check_finite(data: Dataset, source: str, tested: str | None = None) -> None:
 
 
 def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
-    """Return a note where features are matched by order, since the model or the file has no names."""
+    """Return a note if features are matched by their order, because the model or file has no names."""
     ours, theirs = net.feature_names, data.feature_names
     if (ours is None) == (theirs is None) or len(ours or theirs) == 1:
         return ()

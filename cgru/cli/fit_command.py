@@ -118,7 +118,7 @@ def fit(request: Request) -> int:
 
 
 def _options(request: Request, task: Task, data: Dataset, source: str) -> dict[str, Any]:
-    """Return the options of the fit, with the defaults of the task; RequestError where they do not fit it."""
+    """Return the options of the fit, with defaults for the task; RequestError for options that do not suit it."""
     options = dict.fromkeys(("batch_size", "epochs", "validation")) | given(request, *OPTIONS)
     options |= {"standardize": True, "recover": True}
     if request.checkpoint:
@@ -138,7 +138,7 @@ def _options(request: Request, task: Task, data: Dataset, source: str) -> dict[s
 
 
 def _recipe(request: Request, task: Task, data: Dataset, source: str) -> Recipe:
-    """Return the recipe of the network; RequestError where an option does not fit the task."""
+    """Return the recipe of the network; RequestError for an option that does not suit the task."""
     if request.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a target for each step, so that there is nothing to pool")
     cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
@@ -215,7 +215,7 @@ class Progress:
             echo(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def compare(self, done: int, total: int) -> None:
-        """Show how many of the networks are compared; more may follow."""
+        """Show how many networks of the comparison are done; `total` may still grow."""
         bar = self._drawn(lambda: create_bar(total, COMPARING + " {bar} {remaining}"))
         if bar is not None:
             bar.total = total
@@ -233,7 +233,7 @@ class Progress:
             self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_text(epoch)}")
 
     def _drawn(self, draw: Callable[[], Any]) -> Any:
-        """Return the bar, at first made by `draw`; None where there is none."""
+        """Return the progress bar, made by `draw` at first; None if none can be shown."""
         if self.bar is None and not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 self.bar = draw()

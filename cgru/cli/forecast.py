@@ -35,7 +35,7 @@ NAMES = {name.split()[0].lower(): name for name in MODELS}  # of models, as opti
 
 
 class Shown(NamedTuple):
-    """What the command delivers.
+    """The results of the command: series, forecasts, model, backtest.
 
     Attributes:
         series: the series.
@@ -138,7 +138,7 @@ def _read_series(request: Request) -> tuple[list[Series], str]:
 
 
 def _dates(series: list[Series]) -> list[np.ndarray] | None:
-    """Return the times (n,) of each series, None if these are numbers or steps."""
+    """Return the dates (n,) of each series; None if its times are not dates."""
     times = [each.times[: len(each.y)] for each in series]
     return times if all(each.dtype.kind == "M" for each in times) else None
 

@@ -105,7 +105,7 @@ def quantize(request: Request) -> None:
 
 
 def load_model(path: str) -> cgru.Network:
-    """Load a model; RequestError where the file is none."""
+    """Load a model; RequestError for a file that is not a model."""
     with as_request_error():
         return cgru.load(path)
 

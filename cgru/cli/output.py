@@ -68,7 +68,7 @@ def spreadsheet_safe(value: Any) -> Any:
 
 
 def check_output(path: str | None, *others: str | None) -> None:
-    """Check that a file can be written at `path`, and that it is none of the `others`, in use; None is no file.
+    """Check that a file can be written at `path`, and is none of the `others` in use; None: no file.
 
     A folder in use forbids the arrays in it. RequestError for a path in use; OSError, with the path, where the disk
     refuses it.
@@ -147,7 +147,7 @@ def save_report(path: str, report: Report, model: str, which: str, source: str, 
 
 @contextlib.contextmanager
 def table_writer(path: str) -> Iterator[Any]:
-    """Yield a function that writes a row of CSV to a file, which is there when all are written; `-` is stdout.
+    """Yield a function that writes a row of CSV to a file, which appears once complete; `-` is stdout.
 
     No cell is a formula of a spreadsheet, and no control character reaches a terminal.
     """

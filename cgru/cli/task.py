@@ -56,7 +56,7 @@ class Task(NamedTuple):
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
-    """Return the task of a data set; RequestError where there is none, or the test split (of file `tested`) misfits.
+    """Return the task of a data set; RequestError without targets, or for a test split that does not match.
 
     source: the name of the data set for errors.
     tested: the file of the test split, where it has its own.
@@ -103,7 +103,7 @@ def choose_network(
     task: Task, recipe: Recipe, train: Split, groups: np.ndarray | None, options: Mapping[str, Any], *, seed: int,
     budget: float, progress: Any = None,
 ) -> tuple[cgru.Network, Choice]:  # fmt: skip
-    """Choose what `recipe` leaves open, and build the network for the samples `train`; return both.
+    """Choose the settings that `recipe` leaves open, and build the network for the samples `train`; return both.
 
     groups: the group of each sample, or None.
     options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets. A

@@ -1,4 +1,4 @@
-"""The roles of a table's columns: those that are passed, exact conventional names, and refusals with likely roles.
+"""The roles of a table's columns, from options or conventional names; errors suggest likely roles.
 
 Names and values hint at roles only where something is refused, to fill the command to copy. What is read is what the
 user said. A refusal has the next options to pass alone: `read_files.with_whole_cure` adds up those of all refusals.
@@ -40,7 +40,7 @@ SIGNS = [(",", None), (",", "."), (None, ","), *((sign, space) for space in " '\
 
 
 def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Columns:
-    """Return `how` with all roles of the columns of a table, () for none.
+    """Return the options `how` with each role filled in with its columns of a table, () for none.
 
     Raise ColumnsError for a column that does not exist, two names for one role, and a table without an id.
     """
@@ -87,7 +87,7 @@ def resolve_roles(table: Table, how: Columns, *, targets: bool = True) -> Column
 
 
 def listed(names: Sequence[str]) -> str:
-    """Join the names with commas, only the first twelve."""
+    """Join names with commas, at most the first twelve."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
@@ -95,7 +95,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def numbers_of(table: Table, how: Columns, names: Sequence[str], role: str = "columns") -> dict[str, np.ndarray]:
-    """Return columns as numbers (n,), NaN where one is missing, and categories as places in their values, from 1 on.
+    """Return columns as numbers (n,), NaN for missing cells; a categorical column becomes codes 1, 2, ....
 
     Raise ColumnsError for cells that are no numbers, and for columns whose points may separate thousands.
     """
@@ -118,7 +118,7 @@ def numbers_of(table: Table, how: Columns, names: Sequence[str], role: str = "co
 
 
 def _encoded(table: Table, how: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column of categories as places in its values from 1 on, NaN where one is missing; refuse other values.
+    """Encode a categorical column as 1, 2, ..., NaN for missing cells; refuse values that are not listed.
 
     The mask behind it has no odd cells.
     """
@@ -131,7 +131,7 @@ def _encoded(table: Table, how: Columns, name: str) -> tuple[np.ndarray, np.ndar
 
 
 def _cure_of_words(table: Table, how: Columns, names: Sequence[str], wrong: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the cure for cells that are no numbers: signs, lines to leave out, missing values, or else roles."""
+    """Suggest options for cells that are not numbers: decimal signs, lines to skip, missing values, or roles."""
     texts = {name: np.array(table.texts(name), object) for name in names if table.is_text(name) or name in wrong}
     units = {unit for name in wrong if (unit := _unit(texts[name]))} - {*how.value_units}
     if units and how.parts != 1:  # a model has learned its own
@@ -168,7 +168,7 @@ def _cure_of_words(table: Table, how: Columns, names: Sequence[str], wrong: dict
 def _read_by(
     table: Table, how: Columns, texts: dict[str, Any], wrong: Any, decimal: str | None, thousands: str | None
 ) -> int:
-    """Return how many of `texts` are numbers with these signs; 0 if none of the `wrong` is, or all may be others."""
+    """Count the columns of `texts` that are numbers with these signs; 0 if the `wrong` ones are not, or if in doubt."""
     again = table._replace(columns=how.changed(decimal=decimal, thousands=thousands))
     read = [name for name in texts if again.is_number(name)]
     cells = [cell for name in read if name in wrong for cell in texts[name] if cell]
@@ -179,7 +179,7 @@ def _read_by(
 
 
 def _check_thousands(table: Table, name: str) -> None:
-    """Refuse a column whose points may separate thousands: all have three digits behind, and others are below 1000."""
+    """Refuse a column whose points may separate thousands: three digits follow each, other numbers are below 1000."""
     cells = table.frame[name].str.strip_chars()
     pointed = cells.filter(cells.str.contains(".", literal=True))
     others = cells.filter(~cells.str.contains(".", literal=True) & (cells != ""))
@@ -195,7 +195,7 @@ def _check_thousands(table: Table, name: str) -> None:
 
 
 def check_order(table: Table, how: Columns, codes: np.ndarray, times: Times | None) -> None:
-    """Refuse rows of a sequence whose times repeat or decrease, counters that restart within one, and rows apart.
+    """Refuse a sequence whose times repeat or decrease, whose counter restarts, or whose rows are apart.
 
     `codes` (n,) are the sequences of the rows. Where another column tells the parts apart the cure is the compound id.
     """
@@ -217,7 +217,7 @@ def check_order(table: Table, how: Columns, codes: np.ndarray, times: Times | No
 
 
 def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
-    """Refuse counters that restart within a sequence; if no time is said, also what may be one, and rows apart."""
+    """Check a table without times: refuse counters that restart, likely time columns, and rows that are apart."""
     restarts, is_said = False, table.columns.time is not None
     for name in table.names:
         values = table.parsed(name)[0]
@@ -242,7 +242,7 @@ def _check_without_times(table: Table, how: Columns, codes: np.ndarray) -> None:
 
 
 def _cure_of_repeats(table: Table, how: Columns, codes: np.ndarray, values: np.ndarray) -> dict[str, Any] | None:
-    """Return the cure for times that repeat: a time of day, or a compound id."""
+    """Suggest options for times that repeat: a column with the time of day, or more id columns."""
     for name in table.names:
         is_hour = is_like(name, "clock") and (table.parsed(name)[0] < 24).all()
         is_clock = name not in (*how.id, *how.time) and (is_hour or kind_of(table, name) == "clock")
@@ -253,27 +253,27 @@ def _cure_of_repeats(table: Table, how: Columns, codes: np.ndarray, values: np.n
 
 
 def _repeats(codes: np.ndarray, values: np.ndarray) -> int:
-    """Return the first row that has the value of a row before in its sequence; 0 if none does."""
+    """Return the first row whose value already occurred in its sequence; 0 if there is none."""
     order = np.lexsort((values, codes))
     again = order[1:][(np.diff(codes[order]) == 0) & (np.diff(values[order]) == 0)]
     return int(again.min(initial=len(codes)) % len(codes))
 
 
 def _falls(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the rows whose value is below that of the row before in their sequence."""
+    """Return the rows whose value is below that of the previous row of their sequence."""
     inside = np.argsort(codes, kind="stable")
     return inside[1:][(np.diff(values[inside]) < 0) & (np.diff(codes[inside]) == 0)]
 
 
 def _wraps(codes: np.ndarray, values: np.ndarray) -> bool:
-    """Return whether times fall at most once in each sequence, to values below the first: 22, 23, 0, 1."""
+    """Return whether the times of each sequence fall at most once, as clock times at midnight: 22, 23, 0, 1."""
     falls = codes[_falls(codes, values)]
     firsts, lasts = (dict(zip(codes[::way], values[::way], strict=True)) for way in (-1, 1))
     return len({*falls}) == len(falls) and all(lasts[code] < firsts[code] for code in falls)
 
 
 def _again(codes: np.ndarray) -> int:
-    """Return the first row whose sequence has rows before, but not the one before; 0 if there is none."""
+    """Return the first row whose sequence was interrupted by another one; 0 if there is none."""
     begins = np.append(True, np.diff(codes) != 0)
     begins[np.unique(codes, return_index=True)[1]] = False
     return int(begins.argmax())
@@ -282,7 +282,7 @@ def _again(codes: np.ndarray) -> int:
 def compound_id(
     table: Table, how: Columns, codes: np.ndarray, is_right: Callable[[np.ndarray], bool]
 ) -> tuple[str, ...] | None:
-    """Return the id with one or two more columns by which the sequences are right, or None.
+    """Search for one or two more id columns with which `is_right` accepts the sequences; return the id, or None.
 
     Words and columns called as ids come first.
     """
@@ -299,7 +299,7 @@ def compound_id(
 
 
 def _may_be_id(table: Table, name: str) -> bool:
-    """Return whether a column may be part of an id: whole numbers or words that repeat, few of them missing."""
+    """Return whether a column may be part of an id: whole numbers or words that repeat, few missing."""
     values, gone = table.values(name)
     is_whole = values.dtype.kind != "f" or not (values % 1).any()
     return is_whole and gone.mean() <= 0.3 and 1 < len(np.unique(values)) <= len(values) / 2
@@ -309,7 +309,7 @@ def _may_be_id(table: Table, name: str) -> bool:
 
 
 def roles_and_values(table: Table, how: Columns) -> list[str]:
-    """Return a line for each column: its name, its role, and three values; of many the first, and main roles."""
+    """Describe each column in a line: name, role and three values; of many columns only the first and main ones."""
     roles = {name: role for role in ROLES for name in getattr(how, role) or ()}
     known = {name: role for role, names in NAMES.items() if getattr(how, role) is None for name in names}
     known |= {"y": "feature"} if "x" in map(str.casefold, table.names) else {}
@@ -324,7 +324,7 @@ def roles_and_values(table: Table, how: Columns) -> list[str]:
 
 
 def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
-    """Return likely columns of the id, the time and the label of a table without an id, or that it is wide.
+    """Suggest the id, time and label columns of a table that has no id, or that it is wide.
 
     Where they are not enough, later refusals add more: a time of day, or the other columns of an id.
     """
@@ -352,7 +352,7 @@ def likely_roles(table: Table, how: Columns) -> dict[str, Any]:
 
 
 def kind_of(table: Table, name: str) -> str:
-    """Return what a column has: "number", "date", "clock", "code" if all texts begin with a digit, or "text"."""
+    """Return the kind of a column: "number", "date", "clock", "code" if all texts begin with a digit, or "text"."""
     if table.is_number(name):
         return "number"
     cells = [text for text in dict.fromkeys(table.texts(name)) if text][:SAMPLE]
@@ -366,31 +366,31 @@ def kind_of(table: Table, name: str) -> str:
 
 
 def _unit(texts: Sequence[str]) -> str | None:
-    """Return the unit of texts that are numbers, whatever their signs; "" for none, None for any other texts."""
+    """Return the unit that all numbers in texts have, "" for none; None if some texts are not numbers."""
     found = [re.fullmatch(QUANTITY, text) for text in texts if text]
     units = {match[1] or match[2] or "" for match in found if match}
     return units.pop() if len(units) == 1 and all(found) else None
 
 
 def _may_be_time(table: Table, name: str) -> bool:
-    """Return whether a column is no number, or one that is whole or mostly rises, as a temperature T does not."""
+    """Return whether a column may be a time: text, whole numbers, or numbers that mostly rise."""
     values, odd = table.parsed(name)
     return odd.any() or not (values % 1 > 0).any() or (np.diff(values) > 0).mean() > 0.6
 
 
 def _is_constant(table: Table, id: Sequence[str], name: str) -> bool:
-    """Return whether a column has one value in each sequence of an id, which have several rows, and several in all."""
+    """Return whether a column may be a label: constant within each sequence of an id, but not over all."""
     *ids, values = (table.values(each, plain=True)[0] for each in (*id, name))
     firsts = factorize(ids)[0]
     return len({*values}) > 1 and len(factorize([*ids, values])[0]) == len(firsts) < len(values)
 
 
 def is_like(name: str, role: str) -> bool:
-    """Return whether a name hints at a role."""
+    """Return whether the name of a column suggests a role."""
     return re.fullmatch(LIKELY[role], re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).strip().lower()) is not None
 
 
 def _may_be_classes(table: Table, name: str) -> bool:
-    """Return whether a column has few different words, each in two rows on average, which begin with no digit."""
+    """Return whether a column may be a class: few distinct words, each in two rows on average, not all numbers."""
     values = np.unique(table.values(name, plain=True)[0].astype(str))
     return len(values) <= min(FEW, len(table.frame) // 2) and not all(re.match(r"\W?\d", value) for value in values)

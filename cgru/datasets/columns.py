@@ -55,12 +55,12 @@ class ColumnsError(ValueError):
 
     @property
     def problem(self) -> str:
-        """Return the error without its cure, which callers may spell in their own way."""
+        """Return the message without the suggested options, which callers may spell in their own way."""
         before = "".join(f"{part}: " for part in (self.source, self.argument) if part)
         return f"{before}expected {self.expected}, got {self.got}"
 
     def __str__(self) -> str:
-        """Return the error, with its cure as arguments in Python and the overview below."""
+        """Return the message, with the suggested options as Python arguments and the overview below."""
         shown = {name: "".join(value) if isinstance(value, tuple) and len(value) < 2 else value
                for name, value in (self.cure or {}).items()}  # fmt: skip
         words = ", ".join(f"{name}={value!r}" for name, value in shown.items())
@@ -106,7 +106,7 @@ def _one_name(value: Any) -> tuple[str, ...]:
 
 
 def _categories(value: Any) -> dict[str, tuple[str, ...]]:
-    """Check names, or a dict of the values of each; no values mean that they are not known yet."""
+    """Check names of categorical columns, or a dict of their values; no values: to be read from the table."""
     known = value if isinstance(value, Mapping) else {}
     return {name: _names(known.get(name, ())) for name in _names(list(value) if known else value)}
 
@@ -141,7 +141,7 @@ def _na(value: Any) -> tuple[str, ...]:
 
 
 def _lines(value: Any) -> str:
-    """Check lines of a text file: 3 for the first three, 2-2 for the second, several with commas between."""
+    """Check the lines to skip: 3 for the first three, 2-2 for the second, several separated by commas."""
     found = [re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})", part.strip()) for part in str(value).split(",")]
     if isinstance(value, bool) or not all(each and int(each[1] or 1) <= int(each[2]) for each in found):
         raise ValueError("a number of lines, or lines such as 2-2 or 5-7")
@@ -149,7 +149,7 @@ def _lines(value: Any) -> str:
 
 
 def _windows(value: Any) -> tuple[int, int]:
-    """Check the length and the hop of windows: both, a length, or a text of these."""
+    """Check the length and hop of windows: both, the length alone, or either as text."""
     text = ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     if not (found := re.fullmatch(r" *0*([1-9]\d{0,8})(?: *, *0*([1-9]\d{0,8}))? *", text)):
         raise ValueError("a length and a hop of at least 1, such as 100,50")
@@ -273,7 +273,7 @@ class Columns:
     # fmt: on
 
     def __post_init__(self) -> None:
-        """Check all fields, and keep them in one form."""
+        """Check all fields, and convert them to their final form."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value is None and each.default is None:
@@ -293,7 +293,7 @@ class Columns:
                     raise ColumnsError(role, f"{name} in {role} and in {other}", "one role for a column")
 
     def changed(self, **options: Any) -> Columns:
-        """Return these with other values of some fields.
+        """Return a copy with other values of some fields.
 
         Args:
             **options: fields and their values.

@@ -1,4 +1,4 @@
-"""The types `Dataset` and `Split`: what a file of sequences is read into. m samples, s steps, e features."""
+"""The types `Dataset` and `Split` that files of sequences are read into. m samples, s steps, e features."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Dataset(NamedTuple):
 
 
 def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
+    """Yield (slice of samples, mask of their real steps) block by block; without `steps` a slice of all steps."""
     m, s = split.X.shape[:2]
     lengths = np.full(m, s) if split.X.lengths is None else split.X.lengths
     for rows in slices(split.X.shape):
@@ -100,7 +100,7 @@ def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
 
 
 def with_values(split: Split, X: np.ndarray) -> Split:
-    """Return a split with other values X (m, s, e) of the steps."""
+    """Return a copy of a split with other inputs X (m, s, e)."""
     return split._replace(X=replace(split.X, X=X))
 
 
@@ -121,7 +121,7 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
 
 
 def check_padding(lengths: Any, width: int) -> None:
-    """Raise ValueError for sequences of these lengths (m,), `width` numbers a step, that padding makes far too large.
+    """Raise ValueError if padding would make sequences of these lengths (m,), `width` numbers a step, far too large.
 
     One long sequence among many short ones takes memory by the square of the steps that a file has.
     """
@@ -133,7 +133,7 @@ def check_padding(lengths: Any, width: int) -> None:
 
 
 def check_bytes(size: int, path: Any, cure: str = "a DataFrame of it goes into from_frame") -> None:
-    """Raise ValueError, with the `cure`, for a file that is far larger unpacked than it is."""
+    """Raise ValueError, with the advice `cure`, if the `size` of a file when unpacked is suspiciously large."""
     if size > max(PADDED, DENSEST * os.path.getsize(path)):
         due = f"at most {DENSEST} times as many bytes unpacked"
         raise ValueError(f"expected {due}, got {size}; {cure}")

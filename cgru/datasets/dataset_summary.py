@@ -60,5 +60,5 @@ def _targets(split: Split, data: Dataset) -> str:
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
-    """Join the names with commas, only the first of many."""
+    """Join names with commas; of many only the first ones."""
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""Missing values: the methods that fill them, each by values of the same sequence."""
+"""Methods that fill missing values, each from values of the same sequence."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def methods_of(missing: str, names: Sequence[str]) -> list[str]:
 
 
 def decays(missing: str) -> bool:
-    """Return whether values of some column stay missing, for a model whose first layer reads that."""
+    """Return whether some column uses "decay": its values stay NaN for a model that handles them."""
     return "decay" in parse_missing(missing).values()
 
 
 def fill_samples(X: np.ndarray, lengths: np.ndarray | None, methods: Sequence[str]) -> None:
-    """Fill the NaN of X (m, s, e) in place; a feature that a sample lacks is a ValueError."""
+    """Fill the NaN of X (m, s, e) in place; raise ValueError if a sample has no value of a feature."""
     real = np.arange(X.shape[1]) < np.full(len(X), X.shape[1] if lengths is None else lengths)[:, None]
     values, owner = X[real], np.nonzero(real)[0]
     X[real] = fill(values, methods, owner)

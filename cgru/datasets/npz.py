@@ -62,7 +62,7 @@ def _canonical_names() -> dict[str, str]:
 
 
 def _map(path: str | os.PathLike[str], name: str) -> np.ndarray:
-    """Map the array in a file of a folder into memory; an x must be (m, s, e), since other shapes are copied."""
+    """Memory-map an array in a folder; require (m, s, e) of an x, since other shapes would be copied."""
     try:
         array = map_array(os.path.join(path, f"{name}.npy"))
     except ValueError as error:
@@ -83,7 +83,7 @@ def _decoded(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _dataset(arrays: Arrays, there: list[str], groups: str) -> Dataset:
-    """Return the data set of both splits, names and groups."""
+    """Build the data set from its arrays: both splits, names and groups."""
     train, test = _split(arrays, "train_"), _split(arrays, "test_")
     train = _split(arrays, "") if train is test is None else train
     if train is test is None:
@@ -128,13 +128,13 @@ def _split(arrays: Arrays, prefix: str) -> Split | None:
 
 
 def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return frames (n, ...) as samples (m, s, ...), zero past each sample's length."""
+    """Cut frames (n, ...) into samples (m, s, ...) of these lengths, padded with zeros."""
     check_padding(lengths, math.prod(frames.shape[1:]))
     return padded(np.split(frames, np.cumsum(lengths)[:-1]))[0] if lengths.size else frames[None][:0]
 
 
 def _targets(y: np.ndarray, m: int, s: int, name: str) -> np.ndarray:
-    """Return the targets y of m samples of s steps; ValueError if they cannot be."""
+    """Check the targets y of m samples of s steps, and return them; ValueError for another shape or dtype."""
     real = y.dtype.kind == "f"
     if y.dtype.kind not in "biufSU":
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {y.dtype}")
@@ -145,7 +145,7 @@ def _targets(y: np.ndarray, m: int, s: int, name: str) -> np.ndarray:
 
 
 def _names_in(arrays: Arrays, name: str) -> tuple[str, ...] | None:
-    """Return the strings (k,) in the array `name`; None if it is absent, ValueError unless they are unique."""
+    """Return the strings in the array `name`, None if it is absent; ValueError unless all differ."""
     if (array := arrays.get(name)) is None:
         return None
     if array.ndim != 1 or array.dtype.kind not in "SUiu" or len(np.unique(array)) < len(array):

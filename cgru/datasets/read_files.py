@@ -1,4 +1,4 @@
-"""`cgru.datasets.read` and `from_frame`: data sets out of files of any kind, and DataFrames.
+"""`cgru.datasets.read` and `from_frame`: read data sets from files of any kind, and from DataFrames.
 
 A refusal carries its whole cure: it is applied, and if the table is then refused again, that cure is added, so that
 the options to copy read the table at the first try.
@@ -152,7 +152,7 @@ def overview(path: Path, how: Columns | None = None, /, **options: Any) -> tuple
 
 
 def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> Any:
-    """Return what `use` makes of the table in a file or DataFrame.
+    """Call `use` with the table in a file or DataFrame, and return its result; errors suggest all options needed.
 
     A ColumnsError that it raises gets the whole cure, by which it raises no other, or None if that is not found. One
     about roles gets an overview of the columns. Errors about a file begin with its path.
@@ -180,7 +180,7 @@ def with_whole_cure(source: Any, use: Callable[[Table], Any], how: Columns) -> A
 
 
 def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[str, Any]:
-    """Return both cures of `how`; a column to which the later one gives a role loses other roles."""
+    """Merge the suggested options `whole` and `cure`; a column that gets a role in `cure` loses its others."""
     named, found = {name for role in ROLES for name in cure.get(role) or ()}, whole | cure
     for role in ROLES:
         value = whole.get(role, getattr(how, role))
@@ -206,7 +206,7 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
 
 @contextlib.contextmanager
 def _errors_name(path: str) -> Iterator[None]:
-    """Put the path of a file, or "", before errors."""
+    """Put the path of a file before the messages of errors; "" leaves them unchanged."""
     try:
         yield
     except ColumnsError as error:
@@ -228,7 +228,7 @@ def _read(path: Path, how: Columns, targets: bool | str) -> Dataset:
 
 
 def _read_other(path: Path, kind: str, how: Columns, targets: bool) -> Dataset:
-    """Read an `.npz`, a folder or a `.ts`, which describe themselves."""
+    """Read a file that is no table: an `.npz`, a folder of arrays or a `.ts`."""
     if others := sorted(how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}):
         cure = {each: getattr(Columns(), each) for each in others}
         raise ColumnsError(others[0], repr(getattr(how, others[0])), f"nothing for a file of {kind}", cure)
@@ -249,7 +249,7 @@ def _read_other(path: Path, kind: str, how: Columns, targets: bool) -> Dataset:
 
 
 def _with_filled(split: Split, methods: list[str]) -> Split:
-    """Return a split with NaN in X filled; what is refused stays, to be refused later."""
+    """Return a split with the NaN of X filled; features with "refuse" keep theirs."""
     if {*methods} <= {*LEFT} or split.X.dtype.kind != "f":
         return split
     X = np.array(split.X.X, order="C")  # it may be mapped
@@ -261,7 +261,7 @@ def _with_filled(split: Split, methods: list[str]) -> Split:
 
 
 def _data_of(table: Table, targets: bool | str) -> Dataset:
-    """Return the data set of a table by its `columns`; those of the result have all roles."""
+    """Read the data set of a table by its `columns`; the result has the columns of all roles."""
     how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
     data = read_sequences(table, roles, targets=bool(targets), trained=trained)
@@ -273,7 +273,7 @@ def _data_of(table: Table, targets: bool | str) -> Dataset:
 
 
 def _check_label(table: Table) -> None:
-    """Refuse a table without a target; the cure is the last column if it is constant in each sequence."""
+    """Refuse a table without a target; suggest the last column if it is constant in each sequence."""
     if not (how := table.columns).label:
         likely = likely_roles(table, how.changed(label=None, columns=None)).get("label")
         due = "the column with the target; a series to forecast needs none"
@@ -281,7 +281,7 @@ def _check_label(table: Table) -> None:
 
 
 def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> list[str]:
-    """Refuse a target that is the same everywhere or different in each row; return notes on classes that are alike."""
+    """Refuse a target that is constant or differs in every row; return notes on classes with similar names."""
     found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
     ignore = tuple(dict.fromkeys((*how.ignore, *how.label)))
     none = None if are_required else {"label": (), "ignore": ignore, "per_step": False}
@@ -299,7 +299,7 @@ def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> list[str]
 
 
 def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | None:
-    """Return the split with targets of the dtype of `task`; refuse those that cannot be, or are doubtful in a table.
+    """Convert the targets of a split to the dtype of `task`; refuse impossible ones, and doubtful ones of a table.
 
     Many different integers, or few different whole reals, may be classes or numbers. None stays None.
     """

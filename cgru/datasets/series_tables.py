@@ -1,4 +1,4 @@
-"""Time series out of tables, for forecasts: a row for each time, and a column for each series or a column of ids."""
+"""Read time series for forecasts from tables: a row for each time; a column for each series, or a column of ids."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def series_from_frame(frame: Any, how: Columns | None = None, /, **options: Any)
 
 
 def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str], gaps: bool) -> list[Series]:
-    """Convert a table to its series by its `columns`; errors as of `read_series`."""
+    """Convert a table to series by its `columns`; raises the errors of `read_series`."""
     inputs, known = ([each] if isinstance(each, str) else list(each) for each in (inputs, known))
     for role, names in (("inputs", inputs), ("known", known)):
         if lost := [name for name in names if name not in table.names]:
@@ -213,7 +213,7 @@ def _series(table: Table, inputs: str | Sequence[str], known: str | Sequence[str
 
 
 def _whole(series: Series, values: np.ndarray, e: int, where: str, gaps: bool) -> Series:
-    """Return a series of values (n, 1 + e + c): its own, and those of e inputs and of c known in the future.
+    """Fill in a series from columns (n, 1 + e + c): its values, e inputs, and c inputs known in the future.
 
     Missing times get NaN, or are refused unless `gaps`. Missing values are cut off both ends of the series; known
     inputs keep their steps after the last value, up to the last that has all of them.

@@ -55,11 +55,11 @@ class Table(NamedTuple):
         return self.frame.columns
 
     def locate(self, row: Any) -> str:
-        """Return where row `row` is, for errors."""
+        """Return the place of a row for error messages, such as "line 7"."""
         return f"{'line' if self.is_file_of_text else 'row'} {self.lines[row]}"
 
     def is_text(self, name: str) -> bool:
-        """Return whether a column has text, which may be numbers."""
+        """Return whether the cells of a column are text, such as all of a text file."""
         return str(self.frame[name].dtype) == "String"
 
     def is_number(self, name: str) -> bool:
@@ -111,7 +111,7 @@ class Table(NamedTuple):
         return np.array(texts.to_list(), object), gone
 
     def column(self, name: str, role: str, plain: bool = False, otherwise: Any = None) -> np.ndarray:
-        """Return the `values` of a column that has a role; refuse missing ones, without whose lines it is read.
+        """Return the `values` of a column that has a role; refuse missing ones, and suggest skipping their lines.
 
         Where these are many, the cure is `otherwise`.
         """
@@ -122,7 +122,7 @@ class Table(NamedTuple):
         return found
 
     def without(self, rows: Sequence[int]) -> dict[str, str] | None:
-        """Return the cure that leaves out some rows, None if these are many."""
+        """Return the options that skip some rows, None if there are too many."""
         lines = self.lines[rows]
         runs = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)
         if len(runs) > MOST_SKIPPED or len(rows) > len(self.lines) // 2:
@@ -143,7 +143,7 @@ class Table(NamedTuple):
 
 
 def factorize(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (the first row of each different row (k,), the index of each row's (n,)), in order of appearance."""
+    """Number distinct rows in order of appearance; return their first rows (k,) and each row's number."""
     import polars as pl
 
     frame = pl.DataFrame({str(i): values.tolist() for i, values in enumerate(columns)})
@@ -163,7 +163,7 @@ def check_installed(name: str, extra: str = "frames") -> None:
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """Return the kind of a file by its first bytes or name: "npz", also for a folder, "ts", or that of a table.
+    """Return the kind of a file, by its first bytes or name: "npz" (also a folder), "ts", or the kind of a table.
 
     Raise ValueError for any other file.
     """
@@ -218,7 +218,7 @@ def table_of(source: Any, columns: Columns) -> Table:
 
 
 def _table_of_sheet(content: bytes, columns: Columns) -> Table:
-    """Return the table of an Excel file, whose lines are the rows of its sheet; refuse a title above the names."""
+    """Read a sheet of an Excel file as a table; refuse a title above the names of the columns."""
     import polars as pl
 
     head, known = int(kept_lines(columns, 1000).argmax()), {"infer_schema_length": None, "drop_empty_rows": False}
@@ -265,7 +265,7 @@ def _table_of_frame(frame: Any, columns: Columns) -> Table:
 
 
 def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
-    """Return the table of a DataFrame of Polars: lists become steps, and all other types text or numbers.
+    """Convert a Polars DataFrame to a table: lists become steps, all other types text or numbers.
 
     `first` is the number of the first row. Empty rows are left out.
     """
@@ -307,7 +307,7 @@ def _typed(frame: Any, columns: Columns, first: int = 1) -> Table:
 
 
 def _unnested(frame: Any) -> Any:
-    """Return a DataFrame with the fields of records as columns of their own: b of a is a.b."""
+    """Return a DataFrame with each field of a struct as its own column: field b of column a becomes a.b."""
     for name, dtype in frame.schema.items():
         if fields := getattr(dtype, "fields", ()):
             own = [f"{name}.{field.name}" for field in fields]
@@ -317,7 +317,7 @@ def _unnested(frame: Any) -> Any:
 
 
 def _other_cells(columns: Columns, name: str, got: str) -> ColumnsError:
-    """Return the error of a column whose cells cannot be read; its cure leaves the column out."""
+    """Return the error for a column whose cells cannot be read; it suggests leaving the column out."""
     due = "numbers, text, times or lists of these, as many in all lists of a row"
     return ColumnsError("", f"{got} in {name}", due, {"ignore": (*columns.ignore, name)})
 
@@ -354,7 +354,7 @@ def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
 
 
 def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, columns: Columns) -> None:
-    """Refuse a first line that has numbers, or hardly any text above full rows, as a title has.
+    """Refuse a first line that cannot be names: numbers, or mostly empty cells above full rows, as in a title.
 
     Numbers that rise or fall, as those of no row below do, are taken for names in the cure.
     """

@@ -1,4 +1,4 @@
-"""Sequences out of tables: long ones, a row for each step, and wide ones, with a row for each sequence."""
+"""Read sequences from tables: long ones have a row for each step, wide ones a row for each sequence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOTALS = ("total", "totals", "grand total", "sum", "all", "average", "mean", "ge
 
 
 class Rows(NamedTuple):
-    """The rows of a table in the order of the steps.
+    """The rows of a table, sorted by sequence and step.
 
     Attributes:
         order: the row of the table of each step (n,).
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(table: Table, how: Columns) -> Rows:
-    """Return the rows of each sequence in order; ColumnsError for times that repeat or decrease."""
+    """Sort the rows of a table by sequence and time; ColumnsError for times that repeat or decrease."""
     keys = [table.column(name, "id") for name in how.id]
     for i, key in enumerate(keys):
         if key.dtype.kind == "f":  # as numbers 1.10 and 1.1 would be one
@@ -67,7 +67,7 @@ def rows_of(table: Table, how: Columns) -> Rows:
 
 
 def read_sequences(table: Table, how: Columns, *, targets: bool, trained: bool) -> Dataset:
-    """Read the sequences of a table by its resolved columns.
+    """Read the sequences of a table whose columns all have a role.
 
     `trained`: the table is read as data were that a model was trained with, so that its targets may be few.
     Raise ColumnsError for times out of order, missing values, cells that are no numbers, and doubtful targets.
@@ -136,7 +136,7 @@ def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
 
 
 def _short(values: np.ndarray, role: str) -> np.ndarray:
-    """Return ids, groups or classes; objects as an array of strings, refused if one is very long."""
+    """Convert ids, groups or classes from objects to strings; refuse very long ones."""
     if values.dtype != object:
         return values
     longest = max(values, key=len, default="")
@@ -193,7 +193,7 @@ def _filled(
 def _missing_error(
     table: Table, how: Columns, rows: Rows, given: dict[str, str], gone: np.ndarray, left: np.ndarray, still: np.ndarray
 ) -> ColumnsError:
-    """Return the error of missing values `left` (n, e) by the methods `given` by feature.
+    """Return the error for missing values `left` (n, e) that the methods `given` of features do not fill.
 
     gone, still: what is missing (n, e), and the features (e,) of which values would be after "forward".
     """
@@ -237,7 +237,7 @@ def _constant(table: Table, how: Columns, rows: Rows, name: str, role: str) -> n
 
 
 def _targets(table: Table, how: Columns, rows: Rows) -> np.ndarray:
-    """Return the targets of the sequences, of windows, which are those of the last step, or of steps."""
+    """Return the targets: one for each sequence, one for each window (that of its last step), or one for each step."""
     found = []
     if how.task != "classification":
         numbers_of(table, how, [name for name in how.label if kind_of(table, name) == "number"], "label")
@@ -263,7 +263,7 @@ def _targets(table: Table, how: Columns, rows: Rows) -> np.ndarray:
 
 
 def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray]]:
-    """Return a wide table with each row repeated for each of its steps, and the features of the steps.
+    """Convert a wide table to a long one, a row for each step; return it and the features of the steps.
 
     Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
     Otherwise all columns are the steps of one, in their order. Empty cells at the end of a row end its sequence.
@@ -294,7 +294,7 @@ def _unfolded(table: Table, how: Columns) -> tuple[Table, dict[str, np.ndarray]]
 
 
 def _steps_of_columns(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the features of a wide table, and the columns of each step."""
+    """Return the names of the features of a wide table, and the columns of each step."""
     stems: dict[str, dict[int, str]] = {}
     for name in columns:
         if found := re.fullmatch(r"(.*[^\d\n])?(\d{1,18})", name):

@@ -1,4 +1,4 @@
-"""Cells of text files: CSV, gzipped or not, by the separator and the lines that `Columns` leaves out.
+"""Split text files such as CSV, gzipped or not, into cells.
 
 Polars splits the lines; a file with quotes goes through the csv module. Every line must have as many cells as the
 first: a preamble, a row of units or a footer is refused, with the lines to skip as the cure.
@@ -132,7 +132,7 @@ def _guess_separator(lines: list[str]) -> str:
 
 
 def _ragged(cells: Any, widths: np.ndarray, numbers: np.ndarray, columns: Columns) -> ColumnsError:
-    """Return the error of records with different numbers of cells; its cure leaves out the odd ones.
+    """Return the error for lines with different numbers of cells; it suggests skipping the unusual ones.
 
     Lines with the usual number of cells stay. Odd ones in front are a preamble, with all lines above the header.
     """

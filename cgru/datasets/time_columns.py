@@ -1,4 +1,4 @@
-"""Times of a table: ISO 8601, numbers, epochs by `time_unit`, and anything else by `time_format`.
+"""Read the times of a table: ISO 8601, numbers, epochs (`time_unit`), or any `time_format`.
 
 Nothing is guessed: other texts are refused. The refusal names a format if exactly one of the common ones reads them.
 """
@@ -52,13 +52,13 @@ class Times(NamedTuple):
 
     @property
     def seconds(self) -> np.ndarray:
-        """Return the times in seconds, or numbers as they are, from the first one on."""
+        """Return the times since the first one: seconds for dates, else numbers unchanged in scale."""
         apart = self.values - self.values[0]
         return apart / 1e6 if self.is_dated else apart.astype(np.float64)
 
 
 def read_times(table: Table, names: Sequence[str]) -> Times:
-    """Return the times in a column, or in several joined with spaces; ColumnsError with a cure for any others."""
+    """Read the times in a column, or in several joined with spaces; other texts are a ColumnsError."""
     how, form = table.columns, table.columns.time_format
     for name in names:
         table.column(name, "time", plain=True, otherwise=in_order_of_rows(how, names))
@@ -86,12 +86,12 @@ def read_times(table: Table, names: Sequence[str]) -> Times:
 
 
 def in_order_of_rows(how: Columns, names: Sequence[str]) -> dict[str, Any]:
-    """Return the cure that keeps the order of the rows, and leaves out columns that were taken for the time."""
+    """Return the options that keep the order of the rows, and ignore the columns taken for the time."""
     return {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
 
 
 def parse_iso(texts: Sequence[str]) -> np.ndarray | str:
-    """Return texts (n,) in ISO 8601 as microseconds since 1970, in UTC if they have offsets, or the first other one."""
+    """Parse ISO 8601 texts (n,) to microseconds since 1970 (UTC); return the first text that is no time instead."""
 
     def parse(text: str) -> datetime.datetime:
         found = re.fullmatch(ISO, text)
@@ -104,7 +104,7 @@ def parse_iso(texts: Sequence[str]) -> np.ndarray | str:
 
 
 def _moments(texts: Sequence[str], parse: str | Callable[[str], datetime.datetime]) -> np.ndarray | str:
-    """Return texts as microseconds since 1970, or the first that `parse`, a format or a function, does not read.
+    """Parse texts to microseconds since 1970 by a format or function; return the first unreadable text instead.
 
     It is also the first that has no offset from UTC where others have one.
     """
@@ -122,7 +122,7 @@ def _moments(texts: Sequence[str], parse: str | Callable[[str], datetime.datetim
 
 
 def common_formats(texts: Sequence[str]) -> list[str]:
-    """Return the common formats that read all texts, dates and times of day."""
+    """Return those common formats of dates and times that read all texts."""
     forms = [*DATES, *CLOCKS]
     forms += [f"{day} {clock}" for day in ("%Y-%m-%d", *DATES) if "%d" in day for clock in (*CLOCKS, "%H")]
     for some in (texts[:20], texts[-20:], texts):
@@ -131,7 +131,7 @@ def common_formats(texts: Sequence[str]) -> list[str]:
 
 
 def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str, due: str) -> ColumnsError:
-    """Return the error of times that cannot be read; its cure is a format, lines to leave out, or the rows' order."""
+    """Return the error for times that cannot be read; it suggests a format, lines to skip, or the order of the rows."""
     got, forms = f"{bad!r} in {table.locate(int(np.argmax(texts == bad)))}", common_formats(texts)
     odd = np.flatnonzero([re.search(r"\d", text) is None for text in texts])
     if not forms and odd.size and (cure := table.without(odd)):  # a footer or a row of units
@@ -212,7 +212,7 @@ class Step(NamedTuple):
 
 
 def infer_step(times: np.ndarray, where: str = "times") -> Step:
-    """Return the step of sorted, different times (n,), datetime64 or numbers, of which some may be missing.
+    """Infer the step of sorted, distinct times (n,), datetime64 or numbers; some may be missing.
 
     Raise ColumnsError for times between two steps.
     """

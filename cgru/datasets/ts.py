@@ -55,7 +55,7 @@ def read_ts(
 
 
 def _sample(parts: list[str], number: int) -> np.ndarray:
-    """Parse the dimensions of line `number` to a sample (s, e); "?" is NaN."""
+    """Convert the dimensions of line `number` to a sample (s, e); "?" becomes NaN."""
     rows = [[cell.strip().lower().replace("?", "nan") for cell in part.split(",")] for part in parts]
     if wrong := [cell for row in rows for cell in row if cell != "nan" and not re.fullmatch(NUMBER, cell)]:
         raise ValueError(f"line {number}: expected numbers, or ? where one is missing, got {wrong[0][:40]!r}")

@@ -93,7 +93,7 @@ class Archive:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def _check_apart(self, file: BinaryIO) -> None:
-        """Raise ValueError if two members share bytes: few bytes could then stand for many large arrays."""
+        """Raise ValueError if two members share bytes, as in a decompression bomb: few bytes for many large arrays."""
         end, size = 0, file.seek(0, io.SEEK_END)
         for member in sorted(self._zip.infolist(), key=lambda member: member.header_offset):
             file.seek(min(max(member.header_offset, 0), size))  # what a damaged file says may be below 0
@@ -133,7 +133,7 @@ class Archive:
 
 
 def _read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Return the header of an array, at whose start `file` is, and how many bytes it has; any error if damaged."""
+    """Read the header of the array at the position of `file`; return it and its size in bytes. Any error if damaged."""
     start = io.BytesIO(file.read(LONGEST + 12))  # 12 bytes more for magic, version and length
     version = np.lib.format.read_magic(start)
     begin, size = start.tell(), 2 if version == (1, 0) else 4

@@ -14,7 +14,7 @@ __all__ = ["atomic_write", "check_writable"]
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` for writing, and rename it to `path` when the block ends without error.
+    """Open a temporary file next to `path` for writing, and rename it to `path` when the block ends without error.
 
     So nobody ever finds a half-written file at `path`. The new file keeps the mode of the one that it replaces, and a
     link stays a link. A process that is killed meanwhile leaves the temporary file, `.cgru-....tmp`.
@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: Any, argument: str = "path") -> tuple[str, int | None]:
-    """Check that a file can be written at `path`; return (real path, past links; mode of the file there or None).
+    """Check that a file can be written at `path`; return its path with links resolved, and its mode or None.
 
     The mode is None if there is no file yet. `argument` is the name of the argument in errors.
 

@@ -104,7 +104,7 @@ class Dispatcher:
             self._close()
 
     def _run_group(self, tasks: list[Task]) -> tuple[list[Task], BaseException | None]:
-        """Send jobs in batches, and store their results; return those without one, and the error that lost them."""
+        """Run jobs in batches and store their results; return the jobs that got no result, and the error."""
         batches, lost, error = deque(_batches(tasks)), list[Task](), None
         while batches or self.pending:
             if batches and len(self.pending) < MAX_UNDER_WAY:
@@ -155,7 +155,7 @@ class Dispatcher:
         self.pending[self.pool.submit(fit_batch, Message(self.shared, pickled, self.keep, str(self.mark)))] = tasks
 
     def _receive(self, future: Future[Any]) -> BaseException | None:
-        """Store the results of a batch that ended, returned or in their files; return the error by which it ended."""
+        """Store the results of a finished batch, returned or written to files; return its error, or None."""
         error = CancelledError("its batch of jobs was cancelled") if future.cancelled() else future.exception()
         returned = dict(future.result()) if error is None else {}
         for i, name, _ in self.pending[future]:
@@ -167,11 +167,11 @@ class Dispatcher:
         return error
 
     def _own_mark(self, task: Task) -> Path:
-        """Return the file that is there while a worker on this machine runs a job."""
+        """Return the path of the marker file that exists while a local worker runs a job."""
         return Path(f"{self.mark}.{task[0]}")
 
     def _fail(self, task: Task, kind: type[Exception], text: str, cause: BaseException | None = None) -> None:
-        """Store the error of a job, and tell of it."""
+        """Store an error as the result of a job, and report it."""
         error = kind(f"job {task[1]!r}: {text}")
         error.__cause__ = cause
         self.results[task[0]] = Result(task[1], error=error)
@@ -195,7 +195,7 @@ class Message:
     mark: str
 
     def __dask_tokenize__(self) -> str:
-        """Return a key for Dask, which would else hash every byte, and runs calls with equal keys once."""
+        """Return a random key for Dask, which else hashes every byte and runs equal calls only once."""
         return os.urandom(16).hex()
 
 
@@ -230,7 +230,7 @@ def fit_batch(message: Message) -> list[tuple[int, bytes | None]]:
 
 
 def _pickled(result: Result) -> tuple[bytes, bool]:
-    """Pickle a result, with an error instead where its network or error cannot be; return whether it has one, too."""
+    """Pickle a result; return (bytes, whether it has an error). An error replaces what cannot be pickled."""
     error = result.error
     try:
         data = pickle.dumps(result)
@@ -244,7 +244,7 @@ def _pickled(result: Result) -> tuple[bytes, bool]:
 
 
 def _unpickle(i: int, data: bytes, expected: str) -> Any:
-    """Unpickle a job or a result; where that fails return a result of job `i` whose error says what was `expected`."""
+    """Unpickle a job or a result; if that fails, return a failed result of job `i` that says what was `expected`."""
     try:
         return pickle.loads(data)
     except Exception as error:
@@ -252,7 +252,7 @@ def _unpickle(i: int, data: bytes, expected: str) -> Any:
 
 
 def _batches(tasks: list[Task]) -> Iterator[list[Task]]:
-    """Yield tasks in batches that get smaller towards the end."""
+    """Split jobs into batches that get smaller towards the end."""
     while tasks:
         n = min(MAX_JOBS, max(1, len(tasks) // BATCH_SHARE))
         yield tasks[:n]
@@ -260,7 +260,7 @@ def _batches(tasks: list[Task]) -> Iterator[list[Task]]:
 
 
 def _cancel(future: Future[Any]) -> bool:
-    """Cancel a future; return False where it runs already, or is done.
+    """Cancel a future; return False if it already runs or is done.
 
     Before Python 3.12 a pool of processes that breaks, as at a Ctrl-C, sets its error on every future that waits. On a
     cancelled one that raises InvalidStateError, and the thread that manages the pool dies: its pipe stays full, and the
@@ -269,7 +269,7 @@ def _cancel(future: Future[Any]) -> bool:
     original = future.set_exception
 
     def set_exception(error: BaseException | None) -> None:
-        """Set the exception of the future unless it is cancelled already."""
+        """Set the exception of the future unless it is already cancelled."""
         with suppress(InvalidStateError):
             original(error)
 

@@ -110,7 +110,7 @@ class Grid(list[Record]):
 
 
 def _best_start(starts: list[Record]) -> Record | None:
-    """Return the record with the lowest validation loss; None where a fit failed, or all losses are NaN."""
+    """Return the record with the lowest validation loss; None if a fit failed or all losses are NaN."""
     if any(record["error"] is not None for record in starts):
         return None
     if len(starts) == 1 and "validation_loss" not in starts[0]["scores"]:
@@ -244,13 +244,13 @@ def grid(
 
 
 def _outcome(result: Result, keep: bool) -> Record:
-    """Return the part of a record that its result gives."""
+    """Return the scores, duration and error of a result as fields of a record."""
     network = {"network": result.network} if keep else {}
     return {"scores": result.scores, "seconds": result.seconds, "error": result.record()["error"]} | network
 
 
 def _options_of_fit(options: dict[str, Any], own: set[str], takes_any: bool) -> set[str]:
-    """Return the names of the options that go to `Network.fit`: not those of `make`, whose parameters are `own`."""
+    """Return the names of the options to pass to `Network.fit` rather than to `make`, whose parameters are `own`."""
     for name in options:
         if name not in own | OWN and not takes_any:
             due = f"a parameter of make ({', '.join(sorted(own))}) or an option of Network.fit"
@@ -266,13 +266,13 @@ def _options_of_fit(options: dict[str, Any], own: set[str], takes_any: bool) -> 
 
 
 class _Splitter:
-    """Splits rows of the samples by folds; `classes` and `groups` (m,) are integers or None."""
+    """Splits samples into folds; `classes` and `groups` (m,) are integers or None."""
 
     def __init__(self, samples: SharedData, classes: Rows, groups: Rows) -> None:
         self.samples, self.classes, self.groups = samples, classes, groups
 
     def __call__(self, folds: Any, rows: np.ndarray, seed: list[int], name: str) -> list[tuple[np.ndarray, Rows]]:
-        """Return pairs (rows to train on, rows held out) among the samples `rows`; ValueError where they overlap."""
+        """Split the samples `rows` into pairs (rows to train on, rows held out); ValueError if the two overlap."""
         if folds is None:
             return [(rows, None)]
         X, classes, groups = (None if a is None else a[rows] for a in (self.samples.X, self.classes, self.groups))

@@ -47,7 +47,7 @@ class SharedData:
     groups: Any = None
 
     def __post_init__(self) -> None:
-        """Make paths absolute; ValueError for targets or other arrays without X, or X without targets."""
+        """Make paths absolute; raise ValueError for X without targets, or any other array without X."""
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets to go with X, got None")
         for name, value in vars(self).items():
@@ -57,7 +57,7 @@ class SharedData:
                 vars(self)[name] = os.path.abspath(value)
 
     def opened(self) -> SharedData:
-        """Return the data as arrays: map files into memory, convert lists.
+        """Return the data as arrays: files are memory-mapped, lists converted.
 
         ValueError where arrays differ in their number of samples, or a file has no array. OSError where a file cannot
         be read.
@@ -71,11 +71,11 @@ class SharedData:
         return found
 
     def portable(self) -> SharedData:
-        """Return the data for other processes: paths of files, all else as arrays."""
+        """Return the data as they are sent to other processes: paths stay paths, all else becomes arrays."""
         return SharedData(*(each if _is_path(each) else _load(each, name) for name, each in vars(self).items()))
 
     def select(self, rows: Any) -> tuple[Any, ...]:
-        """Return X, y, lengths and sample_weight of the samples `rows`; None: of all. `self` has arrays (`opened`)."""
+        """Return X, y, lengths and sample_weight of the samples `rows` (None: all), once the data are arrays."""
         names = "X", "y", "lengths", "sample_weight"
         return tuple(a if (a := getattr(self, name)) is None or rows is None else a[rows] for name in names)
 
@@ -322,7 +322,7 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
 
 
 def _check_rows(job: Job, samples: SharedData, groups: np.ndarray | None) -> None:
-    """Check that the job's rows fit its samples, and that no group is on both sides of a split; ValueError if not."""
+    """Raise ValueError if a job selects rows that do not exist, or puts one group on both sides of a split."""
     for name in ("rows", "validation_rows", "test_rows"):
         rows = getattr(job, name)
         try:
@@ -338,7 +338,7 @@ def _check_rows(job: Job, samples: SharedData, groups: np.ndarray | None) -> Non
 def _fit_best_start(
     job: Job, samples: SharedData, groups: np.ndarray | None, state: WorkerState
 ) -> tuple[Network, History, dict[str, float]]:
-    """Fit from each start; return (network, history, scores) of the start with the lowest validation loss.
+    """Fit once per start; return (network, history, scores) of the start with the lowest validation loss.
 
     A share to validate with is drawn by `fit`. For several starts it is drawn here: `fit` would draw it by the seed of
     each start, and validation losses of different samples cannot be compared.
@@ -381,7 +381,7 @@ def _fit_best_start(
 
 
 def _make_network(job: Job, start: int, state: WorkerState) -> Network:
-    """Return the network of a job, made now where the job has a function; refuse one that was used before."""
+    """Return the network of a job, calling its function if it has one; refuse a network that was used before."""
     net = job.network
     if not isinstance(net, Network):
         net = net() if job.starts is None else net(start)
@@ -397,7 +397,7 @@ def _make_network(job: Job, start: int, state: WorkerState) -> Network:
 
 
 def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
-    """Yield (name, object) of all that a fit changes: the network, its layers that are not frozen, and their GRUs."""
+    """Yield (name, object) for all that a fit changes: the network, layers that are not frozen, and their GRUs."""
     yield "network", net
     for i, layer in enumerate(net.layers):
         parts, is_new = (layer, *layer.cells), layer.parameter_names and not layer.p

@@ -120,7 +120,7 @@ def fit_many(
         bar = stack.enter_context(tqdm_class()(total=len(jobs), unit="fit")) if progress else None
 
         def tell(result: Result) -> None:
-            """Advance the bar, and tell the caller of a result."""
+            """Advance the progress bar, and call the callback with a result."""
             if bar is not None:
                 bar.update()
             if callback is not None:
@@ -143,7 +143,7 @@ def fit_many(
 
 
 def _names(jobs: list[Job]) -> list[Any]:
-    """Return the name of each job; TypeError or ValueError where two share a name or what `_owned` yields."""
+    """Return the name of each job; raise ValueError if two jobs share a name, a layer or a checkpoint."""
     owners: dict[Any, int] = {}
     names = []
     for i, job in enumerate(jobs):
@@ -157,7 +157,7 @@ def _names(jobs: list[Job]) -> list[Any]:
 
 
 def _owned(job: Job) -> Iterator[tuple[str, Any]]:
-    """Yield (name, key) of what no other job may use: network, layers that a fit changes, generators, checkpoint."""
+    """Yield (name, key) for everything that only one job may use: network, trained layers, generators, checkpoint."""
     if (checkpoint := job.options.get("checkpoint")) is not None:
         yield "checkpoint", os.path.realpath(checkpoint.path)
     for name, part in changed_by_fit(job.network) if isinstance(job.network, Network) else ():
@@ -223,7 +223,7 @@ def run_on_threads(
 
 
 def _next(queue: SimpleQueue[Any]) -> Any:
-    """Return the next item of a queue, waiting for it in turns that end, so that a Ctrl-C before one is seen."""
+    """Wait for the next item of a queue, waking up now and then to notice a Ctrl-C."""
     while True:
         with suppress(Empty):
             return queue.get(timeout=POLL_SECONDS)

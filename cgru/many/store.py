@@ -1,4 +1,4 @@
-"""`Store`: a folder with the results of jobs, from which a killed call goes on.
+"""`Store`: a folder with the results of finished jobs, so that an interrupted call can go on from there.
 
 Goal: a job that is done is not run again, and a changed job is never answered by an old result.
 
@@ -38,7 +38,7 @@ def write_result(path: str, data: bytes) -> None:
 
 
 def read_result(path: str) -> Result | None:
-    """Return the result in a file; None where there is none, or the machine stopped while it was written."""
+    """Return the result in a file; None if there is no file, or it was only partly written."""
     try:
         with open(path, "rb") as file:
             return pickle.load(file)
@@ -50,7 +50,7 @@ class Store:
     """A folder of results, made where there is none; `data` are those that all jobs share, as arrays."""
 
     def __init__(self, folder: str | os.PathLike[str], data: SharedData, keep: bool) -> None:
-        """Make the folder, and the digest of all that the results of this call depend on besides their jobs."""
+        """Make the folder, and the digest of everything that all results depend on: data, settings, versions."""
         os.makedirs(folder, exist_ok=True)
         self.folder = os.path.abspath(folder)
         self.digests: dict[int, tuple[Any, bytes]] = {}  # by id, arrays that jobs share and their digests
@@ -63,7 +63,7 @@ class Store:
         return os.path.join(self.folder, self._digest((self.common, data, own)).hex())
 
     def _digest(self, value: Any) -> bytes:
-        """Return the digest of a value's content; TypeError where it cannot be read."""
+        """Return the SHA-256 digest of a value's content; TypeError if it cannot be pickled."""
         buffer = io.BytesIO()
         try:
             _Content(buffer, self.digests).dump(value)
@@ -74,14 +74,14 @@ class Store:
 
 
 class _Content(pickle.Pickler):
-    """Writes the content of a value: what its functions and classes do instead of what they are called."""
+    """A pickler that writes the code of functions and classes instead of their names."""
 
     def __init__(self, file: io.BytesIO, digests: dict[int, tuple[Any, bytes]]) -> None:
         super().__init__(file)
         self.digests = digests
 
     def reducer_override(self, value: Any) -> Any:
-        """Return what pickle is to write of a value; NotImplemented: what it writes by itself."""
+        """Return the content to pickle in place of a value; NotImplemented for pickle's default."""
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             if id(value) not in self.digests:
                 content = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
@@ -106,7 +106,7 @@ class _Content(pickle.Pickler):
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that code has, that of inner functions included."""
+    """Yield the names that a code object and its inner functions use."""
     yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, CodeType):
@@ -115,6 +115,6 @@ def _names(code: CodeType) -> Iterator[str]:
 
 @functools.cache
 def _is_of_user(module: str) -> bool:
-    """Return whether a module is neither cgru nor installed: its code may change from one call to the next."""
+    """Return whether a module is the user's own, neither cgru nor installed: its code may change between calls."""
     root, path = module.partition(".")[0], getattr(sys.modules.get(module), "__file__", None) or ""
     return not (root in {"cgru"} | sys.stdlib_module_names or "site-packages" in path or "dist-packages" in path)
