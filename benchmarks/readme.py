@@ -128,7 +128,7 @@ def section(rows: list[dict], picture: str | None) -> str:
         "The best rival's time over cgru's, on one thread, by the work of a forward pass: the geometric mean, then the"
         " worst shape. Bold: cgru is slower.": report.regions(rows),
         "Whole updates, float32, one thread: the same ratio, then the time of an update over that of its compiled"
-        f" layers alone, with the largest. Bold: above {report.OVER}.": report.update_groups(rows),
+        f" layers alone (mean and largest). Bold: above {report.OVER}.": report.update_groups(rows),
     }
     return "\n".join([measured(rows), "", *together(tables)])
 
