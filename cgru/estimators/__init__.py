@@ -1,1 +1,1 @@
-"""What the estimators of scikit-learn, sktime and aeon share: the default network, its choice, checks and files."""
+"""Code that the scikit-learn, sktime and aeon estimators share: default network, model selection, checks and files."""

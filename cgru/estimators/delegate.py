@@ -1,4 +1,4 @@
-"""`Delegate`: the part of another package's estimator that hands its work to an estimator of `cgru.sklearn`."""
+"""`Delegate`: a mixin with which sktime and aeon estimators delegate their work to those of `cgru.sklearn`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEFT_OUT = ("channels_first", "missing", "warm_start")  # the package itself dec
 
 
 def set_init(cls: type, parameters: list[inspect.Parameter]) -> None:
-    """Give a class an `__init__` that takes these parameters, and sets attributes of the same names.
+    """Give a class an `__init__` that takes these parameters and stores them as attributes.
 
     scikit-learn and others take the names of parameters from its signature.
     """
@@ -28,7 +28,7 @@ def set_init(cls: type, parameters: list[inspect.Parameter]) -> None:
 
 
 class Delegate:
-    """A mixin that takes the parameters of an estimator of `cgru.sklearn`, and fits and predicts by one.
+    """A mixin for estimators of other packages: it has the parameters of a `cgru.sklearn` estimator and uses one.
 
     `class GRUClassifier(Delegate, BaseClassifier, of=cgru.sklearn.GRUClassifier, n_jobs=1)`: what stands behind `of`
     replaces defaults. The base class checks and converts the data, as channels (m, e, s).
@@ -38,7 +38,7 @@ class Delegate:
     """
 
     def __init_subclass__(cls, of: Any = None, **defaults: Any) -> None:
-        """Give the class an `__init__` with the parameters of `of`, where scikit-learn and others look for them."""
+        """Give the class an `__init__` with the parameters of the estimator class `of`."""
         super().__init_subclass__()
         if of is None:  # a subclass of such an estimator
             return
@@ -54,24 +54,24 @@ class Delegate:
         )
 
     def _fit(self, X: Any, y: Any) -> None:
-        """Fit an estimator of `cgru.sklearn` with the same parameters."""
+        """Fit a `cgru.sklearn` estimator with the same parameters."""
         self.estimator_ = self._of(**self.get_params(), channels_first=True).fit(X, y)
 
     def _predict(self, X: Any) -> Any:
-        """Return the predictions (m,) of the fitted estimator."""
+        """Return the predictions (m,) of the fitted estimator for X."""
         return self.estimator_.predict(X)
 
     def _predict_proba(self, X: Any) -> Any:
-        """Return the probabilities (m, k) of the fitted estimator, of a classifier."""
+        """Return the class probabilities (m, k) of the fitted classifier for X."""
         return self.estimator_.predict_proba(X)
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        """Return parameters of small estimators, by which the package's own checks test the class."""
+        """Return parameters of small estimators, with which sktime's or aeon's own checks test the class."""
         quick = {"units": 2, "epochs": 2, "random_state": 0}
         return [{**quick, "inputs": "raw"}, {**quick, "inputs": "difference", "pool": "last"}]
 
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        """Return the same under aeon's name for it."""
+        """Return what `get_test_params` returns; aeon calls it by this name."""
         return cls.get_test_params(parameter_set)

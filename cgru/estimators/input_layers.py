@@ -1,4 +1,4 @@
-"""Input layers: how series are prepared for the first recurrent layer, by name.
+"""Input layers: the layers before the first recurrent layer, made from a text such as "normalize+frames(8)".
 
 A text names them in their order, joined by "+": "normalize", "difference", "frames(length)" or "frames(length, hop)",
 "convolution(width, stride, channels)". "raw" has none; "auto" leaves them to `cgru.estimators.model_selection`.
@@ -30,7 +30,7 @@ PART = re.compile(r"(\w+)(?: *\(( *\d+ *(?:, *\d+ *)*)\))?")
 
 
 def _convolution(width: int, stride: int, channels: int) -> list[Layer]:
-    """Return the layers of a convolution with ReLU over the steps, with an output at every `stride`-th."""
+    """Return a convolution over the steps with ReLU, as layers; it has an output for every `stride`-th step."""
     return [Frames(width, stride, ((width - 1) // 2, width // 2)), Dense(channels, "relu")]
 
 
@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[Callable[..., list[Layer]], Sequence[int]]] = {
 
 
 def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
-    """Return new layers for a text such as "normalize+frames(8)"; TypeError or ValueError, by `name`, if invalid.
+    """Return new input layers for a text such as "normalize+frames(8)"; TypeError or ValueError for an invalid text.
 
     causal: refuse layers that need the whole series.
     """
@@ -65,7 +65,7 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
 
 
 def build(text: str, samples: Sequences, dtype: DTypeLike) -> list[Layer]:
-    """Return the layers that `text` names, with a fixed `Scale` behind those that make features of another size.
+    """Return the input layers for `text`, with a fixed `Scale` after layers that change the size of the values.
 
     It gives each feature mean 0 and deviation 1 over the samples, which the network's own standardisation does before
     these layers alone.

@@ -1,4 +1,4 @@
-"""Model selection: what a `Recipe` leaves open, chosen among candidates by cross-validation on the training data.
+"""Choose the input layers, number of GRU layers and pooling of a `Recipe` by cross-validation on the training data.
 
 Candidates come in stages, each of which varies the best so far: input layers, pools, the number of layers.
 m samples, s steps, e features per step, k outputs.
@@ -87,7 +87,7 @@ class Choice:
 
     @property
     def failures(self) -> str:
-        """Return a note on the candidates that failed, or ""."""
+        """Return a note on the candidates that failed; "" if none failed."""
         if not self.failed:
             return ""
         text, reason = next(iter(self.failed.items()))
@@ -96,7 +96,7 @@ class Choice:
 
     @property
     def advice(self) -> str:
-        """Return a note on a line that is better, or ""."""
+        """Return a note that a linear model on summary numbers scored better; "" if it did not."""
         if self.line is None:
             return ""
         line, own = figures([self.line, self.scores[str(self.recipe)]])
@@ -120,7 +120,7 @@ def choose(
     progress: Callable[[int, int], Any] | None = None,
     **options: Any,
 ) -> Choice:
-    """Choose what `recipe` leaves open by cross-validation on the training data, in as many fits as the budget allows.
+    """Choose the open settings of `recipe` by cross-validation, with as many fits as the time budget allows.
 
     A candidate is taken in the place of the first where its errors are lower by more than a standard error of their
     difference. The samples are split into the same folds, and networks get the same seeds, for all. A recipe of one
@@ -181,7 +181,7 @@ def choose(
 
 
 def _decided(recipe: Recipe, inputs: str) -> Recipe:
-    """Return a recipe that is not open: with these input layers, one GRU layer, and the pooling that suits them.
+    """Return the recipe with the given input layers, and with one GRU layer and default pooling where those are open.
 
     Behind a convolution the last step is like any other.
     """
@@ -191,7 +191,7 @@ def _decided(recipe: Recipe, inputs: str) -> Recipe:
 
 
 def _tails(s: int) -> list[str]:
-    """Return the texts of how series of up to s steps may be shortened; the first is taken without a choice.
+    """Return the input layers that may shorten series of s steps, as texts, with the default one first.
 
     Frames, which leave FRAMES of a long series; two convolutions, which leave twice as many, the second with narrow
     windows where there are more than WHOLE steps, to save time; one convolution; frames of half the length; all steps
@@ -212,17 +212,17 @@ def _tails(s: int) -> list[str]:
 
 
 def _convolution(stride: int, overlap: int = 4) -> str:
-    """Return the text of a convolution whose windows overlap: a step is in `overlap` of them."""
+    """Return the text of a convolution in whose windows each step occurs `overlap` times."""
     return f"convolution({max(5, overlap * stride)},{stride},{CHANNELS})"
 
 
 def _joined(*parts: str) -> str:
-    """Return the text of input layers from its parts, some of which may be empty."""
+    """Join the texts of input layers, some of which may be empty."""
     return "+".join(filter(None, parts)) or RAW
 
 
 def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
-    """Yield the candidates of each stage, given the trials of those before it; the first is the one without a choice.
+    """Yield the candidates of each stage of the search, which depend on the results so far; the default is first.
 
     Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
     other pools and more layers, twice. Beside arrays with a number for each step, or below a layer that reads what is
@@ -244,7 +244,7 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
 
 @dataclass
 class _Trials:
-    """Candidates whose networks were fitted in the same folds.
+    """Candidate recipes, and the results of fitting them all in the same folds.
 
     Attributes:
         recipes: the candidates by their text, in their order.
@@ -268,13 +268,13 @@ class _Trials:
     layers: dict[str, list[Layer]] = field(default_factory=dict)  # by the text of input layers
 
     def network(self, recipe: Recipe, seed: int) -> Network:
-        """Make the network of a candidate."""
+        """Make the network of a candidate, with this seed."""
         if recipe.inputs not in self.layers:
             self.layers[recipe.inputs] = input_layers.build(recipe.inputs, self.X, recipe.dtype)
         return self.make(recipe, deepcopy(self.layers[recipe.inputs]), seed)
 
     def run(self, recipes: Mapping[str, Recipe], progress: Callable[[int, int], Any] | None = None) -> None:
-        """Fit and score candidates, by their text, in all folds at once; `progress` is that of `choose`."""
+        """Fit and score candidates, given by their text, in all folds at once; `progress` is that of `choose`."""
         jobs = [
             Job(partial(self.network, recipe, fold), (text, fold), rows=rows, **self.options)
             for text, recipe in recipes.items()
@@ -285,7 +285,7 @@ class _Trials:
             before, done = len(self.recipes), itertools.count(1)
 
             def told(_: Result) -> None:
-                """Report the candidates all of whose folds, or as many fits, are done."""
+                """Report how many candidates are done, counting as many fits as there are folds as one candidate."""
                 progress(before + next(done) // len(self.folds), before + len(recipes))
 
             results = fit_many(jobs, self.X, self.y, sample_weight=self.sample_weight, callback=progress and told)
@@ -306,13 +306,13 @@ class _Trials:
                 self.failed[text] = "its errors are infinite"
 
     def best(self, n: int) -> list[Recipe]:
-        """Return the n candidates whose gain over the first, less its standard error, is largest."""
+        """Return the n candidates whose improvement over the first, minus its standard error, is largest."""
         first = next(iter(self.errors.values()))
         gains = {text: self.least_gain(first - errors) for text, errors in self.errors.items()}
         return [self.recipes[text] for text in sorted(gains, key=lambda text: -gains[text])[:n]]
 
     def least_gain(self, gains: np.ndarray) -> float:
-        """Return the weighted mean of the gains (m,) less its standard error.
+        """Return the weighted mean of the improvements `gains` (m,), minus its standard error.
 
         Samples of one group are like each other: their deviations are summed before they are squared.
         """
@@ -323,29 +323,29 @@ class _Trials:
         return float(mean - np.sqrt(np.square(parts).sum()) / weights.sum())
 
     def is_good(self) -> bool:
-        """Return whether the best candidate has next to no error; False for a loss that may be negative."""
+        """Return whether the best candidate has almost no error; False for a loss that may be negative."""
         errors = self.errors[str(self.best(1)[0])]
         bounded = self.loss.classifies or self.loss.can_shrink
         return bounded and bool(np.average(errors, weights=self.sample_weight) < GOOD)
 
     def judged(self, A: np.ndarray) -> np.ndarray:
-        """Return the error (m,) of each sample for a score: whether its class is wrong, or the loss."""
+        """Return each sample's error (m,) as scored: 0 or 1 for its class, or the loss."""
         return (A.argmax(axis=1) != self.y) * 1.0 if self.loss.classifies else self._errors(A)
 
     def score(self, text: str) -> float:
-        """Return the mean score of a candidate over the samples: the accuracy, or the loss."""
+        """Return the score of a candidate over all samples: the accuracy, or the mean loss."""
         error = float(np.average(self.judged(self.outputs[text]), weights=self.sample_weight))
         return 1 - error if self.loss.classifies else error
 
     def _held_out(self, nets: Sequence[Network]) -> np.ndarray:
-        """Return the outputs (m, k) of the networks of all folds for the samples that each did not see."""
+        """Return the outputs (m, k) for all samples, each from the network of the fold that held it out."""
         parts = [net.predict(self.X[rows]) for net, (_, rows) in zip(nets, self.folds, strict=True)]
         found = np.empty((len(self.X), parts[0].shape[1]))
         found[np.concatenate([rows for _, rows in self.folds])] = np.concatenate(parts)
         return found
 
     def _errors(self, A: np.ndarray) -> np.ndarray:
-        """Return the error (m,) of each sample: half the squared distance of probabilities, or the loss."""
+        """Return the error (m,) of each sample for comparisons: the squared error of probabilities, or the loss."""
         if self.loss.classifies:
             return np.square(A - np.eye(A.shape[1])[self.y]).sum(axis=1) / 2  # Brier score
         with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
@@ -353,7 +353,7 @@ class _Trials:
 
 
 def _better_line(trials: _Trials, chosen: str) -> float | None:
-    """Return the score of a line on summary numbers where it is clearly better than the chosen candidate, else None."""
+    """Return the score of a linear model on summary numbers if it clearly beats the chosen candidate; else None."""
     loss, y = trials.loss, trials.y
     if not (loss.classifies or loss.can_shrink):  # the line fits a mean
         return None
@@ -376,7 +376,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
 
 
 def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Return the mean, deviation, least, largest and slope of each feature over its real steps, (m, 5 e)."""
+    """Return the mean, standard deviation, minimum, maximum and slope of each feature over its real steps, (m, 5 e)."""
     X = X.astype(np.float64)
     real = np.ones((*X.shape[:2], 1), bool) if lengths is None else mask(lengths, X.shape[1])
     n = real.sum(axis=1)
@@ -390,7 +390,7 @@ def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: int, batch_size: int) -> float:
-    """Estimate the seconds of a fit to samples of `shape` (m, s, e) on one core, from the work alone.
+    """Estimate how many seconds a fit to samples of `shape` (m, s, e) takes on one core, from its operations.
 
     real: the share of the steps that are not padding.
     """

@@ -44,7 +44,7 @@ VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FRO
 
 
 def _loss(value: str, name: str) -> str:
-    """Check the name of a loss for classes or numbers; return its long form."""
+    """Check the name of a loss, and return it without abbreviation."""
     try:
         loss = losses.named(value)
     except ValueError:
@@ -55,14 +55,14 @@ def _loss(value: str, name: str) -> str:
 
 
 def _pool(value: str, name: str) -> str:
-    """Check the name of a pooling, or several joined by +."""
+    """Check the name of a pooling, or several names joined by +."""
     if set(value.split("+")) - {*HOW}:
         raise ValueError(f"{name}: expected one of {', '.join(HOW)}, or some joined by +, got {value!r}")
     return value
 
 
 def _inputs(value: str, name: str) -> str:
-    """Check the text of input layers."""
+    """Check the text that describes the input layers."""
     if value != AUTO:
         parse(value, name)
     return value
@@ -70,7 +70,7 @@ def _inputs(value: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The architecture and the optimizer of a network: what estimators and `cgru fit` build it by.
+    """The architecture and the optimizer of a network that estimators and `cgru fit` build.
 
     With `inputs` of AUTO it is open: `model_selection.choose` chooses it by folds, and `layers` and `pool` where they
     are None.
@@ -146,30 +146,30 @@ class Recipe:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Recipe:
-        """Return a recipe of these attributes, where all others are arguments of each `GRU`."""
+        """Return a recipe with these attributes; names that it does not have become arguments of each `GRU`."""
         own = {each.name for each in fields(cls)} & given.keys()
         cell = {name: value for name, value in given.items() if name not in own}
         return cls(**{name: given[name] for name in own}, cell=cell)
 
     def __str__(self) -> str:
-        """Return what may be chosen as a text, such as "frames(8), 2 layers, pool mean"; defaults are left out."""
+        """Return the chosen settings that are not defaults as a text, such as "frames(8), 2 layers, pool mean"."""
         layers = f"{self.layers} layers" if self.layers not in (None, 1) else ""
         pool = f"pool {self.pool}" if self.pool not in (None, POOL) else ""
         return ", ".join(filter(None, [self.inputs, layers, pool]))
 
     @property
     def is_open(self) -> bool:
-        """Return whether folds are to choose."""
+        """Return whether cross-validation is to choose settings of this recipe."""
         return self.inputs == AUTO
 
     @property
     def decays(self) -> bool:
-        """Return whether values may be missing, and fade."""
+        """Return whether the first layer is a GRUD, so that values may be missing."""
         return self.missing == DECAY
 
     @property
     def dtype(self) -> type[np.floating]:
-        """Return the dtype of the network."""
+        """Return the dtype of the network: float32 or float64."""
         return np.float64 if self.float64 else np.float32
 
     def network(
@@ -182,7 +182,7 @@ class Recipe:
         steps: bool = False,
         start: tuple[Sequences, np.ndarray] | None = None,
     ) -> Network:
-        """Build a network; what is left open is one layer and the default pooling.
+        """Build a network; settings that are still open become one GRU layer and the default pooling.
 
         outputs: the number of classes or targets.
         inputs: the input layers.
@@ -209,7 +209,7 @@ class Recipe:
         return net
 
     def _recurrent(self, steps: bool) -> Iterator[Layer]:
-        """Yield the recurrent layers and the pool over the states of the last."""
+        """Yield the recurrent layers, and the pool over the last one's states."""
         n = 1 if self.layers is None else positive(self.layers, "layers")
         pool = "last" if steps else POOL if self.pool is None else self.pool
         for i in range(n):
@@ -228,7 +228,7 @@ class Recipe:
 def constant_start(
     loss: Loss, X: Sequences, y: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[Sequences, np.ndarray] | None:
-    """Return a sample and the constant that a network starts at, for numbers that the loss takes as they are.
+    """Return one sample and the best constant output, with which to start a network; None if none is needed.
 
     The constant fits the targets y (m, n) best. None where there is none: for classes and standardised targets.
     """
@@ -238,7 +238,7 @@ def constant_start(
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:
-    """Return (batch size, epochs) for m samples, with at least 1,200 updates and 30 epochs; a given one stays.
+    """Return (batch size, epochs) for m samples; defaults are at least 1,200 updates and 30 epochs.
 
     30 epochs of batches of m / 40 samples are 1,200 updates. The batch size is limited to BATCHES: small data
     have more epochs.
@@ -252,7 +252,7 @@ def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> 
 
 
 def still_falls(losses: Sequence[float]) -> str:
-    """Return a note if the training losses of the epochs still fall clearly at the end, else "".
+    """Return a note if the training loss still falls clearly in the last epochs, else "".
 
     A fall is clear where the last fifth of the epochs brings more than a twentieth of the first loss.
     """

@@ -1,4 +1,4 @@
-"""The base of the estimators of `cgru.sklearn`: how they check X, choose what is left open, train, and are saved.
+"""The base class of the estimators of `cgru.sklearn`: how they check X, choose settings, train, and are saved.
 
 m samples, s steps, e features per step, k outputs. X has the forms that stand at the top of `cgru.sklearn`.
 """
@@ -52,7 +52,7 @@ FORMAT = 1  # version of an estimator's file
 
 @dataclass(frozen=True)
 class Training:
-    """The parameters that estimators have besides options of `Recipe` and `Network.fit`; see `GRUClassifier`."""
+    """The parameters of estimators that are not options of `Recipe` or `Network.fit`; see `GRUClassifier`."""
 
     budget: float = model_selection.BUDGET
     causal: bool = False
@@ -75,13 +75,13 @@ FIT = ("epochs", "batch_size", "standardize", "average")
 
 
 class SequenceEstimator(BaseEstimator):
-    """The base of both estimators: a network of GRU layers, a pool over their states and a head.
+    """The base class of the classifier and the regressor: a network of GRU layers, a pool over their states and a head.
 
     A subclass has the parameters, and the methods `_takes`, `_targets` and `_in_terms_of_y`.
     """
 
     def __init_subclass__(cls, options: Sequence[str] | None = None, **more: Any) -> None:
-        """Give the class its parameters: `options` of `Network.fit`, and those that all estimators have."""
+        """Give a subclass its constructor parameters: `options` of `Network.fit`, and those of all estimators."""
         super().__init_subclass__(**more)
         if options is None:  # a subclass of an estimator
             return
@@ -100,7 +100,7 @@ class SequenceEstimator(BaseEstimator):
     # --- arguments ---
 
     def _checked_loss(self, reset: bool) -> Loss:
-        """Return the loss that is asked for; ValueError where it is none of this estimator's.
+        """Return the `Loss` for the parameter `loss`; ValueError if this estimator does not support it.
 
         reset: whether this is a first fit; otherwise it must be the loss of the present networks.
         """
@@ -174,7 +174,7 @@ class SequenceEstimator(BaseEstimator):
         return Sequences(X, lengths, **own), y
 
     def _check_names(self, names: tuple[str, ...] | None, reset: bool) -> None:
-        """Keep the feature names of `Sequences`, or compare them; ValueError where they differ, as scikit-learn's."""
+        """Store the feature names of `Sequences` if `reset`, else raise ValueError if they differ from the stored."""
         due = getattr(self, "feature_names_in_", None)
         if names is not None and reset:
             self.feature_names_in_ = np.array(names, object)
@@ -224,7 +224,7 @@ class SequenceEstimator(BaseEstimator):
         return self._fit(X, y, sample_weight, self.warm_start, groups=groups, validation=validation)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, goes_on: bool, **given: Any) -> Any:
-        """Train on X and y in place, and return the estimator; restore it after any exception.
+        """Train on X and y and return the estimator; after an exception restore its former attributes.
 
         goes_on: whether to train the present networks further, if there are some; otherwise build new ones.
         given: `groups` and `validation`; for `partial_fit` `epochs` and `classes`.
@@ -254,7 +254,7 @@ class SequenceEstimator(BaseEstimator):
         groups: Any = None,
         validation: Any = None,
     ) -> list[str]:
-        """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
+        """Train on checked data and set attributes; return texts for warnings, such as that training diverged."""
         loss = self._checked_loss(reset)
         X, y = self._check_sequences(X, y, reset=reset)
         if sample_weight is not None:
@@ -333,7 +333,7 @@ class SequenceEstimator(BaseEstimator):
         return list(filter(None, notes))
 
     def _check_validation(self, validation: Any, features: int, y: Any, loss: Loss) -> tuple[Any, ...]:
-        """Check `validation` of `fit`; return (X, targets, None, sample_weight) for `Network.fit`.
+        """Check `fit`'s argument `validation`; return (X, targets, None, sample_weight) for `Network.fit`.
 
         features, y: those of the training data.
         """
@@ -355,7 +355,7 @@ class SequenceEstimator(BaseEstimator):
             raise kind(f"validation: {error}") from None
 
     def _choose(self, loss: Loss, make: Any, whole: bool, **options: Any) -> Choice:
-        """Choose what the parameters leave open, as `budget` says; for one epoch (not `whole`) without folds."""
+        """Choose the open settings by cross-validation within `budget`, or without folds if not `whole`."""
         check_number(self.budget, "budget")
         given = {each.name: getattr(self, each.name) for each in fields(Recipe) if hasattr(self, each.name)}
         given |= {"loss": loss.given, "bidirectional": self.bidirectional and not flag(self.causal, "causal")}
@@ -368,7 +368,7 @@ class SequenceEstimator(BaseEstimator):
         return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 
     def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
-        """Return the sample weights times the weights of `class_weight`.
+        """Return the sample weights, multiplied by the class weights of `class_weight`.
 
         training_y: the classes by whose counts "balanced" weighs; None: y.
         """
@@ -384,7 +384,7 @@ class SequenceEstimator(BaseEstimator):
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
-        """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
+        """Return the converted outputs (m, k) of the network for X; for an ensemble the mean over its networks."""
         check_is_fitted(self, "networks_")
         X, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
@@ -394,7 +394,7 @@ class SequenceEstimator(BaseEstimator):
 
     @property
     def network_(self) -> Network:
-        """Return the fitted network; AttributeError before the first fit, and for an ensemble, by name."""
+        """Return the fitted network; AttributeError before the first fit, and for an ensemble."""
         found = vars(self).get("networks_", [])
         if len(found) != 1:
             got = f"an ensemble of {len(found)}; networks_ has them" if found else "an estimator that is not fitted"
@@ -402,7 +402,7 @@ class SequenceEstimator(BaseEstimator):
         return found[0]
 
     def sole_network(self) -> Network:
-        """Return `network_`, for functions that take an estimator in the place of a network.
+        """Return `network_`, for functions that accept an estimator in place of a network.
 
         Returns:
             The fitted network.
@@ -448,7 +448,7 @@ class SequenceEstimator(BaseEstimator):
         return self._check_sequences(X)[0]
 
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
-        """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
+        """Store the trained networks, and copies in `networks_` whose predictions are in the user's classes or units.
 
         names: those of the targets.
         """
@@ -458,7 +458,7 @@ class SequenceEstimator(BaseEstimator):
             net.feature_names = tuple(map(str, features))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to the file `path`, for `load` of its class: predictions are the same bits.
+        """Save the estimator to the file `path`; a loaded estimator's predictions have the same bits.
 
         The file is an `.npz` without pickled objects, replaced as a whole. The optimizer's state and metadata requests
         (`set_fit_request`) are not saved.
@@ -501,7 +501,7 @@ class SequenceEstimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Read the estimator that `save` wrote to `path`.
+        """Load the estimator that `save` wrote to `path`.
 
         Args:
             path: the file.
@@ -525,7 +525,7 @@ class SequenceEstimator(BaseEstimator):
 
     @classmethod
     def _from_file(cls, archive: Archive) -> Any:
-        """Make the estimator from the arrays of its file."""
+        """Make the estimator from the arrays in its file."""
         text = files.read_json("estimator", archive)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
@@ -545,14 +545,14 @@ class SequenceEstimator(BaseEstimator):
 
 
 def _target_names_of(y: Any) -> tuple[str, ...] | None:
-    """Return the target names of a DataFrame or a Series; None where y has none."""
+    """Return the target names of a DataFrame or a Series; None if y has no names."""
     names = getattr(y, "columns", None)
     names = [getattr(y, "name", None)] if names is None else list(names)
     return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else None
 
 
 def _to_json(value: Any, name: str) -> Any:
-    """Convert the parameter or attribute `name` to JSON types; TypeError where it has none."""
+    """Convert the parameter or attribute `name` to JSON types; TypeError if that is not possible."""
     value = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -567,7 +567,7 @@ def _to_json(value: Any, name: str) -> Any:
 
 
 def _from_json(value: Any) -> Any:
-    """Convert a value back from the form of `_to_json`."""
+    """Convert a value from the form of `_to_json` back."""
     if isinstance(value, list):
         return [_from_json(each) for each in value]
     if isinstance(value, dict):
@@ -578,12 +578,12 @@ def _from_json(value: Any) -> Any:
 
 
 def _print_epoch(epoch: Epoch) -> None:
-    """Print an epoch's losses, as a callback of a fit."""
+    """Print an epoch's losses; the callback of a fit with `verbose`."""
     print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
 
 
 def _fit_all(nets: list[Network], X: Sequences, y: np.ndarray, **options: Any) -> History:
-    """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
+    """Fit one network, or several on all threads; return the first one's history, or raise the first error."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
     shared = options.pop("sample_weight", None)
@@ -596,7 +596,7 @@ def _fit_all(nets: list[Network], X: Sequences, y: np.ndarray, **options: Any) -
 
 @contextmanager
 def _threads(n: int | None) -> Iterator[None]:
-    """Set the number of threads within a `with` block, -1 for all cores as in scikit-learn; None: do not change it."""
+    """Set the number of threads within a `with` block, -1 for all cores as in scikit-learn; None changes nothing."""
     before = get_num_threads()
     if n is not None:
         set_num_threads(max(1, (os.cpu_count() or 1) + 1 + n) if n < 0 else n)

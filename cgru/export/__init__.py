@@ -1,4 +1,4 @@
-"""Writing a model as one C file that needs no library."""
+"""Write a model as one C file that needs no library."""
 
 from cgru.export.c_model import export_c
 

@@ -1,4 +1,4 @@
-"""What exported C takes of the memory of a 32-bit microcontroller, read from its text: constants, state and stack."""
+"""Measure the memory that exported C code needs on a 32-bit microcontroller: constants, state and stack."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _BESIDE = {"float": 400, "int16_t": 256, "double": 896}
 
 
 def constants(code: str, kind: str) -> int:
-    """Return the bytes of constant arrays in C whose `real` is `kind`."""
+    """Return the bytes of the constant arrays in C code whose type `real` is `kind`."""
     found = re.findall(r"static (?:ALIGNED )?const (?:union \{ )?" + _KIND, _narrow(code))
     return sum(_size(word, count, kind) for word, count in found)
 
 
 def state(members: str, kind: str) -> int:
-    """Return sizeof of a struct of these members."""
+    """Return the size in bytes of a C struct with these members, as `sizeof` would."""
     size, widest = 0, 1
     for word, count in re.findall(_KIND, re.sub(r"const struct \w+ \*", "int ", members)):
         own = _bytes(word, kind)
@@ -32,7 +32,7 @@ def state(members: str, kind: str) -> int:
 
 
 def stack(code: str, kind: str) -> tuple[int, int]:
-    """Return the most bytes of stack that a step takes if GCC compiles it with -O2 or -Os, and those of its arrays."""
+    """Return the maximum bytes of stack of a step compiled by GCC with -O2 or -Os, and the bytes of its arrays."""
     text = re.sub(r"/\*.*?\*/", "", _narrow(code), flags=re.DOTALL)
     functions = re.findall(r"(?ms)^static (?!ALIGNED)[^\n(]*?(\w+)\([^{}]*\) \{\n(.*?)^\}", text)
     deepest: dict[str, int] = {}  # a function calls those above it
@@ -45,7 +45,7 @@ def stack(code: str, kind: str) -> tuple[int, int]:
 
 
 def _narrow(code: str) -> str:
-    """Return C as a processor without vectors has it."""
+    """Return C code with array sizes as on a processor without SIMD, where columns are not padded."""
     kept = r"\2" if "#define PADDED" in code else r"\1"
     return re.sub(r"\bFEW\((\d+), \d+\)", r"\1", re.sub(r"\bWIDTH\((\d+), (\d+)\)", kept, code))
 
@@ -55,10 +55,10 @@ def _bytes(word: str, kind: str) -> int:
 
 
 def _size(word: str, count: str, kind: str) -> int:
-    """Return the bytes of `count` numbers of type `word`, or of one; 0 for another word."""
+    """Return the bytes of `count` elements of the C type `word`, "" meaning one; 0 for an unknown type."""
     return _bytes(word, kind) * _count(count or "1")
 
 
 def _count(text: str) -> int:
-    """Return the number that C such as "3 * 8 + 1" stands for."""
+    """Return the value of a C expression such as "3 * 8 + 1"."""
     return sum(math.prod(map(int, term.split(" * "))) for term in text.split(" + "))

@@ -1,4 +1,4 @@
-"""export_c: writes a model as one C file that needs nothing else.
+"""export_c: write a model as one C file that needs no other code.
 
 Each layer's part of the file is its `c_text`, written with cgru/export/writer.py. This module joins the parts and
 writes the source and its header.
@@ -32,7 +32,7 @@ __all__ = ["export_c"]
 def export_c(
     net: AnyNet, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None, weights: str = "code"
 ) -> None:
-    """Write a network or a GRU as C99 to a file that ends in .c, and a header beside it that ends in .h.
+    """Write a network or a GRU as C99 to a file that ends in .c, and a header with the same name that ends in .h.
 
     The C needs no library and allocates nothing; C++ takes it too. It holds the weights, or they are a file of their
     own. A float32 model computes in float alone, so that a microcontroller runs it. With `name` "model" the header
@@ -140,7 +140,7 @@ def export_c(
 
 
 def _names(path: Any, name: Any) -> tuple[str, str]:
-    """Return the path of the source and the prefix of public names; check `path` and `name`."""
+    """Check `path` and `name`; return the path of the C file and the prefix of its public names."""
     path = os.fspath(path)
     if not isinstance(path, str):
         raise TypeError(f"path: expected a str, got {type(path).__name__}")
@@ -160,7 +160,7 @@ def _names(path: Any, name: Any) -> tuple[str, str]:
 
 
 def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
-    """Return the dtype of the file: the given one, or the model's own if it is None."""
+    """Return the dtype of the C code: the given one, or the model's own for None."""
     quantized = any(layer.weights for layer in layers)
     if any(isinstance(layer, IntegerLayer) for layer in layers):
         check_integers(layers)
@@ -175,7 +175,7 @@ def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
 
 
 def _outputs(net: AnyNet, named: bool) -> tuple[bool, str]:
-    """Return whether `predict` gives outputs for every step, and a description of them, with `named` of the classes."""
+    """Return whether the model has outputs for every step, and a description of the outputs with the class labels."""
     if not isinstance(net, Network):
         return bool(net.sequences), "the state of the layer"
     if net.class_names is None and net.classes is None:
@@ -428,7 +428,7 @@ def _header_and_source(
     outputs_are: str,
     own: Mapping[str, str],
 ) -> tuple[str, str]:
-    """Return (header, source), the texts of model `name` whose source file is `source`; `every`: outputs at each step.
+    """Return the texts (header, source) of the model `name`; `every`: outputs at each step.
 
     With `every` outputs are written after every step, else after the last. `own` has the texts of where weights
     are, and of how integers are made.
@@ -479,7 +479,7 @@ def _header_and_source(
 
 
 def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
-    """Return (C functions that take a step if some layer changes the steps, C that ends a sequence), "" for none.
+    """Return the C functions that run a step and end a sequence, if some layer changes the number of steps; else "".
 
     Each function ends at a part that may have nothing for the next one; the last parts come first.
     """
@@ -499,5 +499,5 @@ def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
 
 
 def _lines(texts: Iterable[str]) -> str:
-    """Join the texts that are not empty, one below the other, indented as the body of a function or struct."""
+    """Join the texts that are not empty by newlines, indented as the body of a C function or struct."""
     return "\n".join(filter(None, texts)).replace("\n", "\n    ")

@@ -1,4 +1,4 @@
-"""Matrix products in exported C: the layout of float, bfloat16 and int8 weights, and the functions that multiply them.
+"""Matrix products in exported C: the layout of float, bfloat16 and int8 weights, and the functions that use them.
 
 A product is y = start + x W. x has as many numbers as W has rows; W is several matrices side by side, each padded to
 the same number of columns.
@@ -25,13 +25,13 @@ _SUMS = {"float32": {32: 2, 48: 2, 16: 4}, "float64": {32: 2, 24: 2, 16: 2, 8: 4
 
 
 def pad_and_concatenate(matrices: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Concatenate matrices along the columns, each padded with zeros to `columns`."""
+    """Concatenate matrices along the columns, each padded with zeros to `columns` columns."""
     return np.concatenate([np.pad(W, ((0, 0), (0, columns - W.shape[1]))) for W in matrices], axis=1)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Float weights, or with a `prefix` the bits of bfloat16. Layout: blocks of columns, each row by row.
+    """The layout of float weights, or with a `prefix` of bfloat16 weights: blocks of columns, each stored row by row.
 
     Blocks are those of padded columns, also in C for small machines, whose rows are then shorter.
     """
@@ -41,7 +41,7 @@ class Weights:
     rounds_inputs = False
 
     def padded(self, columns: int) -> int:
-        """Return `columns` rounded up to whole vectors, so that loops over them have no remainder.
+        """Return `columns` rounded up to whole SIMD vectors, so that loops over columns have no remainder.
 
         A store is then never read back in pieces of another size, which stalls a processor.
         """
@@ -49,13 +49,13 @@ class Weights:
         return -(-columns // lanes) * lanes
 
     def _block(self, columns: int) -> int:
-        """Return the best block width that divides `columns`, a whole number of vectors."""
+        """Return the fastest block width that divides `columns`, a multiple of the SIMD vector length."""
         return next(width for width in _SUMS[self.dtype.name] if columns % width == 0)
 
     def matrix(
         self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray], apart: Apart = None
     ) -> str:
-        """Return the C definition of the weights, the matrices side by side, as array `name`; `scales` are empty."""
+        """Return the C definition of an array `name` with the matrices side by side; `scales` are not used."""
         columns = self.padded(matrices[0].shape[1])
         block = self._block(len(matrices) * columns)
         W, kept = (
@@ -65,7 +65,7 @@ class Weights:
         return array(name, W, apart, kept)
 
     def product(self, y: str, count: int, units: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
-        """Return the C call y = start + x W for weights `name`, `count` matrices of (rows, units); no `bound`."""
+        """Return the C call for y = start + x W, where the weights `name` are `count` matrices (rows, units)."""
         columns, values = self.padded(units), "" if self.prefix else ".values"
         function = f"multiply_{self.prefix}{self._block(count * columns)}"
         sizes = f"{count}, {units}, {columns - units}"
@@ -74,29 +74,29 @@ class Weights:
 
 @dataclass(frozen=True)
 class Int8:
-    """Int8 weights with a scale for each column. Layout: column by column, padded with zeros to a depth."""
+    """The layout of int8 weights with a scale per column: stored column by column, padded with zeros."""
 
     dtype: np.dtype = FLOAT32
     rounds_inputs = True
 
     def padded(self, columns: int) -> int:
-        """Return `columns` unchanged: a microcontroller has no vectors that padding would fill."""
+        """Return `columns` unchanged, since microcontrollers have no SIMD vectors that padding would fill."""
         return columns
 
     def _padded_rows(self, rows: int) -> int:
-        """Return `rows` rounded up to whole vectors of codes if that costs no more than a fifth."""
+        """Return `rows` rounded up to whole SIMD vectors of int8 codes if that adds at most a fifth."""
         return next((d for d in (-(-rows // n) * n for n in (32, 16)) if 5 * (d - rows) <= rows), rows)
 
     def matrix(
         self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray], apart: Apart = None
     ) -> str:
-        """Return the C definitions of the weights, the matrices side by side, as array `name`, and of their scales."""
+        """Return the C definitions of an array `name` of the matrices side by side, and of an array of their scales."""
         W = np.concatenate(matrices, axis=1).T
         W, kept = (pad_and_concatenate([each], self._padded_rows(W.shape[1])) for each in (W, np.ones(W.shape, bool)))
         return array(name, W, apart, kept) + array(f"scales_of_{name}", np.concatenate(scales), apart)
 
     def product(self, y: str, count: int, units: int, start: str, x: str, rows: int, name: str, bound: str) -> str:
-        """Return the C of y = start + x W, W `count` matrices of (rows, units): quantise x, then multiply integers.
+        """Return C code for y = start + x W, W being `count` int8 matrices (rows, units), that quantises x first.
 
         A row of x beyond `bound`, the C of a number, gets a scale of its own.
         """
@@ -110,14 +110,14 @@ class Int8:
 
 
 def weight_format(kind: str | None, dtype: np.dtype) -> Weights | Int8:
-    """Return the format of a layer's weights: kind "int8" or "bfloat16", None for floats of `dtype`."""
+    """Return the layout of a layer's weights of a kind: "int8", "bfloat16", or None for floats of `dtype`."""
     if kind == "int8":
         return Int8()
     return Weights(dtype) if kind is None else Weights(FLOAT32, "bfloat16_")
 
 
 def functions(dtype: np.dtype) -> dict[str, str]:
-    """Return the C of all products by function name. Each calls only those above it and those of source.py."""
+    """Return the C functions for matrix products by name. Each calls only functions before it or of source.py."""
     sums = _SUMS[dtype.name]
     found = {f"multiply_{block}": _multiply(block, count, "real", "", "{}") for block, count in sums.items()}
     if dtype == FLOAT32:
@@ -186,7 +186,7 @@ static void multiply_$prefix$block(real *y, int count, int units, int padding, c
 
 
 def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str:
-    """Return the C function that multiplies blocks of `block` columns with `sums` sums; `weight` is the C of one."""
+    """Return the C function that multiplies by blocks of `block` columns, with `sums` accumulators per column."""
     narrow = 16 // sums  # columns of a small machine, whose sums fit 16 registers
 
     def columns(name: str, n: str, which: str) -> str:

@@ -1,4 +1,4 @@
-"""The C of layers of integers: the equations of cgru/quantized/integer_forms.py, bit for bit, in 32 bits and no float.
+"""Exported C code of integer layers: the equations of cgru/quantized/integer_forms.py, bit for bit, without floats.
 
 >> is never used on a negative number, which C leaves to the compiler: compilers make of `shifted` one instruction.
 """
@@ -185,7 +185,7 @@ int16_t reset[{u}];
 
 
 def check_integers(layers: Sequence[Any]) -> None:
-    """Raise ValueError where a layer of a network of integers has floats, or other integers than the one before."""
+    """Raise ValueError unless all layers are integer layers, each of which takes the integers of the one before."""
     bits = None
     for i, layer in enumerate(layers):
         if not isinstance(layer, IntegerLayer):
@@ -198,7 +198,7 @@ def check_integers(layers: Sequence[Any]) -> None:
 
 
 def converters(net: Any) -> str:
-    """Return the C, for the header, that makes integers of inputs and numbers of outputs, as `predict` does."""
+    """Return C functions for the header that convert inputs to integers, and integer outputs to floats."""
     layers, mean = getattr(net, "layers", (net,)), getattr(net, "mean", None)
     of = [layer for layer in layers if isinstance(layer, IntegerLayer)]
     text, constants, value = _CONVERT.format(y_bits=of[-1].y_bits, down=2.0 ** -of[-1].y_bits), "", "x[i]"
@@ -215,17 +215,17 @@ def converters(net: Any) -> str:
 
 
 def integer_part(c: Any) -> Any:
-    """Return the part of a layer of integers, made by its `Writer` c; of a Pool the parts."""
+    """Return the exported `Part` of an integer layer, made by the layer's `Writer` c; for a Pool several parts."""
     return _PARTS[type(c.layer.layer).__name__](c, c.layer.form())
 
 
 def _arrays(c: Any, form: Any, *names: str) -> str:
-    """Return constants of a form by the names of its attributes."""
+    """Return the C definitions of constant arrays that are attributes `names` of an integer form."""
     return "".join(c.array(name, getattr(form, name)) for name in names)
 
 
 def _product(c: Any, y: str, x: str, name: str, product: Product) -> tuple[str, str]:
-    """Return the constants of a product, and its call."""
+    """Return the C constants of a product's weights, and the C call that multiplies by them."""
     rows, n = product.rows.shape
     blocks, columns = rows // 4, n // 2 * 2
     whole = product.rows[: 4 * blocks]
@@ -238,7 +238,7 @@ def _product(c: Any, y: str, x: str, name: str, product: Product) -> tuple[str, 
 
 
 def _gru(c: Any, form: Any) -> Any:
-    """Return the part of a GRU."""
+    """Return the exported `Part` of an integer GRU."""
     layer, i, u, words = c.layer, c.i, c.layer.d["u"], {}
     about = f"GRU of integers, {c.n} features, {u} units; activate {name_of(layer.activate)}"
     code = f"/* layer {i}: {about} */\n{_arrays(c, form, 'biases')}"
@@ -259,12 +259,12 @@ def _gru(c: Any, form: Any) -> Any:
 
 
 def _curve(activate: Any, a: str) -> str:
-    """Return the C of tanh or sigmoid."""
+    """Return the C call of tanh or sigmoid on integers."""
     return f"integer_{name_of(activate)}({a}{', 7' * (name_of(activate) == 'tanh')})"
 
 
 def _dense(c: Any, form: Any) -> Any:
-    """Return the part of a Dense layer."""
+    """Return the exported `Part` of an integer Dense layer."""
     i, n = c.i, len(form.biases)
     constants, call = _product(c, "a", "x", "weights", form.product)
     value = _curve(form.activate, "a[i]") if form.activate in CURVES else "a[i]"
@@ -278,19 +278,19 @@ def _dense(c: Any, form: Any) -> Any:
 
 
 def _scale(c: Any, form: Any) -> Any:
-    """Return the part of a Scale layer."""
+    """Return the exported `Part` of an integer Scale layer."""
     value = f"limited(scaled(x[i] * {HALF}, factors_{c.i}[i], shifts_{c.i}[i]) + biases_{c.i}[i], -{TOP}, {TOP})"
     return c.elementwise(f"Scale of integers, {c.n} features", value, [_arrays(c, form, "factors", "shifts", "biases")])
 
 
 def _clip(c: Any, form: Any) -> Any:
-    """Return the part of a Clip layer."""
+    """Return the exported `Part` of an integer Clip layer."""
     x = f"rounded(x[i], {form.shift})" if form.shift else "x[i]"
     return c.elementwise("Clip of integers", f"limited({x}, {form.low}, {form.high})")
 
 
 def _embedding(c: Any, form: Any) -> Any:
-    """Return the part of an Embedding."""
+    """Return the exported `Part` of an integer Embedding."""
     i, (v, u) = c.i, form.table.shape
     about = f"Embedding of integers, {v} tokens, {u} units"
     code = f"(int32_t)table_{i}[((size_t)token * {u}u) + (size_t)i]"
@@ -302,7 +302,7 @@ def _embedding(c: Any, form: Any) -> Any:
 
 
 def _pool(c: Any, form: Any) -> Any:
-    """Return the parts of a Pool: one that takes steps, and one that is computed when outputs are due."""
+    """Return the exported parts of an integer Pool: one collects the steps, one computes the output when needed."""
     i, n, count = c.i, c.n, f"state->steps_{c.i}"
     most = f"if (({count} == 1u) || ({{x}} > {{y}})) {{{{ {{y}} = {{x}}; }}}}"
     kinds = {"max": most, "last": "{y} = {x};", "sums": "{y} += {x};"}

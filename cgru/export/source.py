@@ -1,4 +1,4 @@
-"""The C that every exported model needs: numbers, arrays, the activations.
+"""The C code that every exported model needs: constants, arrays and activations.
 
 The text is C99 and C++11 at once. `real` is float or double. Without -ffast-math a compiler vectorises a loop only if
 it has no branch and no call. So choices are made by masks, and exp is written out.
@@ -18,7 +18,7 @@ _LINE = 118  # characters
 
 
 def number(value: float, dtype: np.dtype) -> str:
-    """Return a finite number of `dtype` as a C constant that is read back to the same bits.
+    """Return a finite number of `dtype` as a C constant from which a compiler gets the same bits.
 
     It is decimal, since C++ before 17 has no hexadecimal floating constants.
     """
@@ -29,14 +29,14 @@ def number(value: float, dtype: np.dtype) -> str:
 
 
 def width(units: int, padded: int) -> str:
-    """Return the C of how many columns `units` columns take on the machine: with padding, `padded`."""
+    """Return a C expression for the number of columns of `units` columns, which is `padded` on machines with SIMD."""
     return str(units) if units == padded else f"WIDTH({units}, {padded})"
 
 
 def array(
     name: str, values: np.ndarray, apart: dict[str, np.ndarray] | None = None, kept: np.ndarray | None = None
 ) -> str:
-    """Return the C definition of a constant array: `name` for integers, `name.values` for floats.
+    """Return the C definition of a constant array, `name` for integers and `name.values` for floats.
 
     With `apart`, the arrays of a file of weights, add it to them and return "".
 
@@ -60,7 +60,7 @@ def array(
 
 
 def _table(numbers: Iterable[str], kept: np.ndarray) -> str:
-    """Return the numbers in lines; those that are not kept as PAD after the number before."""
+    """Return the elements of a C array in lines; those not `kept` become PAD, which small machines leave out."""
     words: list[str] = []
     for word, keep in zip(numbers, kept.tolist(), strict=True):
         if keep:
@@ -76,7 +76,7 @@ def _table(numbers: Iterable[str], kept: np.ndarray) -> str:
 
 
 def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str], padded: bool) -> str:
-    """Return `code`, preceded by the functions of `products` and of this module that it calls.
+    """Return `code` preceded by all functions that it calls, those in `products` and those of this module.
 
     Columns are `padded` also on small machines where a file, the same for all, has the weights.
     """
@@ -91,7 +91,7 @@ def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str], padd
 
 
 def _typed(expression: str) -> str:
-    """Return a C expression with its constants cast to `real`."""
+    """Return a C expression in which each constant is cast to `real`."""
     return re.sub(r"\d+\.\d+(e-?\d+)?", r"(real)\g<0>", expression)
 
 

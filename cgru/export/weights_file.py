@@ -1,4 +1,4 @@
-"""The weights of an exported model as a file of their own, which `model_init` checks and reads in place.
+"""Write the weights of an exported model to a separate file, which `model_init` checks and then uses in place.
 
 The file is a C struct, little-endian: a header of 16 words, then the arrays of all layers, each from a multiple of 64
 bytes on. The header ends with a digest of the C that reads the arrays, so that a file made for other code is refused.
@@ -26,7 +26,7 @@ _ALIGNMENT = 64  # bytes: a line of the cache, a vector of AVX-512
 
 
 def read_apart(parts: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> list[Any]:
-    """Return the parts with each name of `arrays` in their C read from the weights of the state.
+    """Return the parts with their C code changed to read the arrays named in `arrays` from a separate weights file.
 
     A function that reads weights gets them as its first argument, w.
     """
@@ -48,12 +48,12 @@ def read_apart(parts: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> list[A
 
 
 def _padding(size: int) -> int:
-    """Return the number of bytes from the end of an array of `size` bytes to the next one."""
+    """Return the number of padding bytes between the end of an array of `size` bytes and the next array."""
     return -size % _ALIGNMENT
 
 
 def _members(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the members of the struct of weights, all padding written out: C adds none of its own."""
+    """Return the members of the C struct of all weights, with explicit padding, so that C adds no padding."""
     lines = [f"uint32_t {name};" for name in ("magic", "checksum", "version", "bytes", "digest[4]", "reserved[8]")]
     for name, values in arrays.items():
         floats = f"struct {{ real values[{values.size}]; }} {name};"
@@ -66,7 +66,7 @@ def _members(arrays: Mapping[str, np.ndarray]) -> str:
 def words_and_contents(
     parts: Sequence[Any], arrays: Mapping[str, np.ndarray], dtype: np.dtype
 ) -> tuple[dict[str, str], bytes]:
-    """Return the texts of C whose weights are apart, as templates by name, and the bytes of the file of weights."""
+    """Return the templates of the C code for separate weights, by name, and the content of the weights file."""
     declared = _members(arrays)
     data = b"".join(
         values.astype(values.dtype.newbyteorder("<")).tobytes() + bytes(_padding(values.nbytes))
@@ -87,7 +87,7 @@ def words_and_contents(
 
 
 def _digest(parts: Sequence[Any], declared: str, dtype: np.dtype) -> bytes:
-    """Return 16 bytes that differ if other weights are read, or other C without its comments computes with them."""
+    """Return a hash of 16 bytes of the C code without comments and of the layout of its weights."""
     code = [str(getattr(part, field.name)) for part in parts for field in fields(part) if field.name != "about"]
     text = re.sub(r"/\*.*?\*/|\s", "", "\0".join([*code, declared, dtype.name]), flags=re.DOTALL)
     return hashlib.sha256(text.encode()).digest()[:16]

@@ -1,4 +1,4 @@
-"""`Writer`: what layers write their C with, and the C of GRU and Dense, which is too long for their own files.
+"""`Writer`: what layers write their C code with, and the C code of GRU and Dense layers.
 
 A layer's `c_text` gets a `Writer` and returns a `Part`. Letters: e features and u units of a layer, n inputs and k
 outputs of a Dense.
@@ -32,7 +32,7 @@ AnyNet = Network | Layer
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a C file that one layer adds.
+    """The part of an exported C file that one layer adds.
 
     `code` defines its weights and functions. `members` are its state: zero, or what `begin` sets. `step` is run in each
     step; a part without state and with no state above it runs only when outputs are due. `result` is the C expression
@@ -65,7 +65,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
 
 
 def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype, apart: Apart) -> list[Part]:
-    """Return the parts in order, the input first; ValueError if none has a state.
+    """Return the parts of the C file in order, the input first; ValueError if no layer has a state.
 
     Weights are added to `apart`, if it is not None, and then missing in the parts.
     """
@@ -84,7 +84,7 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype, apart: Apart
 
 
 def _add_parts(parts: list[Part], layers: Sequence[Layer], dtype: np.dtype, apart: Apart, at: str = "") -> None:
-    """Append the parts of a chain, which reads the result of the last of `parts`; those of branches before their join.
+    """Append the parts of a chain of layers, with branches before the layer that joins them.
 
     A join is a state, so that it and all that it reads run in each step.
     """
@@ -111,7 +111,7 @@ ${constants}static void standardize(real *y, const real *x) {
 
 
 def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype, apart: Apart) -> Part:
-    """Return the part that computes (x - mean) / scale.
+    """Return the part of the C file that computes (x - mean) / scale.
 
     The mean is split into two numbers: `Network` subtracts it in float64, and one float32 would lose digits.
     """
@@ -129,7 +129,7 @@ def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype, a
 
 
 def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-    """Return the values in `dtype`; ValueError, naming `name`, if they are not finite in it."""
+    """Return the values in `dtype`; raise a ValueError that names `name` if they are not finite in it."""
     with np.errstate(over="ignore"):
         made = values.astype(dtype)
     if not np.isfinite(made).all():
@@ -138,7 +138,7 @@ def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
 
 
 def _loop(values: str, call: str, start: str, stop: str) -> str:
-    """Return the C loop that applies an activation, `call`, to values[start] to values[stop - 1]; "" for no call."""
+    """Return a C loop that applies the activation `call` to values[start] to values[stop - 1]; "" for no activation."""
     value = f"{values}[i]"
     return f"for (int i = {start}; i < {stop}; i++) {{ {value} = {call.format(value)}; }}" if call else ""
 
@@ -250,7 +250,7 @@ _ZONED_OUT = """\
 
 
 class Writer:
-    """A writer of one layer in C: its place in the file, its numbers, and the texts that most layers share.
+    """The writer of one layer's C code: the layer's place in the file, its constants, and texts that layers share.
 
     Attributes:
         layer, i: the layer, and its number in the file, in branches such as 2_0_1.
@@ -265,7 +265,7 @@ class Writer:
     def __init__(
         self, layer: Any, i: str, x: str, n: int, dtype: np.dtype, apart: Apart, ends: Sequence[Part] = ()
     ) -> None:
-        """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`.
+        """Set the layer with its number i, the C expression `x` that reads its n inputs, and the `dtype` of the file.
 
         `ends` are the last parts of its branches.
         """
@@ -273,14 +273,14 @@ class Writer:
         self.apart, self.ends = apart, ends
 
     def of(self, layer: Any, x: str, n: int) -> Writer:
-        """Return the writer of a layer within this one, whose input of n numbers is read by `x`."""
+        """Return a writer for a layer inside this one, whose n inputs are read by the C expression `x`."""
         return Writer(layer, self.i, x, n, self.dtype, self.apart)
 
     # --- numbers ---
 
     @cached_property
     def p(self) -> dict[str, np.ndarray]:
-        """Return the parameters in the dtype of the file, floats rounded to the layer's dtype before; int8 codes stay.
+        """Return the parameters in the dtype of the file, floats rounded to the layer's dtype first, int8 unchanged.
 
         ValueError if one is missing, does not fit or is not finite.
         """
@@ -299,27 +299,27 @@ class Writer:
         return p
 
     def array(self, name: str, values: np.ndarray) -> str:
-        """Return the C definition of a constant array, "" if apart: floats `name_i.values`, int8 codes `name_i`."""
+        """Return the C definition of a constant array `name_i`; "" if the weights are in a separate file."""
         return array(f"{name}_{self.i}", values, self.apart)
 
     def biases(self, rows: Sequence[np.ndarray], columns: int) -> str:
-        """Return the C definition of biases side by side, `biases_i.values`, each padded to `columns` with padding."""
+        """Return the C definition of the array `biases_i`: biases side by side, each padded to `columns`."""
         padded, kept = (pad_and_concatenate(each, columns) for each in (rows, [np.ones(b.shape, bool) for b in rows]))
         return array(f"biases_{self.i}", padded, self.apart, kept)
 
     def number(self, value: float, what: str) -> str:
-        """Return a number as a C constant of the file's dtype; ValueError, naming `what`, if it is not finite."""
+        """Return a number as a C constant; ValueError, naming `what`, if it is not finite in the file's dtype."""
         return number(_cast_finite(np.array(value), what, self.dtype).item(), self.dtype)
 
     def learned(self, name: str, value: float) -> str:
-        """Return a number that a fit or calibration finds as C: a constant or, with weights apart, `name_i` of them."""
+        """Return the C expression of a fitted number: a constant, or an element of the separate weights file."""
         if self.apart is None:
             return self.number(value, name)
         self.array(name, _cast_finite(np.array(value), name, self.dtype))
         return f"{name}_{self.i}.values[0]"
 
     def parameter_constant(self, key: str) -> str:
-        """Return the parameter `key` of the layer's `se_hPars` as a C constant, rounded to the layer's dtype."""
+        """Return the parameter `key` of the layer's activation as a C constant, rounded to the layer's dtype."""
         with np.errstate(over="ignore"):
             value = np.array(parameter(self.layer.se_hPars, key)).astype(self.layer.dtype)
         return self.number(value, f"se_hPars[{key!r}]")
@@ -328,19 +328,19 @@ class Writer:
 
     @property
     def weights_note(self) -> str:
-        """Return the note on weights that are not floats, for the comment of a layer."""
+        """Return a note for the layer's comment on weights that are not floats; "" for floats."""
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 
     @property
     def x_bound(self) -> str:
-        """Return the C of the largest |x| of inputs that calibration met; 0: unknown. Products of integers read it."""
+        """Return the C expression of the largest |x| found in calibration, with 0 for unknown; "" for float weights."""
         if not weight_format(self.layer.weights, self.dtype).rounds_inputs:
             return ""
         bound = np.float32(self.layer.weights.x_bound).item()
         return self.learned("bound", bound if bound > np.float32(1e-30) else 0.0)  # smaller rows count as zero
 
     def described(self, role: str = "activate") -> str:
-        """Return the name of an activation of the layer, with its parameter."""
+        """Return the name of one of the layer's activations, with its parameter."""
         f = getattr(self.layer, role)
         key = PARAMETERS.get(ours(f))
         return name_of(f) + (f" ({key} {parameter(self.layer.se_hPars, key):g})" if key else "")
@@ -348,7 +348,7 @@ class Writer:
     # --- activations ---
 
     def call(self, role: str) -> str:
-        """Return the C call of an elementwise activation, its argument as {}: `activate_elu({}, 1.0f)`; "" for none."""
+        """Return the C call of an elementwise activation with {} for its argument; "" for the identity."""
         f = getattr(self.layer, role)
         known = ours(f)
         if known in (None, softmax, log_softmax):
@@ -360,7 +360,7 @@ class Writer:
         return f"activate_{name_of(known)}({{}}{alpha})"
 
     def activated(self, k: int, columns: str) -> str:
-        """Return the C that applies the activation to y, k numbers padded to `columns`."""
+        """Return the C code that applies the layer's activation to the array y of k numbers, padded to `columns`."""
         if ours(self.layer.activate) is softmax:
             return f"softmax(y, {k}, {self.parameter_constant('softmax_temperature')});"
         if ours(self.layer.activate) is log_softmax:
@@ -370,7 +370,7 @@ class Writer:
     # --- whole layers ---
 
     def function(self, about: str, width: int, code: str, columns: str | None = None) -> Part:
-        """Return the part of a layer whose `code` defines `layer_i(real *y, const real *x)`, writing `width` numbers.
+        """Return the part of a layer from `code` that defines `layer_i(real *y, const real *x)` with `width` outputs.
 
         With `columns` y has room for that many, and is aligned.
         """
@@ -379,13 +379,13 @@ class Writer:
         return Part(about, width, y, code, step)
 
     def elementwise(self, about: str, value: str, constants: Sequence[str] = (), after: str = "") -> Part:
-        """Return the part of a layer that maps each x[i] to `value`; `after` is C that then runs on all of y."""
+        """Return the part of an elementwise layer: `value` is the C expression of an output, `after` more code."""
         constants = "".join(f"{text}\n" for text in constants)
         words = {"i": self.i, "n": self.n, "about": about, "value": value, "constants": constants, "after": after}
         return self.function(about, self.n, _ELEMENTWISE.substitute(words))
 
     def branches(self, how: str) -> Part:
-        """Return the part that joins the results of branches: side by side, or by the operator `how`."""
+        """Return the part that joins the outputs of branches, by concatenation or by the operator `how`."""
         y, ends, steps, width = f"state->joined_{self.i}", self.ends, [], 0
         if how:
             value = f" {how} ".join(f"({end.result})[i]" for end in ends)
@@ -398,7 +398,7 @@ class Writer:
         return Part(about, width, y, step="\n".join(steps), members=(f"$real joined_{self.i}[{width}];",))
 
     def dense(self) -> Part:
-        """Return the part of a `Dense`, of floats or quantised."""
+        """Return the part of a `Dense` layer, with float or quantised weights."""
         layer, i, n, p = self.layer, self.i, self.n, self.p
         weights, k = weight_format(layer.weights, self.dtype), layer.d["u"]
         columns = width(k, weights.padded(k))
@@ -414,11 +414,11 @@ class Writer:
         return self.function(about, k, code, columns)
 
     def integers(self) -> Part | tuple[Part, ...]:
-        """Return the part of a layer of integers, or the parts."""
+        """Return the part, or the parts, of an integer layer."""
         return integer_part(self)
 
     def gru(self) -> Part:
-        """Return the part of a `GRU`, of floats or quantised; ValueError for a variant that has no C."""
+        """Return the part of a `GRU`, with float or quantised weights; ValueError for a variant without C code."""
         layer, i, e, u = self.layer, self.i, self.n, self.layer.d["u"]
         if layer.variant.step not in _VARIANTS:
             due = " or ".join(map(str, _VARIANTS))
@@ -453,7 +453,7 @@ class Writer:
         return Part(about + self.weights_note, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
 
     def _gates(self, up: str) -> str:
-        """Return the loops that activate r and z, side by side in `gates`: one loop if both have the same function."""
+        """Return C loops that activate r and z, side by side in `gates`; one loop if their activations are equal."""
         reset, update = self.call("activate_reset"), self.call("activate_update")
         if reset == update:
             return _loop("gates", reset, "0", f"(2 * {up})")
@@ -462,5 +462,5 @@ class Writer:
 
 
 def _scales(p: dict[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-    """Return the column scales of these matrices; none if they are not int8."""
+    """Return the column scales of these matrices; an empty list if they are not int8."""
     return [p[f"scale_{name}"] for name in names if f"scale_{name}" in p]

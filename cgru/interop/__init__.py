@@ -1,4 +1,4 @@
-"""Weights to and from PyTorch, Keras and ONNX: their GRUs run here with the same numbers, and ours there.
+"""Convert models between cgru and PyTorch, Keras and ONNX, with the same weights and outputs.
 
 A `from_` function returns a `cgru.Network`, with `predict(X, lengths=None, h0=None)` and `save`: X is (m, s, e), h0
 (layers x directions, m, u). From a bare GRU `predict` gives all states of the last layer, (m, s, directions x u); with

@@ -1,4 +1,4 @@
-"""How other libraries lay out a GRU's weights and name its activations, and what all conversions share.
+"""The weight layouts and activation names of other libraries' GRUs, and helpers that all conversions share.
 
 Letters: e features of a step, u units. Our parameters are those of a `Variant`: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u),
 bz, br, bhh (1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's
@@ -53,7 +53,7 @@ SHARED = (*GATES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout
 
 @dataclass(frozen=True)
 class GateLayout:
-    """A library's order of stacked gates, along the rows (3u, e) if `rows`, else along the columns (e, 3u).
+    """The order in which a library stacks its gates' weights: along rows (3u, e) if `rows`, else along columns (e, 3u).
 
     `flag` is the name of the option that puts the reset gate after the matrix product; None: it is always there.
     `lacks` are options that our GRU has and theirs has not.
@@ -65,23 +65,23 @@ class GateLayout:
     lacks: tuple[str, ...]
 
     def variant(self, options: Mapping[str, Any], learn_h0: bool = False) -> Variant:
-        """Return the variant of a layer with these options of the library; `learn_h0`: it learns where it begins."""
+        """Return the variant of a GRU with these options of the library; `learn_h0`: with a learned initial state."""
         return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)), learn_h0=learn_h0)
 
     def variant_of_layer(self, layer: Any) -> Variant:
-        """Return the variant of a layer of the library, whose options are its attributes."""
+        """Return the variant of a GRU layer of the library, read from its attributes."""
         return self.variant({} if self.flag is None else {self.flag: getattr(layer, self.flag)})
 
     def options(self, variant: Variant) -> dict[str, bool]:
-        """Return the library's options for a layer of this variant."""
+        """Return the library's options for a GRU of this variant."""
         return {} if self.flag is None else {self.flag: self.has_two_biases(variant)}
 
     def has_two_biases(self, variant: Variant) -> bool:
-        """Return whether a layer of this variant has two biases for a gate here."""
+        """Return whether the library's GRU of this variant has two biases per gate."""
         return variant.reset_after
 
     def to_cgru(self, W: Any, R: Any, b_x: Any, b_h: Any, variant: Variant) -> Arrays:
-        """Convert their W, R and biases `b_x` and `b_h`, (3u,) each or None for zeros, to our parameters.
+        """Convert the library's weights W, R and biases (3u,), None for zeros, to a dict of cgru's parameters.
 
         Their two biases of a gate are added if the variant has one.
         """
@@ -96,13 +96,13 @@ class GateLayout:
         return {name: np.array(p[name], order="C") for name in variant.names}
 
     def from_cgru(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Convert our parameters to their W, R and two biases (3u,); the second is zero where we have one bias."""
+        """Convert cgru's parameters to the library's W, R and two biases (3u,); a missing second bias becomes zero."""
         zero = np.zeros_like(p["bhh"])
         W, R, b_x, b_h = (np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc")
         return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), b_x[0], b_h[0])
 
     def checked_cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
-        """Return the GRU whose options stand for the whole layer; refuse a layer that the library does not have.
+        """Return the GRU whose options describe the whole layer; raise an error for a layer that the library lacks.
 
         Two directions of a `Bidirectional` that differ in more than direction are refused.
         """
@@ -140,7 +140,7 @@ ONNX = GateLayout(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "st
 
 @dataclass(frozen=True)
 class Function:
-    """One of our activations with its names in other libraries.
+    """An activation function of cgru, with its names in other libraries.
 
     Attributes:
         own: our function.
@@ -158,13 +158,13 @@ class Function:
     onnx: float = 0.0
 
     def checked_alpha(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
-        """Return their alpha as `se_hPars`; refuse one that our function does not allow. `what` begins the reason."""
+        """Check the library's alpha of an activation, and return it as `se_hPars`. `what` begins an error's reason."""
         if self.own is lrelu and alpha > 1:
             raise refuse(f"{what} at most 1 here, got {alpha:g}")
         return {self.key: float(alpha)} if self.key else {}
 
     def alpha(self, se_hPars: Mapping[str, Any] | None, refuse: Refusal) -> float:
-        """Return the alpha of our function, 0 if it has none; refuse one that theirs does not allow."""
+        """Return the alpha of cgru's activation, 0 if it has none; raise an error if the library does not allow it."""
         alpha = parameter(se_hPars, self.key) if self.key else 0.0
         if self.own is lrelu and alpha > 1:
             raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
@@ -191,12 +191,12 @@ FUNCTION_OF = {function.own: function for function in FUNCTIONS}
 
 
 def refusal(start: str) -> Refusal:
-    """Return a function that makes the error for a reason; its message begins with `start`."""
+    """Return a function that makes a ValueError from a reason; `start` begins its message."""
     return lambda why: ValueError(f"{start}: {why}")
 
 
 def array(value: Any, name: str) -> np.ndarray:
-    """Return their tensor or array as an array of float32 or float64; TypeError for anything else."""
+    """Return a library's tensor as a NumPy array of float32 or float64; TypeError for anything else."""
     kinds = ("quantized", "sparse", "meta")
     masked = "masked" if isinstance(value, np.ma.MaskedArray) else None
     odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), masked)
@@ -211,14 +211,14 @@ def array(value: Any, name: str) -> np.ndarray:
 
 
 def overridden(value: Any, but: Iterable[str] = ()) -> str | None:
-    """Return the name of a method, none of `but`, that was replaced on the object itself; None if there is none."""
+    """Return the name of a method (not one in `but`) that was replaced on this object; None if none was."""
     return next((name for name in vars(value) if name not in but and callable(getattr(type(value), name, None))), None)
 
 
 def gru_layer(
     directions: list[Arrays], variant: Variant, *, reverse: bool = False, merge: str = "concat", **options: Any
 ) -> GRU | Bidirectional:
-    """Return a GRU with these parameters, or for two dicts of them a Bidirectional; ValueError if they do not fit."""
+    """Return a GRU with these parameters, or a Bidirectional for two dicts; ValueError if they do not fit."""
     e, u = directions[0]["Uz"].shape
     dtype = directions[0]["Uz"].dtype
     for p in directions:
@@ -237,7 +237,7 @@ def gru_layer(
 def gate_options(
     activate: tuple[Activation, dict[str, float]], gates: tuple[Activation, dict[str, float]], refuse: Refusal
 ) -> dict[str, Any]:
-    """Return the GRU arguments for the activation of hh and that of z and r, each given with its alpha."""
+    """Return the GRU arguments for the activation of hh and that of z and r, each given as (function, alpha)."""
     (f, alphas), (g, more) = activate, gates
     if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
         raise refuse("its two activations have the same alpha here")
@@ -248,7 +248,7 @@ def gate_options(
 
 
 def checked_layers(source: Any) -> tuple[Any, ...]:
-    """Return the layers of a Network, of a list, or a layer alone; ValueError if they are no chain.
+    """Return the layers of a Network, a list or a single layer; ValueError if they cannot follow one another.
 
     Refused are layers that may compute something else than their class: replaced methods, subclasses, and quantised
     layers.
@@ -272,7 +272,7 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
 
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
-    """Return the layers that have parameters; RuntimeError if one has none yet, ValueError if they do not fit."""
+    """Return the layers that have parameters; RuntimeError if some are not made yet, ValueError if they do not fit."""
     found = [(i, layer) for i, layer in chain.leaves(layers) if layer.parameter_names]
     for i, layer in found:
         if not layer.p:
@@ -286,7 +286,7 @@ def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
 
 
 def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
-    """Return the one dtype of all parameters; ValueError if there are several, RuntimeError if there are none yet."""
+    """Return the dtype that all parameters have; ValueError if it differs, RuntimeError if some are not made yet."""
     dtypes = {layer.dtype for layer in with_parameters(layers)}
     if len(dtypes) != 1:
         raise ValueError(f"net: expected layers of one dtype, got {' and '.join(sorted(map(str, dtypes)))}")
@@ -294,11 +294,11 @@ def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
 
 
 def exported_parameters(layer: Any) -> dict[str, np.ndarray]:
-    """Return the parameters of a layer other than a GRU in the shapes that other libraries use."""
+    """Return a layer's parameters in the shapes that other libraries use; not for GRUs."""
     return {name: layer.p[name][0] if name in ROWS else layer.p[name] for name in layer.parameter_names}
 
 
 def alpha_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
-    """Return the alpha of an activation; 0 if it has none."""
+    """Return the alpha (such as the slope of lrelu) of an activation; 0 if it has none."""
     known = FUNCTION_OF.get(ours(f))
     return parameter(se_hPars, known.key) if known is not None and known.key else 0.0

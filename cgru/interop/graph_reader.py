@@ -1,4 +1,4 @@
-"""One reader of other libraries' graphs as layers: PyTorch's trace and ONNX translate to its operations.
+"""Convert other libraries' graphs to layers: the readers of PyTorch and ONNX are built on the class `Reader`.
 
 Goal: a graph gives the numbers of the original, or is refused. The axes of its arrays may be turned, merged and split
 in any way between the layers.
@@ -53,24 +53,24 @@ LONGEST = 1 << 16  # steps of a run, where frames are longer than those of TRIAL
 
 
 class Unproved(Exception):  # noqa: N818 - it is always caught, and not an error to the caller
-    """The reason why a node may change the numbers that it takes."""
+    """Raised, with the reason, when a node of the graph cannot be shown to be equivalent to a layer."""
 
 
 class TooShort(Unproved):
-    """A run has fewer steps than a frame."""
+    """Raised when a trial run has fewer steps than a frame of the graph."""
 
 
 class OtherFeatures(Unproved):
-    """The input has another number of features than this run, `args[1]`."""
+    """Raised when the input must have `args[1]` features, not the number of this trial run."""
 
 
 class OtherSteps(TooShort):
-    """The input always has `args[1]` steps, another number than this run."""
+    """Raised when the input must have `args[1]` steps, not the number of this trial run."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """An array whose numbers are known: `labels` are their places in the array `of`.
+    """An array whose elements are known: `labels` are the indices of its elements in the array `of`.
 
     `of` is STAGES, an input's name, a parameter, or ("weights", stage) for a softmax over the steps, or ("weighted",
     stage, stage of the weights) for the products of a stage with these; labels of the latter two are places in it.
@@ -84,7 +84,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """An array (m, s, n), or (m, n) where `s` is None, that `maker` makes of the arrays below it.
+    """The output array of a layer, (m, s, n) or (m, n), with the layer or join (`maker`) and the arrays that it reads.
 
     `maker` is a layer, how several arrays are joined, ENDS, or None of the input.
     """
@@ -99,12 +99,12 @@ class Stage:
 
 
 class Reader:
-    """A graph of stages that grows node by node, on m samples and s steps of e features, and its `layers` at last."""
+    """A reader that runs a graph on m samples, s steps and e features, and collects its layers node by node."""
 
     strict = True  # whether padding in the output is the other library's, too
 
     def __init__(self, m: int, s: int, e: int) -> None:
-        """Begin with the input as the only stage."""
+        """Start with the input as the only array."""
         self.m = m
         self.layers: list[Any] = []
         self.stages = [Stage("the input", e, s, 0)]
@@ -123,7 +123,7 @@ class Reader:
         self.progress = 0  # nodes that were read
 
     def push(self, maker: Any, n: int, s: int | None, *below: Stage, follows: bool = False) -> Stage:
-        """Add the stage that a layer, or another maker, makes of those below it; return it."""
+        """Add the output array of a layer, or of another `maker`, that reads the arrays `below`; return its `Stage`."""
         last = self.stages[-1]
         first = last.first + self.m * last.n * (last.s or 1)
         follows = follows and any(each.follows for each in below)
@@ -131,18 +131,18 @@ class Reader:
         return self.stages[-1]
 
     def derive(self, maker: Any, n: int, s: int | None, *below: Stage) -> Stage:
-        """Return the stage that a concatenation, or a layer without parameters, makes of those below it, made once."""
+        """Return the output of a layer without parameters, or of a concatenation; add it only if it is new."""
         key = repr(maker), below
         if key not in self.derived:
             self.derived[key] = self.push(maker, n, s, *below, follows=True)
         return self.derived[key]
 
     def made(self, stage: Stage, labels: np.ndarray, value: Value) -> Value:
-        """Return a stage as a value with these labels in it, in the dtype of `value`."""
+        """Return a `Value` for the elements `labels` of a layer's output, with the dtype of `value`."""
         return Value(STAGES, stage.first + labels, value.dtype)
 
     def input_labels(self, letters: str) -> np.ndarray:
-        """Return the labels of an input whose axes are these letters of m, s and e; the others have size 1."""
+        """Return the element indices of an input with the axes `letters`, some of m, s and e; others have size 1."""
         sizes = (self.m, self.stages[0].s, self.stages[0].n)
         every = np.arange(sizes[0] * sizes[1] * sizes[2]).reshape(sizes)
         places = ["mse".index(letter) for letter in letters]
@@ -150,20 +150,20 @@ class Reader:
         return every.transpose(places + others).reshape([sizes[i] for i in places])
 
     def last_states(self, stage: Stage) -> np.ndarray:
-        """Return the labels of the last states (D, m, u) of a recurrent stage."""
+        """Return the element indices of the last states (D, m, u) of a recurrent layer."""
         ends, D = self.recurrent[stage], len(stage.maker.cells)
         return ends.first + np.arange(self.m * stage.n).reshape(self.m, D, -1).swapaxes(0, 1)
 
     # --- what a value is ---
 
     def read_padding(self) -> None:
-        """Note that all steps are read, whatever the lengths; refuse it if GRUs below stop at lengths."""
+        """Store that this node reads all steps, padding included; raise Unproved if GRUs before it stop at lengths."""
         if self.ragged:
             raise Unproved("it would read padding, which has no part in the network's result: take the last state")
         self.whole = self.whole or self.place
 
     def placed(self, value: Value) -> Value:
-        """Return a value as one of stages, of which the input is the first; Unproved for any other."""
+        """Return a value as part of a layer's output; the input counts as one. Unproved for anything else."""
         if not self.input and value.of in self.inputs:
             self.input = value.of
         if value.of == STAGES or (self.input and value.of == self.input):
@@ -171,7 +171,7 @@ class Reader:
         raise Unproved(BRANCHES)
 
     def settled(self, value: Value) -> tuple[Stage, np.ndarray]:
-        """Return the stage that a value is, and its labels in it.
+        """Return the layer output that a value consists of, and the indices of its elements in it.
 
         A stage is added where the value is a part of others, or several side by side: their last steps, some of their
         features, and their concatenation. Unproved for anything else.
@@ -205,7 +205,7 @@ class Reader:
         return top, labels.reshape(L.shape)
 
     def part(self, stage: Stage, L: np.ndarray) -> tuple[Stage, np.ndarray]:
-        """Return a stage of what these labels (k,) of a stage are, and their labels in it.
+        """Return the layer output that consists of elements `L` (k,) of another one, and their indices in it.
 
         All columns, each a feature that may come more than once, have all steps, or the last one.
         """
@@ -224,7 +224,7 @@ class Reader:
         return top, L // n * len(columns) + np.argsort(order)[column]
 
     def some_steps(self, stage: Stage, L: np.ndarray) -> tuple[Stage, np.ndarray]:
-        """Return a stage of the steps that labels (k,) of a stage are of, all or the last one, and their labels in it.
+        """Return a layer's output at all steps or only the last, whichever `L` has, and the indices in it.
 
         Without its last steps a convolution is one with less padding.
         """
@@ -255,7 +255,7 @@ class Reader:
         raise Unproved(f"expected all steps of {stage.name}, or the last one")
 
     def shorter(self, stage: Stage, kept: int) -> Stage:
-        """Return the stage of a convolution with fewer zeros behind the steps, so that it has `kept` steps."""
+        """Return a convolution's output with only `kept` steps, by using less padding after the sequence."""
         if not isinstance(stage.maker, Layer) or stage.maker.steps != STEP or stage.maker.cells:
             before, after = getattr(stage.maker, "pad", False) or (0, 0)
             if getattr(stage.maker, "hop", 0) != 1 or stage.s - kept > after:
@@ -265,12 +265,12 @@ class Reader:
         return self.push(stage.maker, stage.n, kept, self.shorter(stage.below[0], kept), follows=stage.follows)
 
     def split(self, L: np.ndarray, stage: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the sample, step and feature of each label of a stage."""
+        """Return the sample, step and feature of each element index of a layer's output."""
         rest, feature = np.divmod(L, stage.n)
         return (*np.divmod(rest, stage.s or 1), feature)
 
     def rows(self, value: Value, axis: int = -1, due: int | None = None) -> tuple[Stage, np.ndarray, np.ndarray]:
-        """Return a value's stage, the row of each of its steps and the places of its features, which are `axis`.
+        """Return a value's layer output, the row index of each step, and the order of the features along `axis`.
 
         `due` is how many features are expected.
         """
@@ -289,26 +289,26 @@ class Reader:
         return stage, rows, places
 
     def guess_features(self, stage: Stage, due: int) -> None:
-        """Ask for a run with other features of the input if those of a stage follow these, and `due` are expected."""
+        """Restart with another number of input features if that would give a layer's output `due` features."""
         e = self.stages[0].n
         guess = due * e // stage.n if due * e % stage.n == 0 else e + due - stage.n
         if stage.follows and due != stage.n and 0 < guess < MOST_FEATURES:
             raise OtherFeatures(f"{stage.name} gives {stage.n} features, it takes {due}", int(guess))
 
     def guess_axis(self, value: Value, axis: int, due: int) -> None:
-        """Ask for a run with other features of the input if `axis` has features that follow these, not `due`."""
+        """Restart with another number of input features if that gives `axis` the size `due`."""
         stage, L = self.settled(value)
         if L.shape[axis] == stage.n:
             self.guess_features(stage, due)
 
     def guess_steps(self, stage: Stage, due: int) -> None:
-        """Ask for a run with other steps if `due` features of all steps side by side are expected of a stage."""
+        """Restart with another number of steps if a layer expects `due` features of all steps side by side."""
         s, n = stage.s, stage.n
         if s is not None and due % n == 0 and due not in (0, n, s * n):
             raise OtherSteps(f"{stage.name} gives {n} features of {s} steps, it takes {due} in all", due // n)
 
     def flattened(self, value: Value, due: int) -> Value:
-        """Return a value (m, s n) of all steps side by side as that of layers that make it; any other unchanged."""
+        """Return a value (m, s n) of all steps side by side as the output of layers that make it; others unchanged."""
         stage, L = self.settled(value)
         size = (stage.s or 0) * stage.n
         if size in (0, stage.n) or L.shape != (self.m, size) or (L // size != L[:, :1] // size).any():
@@ -319,7 +319,7 @@ class Reader:
         return self.made(self.derive(Pool("last"), size, None, frames), L, value)
 
     def along_steps(self, L: np.ndarray, axis: int, stage: Stage) -> np.ndarray:
-        """Return the labels (sample, feature) of what is left if the steps, `axis` of a stage, are reduced."""
+        """Return the indices (sample, feature) that remain after a reduction over the steps of a layer's output."""
         if stage.s is not None and -L.ndim <= axis < L.ndim and L.shape[axis] == stage.s:
             sample, step, feature = self.split(np.moveaxis(L, axis, -1), stage)
             rest = sample * stage.n + feature
@@ -331,13 +331,13 @@ class Reader:
     # --- layers ---
 
     def elementwise(self, value: Value, layer: Layer, trainable: bool = True) -> Value:
-        """Add a layer that treats each number by itself, or each step."""
+        """Add a layer that computes each element, or each step, independently."""
         below, L = self.settled(value)
         layer.trainable = trainable
         return self.made(self.push(layer, below.n, below.s, below, follows=True), L, value)
 
     def clip(self, value: Value, low: float | None, high: float | None) -> Value:
-        """Add a Clip layer; Unproved for bounds that it does not have."""
+        """Add a Clip layer; Unproved for bounds that it does not support."""
         try:
             layer = Clip(None if low == -np.inf else low, None if high == np.inf else high)
         except (TypeError, ValueError) as error:
@@ -345,7 +345,7 @@ class Reader:
         return self.elementwise(value, layer)
 
     def linear(self, value: Value, W: np.ndarray, b: Any, axis: int = -1, trainable: bool = True) -> Value:
-        """Add a Dense layer with weights W (n, u) and bias b on the features, which are `axis`."""
+        """Add a Dense layer with weights W (n, u) and bias b over the features, which are the given axis."""
         if W.ndim != 2:
             raise Unproved(f"it multiplies by {W.shape}")
         below, rows, places = self.rows(self.flattened(value, len(W)), axis, len(W))
@@ -355,7 +355,7 @@ class Reader:
         return self.made(self.push(layer, u, below.s, below), made, value)
 
     def feature_row(self, value: Value, constant: np.ndarray) -> np.ndarray:
-        """Return a constant that is broadcast to a value as one number for each feature of its stage (n,)."""
+        """Return a constant that is added to or multiplied with a value, as one number per feature (n,)."""
         stage, L = self.settled(value)
         try:
             full = np.broadcast_to(constant, L.shape)
@@ -371,7 +371,7 @@ class Reader:
     def affine(
         self, value: Value, sign: str, constant: np.ndarray, first: bool, dtype: Any = None, trainable: bool = True
     ) -> Value:
-        """Add a Scale for x + c, x - c, x * c or x / c (`sign`), or with c `first` for c + x, c - x or c * x."""
+        """Add a Scale for x + c, x - c, x * c or x / c (by `sign`); with `first`, c is the left operand."""
         c = self.feature_row(value, constant)
         with np.errstate(over="ignore", divide="ignore"):
             if sign == "div" and (first or not np.isfinite(1 / c).all() or not np.isfinite(c).all()):
@@ -395,7 +395,7 @@ class Reader:
     def batch_norm(
         self, value: Value, mean: Any, variance: Any, eps: float, scale: Any, shift: Any, trainable: bool = True
     ) -> Value:
-        """Add a Scale for a batch norm of the features, axis 1, in inference."""
+        """Add a Scale for a batch normalisation, in inference, of the features in axis 1."""
         _, _, places = self.rows(value, 1, len(mean))
         shift, order = np.broadcast_to(shift, mean.shape), np.argsort(places)
         factor = scale / np.sqrt(variance.astype(np.float64) + eps)
@@ -403,7 +403,7 @@ class Reader:
         return self.elementwise(value, layer, trainable)
 
     def softmax(self, value: Value, axis: int, own: Any = softmax) -> Value:
-        """Add a softmax (`own`: or its logarithm) over the features, or return weights of attention over the steps."""
+        """Add a softmax (or log_softmax, `own`) over the features, or return attention weights over the steps."""
         stage, L = self.settled(value)
         if own is softmax and stage.n == 1 and stage.s is not None and L.shape[axis] != 1:
             self.along_steps(L, axis, stage)
@@ -412,7 +412,7 @@ class Reader:
         return self.elementwise(value, Activation(own))
 
     def pool(self, value: Value, axis: int, keep: bool, how: str) -> Value:
-        """Add the mean, maximum or sum over all steps, or the sum of what attention weighed or of parts of features."""
+        """Add a pool (mean, max or sum) over all steps, or the sum of an attention or of a few features."""
         if how == "sum" and isinstance(value.of, tuple):
             return self.attention(value, axis, keep)
         stage, L = self.settled(value)
@@ -426,7 +426,7 @@ class Reader:
         return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
 
     def frames(self, value: Value, length: Any, hop: Any, pad: tuple[int, int], axis: int, dilation: int = 1) -> Value:
-        """Add Frames over the steps, `axis` of (m, s, n) in any order; return (..., frames, ..., length)."""
+        """Add Frames over the steps, the given axis of an array (m, s, n); return (..., frames, ..., length)."""
         below, L = self.settled(value)
         n, s = below.n, below.s
         self.read_padding()
@@ -447,7 +447,7 @@ class Reader:
         return self.made(top, np.moveaxis(labels, -2, axis), value)
 
     def convolution(self, value: Value, W: np.ndarray, b: Any, hops: Any, pads: Any, trainable: bool = True) -> Value:
-        """Add Frames and a Dense with weights (u, n, length) on (m, n, s), in which -1 are zeros around the steps.
+        """Add Frames and a Dense for a convolution of (m, n, s) with weights (u, n, length); -1 labels zero padding.
 
         `hops` are the stride and the dilation.
         """
@@ -469,7 +469,7 @@ class Reader:
         return replace(made, labels=np.moveaxis(made.labels, 2, 1))
 
     def embedding(self, value: Value, table: np.ndarray, name: str, trainable: bool = True) -> Value:
-        """Add an Embedding of tokens, which are the input."""
+        """Add an Embedding of the input, which then is tokens."""
         tokens = value.of in self.inputs and not self.input and value.dtype in ("int32", "int64")
         below = self.stages[0]
         if not tokens or sorted(value.labels.ravel()) != [*range(self.m * below.s)]:
@@ -480,13 +480,13 @@ class Reader:
         return self.made(top, value.labels[..., None] * u + np.arange(u), replace(value, dtype=layer.dtype.name))
 
     def begin_padding(self) -> None:
-        """Note that samples have lengths from here on; refuse it above layers that would read padding."""
+        """Store that samples have lengths from this node on; Unproved if layers before it would read padding."""
         if self.recurrent and not self.ragged:
             raise Unproved("expected lengths of all GRUs")
         self.ragged = self.shortened = True
 
     def recurrent_input(self, value: Value, rows: bool, features: int) -> tuple[Stage, np.ndarray]:
-        """Return the stage and the places of the features of what a GRU takes, (m, s, n) for `rows`, else (s, m, n)."""
+        """Return the layer output that a GRU reads, (m, s, n) for `rows`, else (s, m, n), and its feature order."""
         stage, found, places = self.rows(value, -1, features)
         due = np.arange(self.m * (stage.s or 0)).reshape(self.m, -1)
         if stage.s is None or not np.array_equal(found, due if rows else due.T):
@@ -494,7 +494,7 @@ class Reader:
         return stage, places
 
     def add_recurrent(self, layer: Any, below: Stage, places: np.ndarray) -> Stage:
-        """Add a recurrent layer with all states, whose input features are in these places; return its stage."""
+        """Add a recurrent layer, its weights reordered to its input's features; return the output of all states."""
         for cell in layer.cells:
             cell.p |= {name: cell.p[name][np.argsort(places)] for name in cell.p if name.startswith("U")}
         n = len(layer.cells) * layer.cells[0].d["u"]
@@ -505,7 +505,7 @@ class Reader:
     # --- joins ---
 
     def joined(self, first: Value, second: Value, sign: str = "add") -> Value:
-        """Return the sum, difference or product of two arrays, number by number; of attention weights not yet summed.
+        """Return the elementwise sum, difference or product of two arrays of the same samples and steps.
 
         Each number belongs to the same sample and step in both.
         """
@@ -547,7 +547,7 @@ class Reader:
     # --- attention ---
 
     def weighed(self, weights: Value, value: Value, sign: str) -> Value:
-        """Return the products of attention weights and a stage, number by number, not yet summed."""
+        """Return the products of attention weights and states, to be summed over the steps later."""
         if sign != "mul" or is_weights(value):
             raise Unproved(BRANCHES)
         stage, L = self.settled(value)
@@ -560,7 +560,7 @@ class Reader:
         return Value(("weighted", stage, weights.of[1]), y, value.dtype)
 
     def attention(self, value: Value, axis: int, keep: bool) -> Value:
-        """Add the attention pool that a sum of weighted states over the steps is.
+        """Add an attention pool for a sum over the steps of states times attention weights.
 
         Its scores are Linear(u, 1), or Linear(u, n), tanh and Linear(n, 1), perhaps with a constant factor. The bias of
         the last of two layers is left out: it adds the same to all scores, which changes no weight. Any other scores
@@ -583,7 +583,7 @@ class Reader:
         return self.made(top, np.expand_dims(labels, axis) if keep else labels, value)
 
     def attention_pool(self, stage: Stage, at: Stage) -> tuple[Pool | None, list[Stage]]:
-        """Return the pool whose scores of a stage are `at`, and the stages that become part of it; None and none."""
+        """Return an attention pool for the scores `at` of a layer's output, and the layers it replaces."""
         path = []
         while at is not stage and len(at.below) == 1 and isinstance(at.maker, Layer) and at not in self.scorers:
             path.append(at)
@@ -610,7 +610,7 @@ class Reader:
         return pool, path
 
     def einsum(self, equation: str, first: Value, second: Value | None = None) -> Value:
-        """Read the sum of states weighted by attention as a product of matrices."""
+        """Add an attention pool for a matrix product (einsum) of attention weights and states."""
         if second is None or not (is_weights(first) or is_weights(second)):
             raise Unproved("expected a product of states with weights of a softmax over the steps")
         given, _, made = equation.replace(" ", "").partition("->")
@@ -636,7 +636,7 @@ class Reader:
     # --- the whole ---
 
     def finish(self, value: Value, directions: bool) -> None:
-        """Make the layers of the graph's output: a stage (m, s, n) or (m, n), its axes in any order.
+        """Make the layers that compute the graph's output: (m, s, n) or (m, n) with its axes in any order.
 
         There may be axes of size 1 more or less. Samples and steps may be one axis; with `directions` those of a GRU an
         axis of their own.
@@ -665,7 +665,7 @@ class Reader:
         self.layers = self.chain(stage)
 
     def chain(self, top: Stage) -> list[Layer]:
-        """Return the layers that make a stage of the input."""
+        """Return the chain of layers that computes a layer's output from the input."""
         live, new = {self.stages[0]}, {top}
         while new:
             live |= new
@@ -677,7 +677,7 @@ class Reader:
         numbers = {self.stages[0]: 0}
 
         def add(stage: Stage, how: Any, *below: int) -> int:
-            """Add a node of a stage; return its number."""
+            """Append a graph node for a layer's output; return the node's number."""
             nodes.append(Node(below, how, lambda reason: Unproved(f"{stage.name}: {reason}")))
             return len(nodes)
 
@@ -702,19 +702,19 @@ class Reader:
             raise Unproved(str(error)) from None
 
     def check_order(self) -> None:
-        """Refuse layers whose states are not those of all recurrent layers of the graph in its order."""
+        """Raise Unproved unless all recurrent layers are used in the order of the graph, as initial states need."""
         due = [cell for stage in self.recurrent for cell in stage.maker.cells]
         found = [cell for _, layer in leaves(self.layers) for cell in layer.cells]
         if [*map(id, found)] != [*map(id, due)]:
             raise Unproved("expected initial states of GRUs that are all read, one after the other")
 
     def is_zero_padded(self, stage: Stage) -> bool:
-        """Return whether a stage is zero at padding, in the other library too, or has no steps."""
+        """Return whether a layer's output is zero in the padding in both libraries, or has no steps."""
         joins = stage in self.derived.values() or isinstance(stage.maker, str)
         return stage.s is None or stage in self.recurrent or (joins and all(map(self.is_zero_padded, stage.below)))
 
     def are_last_states(self, value: Any) -> bool:
-        """Return whether a value is the last states of consecutive layers, (layers x directions, m, u) or turned."""
+        """Return whether a value is consecutive layers' last states, (layers x directions, m, u) or transposed."""
         if not isinstance(value, Value) or value.of != STAGES:
             return False
         parts = [part for stage in self.recurrent for part in self.last_states(stage)]
@@ -729,14 +729,14 @@ class Reader:
 
 
 def is_weights(value: Value) -> bool:
-    """Return whether a value is attention weights."""
+    """Return whether a value is attention weights (a softmax over the steps)."""
     return isinstance(value.of, tuple) and value.of[0] == "weights"
 
 
 def read(
     make: Callable[..., Reader], orders: list[Any], sizes: Callable[[Any, int, int], tuple[int, int]]
 ) -> list[Any]:
-    """Return the layers that `make(order, m, s).run()` reads, in the first of these orders in which all runs agree.
+    """Return the layers of a graph, from the first axis order of the input for which all trial runs agree.
 
     `sizes(order, m, s)` are the samples and steps of a run. ValueError has the reason of the run that came furthest.
     """
@@ -782,7 +782,7 @@ def read(
 
 
 def is_readable(reader: Reader) -> bool:
-    """Return whether a reader can run."""
+    """Return whether a reader can read its graph."""
     try:
         reader.run()
     except Unproved:
@@ -791,7 +791,7 @@ def is_readable(reader: Reader) -> bool:
 
 
 def same_chains(first: list[Any], second: list[Any]) -> bool:
-    """Return whether two chains have the same layers with the same parameters."""
+    """Return whether two lists of layers are the same, with the same parameters."""
     one, other = (files.pack(layers, {}, {}) for layers in (first, second))
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -800,7 +800,7 @@ def same_chains(first: list[Any], second: list[Any]) -> bool:
 
 
 def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, se_hPars: Any = None) -> Dense:
-    """Return a Dense layer with weights W (n, u) and bias b (u,), (1, u), a number or None for zeros.
+    """Return a Dense layer with weights W (n, u) and bias b: (u,), (1, u), a number, or None for zeros.
 
     Weights that do not fit are refused.
     """

@@ -1,4 +1,4 @@
-"""Layers of a graph: a directed acyclic graph of other libraries' layers becomes one chain of ours.
+"""Convert a directed acyclic graph of layers to one chain of layers, with branches where paths are joined.
 
 Goal: a graph that is a chain gives that chain; one that branches gives layers with branches, nested as the graph is.
 
@@ -33,7 +33,7 @@ Unit = tuple[int, int, bool]  # a node, the dominator from which it is computed,
 
 
 class Node(NamedTuple):
-    """One node of a graph.
+    """One node of a graph of layers.
 
     Attributes:
         parents: the numbers of the nodes that it reads, smaller than its own; 0 is the input.
@@ -48,7 +48,7 @@ class Node(NamedTuple):
 
 
 def chain_of(nodes: Sequence[Node], shape: Shape, output: int | None = None) -> list[Layer]:
-    """Return one chain of layers that computes what a graph of nodes does.
+    """Return a chain of layers that computes the same as a graph of nodes.
 
     Args:
         nodes: nodes 1, 2, ... of the graph, each behind its parents. Those that the output does not read are left out.
@@ -71,7 +71,7 @@ def chain_of(nodes: Sequence[Node], shape: Shape, output: int | None = None) -> 
 
 
 class _Graph:
-    """A graph whose nodes are numbers: what is above (`up`, itself included), what reads each, and its dominator."""
+    """A graph of numbered nodes, with each node's ancestors (`up`), readers and nearest dominator."""
 
     def __init__(self, nodes: Sequence[Node], shape: Shape, output: int) -> None:
         self.nodes = [Node((), []), *nodes]
@@ -93,7 +93,7 @@ class _Graph:
                 raise self.nodes[v].refuse("expected one layer that reads the tokens, got it as another")
 
     def shape(self, node: Node) -> Shape:
-        """Return the shape of the output of a node, whose parents have theirs."""
+        """Return the shape of a node's output from those of its parents."""
         first, *others = shapes = [self.shapes[p] for p in node.parents]
         if isinstance(node.how, list):
             try:
@@ -109,15 +109,15 @@ class _Graph:
         return first
 
     def between(self, a: int, v: int) -> set[int]:
-        """Return the nodes on the ways from a dominator to v, without these two."""
+        """Return the nodes on all paths from the dominator a to v, without a and v."""
         return self.up[v] - self.up[a] - {v}
 
     def only(self, v: int, within: set[int]) -> bool:
-        """Return whether v and nodes `within` its ancestors are all that read these."""
+        """Return whether the nodes `within` are read only by v and by each other."""
         return all(self.read_by[x] <= within | {v} for x in within)
 
     def path(self, a: int, v: int) -> list[Layer]:
-        """Return the layers from a to v, all of which is read in this path alone."""
+        """Return the chain of layers from node a to node v, where nothing between is read by other nodes."""
         ways = [v]
         while ways[-1] != a:
             ways.append(self.nearest[ways[-1]])
@@ -128,7 +128,7 @@ class _Graph:
         return layers
 
     def step(self, b: int, v: int) -> list[Layer]:
-        """Return the layers from the nearest dominator of v to v."""
+        """Return the layers from the nearest dominator b of node v to v."""
         node = self.nodes[v]
         if isinstance(node.how, list):
             return node.how
@@ -138,14 +138,14 @@ class _Graph:
         return [self.join(v, node.how, [self.path(b, p) for p in node.parents])]
 
     def join(self, v: int, how: str, branches: list[list[Layer]]) -> Layer:
-        """Return a layer of these branches, or refuse node v."""
+        """Return a layer that joins these branches by `how`; raise the error of node v if that is impossible."""
         try:
             return JOINS[how](*branches)
         except ValueError as error:
             raise self.nodes[v].refuse(str(error)) from None
 
     def units(self, b: int, v: int) -> list[Unit]:
-        """Return what is computed at once on the way from b to v: a value that is read twice, from others or from b."""
+        """Return the parts of the graph between b and v that are each computed as one branch."""
         found, within = [(v, v, True)], set()
         for x in sorted(self.between(b, v), reverse=True):
             if x in within:
@@ -159,16 +159,16 @@ class _Graph:
         return found[::-1]
 
     def reads(self, unit: Unit) -> set[int]:
-        """Return the nodes from which a unit is computed."""
+        """Return the nodes that a unit reads."""
         _, a, joined = unit
         return {*self.nodes[a].parents} if joined else {a}
 
     def ends(self, unit: Unit) -> int:
-        """Return 0 for a unit with steps, 1 for one that takes their last, their mean, ..., and 2 without steps."""
+        """Return 0 for a unit whose output has steps, 1 for one that reduces the steps, 2 for one without steps."""
         return 6 - len(self.shapes[unit[0]]) - max(len(self.shapes[x]) for x in self.reads(unit))
 
     def carry(self, b: int, v: int) -> list[Layer]:
-        """Return the layers from b to a join v, with the values that are still needed as columns."""
+        """Return the layers from b to the join v, which carry all values that later nodes need side by side."""
         layers: list[Layer] = []
         width, units = self.shapes[b][-1], sorted(self.units(b, v), key=self.ends)
         columns = {b: [*range(width)]}
@@ -186,7 +186,7 @@ class _Graph:
         return layers
 
     def branch(self, unit: Unit, columns: dict[int, list[int]], width: int) -> list[Layer]:
-        """Return the layers of a unit that reads some of `width` columns."""
+        """Return the layers that compute a unit from some of `width` columns."""
         x, a, joined = unit
         path = self.path(a, x)
         if not joined:
@@ -198,7 +198,7 @@ class _Graph:
 
 
 def _select(columns: list[int], width: int, layers: list[Layer]) -> list[Layer]:
-    """Return layers that read these of `width` columns."""
+    """Return layers that first select these `columns` of `width` columns."""
     if columns == [*range(width)]:
         return layers
     selected = getattr(layers[0], "selected", None) if layers else None
@@ -208,7 +208,7 @@ def _select(columns: list[int], width: int, layers: list[Layer]) -> list[Layer]:
 
 
 def append(layers: list[Layer], layer: Layer) -> None:
-    """Add a layer to a chain, or merge it into the top layer where that gives the same numbers, sum by sum."""
+    """Append a layer to a chain, or merge it into the last layer if the results are exactly the same."""
     below = layers[-1] if layers else None
     if below is not None and getattr(layer, "activate", None) is identity and not layer.p:
         return
@@ -219,7 +219,7 @@ def append(layers: list[Layer], layer: Layer) -> None:
 
 
 def _merge_activation(below: Dense, layer: Activation) -> bool:
-    """Give the Dense below the function of `layer` if it has none; return whether it was merged."""
+    """Merge an activation into a Dense layer without one; return whether that was possible."""
     if below.activate is not identity:
         return False
     below.activate, below.se_hPars = layer.activate, layer.se_hPars
@@ -227,7 +227,7 @@ def _merge_activation(below: Dense, layer: Activation) -> bool:
 
 
 def _merge_shift(below: Dense | Scale, layer: Scale) -> bool:
-    """Give the layer below the shift of `layer` if neither does anything else; return whether it was merged."""
+    """Merge a shift into a layer without bias or activation; return whether that was possible."""
     row = below.parameter_names[1]
     if getattr(below, "activate", identity) is not identity or layer.trainable != below.trainable:
         return False

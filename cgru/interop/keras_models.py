@@ -1,4 +1,4 @@
-"""Keras 3 layers (any backend) and models of them, converted both ways."""
+"""Convert Keras 3 layers and models (any backend) to cgru, and back."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def from_keras(source: Any) -> Network:
 
 
 def _class_name(layer: Any) -> str:
-    """Return the class name of a Keras layer or operation; "" for a subclass, which may compute something else."""
+    """Return the class name of a Keras layer or operation; "" for a subclass, which may compute anything."""
     kind = type(layer)
     if kind.__module__ == "cgru.keras":
         kind = kind.__bases__[-1]
@@ -128,12 +128,12 @@ def _class_name(layer: Any) -> str:
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
-    """Return a function that makes the error for a reason, naming the layer and its `place` in the model."""
+    """Return a function that makes a ValueError from a reason; the message names the layer and its `place`."""
     return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
 def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
-    """Refuse a layer one of whose `parts` may compute something else than its class and its weights say."""
+    """Raise an error for a layer with a part that does not compute what its class and its weights say."""
     for part in parts:
         other = gates.overridden(part, ("build", "quantize"))  # which Keras wraps in every layer
         if other:
@@ -147,7 +147,7 @@ def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
 
 
 class _Reader:
-    """The layers of a model as nodes of a graph, of which `joins.chain_of` makes one chain.
+    """A reader that collects a Keras model's layers as graph nodes, from which `joins.chain_of` makes one chain.
 
     A mask becomes lengths: each layer that reads several steps must have it there, since it has lengths here.
     """
@@ -162,13 +162,13 @@ class _Reader:
         self.maker = makers[0] if makers else None
 
     def add(self, parents: list[int], how: list[Any] | str, refuse: Refusal) -> int:
-        """Add a node, which has the mask if all its parents do; return its number."""
+        """Append a node, which is masked if all its parents are; return its number."""
         self.nodes.append(Node(tuple(parents), how, refuse))
         self.masked.append(all(self.masked[parent] for parent in parents))
         return len(self.nodes)
 
     def read(self, model: Any) -> list[Any]:
-        """Return the chain of a model."""
+        """Return the chain of layers of a model."""
         refuse, shapes, given = _refusal(model), [each.shape for each in model.inputs or ()], [0]
         widths, steps = [each[-1] for each in shapes], {each[1] for each in shapes if len(each) == 3} - {None}
         if len(steps) > 1 or not {*map(len, shapes)} <= {2, 3} or (shapes[1:] and None in widths):
@@ -191,7 +191,7 @@ class _Reader:
         return chain_of(self.nodes, ("m", "s") if tokens and len(shapes[0]) == 2 else ("m", "s", n), output)
 
     def model(self, model: Any, given: list[int]) -> list[int]:
-        """Read a model on these nodes; return the nodes of its outputs."""
+        """Read a model whose inputs are these nodes; return the nodes of its outputs."""
         refuse, kind = _refusal(model), _class_name(model)
         _check(model, refuse, [model])
         if kind == "Sequential":
@@ -203,7 +203,7 @@ class _Reader:
         known = dict(zip(map(id, model.inputs), given, strict=True))
 
         def values(tensors: list[Any], refuse: Refusal) -> list[int]:
-            """Return the nodes of tensors."""
+            """Return the nodes of these tensors."""
             for tensor in tensors:
                 if id(tensor) not in known:
                     made = getattr(tensor, "_keras_history", None)
@@ -230,7 +230,7 @@ class _Reader:
         return values(model.outputs, refuse)
 
     def tensors(self, node: Any, refuse: Refusal) -> list[Any]:
-        """Return what a node reads; refuse a call of a layer with more than that."""
+        """Return the tensors that a node reads; raise an error if it was called with other arguments."""
         named = [*enumerate(node.arguments.args), *node.arguments.kwargs.items()]
         count = len(named) if _class_name(node.operation).startswith("ops.") else 1
         for name, value in named[count:]:
@@ -241,7 +241,7 @@ class _Reader:
         return [tensor for each in lists for tensor in each]
 
     def is_mask(self, mask: Any) -> bool:
-        """Return whether a mask, or each of several, is made of that of a layer by Keras itself."""
+        """Return whether a mask, or each of several, is one that Keras itself derived from the masking layer."""
         if isinstance(mask, list | tuple):
             return all(each is None or self.is_mask(each) for each in mask)
         operation, at, _ = getattr(mask, "_keras_history", (None, 0, 0))
@@ -253,7 +253,7 @@ class _Reader:
         return kind in MASKS and (kind in LIKE or all(map(self.is_mask, operation._inbound_nodes[at].input_tensors)))
 
     def layer(self, layer: Any, given: list[int]) -> list[int]:
-        """Read a layer, or all those of a model, on these nodes; return the nodes of its outputs."""
+        """Read a layer or model whose inputs are these nodes; return the nodes of its outputs."""
         kind, place = _class_name(layer), f"layer {len(self.layers)}, "
         refuse = _refusal(layer, place)
         if kind in ("Sequential", "Functional") or kind.startswith("ops."):
@@ -285,13 +285,13 @@ class _Reader:
         return [node]
 
     def join(self, layer: Any, kind: str, given: list[int], refuse: Refusal) -> int:
-        """Add a layer or operation that joins nodes; return its node."""
+        """Append a node for a layer or operation that joins other nodes; return its number."""
         output = layer._inbound_nodes[0].output_tensors[0]
         if JOINS[kind] == "concatenate" and layer.axis not in (-1, len(output.shape) - 1):
             raise refuse(f"expected axis -1, that of the features, got {layer.axis}")
 
         def scaled(node: int, factor: float) -> int:
-            """Return a node times a constant."""
+            """Append a node that multiplies by a constant; return its number."""
             factors = np.full(output.shape[-1], factor)
             scale = Scale(factors, 0 * factors, dtype=output.dtype)
             scale.trainable = False
@@ -304,7 +304,7 @@ class _Reader:
 
 
 def _picked(operation: Any, A: Any, *key: Any) -> list[Any]:
-    """Return the layer for some features of A, or for its last step, which an operation picks; [] for other parts."""
+    """Return a Select or Pool for an indexing operation that picks features or the last step; [] for others."""
     *others, last = key[0] if len(key) == 1 and isinstance(key[0], tuple) else (Ellipsis, *key)
     rank, n, full = len(A.shape), A.shape[-1], [isinstance(each, slice) and each == slice(None) for each in others]
     steps = [*others[1:], last]
@@ -321,12 +321,12 @@ def _picked(operation: Any, A: Any, *key: Any) -> list[Any]:
 
 
 def _makes_mask(layer: Any) -> bool:
-    """Return whether a layer makes a mask of its input."""
+    """Return whether a layer creates a mask from its input."""
     return _class_name(layer) == "Masking" or (_class_name(layer) == "Embedding" and layer.mask_zero)
 
 
 def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
-    """Convert a layer of a model to one or two of ours, as a list; `place` names it in errors."""
+    """Convert a layer of a model to a list of one or two cgru layers; `place` names the layer in errors."""
     refuse = _refusal(layer, place)
     for name, due, why in REQUIRED.get(_class_name(layer), ()):
         if getattr(layer, name, due) != due:
@@ -351,7 +351,7 @@ def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_flatten(layer: Any, refuse: Refusal) -> list[Any]:
-    """Convert a Flatten of a known number of steps to Frames, the last of which has all; without steps to nothing."""
+    """Convert a Flatten of a known number of steps to Frames and a Pool; without steps to nothing."""
     (_, *steps, _) = layer._inbound_nodes[0].input_tensors[0].shape if layer._inbound_nodes else [None] * 3
     if len(steps) > 1 or None in steps:
         raise refuse("expected (m, n), or (m, s, n) with a known number of steps")
@@ -359,7 +359,7 @@ def _read_flatten(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _refuse_repeat(layer: Any, refuse: Refusal) -> list[Any]:
-    """Refuse a RepeatVector."""
+    """Raise an error for a RepeatVector, which has no counterpart."""
     raise refuse(
         "nothing here repeats a vector at each step; convert two models, keras.Model(model.inputs, layer.input) and "
         "keras.Model(layer.output, model.outputs), and run the second on np.repeat(A[:, None], n, axis=1) of the first"
@@ -387,7 +387,7 @@ def _read_convolution(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_norm(layer: Any, refuse: Refusal) -> list[Any]:
-    """Convert a LayerNormalization, or a BatchNormalization as it predicts."""
+    """Convert a LayerNormalization, or a BatchNormalization in inference."""
     if layer.axis not in (-1, [-1]):
         raise refuse(f"expected axis -1, that of the features, got {layer.axis}")
     scale, shift = _weight(layer, "gamma"), _weight(layer, "beta")
@@ -401,7 +401,7 @@ def _read_norm(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
-    """Convert a GRU, an RNN of GRU cells or a Bidirectional; add a Flip if outputs are in order of processing.
+    """Convert a GRU, an RNN of GRU cells or a Bidirectional, with a Flip if Keras returns reversed outputs.
 
     With `every` it returns all states.
     """
@@ -433,7 +433,7 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
 
 
 def _gru_arguments(cell: Any, layer: Any, refuse: Refusal) -> dict[str, Any]:
-    """Return our GRU's arguments for a cell of a Keras layer."""
+    """Return the `cgru.GRU` arguments for a Keras GRU cell and its layer."""
     functions = [_own_activation(f, refuse) for f in (cell.activation, cell.recurrent_activation)]
     if {softmax, log_softmax} & dict(functions).keys():
         raise refuse("softmax is for a Dense layer here")
@@ -447,7 +447,7 @@ def _gru_arguments(cell: Any, layer: Any, refuse: Refusal) -> dict[str, Any]:
 
 
 def _own_activation(f: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
-    """Return our activation for one of Keras, and its alpha as `se_hPars`."""
+    """Return cgru's activation for a Keras activation, and its alpha as `se_hPars`."""
     name = CLASSES.get(_class_name(f), getattr(f, "__name__", None))
     known = NAMES.get(name)
     if _class_name(f) in CLASSES:
@@ -462,7 +462,7 @@ def _own_activation(f: Any, refuse: Refusal) -> tuple[Function, dict[str, float]
 
 
 def _weight(layer: Any, name: str) -> np.ndarray | None:
-    """Return a weight of a layer; None for a bias that it does not have."""
+    """Return a weight of a Keras layer; None for a bias that it does not have."""
     if not layer.built:
         raise RuntimeError(f"source: expected weights, got none yet in {layer.name!r}: build it or call it first")
     value = getattr(layer, name)
@@ -470,7 +470,7 @@ def _weight(layer: Any, name: str) -> np.ndarray | None:
 
 
 def _parameters(cell: Any, variant: Variant) -> dict[str, np.ndarray]:
-    """Return our parameters for a Keras GRUCell."""
+    """Return cgru's parameters for a Keras GRUCell."""
     W, R, b = (_weight(cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
     both = (None, None) if b is None else b if b.ndim == 2 else (b, None)
     return KERAS.to_cgru(W, R, *both, variant)
@@ -499,7 +499,7 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 
 
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """Convert a layer, a list of them or a network to a Keras layer if one is enough, else to a built model.
+    """Convert a layer, a list of layers or a network to a Keras layer, or a built model if several are needed.
 
     The model is `Sequential`, or functional if the network has branches.
 
@@ -543,7 +543,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     made: list[tuple[Any, Any]] = []
 
     def run(layers: Sequence[Any], A: Any, at: str = "") -> Any:
-        """Return what Keras's layers, which are made here, make of its tensor A."""
+        """Apply newly made Keras layers to the tensor A, and return their output."""
         kinds = [*map(type, layers)]
         for i, layer in enumerate(layers):
             refuse = refusal(f"net: layer {at}{i}, {layer!r}, cannot be one of Keras")
@@ -573,7 +573,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
 
 def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """Return a layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
+    """Return a new Keras layer for a layer, without its weights; `flipped`: whether a Flip follows."""
     make, kind = keras.layers, type(layer)
     if layer.cells:
         return _write_recurrent(keras, layer, flipped, dtype, refuse)
@@ -600,7 +600,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """Return a GRU or Bidirectional as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
+    """Return a new Keras layer for a GRU or Bidirectional, without its weights; `flipped`: whether a Flip follows."""
     cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
@@ -622,7 +622,7 @@ def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtyp
 
 
 def _weights(layer: Any) -> list[np.ndarray]:
-    """Return the parameters of a layer as `set_weights` takes them."""
+    """Return the parameters of a layer in the order that Keras's `set_weights` takes."""
     found = [] if layer.cells else [*gates.exported_parameters(layer).values()]
     for half in layer.cells:
         W, R, b_x, b_h = KERAS.from_cgru(half.p)
@@ -631,7 +631,7 @@ def _weights(layer: Any) -> list[np.ndarray]:
 
 
 def _keras_activation(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
-    """Return Keras's activation for ours."""
+    """Return Keras's activation for an activation of cgru."""
     known = gates.FUNCTION_OF.get(ours(f))
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")

@@ -1,4 +1,4 @@
-"""Writing a network as an ONNX graph.
+"""Convert a network to an ONNX graph.
 
 Letters: m samples, s steps, e features of a step, u units, D directions. All arrays between layers are batch-major.
 """
@@ -31,7 +31,7 @@ REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
 def onnx_package() -> Any:
-    """Import and return the onnx package; ImportError that says how to get it."""
+    """Import and return the onnx package; ImportError, with advice, if it is not installed."""
     try:
         import onnx
         import onnx.reference
@@ -99,14 +99,14 @@ def to_onnx(
 
 
 class Graph:
-    """An ONNX graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
+    """An ONNX graph that is built layer by layer; layers take and return the names of arrays (m, s, n) or (m, n).
 
     A layer's `onnx_node` uses `op`, `array`, `layer_array`, `parameters` and `integers`, and for samples with padding
     `steps`, `real`, `mask` and `lengths`.
     """
 
     def __init__(self, onnx: Any, dtype: np.dtype, lengths: bool, states: bool) -> None:
-        """Begin an empty graph of this dtype; lengths and states are the arguments of `to_onnx`."""
+        """Start an empty graph of this dtype; `lengths` and `states` are the arguments of `to_onnx`."""
         self.onnx, self.dtype, self.states = onnx, dtype, states
         self.number = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         self.nodes: list[Any] = []
@@ -122,26 +122,26 @@ class Graph:
     # --- pieces ---
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node of a kind on the arrays named `inputs`; return the name of its output, or a list of names."""
+        """Add a node that reads the arrays named `inputs`; return the name of its output, or a list of names."""
         names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
 
     def array(self, name: str, value: Any, dtype: Any = None) -> str:
-        """Set the constant `name` to an array, in the graph's dtype or another; return `name`."""
+        """Add or replace the constant array `name`; return `name`."""
         self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
         return name
 
     def integers(self, *values: int) -> str:
-        """Add a constant array of integers; return its name."""
+        """Add a constant array of INT64 numbers; return its name."""
         return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
 
     def whole(self, value: int) -> str:
-        """Add a single INT64; return its name."""
+        """Add a single INT64 constant; return its name."""
         return self.array(f"whole_{value}", value, np.int64)
 
     def mask(self) -> str:
-        """Return the name of booleans (m, s, 1): which steps are real."""
+        """Add nodes for the mask (m, s, 1) of real steps, unless they exist; return its name."""
         if self.masked is None:
             number = self.array("one", 1, np.int32), self.array("zero", 0, np.int32)
             s = self.count(self.counted)
@@ -151,15 +151,15 @@ class Graph:
         return self.masked
 
     def lengths(self) -> str:
-        """Return the name of the number of real steps of each sample, INT64."""
+        """Add a node for the number of real steps of each sample, as INT64; return its name."""
         return self.op("Cast", self.real_steps, to=self.onnx.TensorProto.INT64)
 
     def count(self, A: str) -> str:
-        """Return the name of the number of steps of A (m, s, ...), INT64."""
+        """Add nodes for the number of steps of A (m, s, ...), as INT64; return its name."""
         return self.op("Gather", self.op("Shape", A), self.array("axis", 1, np.int64))
 
     def change_steps(self, A: str, lengths: str | None) -> str:
-        """Continue from the array named A, whose steps differ from before; return its name with zeros past `lengths`.
+        """Continue from array A, which has a new number of steps; return its name after zeroing steps past `lengths`.
 
         `lengths` is the name of INT64 numbers; None if all steps are real.
         """
@@ -169,13 +169,13 @@ class Graph:
         return self.real(A)
 
     def real(self, A: str, other: float = 0.0) -> str:
-        """Return the name of A (m, s, n) with `other` at padded steps."""
+        """Add a node that replaces padded steps of A (m, s, n) by `other`; return its name."""
         return self.op("Where", self.mask(), A, self.array(f"padding_{other:g}", other)) if self.steps else A
 
     # --- layers ---
 
     def standardise(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
-        """Add the standardisation of the input, in float64 as here; return the name of the result."""
+        """Add nodes that standardise the input, in float64 as `predict` does; return the output's name."""
         if mean is None:
             return X
         X = self.op("Cast", X, to=self.onnx.TensorProto.DOUBLE)
@@ -184,13 +184,13 @@ class Graph:
         return self.op("Cast", X, to=self.number)
 
     def chain(self, layers: Sequence[Any], A: str, at: str = "") -> str:
-        """Add a chain of layers on A; return the name of its output. `at` is what keys of its layers begin with."""
+        """Add a chain of layers that reads A; return its output's name. `at` is the prefix of the layers' keys."""
         for i, layer in enumerate(layers):
             A = self.layer(A, layer, f"{at}{i}")
         return A
 
     def branches(self, layer: Any, A: str, kind: str) -> str:
-        """Add the branches of a layer on A, and the nodes of a kind that join them; return the name of the output."""
+        """Add the branches of a layer that reads A, and nodes of a kind that join them; return the output's name."""
         key, ends = self.i, []
         before = self.steps, self.real_steps, self.counted, self.masked
         for b, branch in enumerate(layer.branches):
@@ -201,7 +201,7 @@ class Graph:
         return reduce(partial(self.op, kind), ends)
 
     def layer(self, A: str, layer: Any, i: str) -> str:
-        """Add the layer of key i on A; return the name of its output."""
+        """Add the layer with key i that reads A; return its output's name."""
         self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
         write = class_attribute(layer, "onnx_node")
         if write is None:
@@ -209,15 +209,15 @@ class Graph:
         return write(self, A)
 
     def layer_array(self, name: str, value: Any) -> str:
-        """Add a constant array of the layer that is being written; return its name."""
+        """Add a constant array of the layer that is being added; return its name."""
         return self.array(f"{self.i}.{name}", value)
 
     def parameters(self, layer: Any) -> list[str]:
-        """Add the parameters of a layer other than a GRU as constants; return their names."""
+        """Add a layer's parameters as constants; return their names. Not for GRUs."""
         return [self.layer_array(name, value) for name, value in gates.exported_parameters(layer).items()]
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
-        """Add a GRU node on A, with transposes for its layout and the merge of its directions; return the output."""
+        """Add a GRU node that reads A, with transposes and the merge of directions; return the output's name."""
         cell, halves = ONNX.checked_cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
@@ -250,7 +250,7 @@ class Graph:
         return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
 
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
-        """Return the attributes for the activations of a GRU node, {} for its defaults."""
+        """Return the attributes of a GRU node for its activations; {} for ONNX's defaults."""
         functions = [FUNCTION_OF[ours(f)] for f in (cell.activate_update, cell.activate)]
         if any(CODES[function.own] > FADING for function in functions):
             raise self.refuse("expected activations of its gates that GRU nodes have, not GELU, SiLU and softplus")
@@ -268,14 +268,14 @@ class Graph:
         return {name: values for name, values in found.items() if values}
 
     def alpha(self, function: Function, se_hPars: Any) -> float:
-        """Return the alpha of an activation, which ONNX stores as float32; refuse one that float32 does not hold."""
+        """Return the alpha of an activation; raise an error if it is not exact in float32, as which ONNX stores it."""
         alpha = function.alpha(se_hPars, self.refuse)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
             raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
         return alpha
 
     def activated(self, layer: Activation | Dense, Z: str) -> str:
-        """Add activate(Z), zero at padded steps; return its name."""
+        """Add nodes for the activation of Z, zero at padded steps; return the output's name."""
         f = ours(layer.activate)
         if f is None:
             raise self.refuse("its activation is not one of cgru's own")
@@ -300,7 +300,7 @@ class Graph:
     # --- the whole ---
 
     def finish(self, A: str, layers: tuple[Any, ...]) -> Any:
-        """Return the graph with A as its output."""
+        """Return the complete graph, with A as its output."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = chain.features(layers) or "e"

@@ -1,4 +1,4 @@
-"""An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as its nodes say.
+"""Convert an ONNX model to a network: one that `to_onnx` wrote exactly, and any other node by node.
 
 Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust:
 its nodes become operations of `cgru.interop.graph_reader`, or are refused.
@@ -54,7 +54,7 @@ REFUSE = refusal("source")
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """Convert an ONNX model to a network: the one that `to_onnx` wrote, or the layers that the model's nodes are.
+    """Convert an ONNX model to a network: a model that `to_onnx` wrote, or any model with supported nodes.
 
     The graph must have a GRU node. These nodes are layers:
 
@@ -122,7 +122,7 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
 
 
 def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
-    """Return the GRU nodes of an ONNX model, so that each can run here: `from_onnx(*gru_nodes(path)[name])`.
+    """Return the GRU nodes of an ONNX model; one of them is converted by `from_onnx(*gru_nodes(path)[name])`.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, or a `GraphProto`.
@@ -156,7 +156,7 @@ def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
 
 
 def _collect_nodes(dialect: Dialect, graph: Any, arrays: Arrays, found: dict[str, tuple[Any, Arrays]]) -> None:
-    """Add the GRU nodes of a graph and of its subgraphs to `found`; `arrays` are constants of the graphs around it."""
+    """Add the GRU nodes of a graph and of its subgraphs to `found`; `arrays` are constants of outer graphs."""
     arrays, subgraphs = arrays | {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}, []
     for proto in graph.node:
         for attribute in proto.attribute:
@@ -173,7 +173,7 @@ def _collect_nodes(dialect: Dialect, graph: Any, arrays: Arrays, found: dict[str
 
 
 def _load(onnx: Any, source: Any) -> Any:
-    """Return the ONNX model in bytes or at a path, any other object unchanged; ValueError if it is no model."""
+    """Return the ONNX model that is given as bytes or a path; other objects are returned unchanged."""
     if not isinstance(source, str | os.PathLike | bytes):
         return source
     from google.protobuf.message import DecodeError  # which onnx depends on
@@ -187,7 +187,7 @@ def _load(onnx: Any, source: Any) -> Any:
 
 
 def _tensor(onnx: Any, tensor: Any) -> np.ndarray:
-    """Return a constant of a graph as an array; ValueError if its data are in another file, or are not its own."""
+    """Return a constant of a graph as an array; ValueError if its data are stored in another file."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raise REFUSE(
             f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
@@ -203,7 +203,7 @@ def _tensor(onnx: Any, tensor: Any) -> np.ndarray:
 
 
 def _restore(onnx: Any, proto: Any) -> Network | None:
-    """Return the network that `to_onnx` wrote as this model; None for others and if it was changed since."""
+    """Return the network from which `to_onnx` made this model; None for other or changed models."""
     marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
     try:
         mark = json.loads(marks[0])
@@ -219,13 +219,13 @@ def _restore(onnx: Any, proto: Any) -> Network | None:
 
 
 def _fingerprint(proto: Any) -> tuple[Any, ...]:
-    """Return all of a model that its outputs depend on."""
+    """Return everything of a model on which its outputs depend, to compare models."""
     opsets = sorted((opset.domain, opset.version) for opset in proto.opset_import)
     return proto.graph.SerializeToString(deterministic=True), opsets, len(proto.functions)
 
 
 def _keyed(layers: list[dict[str, Any]], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the key and the description of each layer, those within branches in place of the branches."""
+    """Yield (key, description) of each layer; in place of a layer with branches, those in its branches."""
     for i, layer in enumerate(layers):
         for b, branch in enumerate(layer.get("branches", ())):
             yield from _keyed(branch, f"{at}{i}.{b}.")
@@ -262,29 +262,29 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
 
 
 class Dialect:
-    """The versions and own functions of a model, which say what its nodes are."""
+    """The operator version and the custom functions of an ONNX model, which define what its nodes mean."""
 
     def __init__(self, onnx: Any, source: Any) -> None:
-        """Take them from a model; of a graph or node they are ONNX's newest."""
+        """Read the version and functions of a model; for a graph or a node assume ONNX's newest version."""
         self.onnx, self.opset, self.functions = onnx, onnx.defs.onnx_opset_version(), set()
         if isinstance(source, onnx.ModelProto):
             self.opset = next((each.version for each in source.opset_import if each.domain in STANDARD), 0)
             self.functions = {own.name for own in source.functions if own.domain in STANDARD}
 
     def is_standard(self, proto: Any) -> bool:
-        """Return whether a node's kind is ONNX's own, and no function of the model."""
+        """Return whether a node is a standard ONNX operator, not a function of the model."""
         return proto.domain in STANDARD and proto.op_type not in self.functions
 
 
 class Source:
-    """An ONNX graph: its constants, and what its inputs are.
+    """An ONNX graph that is read: its constants, and the roles of its inputs.
 
     `roles` are "h0" of those that GRU nodes start from, whose layers times directions are `parts`, and units `units`,
     and "lengths" of those that they get as `sequence_lens`.
     """
 
     def __init__(self, dialect: Dialect, graph: Any, arrays: dict[str, Any]) -> None:
-        """Look at all GRU nodes; `arrays` are weights that are inputs."""
+        """Check all GRU nodes; `arrays` are values for inputs of the graph that are weights."""
         self.dialect, self.graph = dialect, graph
         if not any(node.op_type == "GRU" and dialect.is_standard(node) for node in graph.node):
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
@@ -326,7 +326,7 @@ class Source:
                         self.units[name] = R.shape[2]
 
     def root(self, name: str, makers: Mapping[str, Any]) -> str:
-        """Return the array that an array was made of, by way of each node's first input."""
+        """Return the array at the start of a path of nodes to an array, following each node's first input."""
         for _ in makers:
             if name not in makers or not makers[name].input:
                 break
@@ -334,7 +334,7 @@ class Source:
         return name
 
     def shape(self, given: Any) -> list[int]:
-        """Return the sizes of an input, 0 where one is not known; without a shape that of its role, or three axes."""
+        """Return the axis sizes of an input, 0 for an unknown size; three axes (lengths: one) if it has no shape."""
         tensor = given.type.tensor_type
         if len(tensor.shape.dim) > MOST_AXES:
             got = f"{given.name[:LONGEST]!r} with {len(tensor.shape.dim)}"
@@ -344,29 +344,29 @@ class Source:
         return [max(0, dim.dim_value) for dim in tensor.shape.dim]
 
     def known_sizes(self, letters: str) -> dict[str, int]:
-        """Return the sizes of X that the graph has, if these are its axes."""
+        """Return the sizes of X that the graph states, by letter, if the axes of X are `letters`."""
         X = next((each for each in self.inputs if self.is_X(each, letters)), None)
         sizes = {} if X is None else dict(zip(letters, self.shape(X), strict=True))
         return {letter: size for letter, size in ({"e": 0 if "e" in letters else 1} | sizes).items() if size}
 
     def is_X(self, given: Any, letters: str) -> bool:
-        """Return whether an input may be X with these axes."""
+        """Return whether an input can be X with the axes `letters`."""
         return given.name not in self.roles and len(self.shape(given)) == len(letters)
 
     def sizes(self, letters: str, m: int, s: int) -> tuple[int, int]:
-        """Return the samples and steps of a run: m and s where the graph does not say them."""
+        """Return the samples and steps of a trial run: those that the graph states, else m and s."""
         known = self.known_sizes(letters)
         return known.get("m", m if "m" in letters else 1), known.get("s", s)
 
     def orders(self) -> list[str]:
-        """Return what the axes of X may be."""
+        """Return the possible axis orders of X, as strings of letters."""
         ranks = {len(self.shape(each)) for each in self.inputs if each.name not in self.roles}
         letters = [*map("".join, permutations("mse"))] if 3 in ranks or 2 not in ranks else []
         return letters + ["ms", "sm", "se", "es"] * (2 in ranks)
 
 
 def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
-    """Return the nodes of a graph, one in place of those of x (1 + Erf(x / sqrt(2))) / 2, and of x Sigmoid(x)."""
+    """Return the nodes of a graph with those that make up a GELU or a SiLU replaced by one node."""
     onnx, makers = dialect.onnx, {name: node for node in graph.node for name in node.output}
     found = {name: node.attribute for name, node in makers.items() if node.op_type == "Constant"}
     found = {name: _tensor(onnx, each[0].t) for name, each in found.items() if each and each[0].name == "value"}
@@ -379,7 +379,7 @@ def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
         return [*node.input] if is_known and len(node.input) == 1 + (kind in ("Add", "Mul", "Div")) else []
 
     def factors(name: str, depth: int = 3) -> tuple[float, list[str]]:
-        """Return the constant factor of an array, and the arrays that it multiplies, by so many nodes at most."""
+        """Return the constant factor of an array and the arrays that it multiplies, searching at most `depth` nodes."""
         over, parts = (made_by(kind, name) if depth else [] for kind in ("Div", "Mul"))
         if name in numbers or not (parts or (over and numbers.get(over[1]))):
             return (numbers[name], []) if name in numbers else (1.0, [name])
@@ -387,7 +387,7 @@ def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
         return c / d if over else c * d, first + second
 
     def kind(product: str) -> tuple[str, str, set[str]]:
-        """Return "Gelu" or "Swish", its x and the arrays within, for the output of the last node; "" for others."""
+        """Return (kind, x, inner arrays) if a product is a "Gelu" or "Swish" of x; ("", "", set()) if not."""
         c, names = factors(product)
         for x, other in permutations(names) if len(names) == 2 else ():
             erf = [each for each in made_by("Add", other) if numbers.get(each) != 1]
@@ -411,10 +411,10 @@ def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
 
 
 class Node:
-    """A node of a graph that is read, with all constants so far."""
+    """One node of an ONNX graph, with all constants known so far."""
 
     def __init__(self, dialect: Dialect, arrays: Arrays, proto: Any, place: str) -> None:
-        """Take its kind, inputs, outputs and attributes; refuse attributes of another type than ONNX's."""
+        """Store the node's kind, inputs, outputs and attributes; raise an error for an attribute of the wrong type."""
         self.onnx, self.arrays, self.opset = dialect.onnx, arrays, dialect.opset
         self.kind = proto.op_type if dialect.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
         self.inputs, self.outputs = [*proto.input], [*proto.output]
@@ -430,7 +430,7 @@ class Node:
         self.proto.domain = ""
 
     def run(self, arrays: Mapping[str, Any]) -> list[Any]:
-        """Return the outputs for these arrays, by ONNX's own reference."""
+        """Compute the node's outputs from these arrays, by ONNX's reference implementation."""
         proto, opset, given = self.proto, self.opset, {name: arrays[name] for name in self.inputs if name}
         late = [self.attributes[key] for key in LATE.get(self.kind, ()) if key in self.attributes]
         if late:  # old versions, which the reference does not compute, or wrongly
@@ -443,31 +443,31 @@ class Node:
         return self.onnx.reference.ReferenceEvaluator(proto, opsets={"": max(1, opset)}).run(None, given)
 
     def input(self, place: int) -> str:
-        """Return the name of an input, or "", ONNX's name for one that is left out, if the node has fewer."""
+        """Return the name of input number `place`; "" if it is left out."""
         return self.inputs[place] if place < len(self.inputs) else ""
 
     def constant(self, place: int, optional: bool = False) -> Any:
-        """Return a constant input; Unproved if it is not constant, or left out and not `optional`, for which None."""
+        """Return a constant input; None if it is left out and `optional`, else Unproved if it is not constant."""
         name = self.input(place)
         if name not in self.arrays and (name or not optional):
             raise Unproved(f"its input {name[:LONGEST]!r} is no constant")
         return self.arrays[name] if name else None
 
     def numbers(self, key: str, place: int) -> Any:
-        """Return the numbers (k,) of attribute `key` or, in later versions, of input `place`; None for neither."""
+        """Return the numbers (k,) of attribute `key`, or of input `place` as in later versions; None for neither."""
         value = self.attributes.get(key)
         value = self.constant(place, True) if value is None else value
         return None if value is None else np.ravel(value)
 
     def number(self, key: str, place: int) -> float | None:
-        """Return a number that is attribute `key` or input `place`; None for neither."""
+        """Return the number that is attribute `key` or input `place`; None for neither."""
         value = self.numbers(key, place)
         if value is not None and len(value) != 1:
             raise Unproved(f"its {key} is no single number")
         return None if value is None else float(value[0])
 
     def axis(self, key: str, place: int) -> int:
-        """Return the only axis that attribute `key` or input `place` has."""
+        """Return the single axis given by attribute `key` or input `place`."""
         axes = self.numbers(key, place)
         if axes is None or len(axes) != 1:
             raise Unproved("it is not over one axis alone")
@@ -475,10 +475,10 @@ class Node:
 
 
 class OnnxReader(Reader):
-    """A reader of an ONNX graph into `layers`, for m samples and s steps where the graph has no sizes of its own."""
+    """A reader of an ONNX graph for m samples and s steps, unless the graph states its own sizes."""
 
     def __init__(self, source: Source, letters: str, m: int, s: int, e: int) -> None:
-        """Give labels to the inputs: X with its axes in this order, initial states and lengths."""
+        """Set up the inputs: X with its axes in the order `letters`, initial states and lengths."""
         super().__init__(m, s, source.known_sizes(letters).get("e", e))
         self.source, self.arrays, self.room = source, dict(source.arrays), source.room
         self.values: dict[str, Value] = {}
@@ -511,7 +511,7 @@ class OnnxReader(Reader):
                 self.foreign[name] = f"the input {name[:LONGEST]!r}, whose axes are not samples, steps and features"
 
     def run(self) -> None:
-        """Read all nodes, then check initial states and outputs; Unproved or ValueError for what is not proved."""
+        """Read all nodes, then check initial states and outputs; Unproved or ValueError for unsupported nodes."""
         for i, node in enumerate(self.source.nodes):
             self.place, self.progress = f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}", i
             self.read_node(node)
@@ -523,7 +523,7 @@ class OnnxReader(Reader):
         self.check_outputs([value.name for value in self.source.graph.output])
 
     def read_node(self, proto: Any) -> None:
-        """Record the outputs of a node: constants, values, or arrays of which nothing is known, and why."""
+        """Store the outputs of a node: constants, values, or for an unsupported node the reason."""
         self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
         if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
             raise REFUSE(f"{self.place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
@@ -551,7 +551,7 @@ class OnnxReader(Reader):
                 self.arrays[name] = value
 
     def compute(self, node: Node) -> list[Any]:
-        """Return the outputs of a node, values or constants, adding a layer if it is one; Unproved if it is unknown."""
+        """Return the outputs of a node, adding a layer if it is one; Unproved if the node is not supported."""
         for name in filter(None, node.inputs):
             if name not in self.arrays and name not in self.values:
                 raise Unproved(f"of its input {name[:LONGEST]!r} nothing is known")
@@ -577,7 +577,7 @@ class OnnxReader(Reader):
     # --- nodes that move numbers ---
 
     def move(self, node: Node, known: list[str]) -> list[Any]:
-        """Return the outputs of a node that only moves numbers, run on labels, or on constants if none is known."""
+        """Return the outputs of a node that only moves elements, by running it on the element indices."""
         values = [self.values[name] for name in known]
         first = values[0]
         if len({value.of for value in values}) > 1:
@@ -600,7 +600,7 @@ class OnnxReader(Reader):
     # --- GRU nodes ---
 
     def read_gru(self, node: Node) -> list[Value]:
-        """Add the recurrent layer of a GRU node; return its outputs."""
+        """Add the recurrent layer for a GRU node; return the node's outputs."""
         X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
         attributes = node.attributes
         unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
@@ -630,13 +630,13 @@ class OnnxReader(Reader):
         return [Value(STAGES, labels, layer.dtype.name) for labels in found]
 
     def origin_of(self, name: str) -> str:
-        """Return where an array comes from, in words for an error."""
+        """Return a phrase for an error that says where an array comes from."""
         if name in self.values:
             return self.values[name].place
         return "a constant" if name in self.arrays else self.foreign.get(name, "nowhere")
 
     def initial_state(self, h0: str, layout: int, due: tuple[int, ...]) -> Value | None:
-        """Return the input that a GRU node starts from, or layers of it (D, m, u); None for zeros."""
+        """Return the initial state of a GRU node, (D, m, u), as part of an input of the graph; None for zeros."""
         if not h0 or (h0 in self.arrays and not np.any(self.arrays[h0])):
             return None
         value = self.values.get(h0)
@@ -650,7 +650,7 @@ class OnnxReader(Reader):
         )
 
     def lengths_input(self, lengths: str) -> Any:
-        """Return the input of the graph that `sequence_lens` is, None for none, and note that there is padding."""
+        """Return the graph input that a GRU node gets as `sequence_lens`, or None, and store that there is padding."""
         if not lengths:
             return None
         value = self.values.get(lengths)
@@ -662,7 +662,7 @@ class OnnxReader(Reader):
         return value.of
 
     def weights(self, W: str, R: str, B: str, D: int) -> Iterator[tuple[Any, ...]]:
-        """Yield (W, R, first bias, second bias) of each of D directions, checked."""
+        """Check the weights of a GRU node; yield (W, R, first bias, second bias) for each of D directions."""
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
                 got = f"it comes from {self.origin_of(name)}"
@@ -680,7 +680,7 @@ class OnnxReader(Reader):
     # --- the whole ---
 
     def check_initial_states(self) -> None:
-        """Refuse initial states unless they are the layers of one input in order, an input for each, or zeros."""
+        """Raise an error unless initial states are the layers of one input in order, one input each, or zeros."""
         if len({*self.sequence_lens}) > 1:
             raise Unproved("expected sequence_lens of all GRU nodes to be one input, or none of any")
         known = [value for _, value in self.initial if value is not None]
@@ -698,7 +698,7 @@ class OnnxReader(Reader):
                 raise Unproved(f"expected initial_h of all GRU nodes to be {due}")
 
     def check_outputs(self, names: list[str]) -> None:
-        """Refuse outputs that `predict` cannot return. Where all are last states, the top layer returns its last."""
+        """Raise an error for outputs that `predict` cannot return; if all are last states, choose the top layer's."""
         found = []
         for name in names:
             self.place = f"output {name[:LONGEST]!r}"
@@ -721,7 +721,7 @@ class OnnxReader(Reader):
 
 
 def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
-    """Return the outputs of a node that moves numbers, on arrays, by ONNX's own reference."""
+    """Compute the outputs of a node that moves elements, by ONNX's reference implementation."""
     given = [arrays[name] for name in node.inputs if name]
     if node.kind in COMPUTED and len({each.dtype for each in given}) > 1:
         raise Unproved("it joins constants of several types")
@@ -758,7 +758,7 @@ MOVERS = ("Identity", "Dropout", "Cast", "Transpose", "Squeeze", "Unsqueeze", "R
 
 
 def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
-    """Read a MatMul node: a Dense with constant weights on the right, or a sum of what attention weighs."""
+    """Read a MatMul node: a Dense if its right operand is constant, else a sum weighted by attention."""
     if second:
         if value.labels.ndim != 3:
             raise Unproved(BRANCHES)
@@ -769,7 +769,7 @@ def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Val
 
 
 def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a Gemm node of rows (m, n) as a Dense."""
+    """Read a Gemm node on rows (m, n) as a Dense."""
     if value.labels.ndim != 2:
         raise Unproved("it does not take rows (m, n) as they are")
     W = node.constant(1)
@@ -777,7 +777,7 @@ def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 
 def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Value:
-    """Read Add, Sub, Mul and Div with a constant as a Scale, and Mul with attention weights."""
+    """Read an Add, Sub, Mul or Div node: a Scale for a constant, else a join or attention weights times states."""
     if second:
         return reader.joined(value, *second, node.kind.lower())
     first = node.inputs[0] not in reader.values
@@ -788,14 +788,14 @@ def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) ->
 
 
 def _function(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a node of an elementwise function."""
+    """Read the node of an elementwise activation."""
     function = NODES[node.kind]
     alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
     return reader.elementwise(value, Activation(function.own, alpha or None))
 
 
 def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a (Log)Softmax node; versions before 13 go over all axes from `axis` on, which must then be the last."""
+    """Read a Softmax or LogSoftmax node, which must be over the last axis only."""
     rank = value.labels.ndim
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
     if not -rank <= axis < rank or (node.opset < 13 and axis not in (-1, rank - 1)):
@@ -804,7 +804,7 @@ def _softmax(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 
 def _normalization(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read a LayerNormalization node over the last axis."""
+    """Read a LayerNormalization node over the features."""
     if node.attributes.get("axis", -1) not in (-1, value.labels.ndim - 1):
         raise Unproved("it is not over the features of a step")
     return reader.normalization(value, node.constant(1), node.constant(2, True), node.attributes.get("epsilon", 1e-5))
@@ -831,7 +831,7 @@ def _convolution(reader: OnnxReader, node: Node, value: Value) -> Value:
 
 
 def _reduction(reader: OnnxReader, node: Node, value: Value) -> Value:
-    """Read the mean, maximum or sum over all steps, or the sum of what attention weighs."""
+    """Read a mean, maximum or sum over all steps, or a sum weighted by attention."""
     how = node.kind.removeprefix("Reduce").lower()
     return reader.pool(value, node.axis("axes", 1), bool(node.attributes.get("keepdims", 1)), how)
 
@@ -864,7 +864,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 
 
 def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
-    """Return the GRU arguments for the activations of a GRU node of D directions, with their alphas."""
+    """Return the `cgru.GRU` arguments for the activations of a GRU node with D directions."""
     names = [name.decode() for name in attributes.get("activations", [])] or ["Sigmoid", "Tanh"] * D
     alphas, betas = (list(attributes.get(f"activation_{kind}", [])) for kind in ("alpha", "beta"))
     found = []

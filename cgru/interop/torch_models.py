@@ -1,4 +1,4 @@
-"""PyTorch's `nn.GRU`, its state dict, and modules with a GRU in them, as layers; and back.
+"""Convert PyTorch's `nn.GRU`, its state dict, and modules with a GRU to cgru's layers, and back.
 
 Letters: m samples, s steps, n features of a step.
 """
@@ -105,12 +105,12 @@ def from_torch(source: Any) -> Network:
 
 
 def _kind(module: Any) -> type:
-    """Return the class of a module; for one of `cgru.torch` the PyTorch class that it stands for."""
+    """Return the class of a module; for a module of `cgru.torch` the PyTorch class that it replaces."""
     return type(module).__mro__[1] if type(module).__module__ == "cgru.torch.modules" else type(module)
 
 
 def _module_layers(torch: Any, source: Any) -> list[Any]:
-    """Return the layers of a module; ValueError if it has others."""
+    """Return the layers of a module; ValueError if a part of it is not supported."""
     from cgru.interop.torch_reader import traced_layers
 
     refuse = refusal(f"source: {type(source).__name__} cannot be had here")
@@ -188,7 +188,7 @@ def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
 
 def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
-    """Return the rate of the dropout between the layers; refuse layers that torch.nn.GRU cannot express."""
+    """Return the rate of the dropout between the layers; raise an error for layers that torch.nn.GRU cannot express."""
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a torch.nn.GRU: it standardises its input")
     recurrent, rates = [i for i, layer in enumerate(layers) if layer.cells], []
@@ -209,7 +209,7 @@ def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
 
 
 def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
-    """Refuse a layer that a torch.nn.GRU cannot have."""
+    """Raise an error for a layer that torch.nn.GRU cannot express."""
     cell = TORCH.checked_cell(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
         raise refuse("its activations are tanh and sigmoid there")

@@ -1,4 +1,4 @@
-"""A reader of PyTorch modules as layers: `forward` runs on labels (`cgru.interop.graph_reader`).
+"""Convert a PyTorch module to layers by running its `forward` on tensors that only track element indices.
 
 Goal: whatever way a module calls PyTorch, it is read, or refused.
 
@@ -63,18 +63,18 @@ ROLES = {0: [()], 1: [("lengths",), ("h0",)], 2: [("lengths", "h0"), ("h0", "len
 
 @dataclass(eq=False)
 class Weight:
-    """A parameter or buffer of the module, which values may be `of`."""
+    """A parameter or buffer of the module; a `Value` may have elements `of` it."""
 
     tensor: Any
 
     @property
     def trainable(self) -> bool:
-        """Return whether it is a parameter that requires a gradient."""
+        """Return whether the weight is a parameter that requires a gradient."""
         return bool(self.tensor.requires_grad)
 
 
 class Traced(torch.Tensor):
-    """A tensor without numbers, whose `value` has labels; `reader` gets all calls with it.
+    """A tensor without numbers whose `value` tracks its elements; `reader` handles all functions called with it.
 
     `unproved` is why no other function may take it: it may only be returned, or kept in an attribute.
     """
@@ -83,7 +83,7 @@ class Traced(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Have the reader run a function of PyTorch."""
+        """Let the reader handle a PyTorch function that is called with this tensor."""
         found: list[Any] = []
         replaced((args, kwargs), found.append)
         with torch._C.DisableTorchFunctionSubclass():
@@ -91,23 +91,23 @@ class Traced(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Refuse what reads the numbers in another way."""
+        """Raise Unproved for an operation that would read the tensor's numbers."""
         raise Unproved("it reads numbers of an array")
 
 
 class Lengths(torch.Tensor):
-    """The lengths of a run, or numbers made of them; they may not decide what is done."""
+    """The lengths of a trial run, or numbers computed from them; control flow may not depend on them."""
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function of PyTorch."""
+        """Run a PyTorch function on lengths, but raise Unproved for a conversion to bool."""
         if function is torch.Tensor.__bool__:
             raise Unproved("what it does depends on lengths")
         return super().__torch_function__(function, types, args, kwargs or {})
 
 
 class Size(int):
-    """A number of samples or steps, or one made of them; it may not decide what is done."""
+    """A number of samples or steps, or one computed from it; control flow may not depend on it."""
 
     __hash__ = int.__hash__
 
@@ -136,7 +136,7 @@ for each in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod"):
 
 
 def replaced(argument: Any, by: Any) -> Any:
-    """Return an argument with `by` of each `Traced` in it, in lists and dicts too."""
+    """Return an argument with `by` applied to each `Traced` tensor in it, also within lists and dicts."""
     if isinstance(argument, Traced):
         return by(argument)
     if isinstance(argument, tuple | list):
@@ -146,7 +146,7 @@ def replaced(argument: Any, by: Any) -> Any:
 
 
 def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
-    """Return the layers of a module, whose `forward` takes `count` inputs; ValueError if it has others."""
+    """Return the layers of a module whose `forward` takes `count` inputs; ValueError if a part is not supported."""
     for path, module in source.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             raise refuse(f"in training {path!r} takes the statistics of each batch; call eval() on the model first")
@@ -168,7 +168,7 @@ def traced_layers(source: Any, count: int, refuse: Refusal) -> list[Any]:
 
 
 class TorchReader(Reader):
-    """A reader of a module for an x with its axes in an order, of m samples and s steps.
+    """A reader of a PyTorch module, for an input x of m samples and s steps with its axes in a certain order.
 
     `order` is these axes, the dtype of x, and the roles of the other inputs.
     """
@@ -177,7 +177,7 @@ class TorchReader(Reader):
     is_over = False  # whether the module returned; what it keeps in attributes may not be read by the next call
 
     def __init__(self, model: Any, dtype: str, order: Any, m: int, s: int, e: int) -> None:
-        """Take a copy of the module in `eval`, and the dtype of its parameters."""
+        """Store a copy of the module in eval mode, and make its inputs."""
         letters, kind, self.roles = order
         super().__init__(m, s, e if "e" in letters else 1)
         self.model, self.dtype, self.lengths = model, np.dtype(dtype), None
@@ -198,7 +198,7 @@ class TorchReader(Reader):
                 self.given.append(self.wrap(Value("h0", labels, self.dtype.name)))
 
     def run(self) -> None:
-        """Call the module; Unproved for what is not proved."""
+        """Call the module, and collect its layers; Unproved for anything that is not supported."""
         with self.replaced_weights(), ExitStack() as stack:
             stack.callback(register_module_forward_pre_hook(self.enter).remove)
             stack.callback(register_module_forward_hook(lambda *_: self.inside.pop() and None).remove)
@@ -225,14 +225,14 @@ class TorchReader(Reader):
                     raise ValueError(f"source: its forward sets {lasting[0]}; the next call may do something else")
 
     def place_of(self, error: Exception) -> str:
-        """Return where an error was raised: a module of PyTorch's or a function, and the line of the user's code."""
+        """Return a phrase for an error: the PyTorch module or function in which it was raised, and the user's line."""
         path, last = "", self.inside[-1] if self.inside else self.model
         if type(last).__module__.startswith(("torch.nn", "cgru.torch")) and not [*last.children()]:
             path = next(path for path, module in self.model.named_modules() if module is last)
         return (f"{type(last).__name__} {path!r}" if path else self.place) + _line(error)
 
     def enter(self, module: Any, given: Any) -> None:
-        """Note that a module is called."""
+        """Store that a module is being called, and check a GRU's number of input features."""
         self.inside.append(module)
         if module in self.grus and given:
             data = given[0].data if isinstance(given[0], PackedSequence) else given[0]
@@ -241,7 +241,7 @@ class TorchReader(Reader):
 
     @contextmanager
     def replaced_weights(self) -> Iterator[None]:
-        """Replace the parameters and buffers of all modules but GRUs by labels inside a `with` block."""
+        """Replace all parameters and buffers, except those of GRUs, by tracking tensors inside a `with` block."""
         stores = [vars(module)[name] for module in self.model.modules() if not isinstance(module, nn.RNNBase)
                   for name in STORES]  # fmt: skip
         kept = [(store, dict(store)) for store in stores]
@@ -259,7 +259,7 @@ class TorchReader(Reader):
     # --- values and tensors ---
 
     def wrap(self, made: Any, memory: list[int] | None = None) -> Any:
-        """Return values as tensors; anything else unchanged.
+        """Return values as tracking tensors; anything else unchanged.
 
         `memory` is a list of how often the memory was changed that they may share with other tensors.
         """
@@ -274,7 +274,7 @@ class TorchReader(Reader):
         return tensor
 
     def value(self, argument: Any) -> Value:
-        """Return an argument that is an array of the graph; Unproved for any other."""
+        """Return the `Value` of an argument that is a layer's output; Unproved for any other argument."""
         if not isinstance(argument, Traced) or isinstance(argument.value.of, Weight):
             what = type(argument).__name__
             raise Unproved(f"expected the output of a layer, got a {what} of something else")
@@ -282,20 +282,20 @@ class TorchReader(Reader):
         return argument.value
 
     def check_memory(self, tensors: list[Any]) -> None:
-        """Refuse tensors that were changed in place by way of others."""
+        """Raise Unproved for tensors that were changed in place through another tensor."""
         if any(each.reader.is_over for each in tensors):
             raise Unproved("it reads what an earlier call set")
         if any(each.version != each.memory[0] for each in tensors):
             raise Unproved("expected arrays that nothing changes in place after they were made")
 
     def numbers(self, weight: Any) -> np.ndarray:
-        """Return the numbers of a weight; Unproved for any other argument."""
+        """Return the numbers of a weight as an array; Unproved for any other argument."""
         if not isinstance(weight, Traced) or not isinstance(weight.value.of, Weight):
             raise Unproved("expected parameters or buffers for its weights, not what forward makes")
         return array(weight.value.of.tensor, self.place).ravel()[weight.value.labels]
 
     def trainable(self, *weights: Any) -> bool:
-        """Note that a layer has these weights; return whether they are trained."""
+        """Store that a layer uses these weights; return whether they are trained."""
         found = [each.value.of.tensor if isinstance(each, Traced) else each for each in weights if each is not None]
         found = [tensor for tensor in found if isinstance(tensor, nn.Parameter)]
         for tensor in found:
@@ -305,7 +305,7 @@ class TorchReader(Reader):
         return is_trainable(found, "a layer", Unproved)
 
     def call(self, function: Any, given: Any, options: Any) -> Any:
-        """Return what a function of PyTorch returns, by its name."""
+        """Return what a PyTorch function returns for tracking tensors, and add the layer that it represents."""
         kind = getattr(function, "__name__", str(function))
         name = function.__self__.__name__ if kind == "__get__" else kind.strip("_")
         self.place, self.progress = name, self.progress + 1
@@ -361,13 +361,13 @@ class TorchReader(Reader):
         return tensor
 
     def sized(self, made: Any) -> Any:
-        """Return sizes, of which those that may be numbers of samples or steps cannot be compared."""
+        """Return tensor sizes, with numbers of samples or steps as `Size`, which cannot be compared."""
         if isinstance(made, tuple):
             return torch.Size(map(self.sized, made))
         return Size(made) if made in (self.m, self.stages[0].s) and made > 1 else made
 
     def move(self, name: str, function: Any, given: Any, options: Any, found: list[Any]) -> Any:
-        """Return an array whose numbers are moved, by running the function on the labels of those `found` in it."""
+        """Return the result of a function that only moves elements, by running it on the element indices."""
         first = found[0].value
         if any(each.value.of != first.of for each in found):
             for each in found:
@@ -400,7 +400,7 @@ class TorchReader(Reader):
         return replace(first, labels=made.as_subclass(torch.Tensor).numpy())
 
     def check_index(self, items: tuple[Any, ...], value: Value) -> None:
-        """Refuse slices with bounds that would cut a longer array otherwise, and indices past the end."""
+        """Raise Unproved for slices and indices that would act differently on a longer array."""
         axis, shape = 0, value.labels.shape
         for i, item in enumerate(items):
             if item is Ellipsis:
@@ -418,7 +418,7 @@ class TorchReader(Reader):
             axis += item is not None and item is not Ellipsis
 
     def finish_all(self, made: Any) -> None:
-        """Make layers of what the module returns, with at most the last states of all GRUs beside it."""
+        """Make layers from the module's result, which may include the last states of all GRUs."""
         first, *rest = made if made.__class__ in (tuple, list) else [made]
         if getattr(first, "unproved", "") == DETACHED:
             raise Unproved(DETACHED)
@@ -436,7 +436,7 @@ class TorchReader(Reader):
     # --- functions that are layers ---
 
     def function(self, name: str, input: Any, *alphas: Any, inplace: bool = False, **named: Any) -> Value:
-        """Add an elementwise function with at most one parameter."""
+        """Add an elementwise activation with at most one parameter."""
         alpha, *rest = (*alphas, *named.values(), *(() if alphas or named else ({"leaky_relu": 0.01}.get(name, 1.0),)))
         if rest[bool(rest) and rest[0] is False :] or (name not in ("leaky_relu", "elu") and (alphas or named)):
             raise Unproved("expected the arguments of an array alone")
@@ -444,31 +444,31 @@ class TorchReader(Reader):
         return self.elementwise(self.value(input), Activation(NAMES[name].own, options or None))
 
     def on_gelu(self, input: Any, approximate: str = "none") -> Value:
-        """Add a GELU."""
+        """Add a GELU activation."""
         if approximate != "none":
             raise Unproved(f'expected approximate="none", the exact function, got {approximate!r}')
         return self.elementwise(self.value(input), Activation(gelu))
 
     def on_softplus(self, input: Any, beta: float = 1.0, threshold: float = 20.0) -> Value:
-        """Add a softplus, whose exact values differ by 2e-9 from PyTorch's beyond a threshold of 20."""
+        """Add a softplus; beyond PyTorch's threshold of 20 its exact values differ from PyTorch's by 2e-9."""
         if threshold < 20 or beta != 1:
             raise Unproved(f"expected a threshold of at least 20 and beta 1, got {threshold} and {beta}")
         return self.elementwise(self.value(input), Activation(softplus))
 
     def on_clamp(self, input: Any, min: Any = None, max: Any = None) -> Value:
-        """Add a Clip."""
+        """Add a Clip layer for `torch.clamp`."""
         return self.clip(self.value(input), min, max)
 
     def on_hardtanh(self, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
-        """Add a Clip."""
+        """Add a Clip layer for `hardtanh`."""
         return self.on_clamp(input, min_val, max_val)
 
     def on_relu6(self, input: Any, inplace: bool = False) -> Value:
-        """Add a Clip."""
+        """Add a Clip layer for `relu6`."""
         return self.on_clamp(input, 0, 6)
 
     def on_dropout(self, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
-        """Add a Dropout."""
+        """Add a Dropout layer."""
         if training:
             raise Unproved("it drops in inference too; expected training=self.training")
         value = self.value(input)
@@ -487,19 +487,19 @@ class TorchReader(Reader):
     on_log_softmax = partialmethod(on_softmax, own=log_softmax)
 
     def on_adaptive_avg_pool1d(self, input: Any, output_size: Any, how: str = "mean") -> Value:
-        """Add a pool over all steps, the last axis."""
+        """Add a pool over all steps, which are the last axis, for an adaptive pooling to one output."""
         if np.ravel(output_size).tolist() != [1]:
             raise Unproved(f"expected one output, got {output_size}")
         return self.pool(self.value(input), input.value.labels.ndim - 1, True, how)
 
     def on_adaptive_max_pool1d(self, input: Any, output_size: Any, return_indices: bool = False) -> Value:
-        """Add a maximum over all steps, the last axis."""
+        """Add a max pool over all steps, which are the last axis."""
         if return_indices:
             raise Unproved("expected the maxima without their places")
         return self.on_adaptive_avg_pool1d(input, output_size, "max")
 
     def reduce(self, name: str, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-        """Add a pool over the steps, or what attention weighed."""
+        """Add a pool over the steps, or the sum of an attention."""
         dims = dim if isinstance(dim, tuple | list) else (dim,)
         if len(dims) != 1 or not isinstance(dims[0], int) or dtype is not None:
             raise Unproved(f"expected one axis and no dtype, got {dim} and {dtype}")
@@ -507,16 +507,16 @@ class TorchReader(Reader):
         return made if name != "max" else torch.return_types.max((self.wrap(made), None))
 
     def on_unfold(self, input: Any, dimension: int, size: int, step: int) -> Value:
-        """Add Frames."""
+        """Add a Frames layer for `Tensor.unfold`."""
         return self.frames(self.value(input), size, step, (0, 0), dimension % len(input.value.labels.shape))
 
     def on_linear(self, input: Any, weight: Any, bias: Any = None) -> Value:
-        """Add a Dense."""
+        """Add a Dense layer."""
         W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
         return self.linear(self.value(input), W.T, b, trainable=self.trainable(weight, bias))
 
     def on_matmul(self, first: Any, second: Any) -> Value:
-        """Read a product of matrices: a Dense with a weight on the right, else attention."""
+        """Read a matrix product: a Dense if the right operand is a weight, else a sum weighted by attention."""
         if isinstance(second, Traced) and not isinstance(second.value.of, Weight):
             return self.einsum("bij,bjk->bik", self.value(first), second.value)
         W = self.numbers(second)
@@ -528,7 +528,7 @@ class TorchReader(Reader):
     on_bmm = on_matmul
 
     def on_einsum(self, equation: str, *operands: Any) -> Value:
-        """Read the sum of states weighted by attention."""
+        """Read an einsum as a sum of states weighted by attention."""
         if len(operands) != 2:
             raise Unproved("expected an equation and two arrays")
         return self.einsum(equation, *map(self.value, operands))
@@ -545,7 +545,7 @@ class TorchReader(Reader):
         self, input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
         training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
     ) -> Value:  # fmt: skip
-        """Add a Scale for a batch norm in inference."""
+        """Add a Scale layer for a batch normalisation in inference."""
         if training or running_mean is None:
             raise Unproved("it takes the statistics of each batch; expected track_running_stats=True and eval()")
         scale, shift = (1.0, 0.0) if weight is None else (self.numbers(weight), self.numbers(bias))
@@ -553,13 +553,13 @@ class TorchReader(Reader):
         return self.batch_norm(self.value(input), *moments, eps, scale, shift, self.trainable(weight, bias))
 
     def on_embedding(self, input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, **_: Any) -> Value:
-        """Add an Embedding."""
+        """Add an Embedding layer."""
         if max_norm is not None:
             raise Unproved("expected max_norm None, for it changes the weights in a call")
         return self.embedding(self.value(input), self.numbers(weight), self.place, self.trainable(weight))
 
     def on_pad(self, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Value:
-        """Return an array with zeros, as labels -1, around its last axis, which a convolution then reads."""
+        """Return an array with zero padding along its last axis, marked by -1, which a convolution then reads."""
         if mode != "constant" or value not in (None, 0) or len(pad) != 2 or min(pad) < 0:
             raise Unproved(f"expected zeros before and after the last axis, got {mode} {pad} of {value}")
         found = self.value(input)
@@ -570,7 +570,7 @@ class TorchReader(Reader):
         self, input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
         groups: int = 1,
     ) -> Value:  # fmt: skip
-        """Add Frames and a Dense for a convolution over the steps; return (m, n, s)."""
+        """Add Frames and a Dense for a convolution over the steps; return an array (m, n, s)."""
         W, b = self.numbers(weight), None if bias is None else self.numbers(bias)
         hops = *np.ravel(stride), *np.ravel(dilation)
         if groups != 1:
@@ -581,7 +581,7 @@ class TorchReader(Reader):
         return self.convolution(self.value(input), W, b, hops, pads, self.trainable(weight, bias))
 
     def arithmetic(self, sign: str, first: bool, *given: Any) -> Value:
-        """Add a Scale for x + c, c - x (`first`), ... with c a number or one for each feature."""
+        """Add a Scale for an operation with a constant, such as x + c or (`first`) c - x; else join two arrays."""
         one, other = given
         if not isinstance(one, Traced) or isinstance(one.value.of, Weight):
             one, other, first = other, one, True
@@ -602,7 +602,7 @@ class TorchReader(Reader):
     # --- GRUs ---
 
     def on_gru(self, input: Any, second: Any, third: Any, *rest: Any) -> tuple[Any, ...]:
-        """Add all layers of a GRU; return its states and its last states."""
+        """Add all layers of a GRU; return all states and the last states."""
         packed = not isinstance(third, tuple | list)
         hx, (weights, biased, depth, rate, _, both, *first) = (third, rest) if packed else (second, (third, *rest))
         if self.ragged and not packed:
@@ -629,7 +629,7 @@ class TorchReader(Reader):
         return self.packed(states) if packed else states, replace(states, labels=np.concatenate(ends))
 
     def initial_states(self, hx: Any, weight: Any) -> np.ndarray | None:
-        """Return the states that a GRU learned to begin with, None for zeros and those of `predict(h0=...)`."""
+        """Return the learned initial states of a GRU; None for zeros, and for states that are the input h0."""
         if not isinstance(hx, Traced):
             if bool(hx.any()):
                 raise Unproved("expected it to start from nothing, zeros, a parameter or an input beside x")
@@ -654,14 +654,14 @@ class TorchReader(Reader):
         return start
 
     def packed(self, whole: Value) -> Any:
-        """Return the packed data of an array (m, s, n)."""
+        """Return the packed data of an array (m, s, n) as a tracking tensor."""
         shape = int(self.lengths.sum()), whole.labels.shape[2]
         tensor = self.wrap(Value("packed steps", np.zeros(shape, int), whole.dtype))
         tensor.whole = whole
         return tensor
 
     def on_pack_padded_sequence(self, input: Any, lengths: Any, batch_first: bool) -> tuple[Any, Any]:
-        """Note that an input beside x is the lengths; return the packed data and the samples of each step."""
+        """Store that an input is the lengths; return the packed data and the number of samples at each step."""
         if not isinstance(lengths, Lengths) or not np.array_equal(lengths.as_subclass(torch.Tensor), self.lengths):
             raise Unproved("expected lengths that are an input beside x")
         value = self.value(input)
@@ -675,7 +675,7 @@ class TorchReader(Reader):
     def on_pad_packed_sequence(
         self, data: Any, sizes: Any, batch_first: bool, padding_value: float, total_length: int
     ) -> tuple[Any, Any]:
-        """Return all states (m, s, n), zero at padding, and the lengths."""
+        """Return all states (m, s, n), zero in the padding, and the lengths."""
         if not hasattr(data, "whole") or padding_value != 0 or total_length != data.whole.labels.shape[1]:
             raise Unproved("expected a packed sequence, zeros at padding, and all steps of x")
         labels = data.whole.labels if batch_first else data.whole.labels.swapaxes(0, 1)
@@ -683,22 +683,22 @@ class TorchReader(Reader):
 
 
 def _stand_in(tensor: Traced) -> Any:
-    """Return a tensor of the shape and dtype of another one."""
+    """Return a tensor with the same shape and dtype as a tracking tensor."""
     return torch.zeros((), dtype=getattr(torch, tensor.value.dtype)).expand(tensor.value.labels.shape)
 
 
 def _labels(tensor: Traced) -> Any:
-    """Return the labels of a tensor as one."""
+    """Return the element indices of a tracking tensor as an ordinary tensor."""
     return torch.from_numpy(np.ascontiguousarray(tensor.value.labels))
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return whether a tensor is a leaf of PyTorch's own classes: a parameter or buffer that nobody computes."""
+    """Return whether a tensor is a plain leaf tensor of PyTorch, such as a parameter or buffer that is not computed."""
     return tensor.__class__ in (torch.Tensor, nn.Parameter) and tensor.is_leaf
 
 
 def attributes(model: Any) -> dict[str, Any]:
-    """Return all attributes of the modules of a model, by name."""
+    """Return all attributes of a model's modules, by dotted name."""
     found = {}
     for path, module in model.named_modules():
         for name, value in vars(module).items():
@@ -708,13 +708,13 @@ def attributes(model: Any) -> dict[str, Any]:
 
 
 def is_left(name: str, value: Any) -> bool:
-    """Return whether an attribute, no parameter or buffer, has arrays that a call of the module left in it."""
+    """Return whether an attribute has only tracking tensors that a call left there, and is no parameter or buffer."""
     parts = value if isinstance(value, list | tuple) else [value]
     return bool(parts) and all(isinstance(each, Traced) for each in parts) and STORES.isdisjoint(name.split("."))
 
 
 def _line(error: Exception) -> str:
-    """Return " (file:line)" of the innermost frame of an error that is neither PyTorch's nor of this package."""
+    """Return " (file:line)" of the user's line in which an error was raised; "" if there is none."""
     own = [os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(torch.__file__) + os.sep]
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     found = [f" ({path}:{line})" for path, line in frames if not path.startswith((*own, "<"))]

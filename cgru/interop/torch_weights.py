@@ -1,4 +1,4 @@
-"""The tensors of a `torch.nn.GRU` or a `GRUCell` as layers.
+"""Convert the tensors of a `torch.nn.GRU` or `GRUCell` to layers.
 
 Letters: e features of a step, u units.
 """
@@ -24,7 +24,7 @@ SUFFIXES = ("", "_reverse")
 
 
 def gru_layers(tensors: Mapping[str, Any], start: np.ndarray | None = None, rate: float = 0.0) -> list[Any]:
-    """Return the layers of the tensors of a `torch.nn.GRU` or a `GRUCell` by their names, with all states.
+    """Return layers, each with `sequences`, made from a `torch.nn.GRU`'s or `GRUCell`'s tensors by name.
 
     `start` (layers x directions, 1, u) are the states that they learned to begin with; None: zeros. `rate` is that of
     the dropout between them.
@@ -50,7 +50,7 @@ def gru_layers(tensors: Mapping[str, Any], start: np.ndarray | None = None, rate
 
 
 def is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool:
-    """Return whether parameters require gradients; refuse a mixture, which the error says `whose` it is."""
+    """Return whether parameters require gradients; raise an error, naming `whose` they are, if only some do."""
     flags = {bool(parameter.requires_grad) for parameter in parameters}
     if len(flags) > 1:
         raise refuse(f"expected requires_grad of all parameters of {whose} or of none, got both")
@@ -58,7 +58,7 @@ def is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool
 
 
 def _arrays_by_layer(tensors: Mapping[str, Any]) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-    """Return the arrays of each (layer, direction), by their names in PyTorch."""
+    """Return the arrays of each (layer, direction), by their PyTorch names."""
     found: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     for key, tensor in tensors.items():
         match = KEY.fullmatch(key) if isinstance(key, str) else None
@@ -75,7 +75,7 @@ def _arrays_by_layer(tensors: Mapping[str, Any]) -> dict[tuple[int, int], dict[s
 
 
 def _gru_parameters(tensors: dict[str, np.ndarray], layer: int) -> dict[str, np.ndarray]:
-    """Return our parameters for the tensors of one direction of a layer; ValueError if they do not fit."""
+    """Return cgru's parameters for the tensors of one layer and direction; ValueError if they do not fit."""
     missing = [key for key in KEYS[: 4 if len(tensors) > 2 else 2] if key not in tensors]
     if missing:
         raise ValueError(f"source: expected {missing[0]} of layer {layer}, which is missing")

@@ -1,4 +1,4 @@
-"""Activation: an elementwise function, or softmax over the features of a step, as a layer of its own."""
+"""Activation: a layer that applies an elementwise activation, or softmax over the features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Activation"]
 
 
 class Activation(Layer):
-    """A layer that applies an activation to inputs (m, s, n) or (m, n); the shape and dtype stay.
+    """A layer that applies an activation to inputs (m, s, n) or (m, n), and keeps their shape and dtype.
 
     Use it where no `Dense` stands below that could have the activation: above a `GRU`, a `Scale` or a `Pool`. cgru's
     own activations except softmax are compiled. At padded steps the outputs are zero.
@@ -67,24 +67,24 @@ class Activation(Layer):
 
     @property
     def code(self) -> tuple[int, float] | None:
-        """Return the compiled code of the current activation and its parameter; None if it is not cgru's own."""
+        """Return the compiled function's (code, parameter) of the current activation; None for a user-defined one."""
         return activation_code(self.activate, self.se_hPars)
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the description of this elementwise stage in a compiled fit; None if no compiled code computes it."""
+        """Return a dict that describes this layer to the compiled training code; None if it cannot run it."""
         return None if self.code is None else {"kind": "elementwise", "activate": self.code}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         return c.elementwise(f"Activation, {c.described()}", "x[i]", after=c.activated(c.n, c.n))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add activate(A) of the array named A to an ONNX graph; return the name of the result."""
+        """Add the activation of the array named A to an ONNX graph; return the name of the result."""
         return graph.activated(self, A)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is activate(A)."""
+        """Apply the layer to A; return a pass whose output is activate(A)."""
         X, steps = mask_padding(as_floats(A), lengths)
         f = activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
         code = activations.code_of(self.activate, self.se_hPars)

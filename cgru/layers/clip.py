@@ -1,4 +1,4 @@
-"""Clip: limits each number to a range."""
+"""Clip: a layer that limits each number to a range."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Clip(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this elementwise stage in a compiled fit, with the bounds."""
+        """Return a dict that describes this layer, with its bounds, to the compiled training code."""
         return {"kind": "elementwise", "low": self.low, "high": self.high}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         value = "x[i]"
         for bound, worse in ((self.low, "<"), (self.high, ">")):
             if bound is not None:
@@ -70,7 +70,7 @@ class Clip(Layer):
         return graph.real(graph.op("Clip", A, *names))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is A limited to the bounds."""
+        """Apply the layer to A; return a pass whose output is A limited to the bounds."""
         X, steps = mask_padding(as_floats(A), lengths)
         within = X
         for bound, choose in ((self.low, np.maximum), (self.high, np.minimum)):
@@ -80,7 +80,7 @@ class Clip(Layer):
 
 
 def _checked_bound(value: float | None, name: str) -> float | None:
-    """Return a bound as a float, or None; TypeError or ValueError for anything but a finite number."""
+    """Check a bound and return it as a float, or None; TypeError or ValueError for anything but a finite number."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

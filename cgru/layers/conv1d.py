@@ -1,4 +1,4 @@
-"""Conv1D, a convolution over the steps: the windows of a `Frames`, each multiplied as in a `Dense`.
+"""Conv1D: a convolution over the steps, computed as a `Frames` layer followed by a `Dense` layer.
 
 Letters: m samples, s steps of n inputs, f steps of u units, k steps of a window.
 """
@@ -25,7 +25,7 @@ WINDOW = ("kernel_size", "stride", "padding", "dilation")
 
 
 class Conv1D(Dense):
-    """A convolution of u units over the steps: A_t = activate(b + the sum of X_(t stride + p dilation - before) W_p).
+    """A convolution of u units over the steps, with a stride, a dilation and an activation.
 
     p goes over the k steps of a window, of which `before` are padding before the first step. The windows are the frames
     of a `Frames`, and the rest is a `Dense`: of (m, s, n) come (m, f, u), and the real steps of each sample end where
@@ -110,28 +110,28 @@ class Conv1D(Dense):
 
     @property
     def chain(self) -> tuple[Frames, Dense]:
-        """Return the two layers that compute this one after the other; the second has its parameters."""
+        """Return the `Frames` and the `Dense` layer that compute this layer; the `Dense` shares its parameters."""
         dense = Dense(self.d["u"], self.activate, self.initialization, self.se_hPars, dtype=self.dtype)
         dense.p, dense.trainable = self.p, self.trainable
         return self.frames, dense
 
     @property
     def stage(self) -> tuple[dict[str, Any], ...] | None:
-        """Return the descriptions of both stages in a compiled fit; None if the activation is not compiled."""
+        """Return dicts that describe both parts to the compiled training code; None if it cannot run them."""
         return None if self.code is None else tuple(layer.stage for layer in self.chain)
 
     @property
     def steps(self) -> Steps:
-        """Return what the windows do to the steps of a sequence."""
+        """Return how the convolution changes the number of steps of a sequence."""
         return self.frames.steps
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, f, u) for (m, s, n), as `Frames` does."""
+        """Return the shape of the outputs, (m, f, u) for inputs (m, s, n), with f frames as in `Frames`."""
         return super().output_shape(self.frames.output_shape(shape))
 
     @property
     def features(self) -> int | None:
-        """Return n, of which W has k rows each; None if there is no W yet."""
+        """Return n, the number of input features; None before there are parameters."""
         rows = super().features
         return None if rows is None else rows // self.kernel_size
 
@@ -142,7 +142,7 @@ class Conv1D(Dense):
     # --- forward ---
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a Conv of the array named A, and its activation, to an ONNX graph; return the name of the result."""
+        """Add a Conv node that reads the array named A, and the activation, to an ONNX graph; return its name."""
         (W, b), pads, lengths = graph.parameters(self), self.frames.pad, None
         W = graph.op("Reshape", W, graph.integers(self.kernel_size, -1, self.d["u"]))
         options = {"strides": (self.stride,), "dilations": (self.dilation,), "pads": pads}
@@ -154,13 +154,13 @@ class Conv1D(Dense):
         return graph.activated(self, graph.change_steps(graph.op("Transpose", Z, perm=(0, 2, 1)), lengths))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> Conv1DPass:
-        """Run A (m, s, n); return a pass whose outputs are (m, f, u)."""
+        """Apply the layer to A (m, s, n); return a pass whose outputs are (m, f, u)."""
         frames, lengths = self._cut_frames(A, lengths)
         steps = None if lengths is None else mask(lengths, frames.A.shape[1])
         return Conv1DPass(self, steps, frames, **super().run(frames.A, lengths).fc)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return the outputs that `forward` returns; the layer is not changed.
+        """Return the outputs that `forward` would return; store nothing.
 
         Any number of threads may call this at once.
 
@@ -172,7 +172,7 @@ class Conv1D(Dense):
         return super().predict(frames.A, lengths)
 
     def _cut_frames(self, A: Any, lengths: Any) -> tuple[LayerPass, np.ndarray | None]:
-        """Check the arguments of a run; return the pass of `frames`, and how many frames of each sample are real."""
+        """Check the arguments of a run; return the pass of `frames`, and the number of real frames of each sample."""
         X = checked_sequences(A, self.dtype)
         self.code  # noqa: B018  raises for an invalid activation before parameters are made
         self.make(X)
@@ -185,14 +185,14 @@ class Conv1D(Dense):
 
 
 class Conv1DPass(DensePass):
-    """One run of a `Conv1D`: that of a `Dense` on frames."""
+    """One forward pass of a `Conv1D`, as that of a `Dense` on frames."""
 
     def __init__(self, layer: Conv1D, steps: np.ndarray | None, frames: LayerPass, **own: np.ndarray) -> None:
-        """Keep the pass of the frames, and show its X; see `DensePass` for the others."""
+        """Store the pass of the frames, and show its X; `DensePass` documents the other arguments."""
         super().__init__(layer, steps, **own)
         self._frames = frames
         self.fc["X"] = frames.fc["X"]
 
     def _store_backward(self, made: Arrays) -> np.ndarray:
-        """Store the arrays of a backward with dL/dX in the place of that of the frames; return dL/dX."""
+        """Store the arrays of a backward pass, with dL/dX of the input instead of that of the frames; return it."""
         return super()._store_backward(made | {"dX": self._frames.backward(made["dX"])})

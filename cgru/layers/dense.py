@@ -1,4 +1,4 @@
-"""Dense, the output layer: A = activate(X W + b), the products and cgru's own activations compiled.
+"""Dense: a fully connected layer, A = activate(X W + b), with compiled products and activations.
 
 Letters: m samples, s steps, n inputs, u units. It has the interface of EpyNN's Dense layer, which it can replace in an
 EpyNN network.
@@ -37,7 +37,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Dense(Layer):
-    """A fully connected layer of u units: A = activate(X W + b), for (m, n), or for each step of (m, s, n).
+    """A fully connected layer of u units, A = activate(X W + b), for inputs (m, n) or each step of (m, s, n).
 
     It has the interface of EpyNN's Dense layer, which it can replace, and is the usual head of a network. No call
     writes into an array that an earlier call returned or stored, except the parameters.
@@ -108,12 +108,12 @@ class Dense(Layer):
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the input with u in the place of n."""
+        """Return the shape of the outputs: that of the input with u in place of n."""
         return *shape[:-1], self.d["u"]
 
     @property
     def features(self) -> int | None:
-        """Return n, the number of rows of W; None if there is no W yet."""
+        """Return n, the number of input features; None before there are parameters."""
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def initialize_parameters(self) -> None:
@@ -131,7 +131,7 @@ class Dense(Layer):
     # --- forward ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
-        """Run A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n)."""
+        """Apply the layer to A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n)."""
         X, steps, linear = self._check_inputs(A, lengths)
         Z, A = linear.both(flatten_steps(X))
         A = unflatten(self._user_activation(Z) if A is None else A, like=X)
@@ -141,7 +141,7 @@ class Dense(Layer):
         return DensePass(self, steps, **own)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return the outputs that `forward` returns; the layer is not changed.
+        """Return the outputs that `forward` would return; store nothing.
 
         Any number of threads may call this at once.
 
@@ -154,28 +154,28 @@ class Dense(Layer):
         return zero_padding(unflatten(A if linear.activated else self._user_activation(A), like=X), steps)
 
     def _run_for_forward(self, *arguments: Any) -> DensePass:
-        """Return the pass of `forward`, and note the name of the activation, which may have been set anew."""
+        """Return the pass for `forward`, and store the activation's name, since the user may have changed it."""
         ran = self.run(*arguments)
         self.activation["activate"] = activations.name_of(activations.named(self.activate, "activate"))
         return ran
 
     @property
     def code(self) -> tuple[int, float] | None:
-        """Return the compiled code of the current activation and its parameter; None if it is not cgru's own."""
+        """Return the compiled function's (code, parameter) of the current activation; None for a user-defined one."""
         return activation_code(self.activate, self.se_hPars)
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the description of this stage in a compiled fit; None if the activation is not compiled."""
+        """Return a dict that describes this layer to the compiled training code; None if it cannot run it."""
         code = self.code
         return None if code is None else {"kind": "dense", "units": self.d["u"], "activate": code}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         return c.dense()
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add activate(A W + b) of the array named A to an ONNX graph; return the name of the result."""
+        """Add activate(A W + b), where A is the name of an array, to an ONNX graph; return the name of the result."""
         W, b = graph.parameters(self)
         return graph.activated(self, graph.op("Add", graph.op("MatMul", A, W), b))
 
@@ -184,7 +184,7 @@ class Dense(Layer):
         return self._arrays(W=(e, self.d["u"]), b=(1, self.d["u"]))
 
     def linear(self, samples: int = 1) -> Linear:
-        """Return the current weights, packed.
+        """Return the current weights, packed for the kernels.
 
         Args:
             samples: of the call, for several of which weights in bfloat16 are packed as float32.
@@ -208,7 +208,7 @@ class Dense(Layer):
         )
 
     def packing(self) -> tuple[Any, ...]:
-        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+        """Return how to pack weights that are not floats for the kernels; see `cgru.quantized.stored_weights`.
 
         Returns:
             A function, and what it takes after `p` and the bound of the inputs.
@@ -229,11 +229,11 @@ class Dense(Layer):
         return _check_weights(self.p, "n", self.d["u"], self.dtype)
 
     def _user_activation(self, Z: np.ndarray) -> np.ndarray:
-        """Return the user's own activation of the rows Z, its shape checked."""
+        """Apply a user-defined activation to the rows Z, and check the shape of its result."""
         return real(_bound_activation(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
     def _check_inputs(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, Linear]:
-        """Check the arguments of a run; return X, its real steps (None: all), and the packed layer."""
+        """Check the arguments of a run; return X, the mask of real steps (None: all), and the packed weights."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         if not self.p:
             self.code  # noqa: B018  raises for an invalid activation before parameters are made
@@ -246,22 +246,22 @@ class Dense(Layer):
 
 
 class DensePass(LayerPass):
-    """One run of a `Dense`. It reads the layer's parameters and activation as they are when it goes back."""
+    """One forward pass of a `Dense`; its backward pass uses the parameters and activation of that moment."""
 
     def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep a weak reference to the layer, which is read in `backward`; see `LayerPass` for the others."""
+        """Store a weak reference to the layer, which `backward` reads; `LayerPass` documents the other arguments."""
         super().__init__(steps, **own)
         self._layer = ref(layer)  # weak, since the layer holds its last pass
         self._state_at_run = layer.p, layer.activate, layer.se_hPars
 
     @property
     def _layer_state(self) -> tuple[Arrays, Any, Any]:
-        """Return the layer's parameters, activation and `se_hPars`; those at the run if the layer is gone."""
+        """Return the layer's current parameters, activation and `se_hPars`; if it is deleted, those of the run."""
         layer = self._layer()
         return self._state_at_run if layer is None else (layer.p, layer.activate, layer.se_hPars)
 
     def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
-        """Backpropagate dL/dZ, which a loss may have in place of dL/dA; fill `bc` and return dL/dX."""
+        """Backpropagate dL/dZ, which some losses compute instead of dL/dA; fill `bc` and return dL/dX."""
         dZ = real(dZ, "dZ", self._arrays["Z"].shape, self._arrays["Z"].dtype)
         return self._store_backward({"dZ": dZ, "dX": self._backward_through_product(dZ)})
 
@@ -307,10 +307,10 @@ def _check_weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np
 
 
 def _packed(p: Arrays, x_bound: float, code: tuple[int, float]) -> Linear:
-    """Return the packed layer of weights that are no floats, whose inputs are within `x_bound`."""
+    """Return low-precision weights packed for the kernels, for inputs up to `x_bound`."""
     return Linear(p["W"], p["b"], code, p.get("scale_W"), x_bound)
 
 
 def _bound_activation(activate: Any, se_hPars: Any) -> activations.Activation:
-    """Return the activation as a plain `f(x, deriv=False)`."""
+    """Return the activation as a function g(x, deriv=False), with its parameters bound."""
     return activations.bind(activations.named(activate, "activate"), se_hPars)

@@ -1,4 +1,4 @@
-"""Difference: each step minus the step before it."""
+"""Difference: a layer that subtracts the previous step from each step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ static void layer_$i(real *rows, int *begun, const real *x) {
 
 
 class Difference(KeepingLayer):
-    """A layer that computes x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
+    """A layer that computes x_t - x_(t-1) of each feature, with 0 at the first step, for (m, s, n).
 
     With `keep` the series itself stands before its differences: (m, s, 2 n). The dtype stays, and so does the number of
     steps.
@@ -66,11 +66,11 @@ class Difference(KeepingLayer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a compiled fit, with the number of features for each one that comes in."""
+        """Return a dict that describes this layer to the compiled training code."""
         return {"kind": "difference", "times": self.parts}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file: the last step and its difference are state."""
+        """Return this layer's `Part` of an exported C file, whose state is the previous step."""
         i, n = c.i, c.n
         about = f"Difference from the step before, {n} features" + ", behind these" * self.keep
         result = f"state->rows_{i}" + f" + {n}" * (not self.keep)
@@ -86,7 +86,7 @@ class Difference(KeepingLayer):
         return graph.real(graph.op("Concat", A, D, axis=2) if self.keep else D)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DifferencePass:
-        """Run A (m, s, n); return a pass whose output is (m, s, 2 n), or without `keep` (m, s, n)."""
+        """Apply the layer to A (m, s, n); return a pass whose output is (m, s, 2 n), or without `keep` (m, s, n)."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         n = X.shape[2]
         A = np.zeros((*X.shape[:2], self.parts * n), X.dtype)
@@ -96,7 +96,7 @@ class Difference(KeepingLayer):
 
 
 class DifferencePass(LayerPass):
-    """One run of a `Difference`."""
+    """One forward pass of a `Difference`."""
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         *kept, dD = np.split(dA, dA.shape[2] // self._arrays["X"].shape[2], axis=2)

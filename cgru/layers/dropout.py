@@ -1,4 +1,4 @@
-"""Dropout between layers, with a new mask at each step."""
+"""Dropout: a layer that drops numbers at random in training, with a new mask at each step."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Dropout(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the description of this stage (rate None: no training); None for the user's mask in training."""
+        """Return a dict that describes this layer to the compiled training code; None if the user set a mask."""
         if self.training and self.mask is not None:
             return None
         return {"kind": "dropout", "rate": self.rate if self.training else None}
@@ -69,21 +69,21 @@ class Dropout(Layer):
         return c.part("Dropout, which only training has", c.n, c.x)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Return A, the name of the input: an ONNX graph is for inference."""
+        """Return A, the name of the input, since an ONNX graph has no dropout."""
         return A
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is A times the mask while `training`, else A."""
+        """Apply dropout to A while `training`, else return A; the result is a pass."""
         X, steps = mask_padding(as_floats(A), lengths)
         mask = self._mask_for(X.shape, X.dtype)
         return LayerPass(steps, lambda dA, own: dA * own["mask"], X=X, mask=mask, A=X * mask)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return A; with `lengths` padded steps are zero."""
+        """Return A unchanged except for zeros at padded steps."""
         return mask_padding(as_floats(A), lengths)[0]
 
     def _mask_for(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Return the mask for an input of this shape: ones outside training, drawn if the user gave none."""
+        """Return the dropout mask for an input of this shape: the user's mask, or one drawn in training."""
         if not self.training:
             return np.broadcast_to(dtype.type(1), shape)
         if self.mask is None:

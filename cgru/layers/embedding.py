@@ -28,7 +28,7 @@ ${constants}static void layer_$i(real *y, int token) {
 
 
 class TokenGradients(NamedTuple):
-    """The gradients of a table E (v, u) for each of m samples: the rows of the tokens that are in the sample.
+    """The gradients of an embedding table for each of m samples, stored only for the tokens of each sample.
 
     All other rows of E have no gradient. A sample with fewer tokens than n has rows of zeros behind them, for token 0.
 
@@ -50,7 +50,7 @@ class TokenGradients(NamedTuple):
 
     @classmethod
     def of(cls, X: np.ndarray, dA: np.ndarray) -> TokenGradients:
-        """Sum the gradients of each token of a sample over the steps where it stands.
+        """Sum the gradients of each token of a sample over the steps at which it occurs.
 
         Args:
             X: (m, s) the tokens.
@@ -73,7 +73,7 @@ class TokenGradients(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[TokenGradients]) -> TokenGradients:
-        """Join the gradients of several batches, one behind another.
+        """Concatenate the gradients of several batches along the samples.
 
         Args:
             parts: the `TokenGradients` of each batch.
@@ -95,7 +95,7 @@ class TokenGradients(NamedTuple):
         return cls(tokens, rows)
 
     def dense(self, v: int) -> np.ndarray:
-        """Return the gradients of the whole table for each sample.
+        """Return the gradients of the whole table for each sample as one array.
 
         Args:
             v: how many rows the table has.
@@ -110,7 +110,7 @@ class TokenGradients(NamedTuple):
 
 
 class Embedding(Layer):
-    """A learned vector for each token of a vocabulary: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
+    """A learned vector for each token of a vocabulary: tokens (m, s) from 0 to `tokens` - 1 become (m, s, u).
 
     It is the first layer of a network. With `lengths` the tokens past a sample's length may be any integers. Letters: v
     tokens (the vocabulary), u units, the width of a vector.
@@ -166,11 +166,11 @@ class Embedding(Layer):
 
     @property
     def table(self) -> np.ndarray:
-        """Return E (v, u) as floats."""
+        """Return the table E (v, u) as floats."""
         return self.p["E"] if self.weights is None else self._rows()(slice(None))
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for tokens (m, s).
+        """Return the shape of the outputs, (m, s, u) for tokens (m, s).
 
         Raises:
             ValueError: any other shape.
@@ -181,17 +181,17 @@ class Embedding(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit, with the shape of E."""
+        """Return a dict that describes this layer, with the shape of E, to the compiled training code."""
         return {"kind": "embedding", "tokens": self.d["v"], "units": self.d["u"]}
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X and E in `fs` for tokens A (m, s)."""
+        """Set the sizes `d`, and in `fs` the shapes of X and E, for tokens A (m, s)."""
         m, s = self.tokens(A).shape
         self.d |= {"m": m, "s": s}
         self.fs |= {"X": (m, s), "E": (self.d["v"], self.d["u"])}
 
     def initialize_parameters(self) -> None:
-        """Draw E in the shape of `fs`.
+        """Draw the table E in the shape given in `fs`.
 
         Raises:
             RuntimeError: `compute_shapes` was not called before.
@@ -203,7 +203,7 @@ class Embedding(Layer):
         self.p["E"] = np.array(E, self.dtype)
 
     def tokens(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """Return the tokens A (m, s), once they are checked, with 0 past the lengths.
+        """Check the tokens A (m, s), and return them with 0 in the padding.
 
         Args:
             A: the tokens.
@@ -225,7 +225,7 @@ class Embedding(Layer):
         return X if lengths is None else np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
 
     def checked(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """Return A (m, s), once all its real tokens are known to be in the vocabulary.
+        """Check that all real tokens of A (m, s) are in the vocabulary, and return A.
 
         Memory-mapped tokens are read block by block.
 
@@ -262,7 +262,7 @@ class Embedding(Layer):
         return X
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the table, floats read in place."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c: the table and a lookup."""
         u, vector = self.d["u"], f"vector_{c.i}"
         about = f"Embedding, {self.d['v']} tokens, {u} units{c.weights_note}"
         if self.weights is not None:
@@ -286,7 +286,7 @@ class Embedding(Layer):
         return self._arrays(E=(self.d["v"], self.d["u"]))
 
     def packing(self) -> tuple[Any, ...]:
-        """Return how weights that are no floats are packed; see `cgru.quantized.stored_weights`.
+        """Return how to pack weights that are not floats for the kernels; see `cgru.quantized.stored_weights`.
 
         Returns:
             A function of `p` and the bound of the inputs, which returns one that looks rows up.
@@ -298,43 +298,43 @@ class Embedding(Layer):
         return (StoredWeights.rows,)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
-        """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
+        """Look up the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero in the padding."""
         self._require_floats()
         X = self.tokens(A, lengths)
         A, steps = self._look_up(X, lengths)
         return EmbeddingPass(self.d["v"], steps, X=X, A=A)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return the vectors that `forward` returns; the layer is not changed.
+        """Return the outputs that `forward` would return; store nothing.
 
         Any number of threads may call this at once.
         """
         return self._look_up(self.tokens(A, lengths), lengths)[0]
 
     def _look_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the vectors (m, s, u) of the tokens X, and booleans (m, s, 1) of real steps (None: all)."""
+        """Return the vectors (m, s, u) of the tokens X, and the mask (m, s, 1) of real steps (None: all)."""
         self.make(X)
         return mask_padding(self._rows()(X.T).swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
 
     def _rows(self) -> Callable[[Any], np.ndarray]:
-        """Return the function that returns rows of E as floats, once E is checked."""
+        """Check the table E, and return a function that returns its rows as floats."""
         return self.checked_parameters()[0].__getitem__ if self.weights is None else self.weights.packed(self)
 
 
 class EmbeddingPass(LayerPass):
-    """One run of an `Embedding`. Tokens have no gradient: `backward` returns None."""
+    """One forward pass of an `Embedding`. Tokens have no gradient, so `backward` returns None."""
 
     def __init__(self, tokens: int, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep the number of `tokens` in the vocabulary; see `LayerPass` for the others."""
+        """Store the size of the vocabulary; `LayerPass` documents the other arguments."""
         super().__init__(steps, **own)
         self._tokens = tokens
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA"}: tokens have no gradient."""
+        """Return {"dA": dA}, since tokens have no gradient."""
         return {"dA": dA}
 
     def gradients(self, each: bool = False) -> dict[str, Any]:
-        """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`.
+        """Return {"dE": gradient (v, u)}, summed over all occurrences of each token; RuntimeError before `backward`.
 
         With `each` return as `dE` the `TokenGradients` of each sample.
         """
@@ -349,7 +349,7 @@ class EmbeddingPass(LayerPass):
         return {"dE": dE}
 
     def row_gradients(self) -> RowGradients:
-        """Return `dE` as the `RowGradients` of the tokens at real steps; RuntimeError before `backward`.
+        """Return the gradient of E as `RowGradients` of the tokens that occur; RuntimeError before `backward`.
 
         An optimizer's step with them takes as long as these rows do, however large the table is.
         """

@@ -1,4 +1,4 @@
-"""Flip: reverses the steps of each sequence."""
+"""Flip: a layer that reverses the steps of each sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flip", "flipped_boundaries"]
 
 
 class Flip(SequenceLayer):
-    """A layer that reverses the real steps of each sample, (m, s, n) in and out; padding stays at the end.
+    """A layer that reverses the real steps of each sample of (m, s, n); padding stays at the end.
 
     Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed, as Keras does with
     `go_backwards=True`. The dtype stays.
@@ -50,13 +50,13 @@ class Flip(SequenceLayer):
         return graph.op("Slice", A, *ends)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A (m, s, n); return a pass whose output has the steps reversed."""
+        """Apply the layer to A (m, s, n); return a pass whose output has the steps reversed."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         return LayerPass(steps, lambda dA, _: _flipped(dA, steps), X=X, A=_flipped(X, steps))
 
 
 def flipped_boundaries(decay: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Return the factors (m, s) of the boundaries before steps for the steps reversed: those before the next ones.
+    """Return the factors (m, s) of each boundary before a step, reordered for reversed sequences.
 
     The first step, before which there is no other, has 1.
     """
@@ -65,7 +65,7 @@ def flipped_boundaries(decay: np.ndarray, lengths: np.ndarray | None) -> np.ndar
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:
-    """Return X with the real steps of each sample reversed; `real` is (m, s, 1), None: all."""
+    """Return X with the real steps of each sample reversed; `real` is their mask (m, s, 1), None for all."""
     if real is None:
         return X[:, ::-1]
     m, s, _ = X.shape

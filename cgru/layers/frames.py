@@ -1,4 +1,4 @@
-"""Frames: concatenates windows of several steps into one step each."""
+"""Frames: a layer that concatenates windows of several steps into one step each."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
 
 
 class Frames(SequenceLayer):
-    """A layer that cuts (m, s, n) into windows of `length` steps, one every `hop` steps: frames (m, f, length * n).
+    """A layer that cuts (m, s, n) into f windows of `length` steps, one every `hop` steps: (m, f, length * n).
 
     The row of a frame has the features of its first step, then those of its second. With `hop` equal to `length` the
     frames are patches. `Frames` with a `Dense` above are a convolution over the steps, as `Conv1D` is.
@@ -118,12 +118,12 @@ class Frames(SequenceLayer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit: where frames begin and how many there are."""
+        """Return a dict that describes this layer to the compiled training code."""
         numbers = (self.length, self.hop, self.before, self._padding, self.pad is True, self.dilation)
         return {"kind": "frames", "numbers": numbers}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add padding of the array named A and the gathering of its frames to a graph; return the result's name."""
+        """Add nodes that pad the array named A and gather its frames to an ONNX graph; return the result's name."""
         A, s = graph.real(A), graph.count(A)
         past = graph.op("Mul", self._add_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
         missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.span)), s)
@@ -136,7 +136,7 @@ class Frames(SequenceLayer):
         return graph.change_steps(graph.op("Reshape", frames, graph.integers(0, 0, -1)), lengths)
 
     def _add_count(self, graph: Any, s: str) -> str:
-        """Add to an ONNX graph the number of frames of s steps, given by its name; return the name of that number."""
+        """Add nodes that compute the number of frames of s steps (s is a name) to an ONNX graph; return its name."""
         hop = graph.whole(self.hop)
         if self.pad is not True:
             more = graph.whole(self._padding - self.span + self.hop)
@@ -146,7 +146,7 @@ class Frames(SequenceLayer):
         return graph.op("Min", begun, graph.op("Div", reached, hop))
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c; its state is the last frame."""
         i, n, rest = c.i, c.n, self.span - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
         s, length, hop, apart = f"(s + {self._padding}u)", self.span, self.hop, self.dilation > 1
@@ -178,22 +178,22 @@ class Frames(SequenceLayer):
 
     @property
     def parts(self) -> int:
-        """Return how many features come out for one that goes in."""
+        """Return how many output features there are for each input feature."""
         return self.length
 
     @property
     def span(self) -> int:
-        """Return the number of steps from the first of a frame to its last, both included."""
+        """Return how many steps a frame spans, from its first to its last step."""
         return (self.length - 1) * self.dilation + 1
 
     @property
     def before(self) -> int:
-        """Return the number of zero steps before the first step."""
+        """Return how many zero steps are added before the first step."""
         return 0 if isinstance(self.pad, bool) else self.pad[0]
 
     @property
     def steps(self) -> Steps:
-        """Return how steps become frames, and whether pieces of a sequence do; padding alone may fill a first frame.
+        """Return how the frames change the number of steps, and whether a sequence can be cut into pieces.
 
         Frames that each end at a step of their own keep the steps.
         """
@@ -204,7 +204,7 @@ class Frames(SequenceLayer):
         return Steps("past" if self.before < self.span else "sequence", count=self._counted)
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s if the number of steps changes.
+        """Return the shape of the outputs, (m, f, length * n) for inputs (m, s, n), with a letter f if s is one.
 
         Frames of frames are "f'". A number s stays as it is: `steps.lengths` counts frames.
         """
@@ -214,7 +214,7 @@ class Frames(SequenceLayer):
         return m, "f" if s == "s" else f"{s}'" if isinstance(s, str) else s, n
 
     def _counted(self, lengths: ArrayLike, name: str) -> np.ndarray:
-        """Return the number of frames of samples of `lengths` steps.
+        """Check `lengths`, and return the number of frames of samples of these numbers of steps.
 
         TypeError or ValueError by `name` where these are no integers of at least 1, or too few for a frame.
         """
@@ -228,7 +228,7 @@ class Frames(SequenceLayer):
         return self.count(steps)
 
     def count(self, steps: Any) -> Any:
-        """Return the number of frames of `steps` steps; unlike `steps.lengths` it checks nothing.
+        """Return the number of frames of `steps` steps, without the checks of `steps.lengths`.
 
         Args:
             steps: an integer, or an array of them.
@@ -246,16 +246,16 @@ class Frames(SequenceLayer):
 
     @property
     def _padding(self) -> int:
-        """Return the number of zero steps before and after each sample, together."""
+        """Return how many zero steps are added to a sample, before and after it together."""
         return 0 if isinstance(self.pad, bool) else sum(self.pad)
 
     @property
     def _places(self) -> range:
-        """Return which steps of its window a frame has."""
+        """Return the positions, within its span, of the steps that a frame takes."""
         return range(0, self.span, self.dilation)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""
+        """Apply the layer to A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""
         X, real = mask_padding(checked_sequences(A), lengths)
         f, steps = self.steps.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
@@ -267,7 +267,7 @@ class Frames(SequenceLayer):
         return LayerPass(steps, input_gradient, X=X, A=zero_padding(self._cut_frames(X, f), steps))
 
     def _cut_frames(self, X: np.ndarray, f: int) -> np.ndarray:
-        """Return f frames of X, padded with zeros on both sides."""
+        """Return the first f frames of X, which is padded with zeros on both sides."""
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
@@ -275,7 +275,7 @@ class Frames(SequenceLayer):
         return Z.take(steps, axis=1).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
-        """Sum dL/dA of each step over the frames that contain it, the latest first.
+        """Return dL/dX: sum the gradient of each step over all frames that contain it, the latest frame first.
 
         Args:
             dA: dL/dA (m, f, length * n).
@@ -297,19 +297,19 @@ class Frames(SequenceLayer):
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
-        """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
+        """Return zeros (m, steps, n) for all steps that f frames span, for samples such as those of A."""
         return np.zeros((len(A), (f - 1) * self.hop + self.span, A.shape[2]), A.dtype)
 
 
 def _checked_pad(pad: Any) -> Pad:
-    """Return `pad` as a bool or as two integers; TypeError or ValueError for anything else."""
+    """Check `pad`, and return it as a bool or two integers; TypeError or ValueError for anything else."""
     if isinstance(pad, bool | np.bool_):
         return bool(pad)
     return checked_zeros(pad, "pad", "True, False or (before, after)")
 
 
 def checked_zeros(pad: Any, name: str, due: str) -> tuple[int, int]:
-    """Return the steps of zeros before and after a sample as integers.
+    """Check the numbers of zero steps before and after a sample, and return them as integers.
 
     TypeError or ValueError by `name` for anything else; `due` is what it may be.
     """

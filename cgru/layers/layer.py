@@ -1,4 +1,4 @@
-"""`Layer`, the base class of all layers: what a network asks of each, and the calls that are the same for all.
+"""`Layer`, the base class of all layers: the interface that networks use, and the methods that all layers share.
 
 Letters: m samples, s steps, n input features and u units of a step. If A (m, s, n) comes with `lengths` (m,), steps
 past a sample's length are padding: their values are never read, and outputs and gradients there are zero.
@@ -57,7 +57,7 @@ CACHES = ("fc", "bc", "bs", "g")
 
 @dataclass(frozen=True)
 class Fields:
-    """The constructor arguments of a layer class, as they are stored in a model file."""
+    """The constructor arguments of a layer class that are stored in a model file."""
 
     # Positional arguments: name -> letter in `d`; None: an attribute of that name.
     first: Mapping[str, str | None] = field(default_factory=dict)
@@ -181,14 +181,14 @@ class Layer:
 
     @cached_property
     def np_rng(self) -> np.random.Generator:
-        """Return the generator that draws weights and masks.
+        """Return the random generator that draws weights and masks.
 
         It is made at the first draw if the user gave none.
         """
         return vars(self).setdefault("np_rng", np.random.default_rng(self.seed))  # one for all threads
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Draw from a new generator of this seed from now on, unless the user gave one.
+        """Make a new random generator with this seed, unless the user gave a generator.
 
         Args:
             seed: what the generator is made from.
@@ -231,7 +231,7 @@ class Layer:
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the outputs for inputs of a shape.
+        """Return the shape of the outputs for inputs of a given shape.
 
         Args:
             shape: (m, s, n) or (m, n); a letter stands for a dimension that is not known.
@@ -250,7 +250,7 @@ class Layer:
         return shape
 
     def input_features(self, n: int) -> int:
-        """Return the number of input features for `n` output features.
+        """Return the number of input features, given the number `n` of output features.
 
         A network asks only a layer whose `features` are None.
 
@@ -270,7 +270,7 @@ class Layer:
         return n
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input.
+        """Set the sizes `d`, and in `fs` the shapes of X and the parameters, for an input.
 
         Args:
             A: an input such as `forward` takes, (m, n) or (m, s, n). Its numbers are not read.
@@ -288,7 +288,7 @@ class Layer:
         self.fs |= {"X": A.shape} | {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
     def initialize_parameters(self) -> None:
-        """Draw new parameters; here there are none.
+        """Draw new parameters; the base class has none.
 
         Raises:
             RuntimeError: `compute_shapes` was not called before.
@@ -317,7 +317,7 @@ class Layer:
         return {}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters, once it is checked that they fit.
+        """Check that the parameters fit, and return them in their order.
 
         Returns:
             The arrays of `p` in the order of `parameter_names`, in the layer's dtype.
@@ -340,7 +340,7 @@ class Layer:
         return tuple(found)
 
     def make(self, A: np.ndarray) -> None:
-        """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet.
+        """Make the parameters for inputs like A, unless they exist or the layer has none.
 
         Args:
             A: an input such as `forward` takes.
@@ -366,7 +366,7 @@ class Layer:
     # --- a training step ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> Pass:
-        """Run A without changing the layer.
+        """Apply the layer to A, and return a `Pass`, without changing the layer.
 
         Args:
             A: the input (m, s, n) or (m, n), as the layer takes it.
@@ -390,7 +390,7 @@ class Layer:
         raise NotImplementedError
 
     def evaluating(self) -> Layer:
-        """Return a layer over the same parameters that begins without a state and drops nothing out.
+        """Return a copy for evaluation that shares the parameters, without state and without dropout.
 
         Calls of it do not change this layer. A layer of your own that draws in `run` has a `training` that stops that.
 
@@ -415,7 +415,7 @@ class Layer:
         return other
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> np.ndarray:
-        """Return the outputs that `forward` returns, without dropout.
+        """Return the outputs that `forward` would return without dropout; store nothing.
 
         The layer is not changed. Any number of threads may call this at once.
 
@@ -441,7 +441,7 @@ class Layer:
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` with the `cells` started from states.
+        """Run `predict` with given initial states of the layer's `cells`.
 
         Args:
             A: the input, as for `forward`.
@@ -463,7 +463,7 @@ class Layer:
         return self.predict(A, lengths, **beside), ()
 
     def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Run A, fill `fc` and return the outputs.
+        """Apply the layer to A, fill the caches `fc` and return the outputs.
 
         Args:
             A: the input (m, s, n) or (m, n), as the layer takes it.
@@ -509,7 +509,7 @@ class Layer:
         return self._backward(dX)
 
     def compute_gradients(self) -> None:
-        """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
+        """Compute the parameters' gradients `g` after `backward`, summed over samples and steps.
 
         With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
 
@@ -533,7 +533,7 @@ class Layer:
             self._lock.release()
 
     def update_parameters(self) -> None:
-        """Update the parameters in place: `p[name] -= lrate[e] * g['d' + name]`, if the layer is `trainable`.
+        """Update a `trainable` layer's parameters in place: `p[name] -= lrate[e] * g['d' + name]`.
 
         See `cgru.parameters.gru_update_parameters`. An optimizer's `step(layer)` does the same by its own rule.
 
@@ -568,7 +568,7 @@ class Layer:
         shapes_of(cache, shapes)
 
     def checked_state(self, cell: Any, value: Any, name: str, m: int) -> np.ndarray:
-        """Return the state from which one of the `cells` starts, once it is checked.
+        """Check the initial state of one of the `cells`, and return it.
 
         Args:
             cell: the cell.
@@ -590,7 +590,7 @@ class Layer:
         return real(value, name, (m, cell.d["u"]), self.dtype)
 
     def reset_state(self) -> None:
-        """Set the state that a `stateful` layer carries from call to call to None; other layers have none.
+        """Set the state that a `stateful` layer keeps between calls to None; other layers have none.
 
         Examples:
             >>> layer = cgru.GRU(4, stateful=True, rng=0)
@@ -603,7 +603,7 @@ class Layer:
     # --- for subclasses ---
 
     def _forward(self, *arguments: Any) -> np.ndarray:
-        """Run `forward` with all arguments that `run` takes."""
+        """Run `forward`, with all arguments that `run` takes."""
         self._acquire("forward")
         try:
             ran = self._run_for_forward(*arguments)
@@ -617,7 +617,7 @@ class Layer:
             self._lock.release()
 
     def _backward(self, *arguments: Any) -> Any:
-        """Run `backward` with all arguments that the pass takes."""
+        """Run `backward`, with all arguments that `Pass.backward` takes."""
         self._acquire("backward")
         try:
             ran = self.last
@@ -632,26 +632,26 @@ class Layer:
             self._lock.release()
 
     def _run_for_forward(self, *arguments: Any) -> Pass:
-        """Return the pass of `forward`. A layer that has more to store than the dicts overrides this."""
+        """Return the pass for `forward`. Layers that store more than the caches override this method."""
         return self.run(*arguments)
 
     def _release_pass(self) -> None:
-        """Release the last pass and its caches. What its backward put into `bc` stays until the next one."""
+        """Free the last forward pass and its caches; the caches `bc` of its backward pass are kept."""
         self.last = None
         self.fc.clear()
 
     def _require_floats(self) -> None:
-        """Raise RuntimeError for a layer whose weights are no floats, so that it cannot backpropagate."""
+        """Raise RuntimeError if the weights are int8 or bfloat16, since such a layer cannot backpropagate."""
         if self.weights is not None:
             self.weights.refuse(self)
 
     def _arrays(self, **shapes: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return shape and dtype of each parameter as it is stored, for the `shapes` of all as floats."""
+        """Return the stored shape and dtype of each parameter, from the `shapes` of unquantised ones."""
         arrays = {name: (shape, self.dtype) for name, shape in shapes.items()}
         return arrays if self.weights is None else self.weights.arrays(arrays)
 
     def _acquire(self, call: str) -> None:
-        """Take the lock, which the caller releases; RuntimeError if another thread holds it.
+        """Acquire the layer's lock, which the caller must release; RuntimeError if another thread has it.
 
         An interrupt that cuts a call short leaves its own thread the holder, which may enter again.
         """
@@ -660,25 +660,25 @@ class Layer:
 
 
 class SequenceLayer(Layer):
-    """The base of layers that take all steps (m, s, n) and make `parts` features of each feature: (m, s, parts n)."""
+    """The base class of layers that take (m, s, n) and compute `parts` output features per input feature."""
 
     parts: int = 1
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, parts n) for (m, s, n); ValueError for any other shape."""
+        """Return the shape of the outputs, (m, s, parts n) for (m, s, n); ValueError for any other shape."""
         return joined_shape(shape, self.parts)
 
     def input_features(self, n: int) -> int:
-        """Return n / parts; ValueError if it is no integer."""
+        """Return the number of input features, n / parts; ValueError if it is not an integer."""
         return part_of(n, self.parts)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        """Set the sizes `d`, and in `fs` the shape of X, for an input A (m, s, n)."""
         super().compute_shapes(checked_sequences(A))
 
 
 class KeepingLayer(SequenceLayer):
-    """The base of layers that make `most` features of each feature, or 1 without those that `keep` keeps."""
+    """The base class of layers with `most` output features per input feature, or only 1 without `keep`."""
 
     most: int = 1
 
@@ -691,12 +691,12 @@ class KeepingLayer(SequenceLayer):
 
     @property
     def parts(self) -> int:
-        """Return how many features come out for one that goes in."""
+        """Return how many output features there are for each input feature."""
         return self.most if self.keep else 1
 
 
 class LayerPass(Pass):
-    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`.
+    """One forward pass of a layer in NumPy; it stores arrays by name, including X and A, and shows them in `fc`.
 
     `input_gradient(dA, arrays)` returns dL/dX; None: a subclass defines `_compute_backward`.
     """
@@ -704,7 +704,7 @@ class LayerPass(Pass):
     def __init__(
         self, steps: np.ndarray | None, input_gradient: InputGradient | None = None, **own: np.ndarray
     ) -> None:
-        """Keep the arrays `own` by name, the output A among them; `steps` (m, s, 1): true at real steps (None: all)."""
+        """Store the arrays `own` by name, among them A; `steps` (m, s, 1) is the mask of real steps (None: all)."""
         shown = views(own)
         super().__init__(shown["A"], shown)
         self._steps, self._input_gradient = steps, input_gradient  # (m, s, 1), true where a step is real; None: all
@@ -712,7 +712,7 @@ class LayerPass(Pass):
         self._backward_arrays: Arrays | None = None  # by backward
 
     def backward(self, dA: Any) -> np.ndarray | None:
-        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX, None where X has no gradient."""
+        """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX; None if X has no gradient."""
         A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         if self._steps is not None and dA.ndim == 3:
@@ -720,25 +720,25 @@ class LayerPass(Pass):
         return self._store_backward(self._compute_backward(dA))
 
     def _store_backward(self, made: Arrays) -> np.ndarray | None:
-        """Store the arrays of a backward and show them in `bc`; return dL/dX, None where X has no gradient."""
+        """Store the arrays of a backward pass, and show them in `bc`; return dL/dX, None if X has no gradient."""
         self._backward_arrays, self.bc = views(made), views(made)
         return self.bc.get("dX")
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return the arrays of `bc` for dL/dA. It must not change the pass."""
+        """Return the arrays of the backward pass for dL/dA, by name, without changing the pass."""
         if self._input_gradient is None:
             raise NotImplementedError
         return {"dA": dA, "dX": self._input_gradient(dA, self._arrays)}
 
     def _require_backward(self) -> Arrays:
-        """Return the arrays that `backward` stored; RuntimeError before it."""
+        """Return the arrays that `backward` stored; RuntimeError if it was not called."""
         if self._backward_arrays is None:
             raise RuntimeError("gradients: expected a backward before it")
         return self._backward_arrays
 
 
 def clipped(layer: Layer, g: Arrays) -> Arrays:
-    """Return the gradients, with the layer's `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
+    """Return gradients, clipped in place to a joint L2 norm of 0.25 if the layer has `clip_gradients`."""
     if layer.clip_gradients:
         factor = clip_factor(g, MAX_NORM)
         if factor < 1:
@@ -748,12 +748,12 @@ def clipped(layer: Layer, g: Arrays) -> Arrays:
 
 
 def class_attribute(layer: Layer, name: str) -> Any:
-    """Return an attribute that the layer's class defines itself; None if it is inherited or missing."""
+    """Return an attribute that the layer's own class defines; None if it is inherited or missing."""
     return getattr(layer, name) if name in vars(type(layer)) else None
 
 
 def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
-    """Return A (m, n) or (m, s, n) as floats, once it is checked.
+    """Check A (m, n) or (m, s, n), and return it as floats.
 
     `dtype` None: floats stay as they are, integers become float64. ValueError for another shape or a dimension of 0.
     """
@@ -764,7 +764,7 @@ def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def checked_sequences(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
-    """Return A (m, s, n) as floats, checked as `as_floats` does; ValueError for (m, n)."""
+    """Check A (m, s, n) as `as_floats` does, and return it as floats; ValueError for (m, n)."""
     X = as_floats(A, dtype)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
@@ -772,7 +772,7 @@ def checked_sequences(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def joined_shape(shape: Shape, parts: int) -> Shape:
-    """Return (m, s, parts * n), the shape of so many arrays (m, s, n) side by side; ValueError for another shape."""
+    """Return the shape (m, s, parts * n) of `parts` arrays (m, s, n) side by side; ValueError for another shape."""
     if len(shape) != 3:
         raise ValueError("expected all steps (m, s, n)")
     m, s, n = shape
@@ -783,14 +783,14 @@ def joined_shape(shape: Shape, parts: int) -> Shape:
 
 
 def part_of(n: int, parts: int) -> int:
-    """Return n / parts, the features of each of so many arrays side by side; ValueError if it is no integer."""
+    """Return n / parts, the number of input features; ValueError if it is not an integer."""
     if n % parts:
         raise ValueError(f"expected parameters above it for a multiple of {parts} features, got {n}")
     return n // parts
 
 
 def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real; (X, None) without lengths."""
+    """Return X with zeros in the padding, and the mask (m, s, 1) of real steps; (X, None) without lengths."""
     if lengths is None:
         return X, None
     if X.ndim != 3:
@@ -800,12 +800,12 @@ def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | 
 
 
 def zero_padding(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
-    """Return A with zeros at the steps that are not real; `steps` None: A itself."""
+    """Return A with zeros where the mask `steps` of real steps is False; A itself if the mask is None."""
     return A if steps is None else np.where(steps, A, A.dtype.type(0))
 
 
 def flatten_steps(A: np.ndarray) -> np.ndarray:
-    """Return A (m, s, n) as rows (s m, n), and A (m, n) as it is.
+    """Return A (m, s, n) as rows (s m, n); A (m, n) is returned unchanged.
 
     Nothing is copied if A is time-major in memory, as a GRU's arrays are.
     """
@@ -813,12 +813,12 @@ def flatten_steps(A: np.ndarray) -> np.ndarray:
 
 
 def unflatten(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Return rows that `flatten_steps` made in the shape of the samples and steps of `like`."""
+    """Return rows from `flatten_steps` in the shape (m, s, n), or (m, n), of `like`."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
 
 
 def product_gradients(X: np.ndarray, dZ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return dL/dW (m, n, u) and dL/db (m, u) of Z = X W + b for each sample: X^T dZ and dZ summed over its steps.
+    """Return each sample's gradients dL/dW (m, n, u) and dL/db (m, u) of a linear layer Z = X W + b.
 
     X is (m, s, n) and dZ (m, s, u), or without steps (m, n) and (m, u).
     """
@@ -826,7 +826,7 @@ def product_gradients(X: np.ndarray, dZ: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def activation_code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
-    """Return the compiled code of an activation and its parameter, also for softmax; None if it is not cgru's own."""
+    """Return the compiled function's (code, parameter) of an activation, softmax included; None if not compiled."""
     f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
     if activations.ours(f) is activations.softmax:
         return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
@@ -836,7 +836,7 @@ def activation_code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
 
 
 def activation_gradient(f: Activation, X: np.ndarray, dA: np.ndarray) -> np.ndarray:
-    """Return dL/dX of A = f(X), both (m, n): dA times the derivative, elementwise or by each row's Jacobian."""
+    """Return dL/dX of A = f(X), both (m, n), with elementwise derivatives of f or its Jacobian for each row."""
     D, jacobians = real(f(X, deriv=True), "activate", dtype=X.dtype), (*X.shape, X.shape[1])
     if D.shape not in (X.shape, jacobians):
         raise ValueError(f"activate: expected derivatives of shape {X.shape} or {jacobians}, got {D.shape}")

@@ -1,4 +1,4 @@
-"""LayerNorm: the features of each step by their own mean and variance, then a learned factor and shift for each."""
+"""LayerNorm: a layer that normalises the features of each step, then applies a learned scale and shift."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ static void layer_$i(real *y, const real *x) {
 
 
 class LayerNorm(Scale):
-    """A layer that normalises the features of each step, (m, s, n) or (m, n), then scales and shifts each: LayerNorm.
+    """Layer normalisation: normalise the features of each step, then apply a learned scale and shift to each.
 
     A = (X - mean) / sqrt(variance + eps) * scale + shift (Ba, Kiros and Hinton, 2016, arXiv:1607.06450). Mean and
     variance are those of the n features of one step of one sample, computed in float64. `Normalize` goes along the
@@ -69,14 +69,14 @@ class LayerNorm(Scale):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage that runs the layer in a compiled fit, as plain data."""
+        """Return a dict that describes this layer to the compiled training code."""
         return {"kind": "layer_norm", "eps": self.eps}
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.eps:g}, dtype={self.dtype.name})"
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         scale, shift = (c.array(name, values) for name, values in c.p.items())
         words = {"i": c.i, "n": c.n, "scale": scale, "shift": shift, "eps": c.number(self.eps, f"eps of layer {c.i}")}
         return c.function(f"LayerNorm, {c.n} features", c.n, Template(C).substitute(words))
@@ -97,7 +97,7 @@ class LayerNorm(Scale):
 
     @classmethod
     def of(cls, scale: np.ndarray, shift: np.ndarray | None, eps: float) -> LayerNorm:
-        """Make a layer with these numbers, in their dtype.
+        """Make a layer with this scale and shift, in their dtype.
 
         Args:
             scale: (n,) the factors.
@@ -119,7 +119,7 @@ class LayerNorm(Scale):
         return layer
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerNormPass:
-        """Run A; return a pass whose output is A normalised over its last axis, times scale, plus shift."""
+        """Apply the layer to A; return a pass whose output is A normalised over its last axis, scaled and shifted."""
         X, steps, scale, shift = self._checked(A, lengths)
         normal, factor = normalised(X, self.eps)
         made = (normal * scale + shift).astype(X.dtype, copy=False)
@@ -127,7 +127,7 @@ class LayerNorm(Scale):
 
 
 class LayerNormPass(LayerPass):
-    """One run of a `LayerNorm`."""
+    """One forward pass of a `LayerNorm`."""
 
     def __init__(
         self, steps: np.ndarray | None, normal: np.ndarray, factor: np.ndarray, scale: np.ndarray, **own: np.ndarray
@@ -151,7 +151,7 @@ class LayerNormPass(LayerPass):
 
 
 def normalised(X: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N, factor): N = (X - mean) * factor over the last axis, factor = 1 / sqrt(variance + eps) (..., 1).
+    """Return (N, factor), N = (X - mean) * factor over the last axis, with factor = 1 / sqrt(variance + eps).
 
     Both are float64, as are the sums.
     """

@@ -1,4 +1,4 @@
-"""Normalize: each feature of each sample by its own mean and standard deviation over the steps."""
+"""Normalize: a layer that normalises each feature of each sample over the steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUNDING = 4  # a range of so many eps of the dtype, relative to the largest mag
 
 
 class Normalize(KeepingLayer):
-    """A layer that normalises each feature of each sample by its own mean and deviation over the real steps.
+    """A layer that normalises each feature of each sample by its mean and standard deviation over the real steps.
 
     The mean is subtracted, and the rest divided by the standard deviation. Whatever the size and the offset of a
     series, its shape is left: (m, s, n) in and out. With `keep` the size and the offset stand beside it as constant
@@ -66,11 +66,11 @@ class Normalize(KeepingLayer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a compiled fit, with the number of features for each one that comes in."""
+        """Return a dict that describes this layer to the compiled training code."""
         return {"kind": "normalize", "times": self.parts}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the normalisation of A over its real steps to an ONNX graph, in float64; return the name of its output.
+        """Add the normalisation of A over its real steps to an ONNX graph, in float64; return the result's name.
 
         Differences from the smallest number are summed, as in `run`.
         """
@@ -106,7 +106,7 @@ class Normalize(KeepingLayer):
         return graph.real(graph.op("Cast", found, to=graph.number))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> NormalizePass:
-        """Run A (m, s, n); return a pass whose output is (m, s, 3 n), or without `keep` (m, s, n)."""
+        """Apply the layer to A (m, s, n); return a pass whose output is (m, s, 3 n), or without `keep` (m, s, n)."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         Y, real = _steps_last(X), None if steps is None else steps.swapaxes(1, 2)
         count = X.shape[1] if real is None else real.sum(axis=2, keepdims=True)
@@ -119,7 +119,7 @@ class Normalize(KeepingLayer):
 
 
 class NormalizePass(LayerPass):
-    """One run of a `Normalize`."""
+    """One forward pass of a `Normalize`."""
 
     def __init__(self, steps: np.ndarray | None, kept: tuple[Any, ...], **own: np.ndarray) -> None:
         super().__init__(steps, **own)
@@ -135,14 +135,14 @@ class NormalizePass(LayerPass):
 
 
 def _steps_last(X: np.ndarray) -> np.ndarray:
-    """Return X (m, s, n) as (m, n, s) in float64, so that sums over the steps run along the memory."""
+    """Return X (m, s, n) as (m, n, s) in float64, so that sums over the steps run along contiguous memory."""
     return np.ascontiguousarray(X.swapaxes(1, 2), np.float64)
 
 
 def _moments(
     Y: np.ndarray, real: np.ndarray | None, count: Any, rounding: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean and the deviation of each feature of each sample of Y (m, n, s), (m, n, 1) each, in float64.
+    """Return the mean and the standard deviation, (m, n, 1) each, of Y (m, n, s) over the steps, in float64.
 
     Return as the third whether a feature is constant: in a range of at most `rounding`, relative to its largest
     magnitude. Its deviation is given as 1. `real` (m, 1, s) says which steps are real (None: all), `count` how many.

@@ -1,4 +1,4 @@
-"""Pool: reduces a sequence to one step: its mean, sum, maximum, last step or a sum with learned weights (attention).
+"""Pool: a layer that reduces a sequence to one step: its mean, sum, maximum, last step or attention.
 
 Several of these may stand side by side.
 """
@@ -141,7 +141,7 @@ static real score_$i(const real *x) {
 
 
 class Pool(Layer):
-    """A layer that reduces the real steps of (m, s, n) to (m, n): mean, sum, maximum, last, or a weighted sum.
+    """A layer that reduces the real steps of (m, s, n) to (m, n): mean, sum, maximum, last step or attention.
 
     Several joined by +, as "last+mean+max", are concatenated in that order: (m, 3 n). `max` is taken of each feature by
     itself; of equal numbers the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
@@ -211,22 +211,22 @@ class Pool(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit: codes of the reductions, and what scores steps."""
+        """Return a dict that describes this layer to the compiled training code."""
         scores = {"scores": self.hidden or 1, "activate": self._score_code} if self.parameter_names else {}
         return {"kind": "pool", "parts": tuple(map(HOW.index, self.parts)), **scores}
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the reductions that are concatenated."""
+        """Return the names of the reductions that are concatenated."""
         return tuple(self.how.split("+"))
 
     @property
     def steps(self) -> Steps:
-        """Return what the layer needs of a sequence: its last piece alone, or all steps."""
+        """Return which steps the layer needs at once: only the last one, or all so far."""
         return STEP if self.how == "last" else PAST
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, n times the number of parts) for (m, s, n).
+        """Return the shape of the outputs, (m, n times the number of reductions) for (m, s, n).
 
         Raises:
             ValueError: any other shape; or there are several parts, and n is not known.
@@ -239,11 +239,11 @@ class Pool(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return n, the number of rows of W; None if there is no W, or none yet."""
+        """Return n, the number of input features; None without parameters."""
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X and the parameters in `fs` for an input A (m, s, n)."""
+        """Set the sizes `d`, and in `fs` the shapes of X and the parameters, for an input A (m, s, n)."""
         super().compute_shapes(checked_sequences(A))
         self.fs |= {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
@@ -268,7 +268,7 @@ class Pool(Layer):
         return {name: (shapes[name], self.dtype) for name in self.parameter_names}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters from `p` in the layer's dtype, in their order, once they are checked."""
+        """Check the parameters in `p`, and return them in their order in the layer's dtype."""
         for name, (shape, _) in self.arrays("n").items():
             if name not in self.p:
                 raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
@@ -276,11 +276,11 @@ class Pool(Layer):
 
     @property
     def _score_code(self) -> tuple[int, float]:
-        """Return the compiled code of the function of X W + b, tanh or none."""
+        """Return the compiled function's (code, parameter) of the activation of the scores: tanh or identity."""
         return activation_code(activations.tanh if self.hidden else activations.identity, None)
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the reduction so far is its state.
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c; its state is the reduction so far.
 
         "last" needs no state.
         """
@@ -301,14 +301,14 @@ class Pool(Layer):
         return c.part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the reductions over the real steps of the array named A to an ONNX graph; return the result's name."""
+        """Add the reductions of the array named A over its real steps to an ONNX graph; return the result's name."""
         p = graph.parameters(self)
         parts = [_add_part(graph, A, how, p) for how in self.parts]
         graph.steps = False
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
-        """Run A (m, s, n); return a pass whose output is (m, n times the number of parts)."""
+        """Apply the layer to A (m, s, n); return a pass with outputs (m, n times the number of reductions)."""
         X, steps = mask_padding(checked_sequences(A, self.dtype if self.parameter_names else None), lengths)
         self.make(X)
         p = self.checked_parameters()
@@ -318,7 +318,7 @@ class Pool(Layer):
 
 
 class PoolPass(LayerPass):
-    """One run of a `Pool` with the parameters p, of which W and b are followed by the function `code`."""
+    """One forward pass of a `Pool` with the parameters p; `code` is the activation of the scores."""
 
     def __init__(
         self,
@@ -328,7 +328,7 @@ class PoolPass(LayerPass):
         X: np.ndarray,
         steps: np.ndarray | None,
     ) -> None:
-        """Reduce X (m, s, n) by each of `parts`; `steps` (m, s, 1) is true at real steps (None: all)."""
+        """Reduce X (m, s, n) by each of `parts`; `steps` (m, s, 1) is the mask of real steps (None: all)."""
         own = {}
         self._parts, self._p = parts, p
         found = []
@@ -342,7 +342,7 @@ class PoolPass(LayerPass):
         super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1), **own)
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return {"dA", "dX"} for dL/dA; dX has it at the chosen step, or spread over all steps for a mean."""
+        """Return {"dA", "dX"} for dL/dA, which goes to the chosen steps or, for a mean, equally to all."""
         X, steps = self._arrays["X"], self._steps
         dX, made = np.zeros_like(X), {}
         split = np.split(dA, len(self._parts), axis=1)
@@ -360,7 +360,7 @@ class PoolPass(LayerPass):
         return {"dA": dA, "dX": dX, **made}
 
     def _attention_backward(self, d: np.ndarray) -> Arrays:
-        """Return dL/dscore (m, s) and dL/dZ (m, s, h) of Z = X W + b, for dL/dA = d (m, n) of the weighted sum."""
+        """Return dL/dscore (m, s) and dL/dZ (m, s, h), Z = X W + b, for the gradient d (m, n) of the weighted sum."""
         a, H = self._arrays["a"], self._arrays.get("H")
         da = np.einsum("mn,msn->ms", d, self._arrays["X"])
         dscore = a * (da - (a * da).sum(axis=1, keepdims=True))
@@ -368,7 +368,7 @@ class PoolPass(LayerPass):
         return {"dscore": dscore, "dZ": dZ if H is None else dZ * self._p[2].T * (1 - H * H)}
 
     def gradients(self, each: bool = False) -> Arrays:
-        """Return dW = X^T dZ, db = the sum of dZ, and dV = H^T dscore, over samples and steps, if there are any.
+        """Return the gradients of the attention's W, b and V, summed over samples and steps; {} without attention.
 
         With `each` return the sums over the steps of each sample, (m, ...). RuntimeError before `backward`. Without V,
         dZ are the gradients of scores, whose sum is zero: rounding would leave noise, which an optimizer such as Adam
@@ -394,7 +394,7 @@ class PoolPass(LayerPass):
 def _attended(
     p: tuple[np.ndarray, ...], code: tuple[int, float], X: np.ndarray, steps: np.ndarray | None
 ) -> tuple[np.ndarray, Arrays]:
-    """Return the sum of X over the steps (m, n), weighted by the softmax of their scores, and arrays to go back.
+    """Return the attention-weighted sum of X over the steps (m, n), and the arrays that its backward pass needs.
 
     These are the weights a (m, s), zero at padding, and with V in p the hidden layer H (m, s, h). Sums are of float64,
     since over many steps float32 would lose digits.
@@ -410,7 +410,7 @@ def _attended(
 
 
 def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
-    """Add the reduction `how` of the array named A, with parameters named p, to a graph; return the result's name."""
+    """Add the reduction `how` of the array named A, with parameters named p, to an ONNX graph; return its name."""
     if how == "attention":
         W, b, *V = p
         score = graph.op("Add", graph.op("MatMul", A, W), b)
@@ -432,7 +432,7 @@ def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
 
 
 def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (reduction `how` of X, (m, n); index of the step that each number was taken from, or None: all steps)."""
+    """Return (X reduced by `how`, (m, n); the step that each number came from, or None if from all steps)."""
     m, s, _ = X.shape
     if how in ("mean", "sum"):
         A = X.sum(axis=1, dtype=np.float64)  # of many steps float32 would lose digits
@@ -446,5 +446,5 @@ def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarr
 
 
 def _real_step_count(X: np.ndarray, steps: np.ndarray | None) -> Any:
-    """Return the number of real steps of each sample (m, 1), or of all samples alike."""
+    """Return the number of real steps of each sample, (m, 1); without a mask one number for all."""
     return X.dtype.type(X.shape[1]) if steps is None else steps.sum(axis=1).astype(X.dtype)

@@ -1,4 +1,4 @@
-"""SampledDense: the output layer of a model with very many classes, computed for the classes that a batch looks at."""
+"""SampledDense: an output layer for very many classes, computed only for the classes that a batch needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["SampledDense"]
 
 
 class SampledDense:
-    """The output layer over very many classes k, which computes the scores of chosen classes alone.
+    """An output layer for very many classes, which computes only the scores of chosen classes.
 
     It is for a loop of your own: a step computes `forward(A, classes)`, a loss such as `cgru.losses.sampled`,
     `backward` and `compute_gradients`, and `optimizer.step(layer)`, which changes the rows of these classes alone. For
@@ -90,7 +90,7 @@ class SampledDense:
         return f"SampledDense(classes={k}, features={n}, dtype={self.p['W'].dtype.name})"
 
     def forward(self, A: ArrayLike, classes: ArrayLike) -> np.ndarray:
-        """Return the scores A W[classes]^T + b[classes] (m, c).
+        """Return the scores A W[classes]^T + b[classes] (m, c) of the chosen classes.
 
         Args:
             A: (m, n) the inputs.
@@ -133,7 +133,7 @@ class SampledDense:
         return Linear(rows).outputs(self._dZ)
 
     def compute_gradients(self) -> None:
-        """Compute the gradients `g` of the classes of the last `forward`, summed over samples.
+        """Compute the gradients `g` for the classes of the last `forward`, summed over samples.
 
         Raises:
             RuntimeError: there was no `backward` after the last `forward`.
@@ -148,7 +148,7 @@ class SampledDense:
         }
 
     def dense(self, activate: Any = "softmax") -> Dense:
-        """Return a `Dense` of all classes with copies of these weights, to score them all or for a `Network`.
+        """Return a `Dense` layer for all classes, with copies of the weights.
 
         Args:
             activate: its activation.

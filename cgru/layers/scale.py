@@ -1,4 +1,4 @@
-"""Scale: a learned factor and shift for each feature."""
+"""Scale: a layer with a learned factor and shift for each feature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Scale(Layer):
-    """A learned factor and shift for each feature: A = X * scale + shift, elementwise, for X (m, s, n) or (m, n).
+    """A layer with a learned factor and shift for each feature: A = X * scale + shift, for (m, s, n) or (m, n).
 
     Unlike the standardisation of a `Network` it may be anywhere in the chain, computes in the layer's dtype, and is
     trained if `trainable`. At padded steps the outputs are zero.
@@ -72,11 +72,11 @@ class Scale(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return n; None if there are no parameters yet."""
+        """Return n, the number of features; None before there are parameters."""
         return np.shape(self.p["scale"])[-1] if np.ndim(self.p.get("scale")) else None
 
     def initialize_parameters(self) -> None:
-        """Set scale to one and shift to zero, in the shapes of `fs`.
+        """Set scale to ones and shift to zeros, in the shapes given in `fs`.
 
         Raises:
             RuntimeError: `compute_shapes` was not called before.
@@ -86,11 +86,11 @@ class Scale(Layer):
         self._fill_identity(self.fs["scale"])
 
     def _fill_identity(self, shape: tuple[int, ...]) -> None:
-        """Set scale to ones and shift to zeros of this shape."""
+        """Set scale to ones and shift to zeros of a given shape."""
         self.p |= {"scale": np.ones(shape, self.dtype), "shift": np.zeros(shape, self.dtype)}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         constants = [c.array(name, values) for name, values in c.p.items()]
         value = f"(x[i] * scale_{c.i}.values[i]) + shift_{c.i}.values[i]"
         return c.elementwise(f"Scale, {c.n} features", value, constants)
@@ -101,14 +101,14 @@ class Scale(Layer):
         return graph.real(graph.op("Add", graph.op("Mul", A, scale), shift))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ScalePass:
-        """Run A; return a pass whose output is A * scale + shift."""
+        """Apply the layer to A; return a pass whose output is A * scale + shift."""
         X, steps, scale, shift = self._checked(A, lengths)
         return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
 
     def _checked(
         self, A: np.ndarray, lengths: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
-        """Return (X, real steps, scale, shift) for an input A, made and checked; X is zero at padding."""
+        """Check the input A; return (X, zero in the padding; mask of real steps; scale; shift)."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.make(X)
         scale, shift = self.checked_parameters()
@@ -123,7 +123,7 @@ class Scale(Layer):
 
 
 class ScalePass(LayerPass):
-    """One run of a `Scale`."""
+    """One forward pass of a `Scale`."""
 
     def gradients(self, each: bool = False) -> Arrays:
         """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`.
@@ -134,7 +134,7 @@ class ScalePass(LayerPass):
 
 
 def affine_gradients(dA: np.ndarray, N: np.ndarray, each: bool) -> Arrays:
-    """Return dscale and dshift of A = N * scale + shift, as `ScalePass.gradients` does, in the dtype of dA."""
+    """Return the gradients dscale and dshift of A = N * scale + shift, in the dtype of dA."""
     if each:
         parts = {"dscale": dA * N, "dshift": dA}
         sums = {name: d.sum(axis=1, keepdims=True) if d.ndim == 3 else d[:, None] for name, d in parts.items()}

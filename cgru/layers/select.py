@@ -1,4 +1,4 @@
-"""Select: some of the features of each step, in any order."""
+"""Select: a layer that selects some of the features of each step, in any order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ static void layer_$i(real *y, const real *x) {
 
 
 class Select(Layer):
-    """A layer that selects features of each step: (m, s, n) or (m, n) in, (m, s, u) or (m, u) out.
+    """A layer that selects u of the n features of each step, for inputs (m, s, n) or (m, n).
 
     A branch of a `Concatenate` or an `Add` begins with it, where it reads only some of the network's inputs.
 
@@ -63,7 +63,7 @@ class Select(Layer):
             self._set_inputs(positive(inputs, "inputs"))
 
     def _set_inputs(self, n: int) -> None:
-        """Set the number of features that come in; ValueError where it does not have the selected ones."""
+        """Set the number of input features; ValueError if some selected feature does not exist."""
         chosen = self._selected
         chosen = [*range(n)[chosen]] if isinstance(chosen, slice) else chosen
         if not chosen or max(chosen) >= n:
@@ -72,7 +72,7 @@ class Select(Layer):
 
     @property
     def selected(self) -> list[int]:
-        """Return the indices; RuntimeError for those of a slice before the first input."""
+        """Return the indices of the selected features; RuntimeError for a slice before the first input."""
         if isinstance(self._selected, slice):
             raise RuntimeError(f"features: expected an input first, whose features {self._selected} are of")
         return self._selected
@@ -82,16 +82,16 @@ class Select(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return n, the features that come in; None before the first input."""
+        """Return n, the number of input features; None before the first input."""
         return self.inputs
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return this stage of a compiled fit: the indices."""
+        """Return a dict that describes this layer, with its indices, to the compiled training code."""
         return {"kind": "select", "features": self._selected}
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the input with the number of selected features."""
+        """Return the shape of the outputs: that of the input with the number of selected features."""
         if isinstance(shape[-1], int) and self.inputs is None:
             width = len(Select(self._selected, shape[-1]).selected)
         else:
@@ -99,26 +99,26 @@ class Select(Layer):
         return *shape[:-1], width
 
     def input_features(self, n: int) -> int:
-        """Raise ValueError: what comes out does not tell how many come in."""
+        """Raise ValueError, since the number of input features cannot be inferred from the outputs."""
         raise ValueError(f"expected inputs=n, the number of features that come in, in {self!r}")
 
     def make(self, A: np.ndarray) -> None:
-        """Set the number of features that come in to that of A, unless it is set."""
+        """Set the number of input features to that of A, unless it is set."""
         if self.inputs is None:
             self._set_inputs(np.shape(A)[-1])
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the selection of the features of A to an ONNX graph; return the name of the result."""
+        """Add a node that selects features of the array named A to an ONNX graph; return the result's name."""
         return graph.op("Gather", A, graph.integers(*self._selected), axis=-1)
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c."""
         u = len(self.selected)
         code = C.substitute(i=c.i, u=u, selected=", ".join(map(str, self.selected)))
         return c.function(f"Select, {u} of {c.n} features", u, code)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is its selected features."""
+        """Apply the layer to A; return a pass whose output is the selected features."""
         X, steps = mask_padding(as_floats(A), lengths)
         self.make(X)
         if X.shape[-1] != self.inputs:

@@ -1,4 +1,4 @@
-"""`Steps`: what a layer does to the steps of a sequence."""
+"""`Steps`: how a layer uses and changes the steps of a sequence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEEDS = ("step", "past", "sequence", "series")
 
 @dataclass(frozen=True)
 class Steps:
-    """What a layer does to the steps of a sequence.
+    """How a layer uses the steps of a sequence, and how many steps it returns.
 
     Without arguments: an output step for each input step, made of that step and of states that are carried to it.
 
@@ -50,16 +50,16 @@ class Steps:
 
     @property
     def piecewise(self) -> bool:
-        """Return whether pieces of a sequence, of a multiple of `stride` steps, give the outputs of the whole."""
+        """Return whether a sequence can be processed in pieces of a multiple of `stride` steps."""
         return self.needs == "step"
 
     @property
     def causal(self) -> bool:
-        """Return whether outputs can be computed step by step."""
+        """Return whether the outputs can be computed step by step, without later steps."""
         return self.needs in ("step", "past")
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return how many steps come out of samples of `lengths` steps.
+        """Return the number of output steps of samples with `lengths` input steps.
 
         Args:
             lengths: the real steps of each sample, integers.
@@ -78,7 +78,7 @@ class Steps:
         return lengths if self.count is None else self.count(lengths, name)
 
     def real(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return how many steps of each sample are real in the outputs.
+        """Return the number of real output steps of each sample.
 
         Args:
             A: the outputs.

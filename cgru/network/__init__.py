@@ -1,4 +1,4 @@
-"""Networks: layers in a chain, how they are fitted, the history of a fit, and model files."""
+"""Networks: chains of layers, how they are trained, the history of a fit, and model files."""
 
 from cgru.network.data.samples import Sequences
 from cgru.network.files import read_extra

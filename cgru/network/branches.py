@@ -1,4 +1,4 @@
-"""Layers that contain chains of layers, each of which reads the layer's input: `Concatenate`, `Add` and `Multiply`.
+"""Layers with parallel branches, each a chain of layers that reads the same input: Concatenate, Add and Multiply.
 
 Letters: m samples, s steps, n input features of a step, u numbers that go out.
 """
@@ -33,7 +33,7 @@ ALONE = np.arange(1 << 10, 1 << 12)  # lengths for which branches must have the 
 
 
 class Branches(Layer):
-    """The base of layers that contain chains.
+    """The base class of layers with parallel branches.
 
     Attributes are those of the layers within: `p` is a view of their parameters, by names like `0.1.Uz` of branch 0,
     layer 1; `trainable`, `training`, `dtype` are set in all of them.
@@ -66,32 +66,32 @@ class Branches(Layer):
     # --- what the layers within say ---
 
     def _named(self) -> Iterator[tuple[str, Layer]]:
-        """Yield (key, layer) of each layer within that contains no others, with keys like `0.1`."""
+        """Yield (key, layer) of each layer in the branches, with keys like `0.1` for layer 1 of branch 0."""
         return ((key[2:], layer) for key, layer in chain.leaves([self]))
 
     @property
     def _within(self) -> list[Layer]:
-        """Return the layers within that contain no others."""
+        """Return all layers in the branches, also those in branches of branches."""
         return [layer for _, layer in self._named()]
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Return what some layer within reads beside real numbers and lengths."""
+        """Return the names of the arrays besides X and lengths that layers in the branches read, such as "decay"."""
         below = (layer for branch in self.branches for layer in branch)
         return tuple(dict.fromkeys(name for layer in below for name in layer.reads))
 
     @property
     def p(self) -> JoinedParameters:
-        """Return a view of the parameters of all layers within."""
+        """Return a view of the parameters of all layers in the branches."""
         return JoinedParameters({f"{key}.": layer.p for key, layer in self._named()})
 
     @p.setter
     def p(self, value: Any) -> None:
-        """Leave them where they are: `Layer` begins with none."""
+        """Do nothing; the parameters stay with the layers in the branches."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Return the names of all parameters, with the keys of their layers."""
+        """Return the names of all parameters, prefixed by the keys of their layers."""
         return tuple(f"{key}.{name}" for key, layer in self._named() for name in layer.parameter_names)
 
     @property
@@ -101,22 +101,22 @@ class Branches(Layer):
 
     @property
     def draws(self) -> bool:
-        """Return whether a layer within draws."""
+        """Return whether a layer in the branches draws random numbers in training."""
         return any(layer.draws for layer in self._within)
 
     @property
     def stateful(self) -> bool:
-        """Return whether a layer within is."""
+        """Return whether a layer in the branches is stateful."""
         return any(layer.stateful for layer in self._within)
 
     @property
     def weights(self) -> Any:
-        """Return the weights of the first layer within that has other weights than floats."""
+        """Return the stored form of the first layer in the branches with quantised weights; None if there is none."""
         return next((layer.weights for layer in self._within if layer.weights), None)
 
     @property
     def trainable(self) -> bool:
-        """Return whether a layer within is trainable.
+        """Return whether a layer in the branches is trainable.
 
         It may be set, in all of them.
         """
@@ -129,7 +129,7 @@ class Branches(Layer):
 
     @property
     def training(self) -> bool:
-        """Return whether a layer within is in training.
+        """Return whether a layer in the branches is in training mode.
 
         It may be set, in all that draw.
         """
@@ -156,7 +156,7 @@ class Branches(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return n, which parameters in a branch are made for; None before there are any."""
+        """Return n, the number of input features that the parameters were made for; None before they are made."""
         for branch in self.branches:
             with suppress(ValueError):  # a number far up may not tell it
                 if branch and (n := chain.features(branch)) is not None:
@@ -164,7 +164,7 @@ class Branches(Layer):
         return None
 
     def input_features(self, n: int) -> int:
-        """Return the number of input features for n that go out; ValueError where none gives n."""
+        """Return the number of input features for n output features; ValueError if no number fits."""
         least, more = (self.output_shape(("m", "s", e))[-1] for e in (MANY, MANY + 1))
         if more == least:
             raise ValueError(f"expected inputs=n, the number of features that come in, in a Select of {self!r}")
@@ -172,7 +172,7 @@ class Branches(Layer):
 
     @property
     def steps(self) -> Steps:
-        """Return what the branches do to the steps."""
+        """Return how the branches use and change the steps of a sequence."""
         each = [chain.joint_steps(branch) for branch in self.branches]
         needs, counts = max((steps.needs for steps in each), key=NEEDS.index), [own.count for own in each if own.count]
         # where any branch has too few steps, they are refused; else all have as many
@@ -180,7 +180,7 @@ class Branches(Layer):
         return Steps(needs, math.lcm(*(steps.stride for steps in each)), count, each[0].reverses)
 
     def _check_steps(self) -> None:
-        """Raise ValueError where branches that end with all steps do not end at the same ones."""
+        """Raise ValueError if branches have outputs at different steps."""
         if chain.per_step(self.branches[0]):
             first, *others = (chain.joint_steps(branch) for branch in self.branches)
             for b, steps in enumerate(others, 1):
@@ -191,7 +191,7 @@ class Branches(Layer):
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the outputs for inputs of a shape; ValueError for a branch in the way, by its number."""
+        """Return the shape of the outputs for inputs of a given shape; ValueError names a branch that does not fit."""
         found = []
         if isinstance(shape[-1], str) and self.features is not None:
             shape = *shape[:-1], self.features
@@ -205,14 +205,14 @@ class Branches(Layer):
         return *found[0][:-1], self._width([each[-1] for each in found])
 
     def _width(self, widths: list[Any]) -> Any:
-        """Return how many numbers go out where branches have these, or letters for unknown ones."""
+        """Return the number of output features from those of the branches, with letters for unknown numbers."""
         known = sorted({n for n in widths if not isinstance(n, str)})
         if len(known) > 1:
             raise ValueError(f"branches that end with the same number of features, got {widths}")
         return known[0] if known else widths[0]
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input A."""
+        """Set the sizes `d`, and in `fs` the shapes of X and the parameters, for an input A."""
         shape = np.shape(A)
         for letter in "msn":
             self.d.pop(letter, None)
@@ -223,7 +223,7 @@ class Branches(Layer):
             self.fs |= {f"{key}.{name}": layer.fs[name] for name in layer.parameter_names}
 
     def initialize_parameters(self) -> None:
-        """Draw new parameters in all branches."""
+        """Draw new parameters for all layers in the branches."""
         for layer in self._within:
             layer.initialize_parameters()
 
@@ -233,19 +233,19 @@ class Branches(Layer):
         return {f"{key}.{name}": value for (key, layer), own in found for name, value in layer.arrays(own[-1]).items()}
 
     def make(self, A: np.ndarray) -> None:
-        """Make the parameters that are missing, for inputs such as A."""
+        """Make the parameters that do not exist yet, for inputs like A."""
         for layer, shape in zip(self._within, chain.leaf_inputs([self], np.shape(A)), strict=True):
             layer.make(np.zeros(shape, np.intp))
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Let each layer within draw from a generator of its own, made from this seed."""
+        """Make new random generators for all layers in the branches from one seed."""
         for j, layer in enumerate(self._within):
             layer.seeded(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, j)))
 
     # --- a training step ---
 
     def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the outputs of the branches joined.
+        """Join the outputs of the branches: concatenate, add or multiply them.
 
         Args:
             parts: those of each branch, (m, s, n) or (m, n).
@@ -261,7 +261,7 @@ class Branches(Layer):
         return np.concatenate(parts, axis=-1) if how == "concatenate" else reduce(OPERATORS[how], parts)
 
     def split(self, dA: np.ndarray, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return dL/d(outputs) of each branch.
+        """Return the gradient of each branch's outputs from that of the joined outputs.
 
         Args:
             dA: dL/d(outputs) of the layer.
@@ -283,7 +283,7 @@ class Branches(Layer):
         return [reduce(np.multiply, own, dA) for own in others]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> BranchesPass:
-        """Run A in all branches; return a pass whose output is what they return, joined.
+        """Apply all branches to A; return a pass whose output is their joined outputs.
 
         Args:
             A: the input (m, s, n) or (m, n).
@@ -296,7 +296,7 @@ class Branches(Layer):
         X, trace = self._checked(A), []
 
         def run_layer(_: str, layer: Layer, *given: Any, **own: np.ndarray) -> Pass:
-            """Return the pass of a layer within."""
+            """Return the forward pass of one layer in the branches."""
             return layer.run(*given, **own)
 
         outputs, lengths = chain.run([self], X, lengths, beside, run_layer, trace)
@@ -304,59 +304,59 @@ class Branches(Layer):
         return BranchesPass(trace, steps, X=X, A=outputs)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> np.ndarray:
-        """Return the outputs that `forward` returns, without dropout; see `Layer.predict`."""
+        """Return the outputs that `forward` would return without dropout; see `Layer.predict`."""
         return self.predict_on(A, lengths, [None] * len(self.cells), **beside)[0]
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` with the `cells` started from states; see `Layer.predict_on`."""
+        """Run `predict` with given initial states of the layer's `cells`; see `Layer.predict_on`."""
         run_layer, after = chain.predicting(states)
         return chain.run([self], self._checked(A), lengths, beside, run_layer)[0], tuple(after)
 
     def _checked(self, A: Any) -> np.ndarray:
-        """Return A, checked, once there are parameters for it."""
+        """Check A and return it, after making the parameters for it."""
         X = as_floats(A, self.dtype if self.parameter_names else None)
         self.make(X)
         return X
 
     def evaluating(self) -> Branches:
-        """Return a layer of copies over the same parameters; see `Layer.evaluating`."""
+        """Return a copy for evaluation that shares the parameters; see `Layer.evaluating`."""
         other = copy.copy(self)
         other.branches = tuple(tuple(layer.evaluating() for layer in branch) for branch in self.branches)
         return other
 
     def reset_state(self) -> None:
-        """Set the states of all layers within to None."""
+        """Set the states of all layers in the branches to None."""
         for layer in self._within:
             layer.reset_state()
 
     # --- elsewhere ---
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the branches and the node that joins them to an ONNX graph; return the name of the result."""
+        """Add the branches, and the node that joins them, to an ONNX graph; return the result's name."""
         return graph.branches(self, A, self.onnx)
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's `Part` of an exported C file, made by its `Writer` c, behind those of the branches."""
+        """Return this layer's `Part` of an exported C file, made by the `Writer` c; the branches' parts precede it."""
         return c.branches(self.operator)
 
 
 class BranchesPass(JoinedPass):
-    """One run of a layer with branches, of which `trace` has the passes."""
+    """One forward pass of a layer with branches; `trace` has the passes of the layers in them."""
 
     def __init__(self, trace: chain.Trace, steps: np.ndarray | None, **own: np.ndarray) -> None:
         super().__init__([(f"{key[2:]}.", ran) for key, ran in chain.passes(trace)], steps, **own)
         self._trace = trace
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return {"dA", "dX"}, and the arrays of the layers within under prefixed names."""
+        """Return {"dA", "dX"}, and the layers' gradient arrays under prefixed names."""
         dX = chain.go_back(self._trace, dA)
         return {"dA": dA, **({} if dX is None else {"dX": dX}), **self._prefixed_caches("bc")}
 
 
 class Concatenate(Branches):
-    """Chains that read the same input; their outputs stand side by side, those of the first one first.
+    """Parallel branches that read the same input; their outputs are concatenated along the features.
 
     Args:
         *branches: two or more, each a layer or a list of layers; `[]` is the input itself. All end with all steps, and
@@ -383,12 +383,12 @@ class Concatenate(Branches):
     c_text, onnx_node = Branches.c_text, Branches.onnx_node
 
     def _width(self, widths: list[Any]) -> Any:
-        """Return the sum of the branches' numbers, "k" where one is not known."""
+        """Return the sum of the branches' numbers of features; "k" if one is unknown."""
         return "k" if any(isinstance(n, str) for n in widths) else sum(widths)
 
 
 class Add(Branches):
-    """Chains that read the same input, whose outputs are added: `Add([], [...])` is a residual.
+    """Parallel branches that read the same input; their outputs are added. `Add([], [...])` is a residual connection.
 
     Args:
         *branches: two or more, each a layer or a list of layers; `[]` is the input itself. All end with the same number
@@ -413,7 +413,7 @@ class Add(Branches):
 
 
 class Multiply(Branches):
-    """Chains that read the same input, whose outputs are multiplied number by number: a gate is one of them.
+    """Parallel branches that read the same input; their outputs are multiplied elementwise, as by a gate.
 
     Args:
         *branches: as of `Add`.

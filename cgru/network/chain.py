@@ -1,4 +1,4 @@
-"""Checks of layers in a chain: which can follow which, in which dtype, and the shape and steps of the outputs.
+"""Chains of layers: check that layers fit one another, compute their shapes and steps, and run them.
 
 m samples, s steps, e features per step, u units.
 """
@@ -34,7 +34,7 @@ Trace = list[tuple[str, Any]]
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
-    """Check a list of layers and return it as a tuple; ValueError where a layer cannot follow the one before."""
+    """Check a list of layers and return it as a tuple; ValueError if a layer does not fit the one before it."""
     if not isinstance(layers, list | tuple):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
     for i, layer in enumerate(layers):
@@ -55,17 +55,17 @@ def chain(layers: Any) -> tuple[Layer, ...]:
 
 
 def _inputs(layers: Any) -> Shape:
-    """Return the shape of the inputs of the chain, in letters."""
+    """Return the shape of a chain's inputs, in letters."""
     return ("m", "s") if layers and "tokens" in layers[0].reads else ("m", "s", "e")
 
 
 def parts_of(layer: Layer) -> tuple[Layer, ...]:
-    """Return the layers that stand for one whose own class makes a `chain` of others; of another the layer itself."""
+    """Return the layers that a composite layer such as Conv1D consists of; for any other, the layer itself."""
     return class_attribute(layer, "chain") or (layer,)
 
 
 def unfold(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with the parts of each in its place."""
+    """Return the layers with each composite layer, such as Conv1D, replaced by its parts."""
     found: list[Layer] = []
     for layer in layers:
         within = layer.branches
@@ -74,7 +74,7 @@ def unfold(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def leaves(layers: Sequence[Layer], at: str = "") -> list[tuple[str, Layer]]:
-    """Return (key, layer) of each layer that contains no others.
+    """Return (key, layer) of all layers, with those in branches in place of the layer that has the branches.
 
     The key of layer 2 is `2`, that of layer 1 of branch 0 within it `2.0.1`.
     """
@@ -89,7 +89,7 @@ def leaves(layers: Sequence[Layer], at: str = "") -> list[tuple[str, Layer]]:
 
 
 def leaf_inputs(layers: Sequence[Layer], shape: Shape) -> Iterator[Shape]:
-    """Yield the shapes of the inputs of the layers of `leaves`, where `shape` is that of the chain."""
+    """Yield the input shape of each layer that `leaves` returns; `shape` is that of the chain's input."""
     for layer in layers:
         within = layer.branches
         for branch in within:
@@ -100,7 +100,7 @@ def leaf_inputs(layers: Sequence[Layer], shape: Shape) -> Iterator[Shape]:
 
 
 def rebuilt(layers: Sequence[Layer], made: Callable[[str], Layer], at: str = "") -> list[Layer]:
-    """Return a chain of the same form with `made(key)` in place of each layer of `leaves`."""
+    """Return a chain of the same structure, with layer `made(key)` in place of each layer that `leaves` returns."""
     found = []
     for i, layer in enumerate(layers):
         within = enumerate(layer.branches)
@@ -110,7 +110,7 @@ def rebuilt(layers: Sequence[Layer], made: Callable[[str], Layer], at: str = "")
 
 
 def shape_of(layers: Any, shape: Shape | None = None) -> Shape:
-    """Return the shape of the outputs of the chain, with letters for unknown sizes; `shape` is that of the inputs.
+    """Return the shape of a chain's outputs, with letters for unknown sizes; `shape` is that of the inputs.
 
     ValueError where a layer does not fit its input.
     """
@@ -135,17 +135,17 @@ def shape_of(layers: Any, shape: Shape | None = None) -> Shape:
 
 
 def _names(layers: Any, i: int, shape: Shape) -> tuple[str, str]:
-    """Return layer i and the shape of its input as texts for errors."""
+    """Return the name of layer i and the shape of its input as texts for error messages."""
     return f"layer {i}, {type(layers[i]).__name__}", "(" + ", ".join(map(str, shape)) + ")"
 
 
 def per_step(layers: Any) -> bool:
-    """Return whether the outputs of the chain are (m, s, k), one for each step."""
+    """Return whether a chain has outputs at each step, (m, s, k)."""
     return len(shape_of(layers)) == 3
 
 
 def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
-    """Return the dtype of all layers: `dtype`, else the one that layers have, else float64; ValueError for two."""
+    """Return the dtype of all layers: `dtype`, or else the one that layers have; float64 if none has one."""
     chosen = None if dtype is None else float_dtype(dtype)
     where = "in dtype"
     for key, layer in leaves(layers):
@@ -158,14 +158,14 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
 
 
 def input_features(layers: Sequence[Layer], n: int) -> int:
-    """Return how many features go into the lowest layer where `n` come out of the highest; none has parameters."""
+    """Return the number of input features of layers without parameters, given the number `n` of output features."""
     for layer in reversed(layers):
         n = layer.input_features(n)
     return n
 
 
 def features(layers: Sequence[Layer]) -> int | None:
-    """Return the number of input features of the parameters; None where there are none yet, and for tokens."""
+    """Return the number of input features that the parameters are made for; None before, and for tokens."""
     if "tokens" in layers[0].reads:
         return None
     for i, layer in enumerate(layers):
@@ -179,19 +179,19 @@ def features(layers: Sequence[Layer]) -> int | None:
 
 
 def steppers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers that change the number of steps, the lowest first."""
+    """Return the layers that change the number of steps, in their order."""
     return tuple([layer for layer in layers if layer.steps.count])
 
 
 def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
-    """Return how many output steps samples of these `lengths` have; ValueError by `name` where one is too short."""
+    """Return the numbers of output steps of samples with these `lengths`; ValueError if a sample is too short."""
     for layer in layers:
         lengths = layer.steps.lengths(lengths, name)
     return lengths
 
 
 def lengths_at(layers: Sequence[Layer], key: str, lengths: np.ndarray) -> np.ndarray:
-    """Return how many steps of samples of these `lengths` the layer of this key, as of `leaves`, gets."""
+    """Return how many steps the layer with this key gets from samples with these `lengths`."""
     i, _, within = key.partition(".")
     lengths = output_lengths(layers[: int(i)], lengths)
     if not within:
@@ -201,18 +201,18 @@ def lengths_at(layers: Sequence[Layer], key: str, lengths: np.ndarray) -> np.nda
 
 
 def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | None) -> np.ndarray:
-    """Return which steps of the outputs are real, (m, n) booleans, for m samples of s steps with these `lengths`."""
+    """Return the mask (m, n) of real output steps, for m samples of s steps with these `lengths`."""
     n = output_lengths(layers, np.array([s]))[0]
     return np.ones((m, n), bool) if lengths is None else mask(output_lengths(layers, lengths), n)[:, :, 0]
 
 
 def stride(layers: Sequence[Layer]) -> int:
-    """Return how many input steps make one output step, in layers that can run some steps at a time."""
+    """Return how many input steps give one output step, for layers that can run in pieces of a sequence."""
     return math.prod(layer.steps.stride for layer in layers)
 
 
 def joint_steps(layers: Sequence[Layer]) -> Steps:
-    """Return what the chain does to the steps of a sequence."""
+    """Return how a chain as a whole uses and changes the steps of a sequence."""
     needs = max((layer.steps.needs for layer in layers), key=NEEDS.index, default="step")
     count = partial(output_lengths, layers) if steppers(layers) else None
     return Steps(needs, stride(layers), count, reduce(xor, (layer.steps.reverses for layer in layers), False))
@@ -222,7 +222,7 @@ def joint_steps(layers: Sequence[Layer]) -> Steps:
 
 
 def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
-    """Raise ValueError by `name` where no layer reads the array `what`, or a layer cannot read it at the steps of X.
+    """Raise ValueError if no layer reads the array `what`, or a layer that reads it gets other steps than X has.
 
     A state knows nothing of another's factors: "decay" is for all recurrent layers, or for none.
     """
@@ -252,7 +252,7 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
 def step_arrays(
     layers: Sequence[Layer], beside: Mapping[str, np.ndarray] | None, lengths: np.ndarray | None
 ) -> Iterable[dict[str, np.ndarray]]:
-    """Return for each layer the arrays `beside` X, (m, s), that it reads, by name, at the steps of its own input."""
+    """Return, for each layer, the arrays (m, s) given `beside` X that it reads, in its own order of the steps."""
     if not beside:
         return repeat({})
     turned = dict(beside)
@@ -277,7 +277,7 @@ def run(
     trace: Trace | None = None,
     at: str = "",
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Run the layers one after the other; return the outputs, and how many steps of each sample are real in them.
+    """Run the layers one after another; return the outputs, and the number of real output steps of each sample.
 
     `run_layer(key, layer, A, lengths, **given)` runs a layer of that key, as of `leaves`, which reads the arrays
     `given`. It returns the outputs or, where there is a list `trace`, a pass, which is added there.
@@ -301,14 +301,14 @@ def run(
 
 
 def predicting(states: Iterable[np.ndarray | None] | None) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
-    """Return a `run_layer` for `run` that predicts, and the list that it fills with the last states of the cells.
+    """Return a `run_layer` function for predictions, and the list to which it appends the last states.
 
     `states` are the initial ones of all cells; None: the list stays empty.
     """
     before, after = iter(states or ()), []
 
     def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> np.ndarray:
-        """Return the outputs of a layer."""
+        """Return the outputs of one layer."""
         if states is None:
             return layer.predict(A, lengths, **given)
         A, last = layer.predict_on(A, lengths, [next(before) for _ in layer.cells], **given)
@@ -324,7 +324,7 @@ def go_back(
     dZ: np.ndarray | None = None,
     penalised: Callable[[str, Pass, Any], Any] = lambda key, ran, dA: dA,
 ) -> np.ndarray | None:
-    """Go back through what `run` traced, from dL/dA, or the highest's dL/dZ; return dL/dX.
+    """Backpropagate through the passes in `trace`, from dL/dA, or dL/dZ of the last layer; return dL/dX.
 
     `penalised(key, ran, dA)` returns dL/dA of a pass with the gradients of penalties.
     """
@@ -342,7 +342,7 @@ def go_back(
 
 
 def passes(trace: Trace) -> Iterator[tuple[str, Pass]]:
-    """Yield the key and the pass of each layer that `run` traced, in the order of `leaves`."""
+    """Yield the key and the pass of each layer in `trace`, in the order of `leaves`."""
     for key, ran in trace:
         if isinstance(ran, tuple):
             for own in ran[2]:
@@ -355,7 +355,7 @@ def passes(trace: Trace) -> Iterator[tuple[str, Pass]]:
 
 
 def check_single_steps(layers: Sequence[Layer], name: str, needed: str) -> None:
-    """Raise ValueError or RuntimeError, by `name`, where the layers cannot run a step at a time.
+    """Raise ValueError or RuntimeError, naming `name`, if the layers cannot run one step at a time.
 
     `needed` is what the class of each must define itself.
     """
@@ -374,7 +374,7 @@ def check_single_steps(layers: Sequence[Layer], name: str, needed: str) -> None:
 
 
 def check_truncate(layers: Sequence[Layer], k: int) -> None:
-    """Raise ValueError where running k steps at a time does not give the same as running whole sequences."""
+    """Raise ValueError if running k steps at a time would give other results than running whole sequences."""
     for i, layer in enumerate(layers):
         if not layer.steps.piecewise:
             raise ValueError(f"truncate: expected layers that can run piece by piece, got {layer!r} as layer {i}")
@@ -396,7 +396,7 @@ def check_trains(layers: Sequence[Layer]) -> None:
 
 
 def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
-    """Check the initial states `h0` of m samples; return (m, u), or None, for each recurrent layer and direction."""
+    """Check the initial states `h0` of m samples; return one array (m, u), or None, for each layer and direction."""
     cells = [(layer, cell) for _, layer in leaves(layers) for cell in layer.cells]
     if h0 is None:
         return [None] * len(cells)

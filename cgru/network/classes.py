@@ -1,4 +1,4 @@
-"""Check the names and values of classes, and the names of features and targets; encode classes as integers."""
+"""Check class labels and the names of classes, features and targets, and encode labels as integers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_clas
 def checked_labels(
     layers: Sequence[Layer], loss: str | Function, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Check `class_names`, `classes` and `target_names` of a network of these layers; return them by name."""
+    """Check the `class_names`, `classes` and `target_names` of a network with these layers; return them as a dict."""
     k, classifies = layers[-1].d["u"], losses.classifies(loss)
     names = _checked_different(class_names, (2 if k == 1 else k) if classifies else None, "class_names")
     if names is not None and not classifies:
@@ -31,7 +31,7 @@ def checked_labels(
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray:
-    """Return `values`, one for each class of a head of k units, as a checked array; only strings if `per_step`.
+    """Check class labels `values`, one for each of k units, and return them as an array; only strings if `per_step`.
 
     Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
@@ -53,12 +53,12 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
 
 
 def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
-    """Check that `names` are different strings, one for each of e features; e None: any number. Return a tuple."""
+    """Check that `names` are different strings, one per feature (e None: any number); return a tuple."""
     return _checked_different(names, e, "feature_names")
 
 
 def _checked_different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
-    """Check that `names` are `count` different strings, any number where that is None; return a tuple.
+    """Check that `names` are `count` different strings (None: any number); return a tuple.
 
     TypeError or ValueError by the name of the `argument`. None stays None.
     """
@@ -77,7 +77,7 @@ def _checked_different(names: Any, count: int | None, argument: str) -> tuple[st
 def encode_classes(
     y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
 ) -> Any:
-    """Return `y` with each class replaced by its index in `classes` or, without these, in `names`; padding gets 0.
+    """Return `y` with each class replaced by its index in `classes`, or else in `names`; 0 in the padding.
 
     `steps` (m, s) says which steps are real. A `y` without such classes, such as probabilities, is returned as it is.
     `name` is a prefix for errors.
@@ -100,7 +100,7 @@ def encode_classes(
 
 
 def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
-    """Return `y` as strings or numbers, as `known` are; None if its kind or axes differ ((m, s) with `steps`)."""
+    """Return `y` with the type of `known`, strings or numbers; None if its type or its axes do not match."""
     if known.dtype.kind in "UO":
         return as_strings(y)
     try:
@@ -115,7 +115,7 @@ def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
 
 
 def as_strings(y: Any) -> np.ndarray | None:
-    """Return `y` as an array of strings, also for strings of pandas; None where `y` is anything else."""
+    """Return `y` as an array of strings, also from a pandas object; None if it has other values."""
     try:
         array = np.asarray(y)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`DataSpec`: which inputs and targets a network takes, for the functions that check them. k outputs."""
+"""`DataSpec`: the inputs and targets that a network takes, for the functions that check data. k outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DataSpec"]
 
 @dataclass(eq=False)
 class DataSpec:
-    """Which inputs and targets a network takes, as it is at one time; what takes time to find is computed once.
+    """The inputs and targets that a network takes, at the time when this object is made.
 
     layers: all layers; the lowest decides whether X are tokens.
     steppers: the layers that change the number of steps.
@@ -38,7 +38,7 @@ class DataSpec:
 
     @cached_property
     def per_step(self) -> bool:
-        """Return whether there is a target for each step."""
+        """Return whether targets are given for each step."""
         return chain.per_step(self.layers)
 
     @property
@@ -48,22 +48,22 @@ class DataSpec:
 
     @cached_property
     def judge(self) -> Loss:
-        """Return the loss object, which checks targets."""
+        """Return the loss object, which checks the targets."""
         return losses.named(self.loss)
 
     @property
     def predicts_one_class(self) -> bool:
-        """Return whether a prediction is one class, which can have a name, and not several binary outputs."""
+        """Return whether a prediction is one class label, not several binary outputs."""
         return self.judge.predicts_one_class(self.k)
 
     @property
     def timed(self) -> bool:
-        """Return whether X needs the times of its steps, since the lowest layer was trained with them."""
+        """Return whether X needs the times of its steps, because the first layer was trained with times."""
         return "missing" in self.layers[0].reads and self.layers[0].unit is not None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the classes as text: their names, else their values, else their indices."""
+        """Return the classes as texts: their names, else their values, else their indices."""
         if self.class_names is not None:
             return tuple(self.class_names)
         return tuple(map(str, range(max(2, self.k)) if self.classes is None else self.classes.tolist()))

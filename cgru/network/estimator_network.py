@@ -1,4 +1,4 @@
-"""Let functions of a network take a fitted estimator of `cgru.sklearn`, which stands above them."""
+"""Let functions that take a network also take a fitted estimator of `cgru.sklearn`, without importing that."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ __all__ = ["Estimator", "network_of", "with_inputs"]
 
 @runtime_checkable
 class Estimator(Protocol):
-    """A fitted estimator of `cgru.sklearn`."""
+    """The protocol of a fitted estimator of `cgru.sklearn`."""
 
     def sole_network(self) -> Any:
-        """Return its network; ValueError for an ensemble and before the first fit."""
+        """Return the estimator's network; ValueError for an ensemble, and before the first fit."""
 
     def network_inputs(self, X: Any) -> Any:
-        """Return X as the network takes it."""
+        """Return X in the form in which the network takes it."""
 
 
 def network_of(net: Any) -> Any:
-    """Return the network of a fitted estimator, anything else as it is; ValueError for an ensemble."""
+    """Return the network of a fitted estimator; anything else is returned unchanged. ValueError for an ensemble."""
     return net.sole_network() if isinstance(net, Estimator) else net
 
 
 def with_inputs(net: Any, X: Any, lengths: Any) -> tuple[Any, Any, Any]:
-    """Return (network, X, lengths) for a fitted estimator and X as it takes it; anything else comes back as it is.
+    """Return (network, X, lengths) for a fitted estimator and its X; other arguments are returned unchanged.
 
     Raises:
         TypeError, ValueError: X does not fit the estimator, `lengths` stand beside one, or `network_of` refuses it.

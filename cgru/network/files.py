@@ -1,4 +1,4 @@
-"""Write and read model files: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
+"""Write and read model files: uncompressed `.npz` files that load with `allow_pickle=False`.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
 parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `extra`, a JSON text of
@@ -57,24 +57,24 @@ _READERS = {
 
 
 class FileError(ValueError):
-    """A file that is no cgru file of its kind, or not of this fit. Its text begins with the path."""
+    """The error for a file that is not a cgru file of the expected kind. Its message begins with the path."""
 
 
 def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
-    """Return the error of a file at `path` that is no cgru file of this `kind`, because of `why`, in short."""
+    """Return the error for a file at `path` that is not a cgru file of this `kind`, with the reason `why`."""
     text = str(why)
     return FileError(f"{os.fspath(path)} is not a cgru {kind}: {text[:MOST_SHOWN]}{'...' * (len(text) > MOST_SHOWN)}")
 
 
 def _kinds() -> dict[str, type[Layer]]:
-    """Return the classes of layers that files have, by name."""
+    """Return the layer classes that model files may contain, by name."""
     return {
         kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, IntegerLayer, *LAYERS, *branches.KINDS)
     }
 
 
 def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = "") -> tuple[int, ...] | None:
-    """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1); None where none tells e.
+    """Return the input shape of one sample with one step, (1, 1, e) or for tokens (1, 1); None if e is unknown.
 
     `rows(key)` is the number of rows of a parameter of that key: those of the lowest matrix are the input features.
     """
@@ -94,7 +94,7 @@ def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = 
 
 
 def _matrix_features(layer: Layer, rows: Callable[[str], int]) -> int | None:
-    """Return the input features of a layer by `rows(name)` of its lowest matrix; None where it has no matrix."""
+    """Return the number of input features of a layer from the rows of its first matrix; None if it has no matrix."""
     parts = chain.parts_of(layer)
     for place, part in enumerate(parts):
         for name in filter(is_matrix, part.arrays(1)):
@@ -103,7 +103,7 @@ def _matrix_features(layer: Layer, rows: Callable[[str], int]) -> int | None:
 
 
 def _headers_of(layers: Sequence[Layer], shape: tuple[int, ...]) -> Iterator[tuple[str, Layer, tuple, Headers]]:
-    """Yield (key, layer, shape of its input, headers of its parameters) of each layer for inputs of a shape."""
+    """Yield (key, layer, input shape, headers of the parameters) of each layer, for inputs of a given shape."""
     for (key, layer), own in zip(chain.leaves(layers), chain.leaf_inputs(layers, shape), strict=True):
         yield key, layer, own, {name: Header(*each) for name, each in layer.arrays(own[-1]).items()}
 
@@ -118,7 +118,7 @@ def write(
     standardisation: Mapping[str, np.ndarray],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model file to exactly `path`, whole or not at all; `extra` is for `read_extra`.
+    """Write a model file to `path`, completely or not at all; `extra` is additional data for `read_extra`.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
     errors of `cgru.files.atomic_write` for the file.
@@ -133,7 +133,7 @@ def write(
 
 
 def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
-    """Return a model as the arrays of its file, all but `format`; errors are those of `write`."""
+    """Return a model as the arrays of a model file, without `format`; the errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
     kept = {name: value for name, value in settings.items() if name not in _OPTIONAL or value is not None}
@@ -161,7 +161,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
 
 
 def _description(layer: Layer, i: int) -> dict[str, Any]:
-    """Return the description of layer i, without its parameters, in JSON's types."""
+    """Return the description of layer i, without its parameters, as JSON types."""
     name, fields = type(layer).__name__, layer.fields
     if fields is None or _kinds().get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
@@ -196,7 +196,7 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
 
 
 def _callable_name(layer: Layer, role: str, i: int) -> str:
-    """Return the name under which the file has a callable of layer i, such as its activation; ValueError for others."""
+    """Return the name that stands for a callable of layer i, such as an activation; ValueError if it has none."""
     f = getattr(layer, role)
     if role == "initialization":
         name = next((name for name, own in initializers.NAMED.items() if own is f), None)
@@ -209,7 +209,7 @@ def _callable_name(layer: Layer, role: str, i: int) -> str:
 
 
 def _check_halves(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
-    """Raise ValueError where the two halves of a `Bidirectional` differ in more than their direction."""
+    """Raise ValueError if the two GRUs of a `Bidirectional` differ in more than their direction."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
         due = "a twin like the other but for its direction"
@@ -217,7 +217,7 @@ def _check_halves(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
 
 
 def array_to_json(value: Any, name: str) -> dict[str, Any]:
-    """Return an array of booleans, numbers or strings in JSON's types; TypeError by `name` for other arrays."""
+    """Return an array of booleans, numbers or strings as JSON types; TypeError, naming `name`, for other arrays."""
     array = np.asarray(value)
     words = array.dtype == object and all(isinstance(each, str) for each in array.flat)
     if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
@@ -228,7 +228,7 @@ def array_to_json(value: Any, name: str) -> dict[str, Any]:
 
 
 def array_from_json(text: Mapping[str, Any]) -> np.ndarray:
-    """Return the array that `array_to_json` described; KeyError, TypeError or ValueError for other objects."""
+    """Return the array that `array_to_json` converted; KeyError, TypeError or ValueError for anything else."""
     values, shape, given = text["values"], text["shape"], text["dtype"]
     dtype = np.dtype(given) if isinstance(given, str) else np.dtype(np.void)
     if dtype.kind not in "biufUO":
@@ -261,7 +261,7 @@ def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
 
 
 def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
-    """Open the file at `path`, check its kind and format, and return the result of `unpack`; errors as in `read`.
+    """Open the file at `path`, check its kind and format, and return what `unpack` returns; errors as in `read`.
 
     `kind` is the name of its JSON text, such as "model", and `newest` the newest format that can be read.
     """
@@ -282,7 +282,7 @@ def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive],
 
 
 def read_extra(path: Path) -> dict[str, Any]:
-    """Read what a tool has put into a model's file by `Network.save(path, extra)`.
+    """Read the additional data that was saved in a model file by `Network.save(path, extra)`.
 
     Args:
         path: the file.
@@ -303,7 +303,7 @@ def read_extra(path: Path) -> dict[str, Any]:
     """
 
     def found(archive: Archive) -> dict[str, Any]:
-        """Return the dict in an archive."""
+        """Return the additional data of an archive."""
         extra = read_json("extra", archive) if "extra" in archive.headers else {}
         if not isinstance(extra, dict):
             raise ValueError(f"extra: expected a JSON object, got {type(extra).__name__}")
@@ -313,7 +313,7 @@ def read_extra(path: Path) -> dict[str, Any]:
 
 
 def unpack(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """Return the layers, settings and standardisation that `pack` turned into these arrays.
+    """Return the layers, settings and standardisation of a model from the arrays that `pack` returned.
 
     KeyError for a missing array, ValueError for one that does not fit.
     """
@@ -322,14 +322,14 @@ def unpack(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
-    """Raise ValueError for another kind of cgru file; the error names the function that reads it."""
+    """Raise ValueError for a cgru file of another kind; the error names the function that reads that kind."""
     for other, reader in _READERS.items():
         if kind not in archive.headers and other in archive.headers:
             raise ValueError(f"it is a{'n' * (other[0] in 'aeiou')} {other}, which {reader} reads")
 
 
 def _check_format(archive: Archive, newest: int) -> None:
-    """Raise ValueError for a file whose format is newer than `newest`, or no number."""
+    """Raise ValueError for a file whose format is newer than `newest`, or not a number."""
     header = archive.headers.pop("format")
     number = archive.read("format") if header.shape == () and header.dtype.kind in "iu" else 0
     if number < 1:
@@ -339,7 +339,7 @@ def _check_format(archive: Archive, newest: int) -> None:
 
 
 def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """Return the layers, settings and standardisation of a file; check all headers before an array is read."""
+    """Return the layers, settings and standardisation of a file; all headers are checked before an array is read."""
     model, headers, read = _read_description(archive), archive.headers, archive.read
     layers = [_make_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
@@ -365,7 +365,7 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
 
 
 def _read_description(archive: Archive) -> dict[str, Any]:
-    """Return the JSON description of the model; its layers are not checked yet."""
+    """Return the JSON description of the model, whose layers are not checked yet."""
     model = read_json("model", archive)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
@@ -374,7 +374,7 @@ def _read_description(archive: Archive) -> dict[str, Any]:
 
 
 def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse the JSON text `name` of the archive; `hook` may replace its objects, as `object_hook` of `json.loads`."""
+    """Parse the JSON text `name` in the archive; `hook` may convert its objects, like `object_hook` of `json.loads`."""
     shape, dtype = archive.headers[name]
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
         raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
@@ -385,7 +385,7 @@ def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any]
 
 
 def _make_layer(description: Mapping[str, Any]) -> Layer:
-    """Create the layer of a description, without its parameters."""
+    """Make a layer from its description, without parameters."""
     options = dict(description)
     kind = _kinds()[options.pop("class")]
     fields = kind.fields
@@ -425,6 +425,6 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
-    """Raise ValueError for the first of `names`, entries of a description that are unknown."""
+    """Raise ValueError if there are unknown `names` in a description."""
     for name in names:
         raise ValueError(f"{where}: expected nothing else, got {name}")

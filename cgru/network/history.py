@@ -15,7 +15,7 @@ SCORES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # field
 
 
 class Updates(NamedTuple):
-    """The result of one epoch's updates. Loss and accuracy are means over its batches, each taken before its update."""
+    """The mean loss and accuracy of one epoch's batches, each measured before its update."""
 
     loss: float  # after a divergence the loss of the batch at which it happened
     accuracy: float | None  # None: there are no classes
@@ -26,7 +26,7 @@ class Updates(NamedTuple):
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch.
+    """The figures of one epoch: losses, scores, learning rate and time.
 
     Losses are without penalties.
 
@@ -62,12 +62,12 @@ class Epoch:
 
 
 def _column(name: str) -> property:
-    """Return a property: the list of the field `name` of each epoch."""
+    """Return a property that lists the field `name` of all epochs."""
     return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
 
 
 class DivergenceError(RuntimeError):
-    """Training diverged: a loss or a parameter was not finite, or too many updates in a row were left out.
+    """Raised if training diverges: a loss or parameter is not finite, or too many updates in a row were skipped.
 
     Args:
         reason: what was not finite, and where.
@@ -94,7 +94,7 @@ class DivergenceError(RuntimeError):
 
 
 class History(list[Epoch]):
-    """The list of a fit's epochs, `history[-1].loss`; each of their fields is also a list over epochs, `history.loss`.
+    """The list of a fit's epochs, such as `history[-1].loss`; each field is also a list over epochs, `history.loss`.
 
     Attributes:
         returns: with `recover` in `Network.fit`, a pair for each divergence: the number of the epoch that diverged, and
@@ -123,11 +123,11 @@ class History(list[Epoch]):
 
     @property
     def skipped(self) -> int:
-        """Return how many updates were left out in all epochs."""
+        """Return how many updates were skipped in all epochs."""
         return sum(epoch.skipped for epoch in self)
 
     def problems(self) -> str:
-        """Describe what went wrong: updates that were left out, divergence, a fit that learned nothing.
+        """Describe problems of the fit: skipped updates, divergence, or that nothing was learned.
 
         Returns:
             The text; "" where nothing went wrong.
@@ -157,7 +157,7 @@ class History(list[Epoch]):
         return "; ".join(parts)
 
     def __repr__(self) -> str:
-        """Return one line: loss and accuracy of the first and last epoch, and the best validation scores."""
+        """Return one line with loss and accuracy of the first and last epoch, and the best validation scores."""
         if not self:
             return "History(no epochs)"
         parts = [f"{len(self)} epoch{'s' * (len(self) > 1)}"]
@@ -172,7 +172,7 @@ class History(list[Epoch]):
         return f"History({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        """Return an HTML table of the first epoch, the last, and the one with the lowest validation loss."""
+        """Return an HTML table of the first and the last epoch, and of that with the lowest validation loss."""
         rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
         columns = [name for name in SCORES if any(score_text(self[i], name) for i in rows)]
         cells = [[f"{i + 1}", *(score_text(self[i], name) for name in columns)] for i in rows]
@@ -214,7 +214,7 @@ class History(list[Epoch]):
 
 
 def score_text(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
-    """Return the score `name` of an epoch as text, with the prefix `before`; "" where it is None."""
+    """Return the score `name` of an epoch as text, preceded by `before`; "" if it is None."""
     value = getattr(epoch, name)
     if value is None:
         return ""

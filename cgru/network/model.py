@@ -1,4 +1,4 @@
-"""`Model`: what fits and scores work on: layers in a chain, their loss, the optimizer and its state.
+"""`Model`: the part of a network that fits and scores need: layers, loss, optimizer and optimizer state.
 
 m samples, s steps, e features per step, k outputs. The arithmetic stands in the layers.
 """
@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Model:
-    """Layers in a chain, with their loss, their optimizer and the standardisation of their input.
+    """A chain of layers with their loss, their optimizer and the standardisation of the input.
 
     Fits and scores trust a model. A `Network` is a model that checks its arguments.
 
@@ -39,7 +39,7 @@ class Model:
     dtype: np.dtype
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        """Check the chain of `layers`; there is no loss, standardisation or history yet."""
+        """Check the chain of `layers`; loss, standardisation and history are set later."""
         self.layers = chain.chain(layers)
         self.steppers = chain.steppers(self.layers)
         self.loss: str | Function | None = None
@@ -52,26 +52,26 @@ class Model:
 
     @property
     def head(self) -> Dense | None:
-        """Return the `Dense` at the end of the chain; None where there is none."""
+        """Return the `Dense` layer at the end of the chain; None if there is none."""
         return self.layers[-1] if self.layers[-1].is_head else None
 
     @property
     def body(self) -> tuple[Layer, ...]:
-        """Return the layers below the head; without a head all layers."""
+        """Return the layers before the head; all layers if there is no head."""
         return self.layers if self.head is None else self.layers[:-1]
 
     @property
     def features(self) -> int | None:
-        """Return the number of input features, e; None before parameters are created, and for tokens."""
+        """Return e, the number of input features; None before the parameters are made, and for tokens."""
         return chain.features(self.layers)
 
     @property
     def per_step(self) -> bool:
-        """Return whether outputs are (m, s, k), one for each step."""
+        """Return whether there are outputs at each step, (m, s, k)."""
         return chain.per_step(self.layers)
 
     def output_lengths(self, lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
-        """Return how many steps of outputs samples of these `lengths` have.
+        """Return the number of output steps of samples with these `lengths`.
 
         Args:
             lengths: (m,) the steps of each sample.
@@ -91,7 +91,7 @@ class Model:
         return chain.output_lengths(self.layers, lengths, name)
 
     def output_mask(self, X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        """Return which steps of the outputs (m, n, k) are real, not padding.
+        """Return the mask of real steps of the outputs (m, n, k).
 
         Args:
             X: the inputs (m, s, e), or tokens (m, s).
@@ -109,11 +109,11 @@ class Model:
 
     @property
     def stateful(self) -> bool:
-        """Return whether a layer, or one direction of it, is `stateful`: keeps its state from call to call."""
+        """Return whether a layer, or one direction of it, is `stateful`: it keeps its state between calls."""
         return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
-        """Return the parameters of all layers: the arrays themselves, no copies.
+        """Return the parameter arrays of all layers, without copies, by keys like `0.Uz`.
 
         Returns:
             The arrays by keys like `0.Uz`: the index of the layer and the name in its `p`.
@@ -128,7 +128,7 @@ class Model:
 
     @property
     def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
-        """Return mean and scale of X, as fits measure them, and the unit of time of a first layer with missing values.
+        """Return what fits estimate from X: mean, scale, and the unit of time of a GRUD.
 
         It may be set.
         """
@@ -143,7 +143,7 @@ class Model:
     # --- running ---
 
     def standardized(self, X: np.ndarray) -> np.ndarray:
-        """Return X standardised and in the network's dtype, as the first layer takes it.
+        """Return X standardised and cast to the network's dtype.
 
         Args:
             X: the inputs (m, s, e); tokens (m, s) stay as they are.
@@ -192,7 +192,7 @@ class Model:
         starts: Sequence[np.ndarray | None] | None = None,
         beside: Arrays | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """Yield the inputs of the head, `size` samples at a time.
+        """Yield the inputs of the head for `size` samples at a time.
 
         No cache is kept for a backward pass.
 
@@ -232,7 +232,7 @@ class Model:
         starts: Sequence[np.ndarray | None] | None = None,
         beside: Arrays | None = None,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the outputs for X, which is checked already, and the last states.
+        """Return the outputs for a checked X, and the last states.
 
         Args:
             X: the inputs.
@@ -262,7 +262,7 @@ class Model:
 
 
 def _write_rows(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
-    """Write `part` into `rows` of `whole`, or of a new array (m, ...), and return that; or `part`, if it has m rows."""
+    """Write `part` to `rows` of `whole`, allocated for m rows if it is None; return it."""
     if whole is None:
         if len(part) == m:
             return part

@@ -1,4 +1,4 @@
-"""`Network`: layers in a chain, usually with a `Dense` head: create, fit, predict, evaluate, save and load.
+"""`Network`: a chain of layers, usually with a `Dense` head: create, fit, predict, evaluate, save and load.
 
 m samples, s steps, e features per step, k outputs. The arithmetic stands in the layers, the training loop in
 training/fit.py.
@@ -42,7 +42,7 @@ SCORED = Settings(epochs=1)  # for `evaluate` without metrics: checking new ones
 
 
 class Network(Model):
-    """Layers in a chain, each taking the outputs of the one below, and a `Dense` head at the end.
+    """A chain of layers, each reading the outputs of the previous one, usually with a `Dense` head at the end.
 
     A network creates its parameters, fits, predicts, evaluates, and saves itself. Without a head it has no loss: it
     predicts and is saved, but not trained.
@@ -166,14 +166,14 @@ class Network(Model):
 
     @property
     def data_spec(self) -> DataSpec:
-        """Return which inputs and targets the network takes as it is now."""
+        """Return a `DataSpec` of the inputs and targets that the network takes now."""
         return DataSpec(
             self.layers, self.steppers, self.features, None if self.mean is None else len(self.mean), self.loss,
             self.feature_names, self.class_names, self.classes,
         )  # fmt: skip
 
     def summary(self) -> Summary:
-        """Return a summary, which prints as a table: of each layer the output shape and parameters, and the totals.
+        """Return a summary that prints as a table: each layer's output shape and number of parameters, and totals.
 
         Returns:
             The summary.
@@ -189,7 +189,7 @@ class Network(Model):
         return summarize(self.layers, self.features, self.dtype)
 
     def make(self, X: np.ndarray) -> None:
-        """Create the missing parameters of all layers for inputs like X.
+        """Make the missing parameters of all layers, for inputs like X.
 
         Args:
             X: an array (m, s, e), or tokens (m, s); only the number of features is read.
@@ -273,7 +273,7 @@ class Network(Model):
         X: Any,
         lengths: np.ndarray | None = None,
     ) -> Any:
-        """Predict the class of each sample, or of each step for outputs at steps.
+        """Predict the class of each sample, or of each step.
 
         One sigmoid unit decides between 0 and 1 at 0.5. Several sigmoid units each decide so.
 
@@ -377,7 +377,7 @@ class Network(Model):
         sample_weight: np.ndarray | None = None,
         each: bool = False,
     ) -> dict[str, Any]:
-        """Compute the gradient of the loss by each parameter.
+        """Compute the gradient of the loss with respect to each parameter.
 
         The loss is the one that `fit` trains on, with label smoothing, averaged over the samples, or over real steps
         for outputs at steps. What a fit adds by its options is not in it: penalties, class weights, clipping. Frozen
@@ -421,7 +421,7 @@ class Network(Model):
         return gradients(self, data, each)
 
     def save(self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
-        """Write the model to the file `path`: all that `cgru.load` needs to predict.
+        """Save the model to the file `path`, with everything that `cgru.load` needs to predict.
 
         The file is an `.npz` without pickled objects, written under another name and renamed. The optimizer, its state
         and the history are left out. After an error nothing is written.
@@ -457,7 +457,7 @@ class Network(Model):
         groups: Any = None,
         **options: Unpack[FitOptions],
     ) -> History:
-        """Train on X and y; a second call trains further.
+        """Train on X and y; another call continues the training.
 
         An epoch is one compiled call without the GIL. It is a loop in Python where the network has a layer, a callable,
         a mask or an optimizer of your own, or `optimizers.DP`. The network's arrays show the training at the end of an
@@ -628,7 +628,7 @@ class Network(Model):
             self._lock.release()
 
     def stop(self) -> None:
-        """Stop the running fit after its current epoch; call this from a callback or from another thread.
+        """Stop the running fit after its current epoch; call this from a callback or another thread.
 
         `fit` then returns as usual. Without a running fit nothing happens.
 
@@ -644,7 +644,7 @@ class Network(Model):
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Read the network that `Network.save` wrote to `path`.
+    """Load the network that `Network.save` wrote to `path`.
 
     It predicts bit for bit the same and can be trained on. Its optimizer is `Adam()`.
 
@@ -673,7 +673,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
 
 def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
-    """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale; both are (n,) for n targets.
+    """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale.
 
     The copy is float64 where the dtype of `net` cannot hold y, or cannot tell deviations from their mean.
     """
@@ -692,7 +692,7 @@ def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Ne
 
 
 def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
-    """Return the layers, settings and standardisation of `net` for `files.write`.
+    """Return the layers, settings and standardisation of `net`, as `files.write` takes them.
 
     TypeError or ValueError for names that do not fit the network.
     """
@@ -705,7 +705,7 @@ def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str,
 
 
 def from_parts(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
-    """Return the network made of the layers, settings and standardisation that `files.read` returned.
+    """Return the network made from the layers, settings and standardisation that `files.read` returned.
 
     TypeError or ValueError where they do not fit each other.
     """

@@ -1,4 +1,4 @@
-"""The options of a fit: one declaration for each, with its type, default, check, help text and traits.
+"""The options of a fit: each one's type, default, check, help text and traits are declared in one place.
 
 All others read them here: the signature of `Network.fit`, fits on batches, checkpoints, the estimators of
 `cgru.sklearn`, the command line, and the jobs of many fits. `cgru.estimators.recipe` declares the options of an
@@ -48,7 +48,7 @@ NONE = Trait(0)
 
 
 class Option(NamedTuple):
-    """The description of an option: all but its name, type and default.
+    """The description of an option: its check, help text, traits and command-line form.
 
     Attributes:
         check: a function of a value and the option's name; it returns the value in the form that is used, or raises
@@ -75,17 +75,17 @@ class Option(NamedTuple):
 
 
 def option(default: Any, check: Check | None, help: str, *rest: Any, **more: Any) -> Any:
-    """Return the dataclass field of an option: its default, and an `Option` made of the other arguments."""
+    """Return a dataclass field for an option, with its default and an `Option` made from the other arguments."""
     return field(default=default, metadata={"option": Option(check, help, *rest, **more)})
 
 
 def described(kind: type) -> dict[str, Option]:
-    """Return the description of each option that a dataclass declares."""
+    """Return the `Option` of each option that a dataclass declares, by name."""
     return {each.name: each.metadata["option"] for each in fields(kind) if "option" in each.metadata}
 
 
 def parameters(kind: type, names: Sequence[str] = (), **defaults: Any) -> list[inspect.Parameter]:
-    """Return options that a dataclass declares, () for all, as keywords of a signature; `defaults` replace its own."""
+    """Return a dataclass's options as keyword parameters of a signature; `defaults` replace their defaults."""
     declared = {each.name: (each.default, each.type) for each in fields(kind)}
     for name, default in defaults.items():
         hint = declared[name][1]
@@ -95,7 +95,7 @@ def parameters(kind: type, names: Sequence[str] = (), **defaults: Any) -> list[i
 
 
 def takes(kind: type) -> Callable[[Any], Any]:
-    """Return a decorator of a function with `**options`: its signature then has the options that `kind` declares."""
+    """Return a decorator that replaces a function's `**options` in its signature by the options of `kind`."""
 
     def decorate(function: Any) -> Any:
         """Set the signature of the function."""
@@ -107,20 +107,20 @@ def takes(kind: type) -> Callable[[Any], Any]:
 
 
 def share(value: Any, name: str) -> float:
-    """Check a share of at least 0 and below 1."""
+    """Check that `value` is a fraction from 0 to below 1."""
     check_number(value, name, 1.0)
     return float(value)
 
 
 def _progress(value: Any, name: str) -> bool:
-    """Check a boolean; ImportError for True where tqdm is not installed."""
+    """Check a boolean; ImportError for True if tqdm is not installed."""
     if flag(value, name):
         tqdm_class()
     return bool(value)
 
 
 def _metrics(value: Any, name: str) -> dict[str, Metric]:
-    """Check a dict of functions by name."""
+    """Check a dict of metric functions by name."""
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
         raise TypeError(f"{name}: expected a dict of functions by name, got {type(value).__name__}")
     for each, metric in value.items():
@@ -131,7 +131,7 @@ def _metrics(value: Any, name: str) -> dict[str, Metric]:
 
 
 def _factor(value: Any, name: str) -> float:
-    """Check the factor of a penalty; return a float."""
+    """Check the factor of a penalty, and return it as a float."""
     check_number(value, name)
     return float(value)
 
@@ -144,7 +144,7 @@ def _factors(value: Any, name: str) -> Any:
 
 
 def _class_weight(value: Any, name: str) -> Any:
-    """Check "balanced", or a dict of weights by class."""
+    """Check `class_weight`: "balanced" or a dict of weights by class."""
     if isinstance(value, str) and value == "balanced":
         return value
     if not isinstance(value, Mapping):
@@ -154,7 +154,7 @@ def _class_weight(value: Any, name: str) -> Any:
 
 
 def _number(value: Any, name: str) -> None:
-    """Raise TypeError where the value is no number."""
+    """Raise TypeError if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
@@ -177,21 +177,21 @@ def _seconds(value: Any, name: str) -> float:
 
 
 def _of_kind(kind: type, value: Any, name: str, other: str = "") -> Any:
-    """Check that the value is a `kind`; `other` says what it may be, too."""
+    """Check that the value is an instance of `kind`; `other` says what else is allowed, for the error."""
     if not isinstance(value, kind):
         raise TypeError(f"{name}: expected a cgru.{kind.__name__}{other}, got {type(value).__name__}")
     return value
 
 
 def _memory(value: Any, name: str) -> str:
-    """Check "low"."""
+    """Check that the value is "low", the only one allowed."""
     if value != "low":
         raise ValueError(f'{name}: expected "low" or None, got {value!r}')
     return str(value)
 
 
 def _set_checked(settings: Any) -> None:
-    """Replace each option of a frozen dataclass by its checked value; a default is not checked."""
+    """Replace each option of a frozen dataclass by its checked value; defaults are not checked."""
     for each in fields(settings):
         value, known = vars(settings)[each.name], each.metadata.get("option")
         if known is not None and known.check is not None and value is not each.default:
@@ -200,7 +200,7 @@ def _set_checked(settings: Any) -> None:
 
 @dataclass(frozen=True)
 class Penalties:
-    """Penalties on parameters, and on the outputs of recurrent layers, for `Network.fit`.
+    """L1 and L2 penalties on parameters and on the outputs of recurrent layers, for `Network.fit`.
 
     They come before clipping, and are no part of the losses in the history.
 
@@ -233,7 +233,7 @@ class Penalties:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file from which an interrupted fit goes on, for `Network.fit`.
+    """A file from which an interrupted fit can resume, for `Network.fit`.
 
     It is written before the first epoch, then at the end of an epoch, after its callback, where the last time is
     `seconds` ago or more, and when the fit is over. It is written whole or not at all, an `.npz` without pickled
@@ -276,12 +276,12 @@ class Checkpoint:
 
 
 def _checkpoint(value: Any, name: str) -> Checkpoint:
-    """Return a `Checkpoint` for one, or for the name of a file."""
+    """Return a `Checkpoint` for a file name; a `Checkpoint` is returned unchanged."""
     return Checkpoint(value) if isinstance(value, str | os.PathLike) else _of_kind(Checkpoint, value, name, " or path")
 
 
 class FitOptions(TypedDict, total=False):
-    """The options of `Network.fit`, which editors and type checkers read here as its keywords (PEP 692)."""
+    """The keyword arguments of `Network.fit`, for editors and type checkers (PEP 692)."""
 
     epochs: Annotated[int, option(
         50, positive,
@@ -348,17 +348,17 @@ class FitOptions(TypedDict, total=False):
 
 
 class Fitting:
-    """The checks and methods of `Settings`."""
+    """The checks and methods of the class `Settings`."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Any:
-        """Return the settings with these options; TypeError for a name that is none."""
+        """Return settings with these options; TypeError for an unknown option."""
         for unknown in given.keys() - OPTIONS.keys():
             raise TypeError(f"{unknown}: expected an option of Network.fit, one of {', '.join(OPTIONS)}")
         return cls(**given)
 
     def __post_init__(self) -> None:
-        """Replace each setting by its checked value; ValueError for settings that exclude each other."""
+        """Check each setting, and replace it by its checked value; ValueError for incompatible settings."""
         _set_checked(self)
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
@@ -368,11 +368,11 @@ class Fitting:
             raise ValueError("bucket: expected False with shuffle=False, got True")
 
     def size(self, whole: bool) -> int:
-        """Return how many samples make an update; for batches, which are not `whole` data, no limit."""
+        """Return how many samples make an update; unlimited for an iterable of batches, which is not `whole`."""
         return (self.batch_size or BATCH_SIZE) if whole else sys.maxsize
 
     def for_resume(self) -> dict[str, Any]:
-        """Return the settings that decide the course of a fit, as a checkpoint compares them."""
+        """Return the settings on which the course of a fit depends, which a checkpoint compares."""
         found = {name: getattr(self, name) for name, option in OPTIONS.items() if RESUME in option.traits}
         share = float(self.validation) if isinstance(self.validation, float | int | np.number) else None
         size, metrics = self.batch_size or BATCH_SIZE, sorted(self.metrics or ())

@@ -1,4 +1,4 @@
-"""Format numbers, names and tables of text for reports, notebooks and progress."""
+"""Format numbers, names and tables as text for reports, notebooks and progress bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 12  # digits beyond which values count as equal
 
 
 def figure(value: float, digits: int = 4) -> str:
-    """Return a value as text with `digits` significant digits; integer parts are written out below 1e12.
+    """Return a number as text with `digits` significant digits; integer parts below 1e12 are written out.
 
     With fewer than 4 digits, for a narrow progress bar, integer parts are written out below a million.
     """
@@ -23,7 +23,7 @@ def figure(value: float, digits: int = 4) -> str:
 
 
 def figures(values: Sequence[float], digits: int = 4) -> list[str]:
-    """Return values as text, all with the fewest significant digits, at least `digits`, that tell them apart.
+    """Return numbers as text with the fewest significant digits (at least `digits`) that distinguish them.
 
     Values that differ by less than 1e-12 of their size look the same.
     """
@@ -36,7 +36,7 @@ def figures(values: Sequence[float], digits: int = 4) -> list[str]:
 
 
 def shorten(name: str, columns: int) -> str:
-    """Return a name on one line, cut to `columns` columns and ended by ... if it is longer."""
+    """Return a name on one line, shortened to `columns` columns and ended by ... if it is longer."""
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     if width_of(name) <= columns:
         return name
@@ -46,14 +46,14 @@ def shorten(name: str, columns: int) -> str:
 
 
 def width_of(line: str) -> int:
-    """Return the columns that a line takes in a terminal: wide East Asian letters take two, accents none."""
+    """Return how many columns a line takes in a terminal; East Asian wide letters take two, accents none."""
     return sum(
         0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in line
     )
 
 
 class Table(NamedTuple):
-    """A table with its cells as text.
+    """A table whose cells are texts.
 
     The first `names` columns have names, all others figures. The note explains them.
     """
@@ -66,7 +66,7 @@ class Table(NamedTuple):
 
 
 def table_as_text(table: Table) -> str:
-    """Return a table as text: names aligned left, figures aligned right."""
+    """Return a table as text, with names aligned left and numbers aligned right."""
     lines = [list(table.header), *map(list, table.rows)]
     widths = [max(width_of(line[i]) for line in lines) for i in range(len(table.header))]
     most, names = max(widths), table.names
@@ -87,7 +87,7 @@ def table_as_text(table: Table) -> str:
 
 
 def table_as_html(table: Table) -> str:
-    """Return a table as HTML without its title, the note below it."""
+    """Return a table as HTML without its title, with the note below it."""
     from html import escape  # imported here, since it is slow and only pages and notebooks need it
 
     kinds = ["name"] * table.names + [""] * (len(table.header) - table.names)

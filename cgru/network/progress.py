@@ -1,4 +1,4 @@
-"""The progress bar of a fit, and the text of an epoch beside it."""
+"""The progress bar of a fit, and the text of an epoch next to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Bar", "create_bar", "epoch_text", "tqdm_class"]
 
 
 def tqdm_class() -> Any:
-    """Return tqdm's class of bars for a terminal or a notebook; ImportError where tqdm is not installed."""
+    """Return tqdm's bar class for a terminal or a notebook; ImportError if tqdm is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
@@ -22,7 +22,7 @@ def tqdm_class() -> Any:
 
 
 def create_bar(total: int, form: str = "{n}/{total} {bar} {remaining}{postfix}") -> Any:
-    """Create a tqdm bar of `total` units in a form of tqdm's; ImportError where tqdm is not installed."""
+    """Create a tqdm bar of `total` units; ImportError if tqdm is not installed."""
     # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
     room: dict[str, Any] = {"dynamic_ncols": True}
     if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
@@ -31,10 +31,10 @@ def create_bar(total: int, form: str = "{n}/{total} {bar} {remaining}{postfix}")
 
 
 class Bar:
-    """A progress bar over epochs, by tqdm, in a notebook or on stderr; ImportError where tqdm is not installed."""
+    """A tqdm progress bar over epochs, in a notebook or on stderr; ImportError if tqdm is not installed."""
 
     def __init__(self, epochs: int) -> None:
-        """Show the bar of so many epochs."""
+        """Show the bar for this number of epochs."""
         self.bar = create_bar(epochs)
 
     def __call__(self, epoch: Epoch) -> None:
@@ -46,12 +46,12 @@ class Bar:
         self.bar.update()
 
     def close(self) -> None:
-        """Close the bar; it stays on the screen."""
+        """Close the bar, which stays on the screen."""
         self.bar.close()
 
 
 def epoch_text(epoch: Epoch, columns: int = 80) -> str:
-    """Return the scores of an epoch as short text: the bar of a hundred epochs with validation fits 60 columns."""
+    """Return the scores of an epoch as a text of at most about 60 columns, for the bar."""
     digits = 2 if columns < 70 else 4
     parts = [score_text(epoch, *each, digits) for each in zip(SCORES, ("loss ", " acc ", " val ", "/"), strict=True)]
     parts += [f" {name} {figure(value, digits)}" for name, value in epoch.metrics.items()]

@@ -1,4 +1,4 @@
-"""`Summary`: the layers of a network with their output shapes and counts of parameters, as a table."""
+"""`Summary`: a table of a network's layers with their output shapes and numbers of parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LayerSummary", "Summary", "summarize"]
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """A layer in a summary; counts are None as long as they depend on data that have not come.
+    """One layer of a summary; its numbers are None as long as they depend on data.
 
     The key of layer 2 is "2", that of layer 1 in branch 0 of it "2.0.1".
     """
@@ -31,7 +31,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a network, the lowest first; it prints as a table with totals below it.
+    """The layers of a network in their order; it prints as a table with totals.
 
     m are the samples, s the steps, e the features and f the frames of a sample, which are its steps from there on.
     Before the first data, counts that depend on their features are None, and "?" in print.
@@ -56,21 +56,21 @@ class Summary:
 
     @property
     def parameters(self) -> int | None:
-        """Return the number of parameters; None where a layer's is not known yet."""
+        """Return the number of parameters; None if that of a layer is unknown."""
         return _total([layer.parameters for layer in self.layers])
 
     @property
     def trained(self) -> int | None:
-        """Return the number of parameters of the layers that are trainable."""
+        """Return the number of parameters in trainable layers."""
         return _total([layer.parameters for layer in self.layers if layer.trainable])
 
     @property
     def bytes(self) -> int | None:
-        """Return the bytes of all parameters."""
+        """Return the number of bytes of all parameters."""
         return _total([layer.bytes for layer in self.layers])
 
     def _table(self) -> Table:
-        """Return the table, with the totals as its note."""
+        """Return the summary as a `Table`, with the totals as its note."""
         rows = []
         for layer in self.layers:
             trainable = "" if layer.parameters == 0 else "yes" if layer.trainable else "no"
@@ -94,13 +94,13 @@ class Summary:
 
 
 def summarize(layers: Sequence[Layer], features: int | None, dtype: np.dtype) -> Summary:
-    """Return the summary of a checked chain of layers for inputs of so many features, None if they are not known."""
+    """Return the summary of a chain of layers for inputs of e features, None if e is unknown."""
     inputs: Shape = ("m", "s") if "tokens" in layers[0].reads else ("m", "s", features or "e")
     return Summary(inputs, tuple(_rows(layers, inputs)), dtype)
 
 
 def _rows(layers: Sequence[Layer], shape: Shape, at: str = "") -> Iterator[LayerSummary]:
-    """Yield the row of each layer of a chain for inputs of `shape`, those of branches in front of what joins them."""
+    """Yield a row for each layer of a chain, for inputs of `shape`; branches precede the layer that joins them."""
     for i, layer in enumerate(layers):
         within = layer.branches
         for b, branch in enumerate(within):
@@ -112,7 +112,7 @@ def _rows(layers: Sequence[Layer], shape: Shape, at: str = "") -> Iterator[Layer
 
 
 def _measure(layer: Layer, shape: Shape) -> tuple[int | None, int | None]:
-    """Return (number, bytes) of the layer's parameters for inputs of `shape`; None if they are not known."""
+    """Return (number, bytes) of a layer's parameters for inputs of `shape`; None if unknown."""
     if layer.p or not layer.parameter_names:
         arrays = [(np.shape(array), np.asarray(array).dtype) for array in layer.p.values()]
     else:
@@ -123,7 +123,7 @@ def _measure(layer: Layer, shape: Shape) -> tuple[int | None, int | None]:
 
 
 def _total(counts: Sequence[int | None]) -> int | None:
-    """Return the sum; None if one of the counts is None."""
+    """Return the sum of counts; None if one is None."""
     return None if None in counts else sum(counts)
 
 
@@ -133,5 +133,5 @@ def _count(count: int | None) -> str:
 
 
 def _as_text(shape: Shape) -> str:
-    """Return a shape as text, without the quotes of letters."""
+    """Return a shape as text, without quotes around letters."""
     return f"({', '.join(map(str, shape))})"

@@ -1,4 +1,4 @@
-"""Layers of integers in NumPy: the definition, which the exported C repeats bit for bit.
+"""Integer layers in NumPy: their definition, which exported C code repeats bit for bit.
 
 A number x is stored as an integer, x * 2^bits rounded half away from zero, from -TOP to TOP. The bits of the inputs and
 outputs of each layer are fixed by calibration. A product is a sum of int32, of int8 weights and int16 inputs. It is
@@ -38,23 +38,23 @@ TABLES = {  # of tanh(x) for x = 0, 1/32, ..., 8 and of exp(-x) for x = 0, 1/16,
 
 
 def bits_for(bound: float) -> int:
-    """Return the bits for numbers that calibration met up to `bound`: with them twice of it can be stored."""
+    """Return the fractional bits with which numbers up to twice `bound`, measured in calibration, can be stored."""
     return STATE_BITS if bound == 0 else min(100, int(np.floor(np.log2(TOP / 2 / bound))))
 
 
 def as_codes(x: np.ndarray, bits: int) -> np.ndarray:
-    """Return the integers of numbers x, which are limited; NaN becomes 0."""
+    """Return numbers x as fixed-point int16 values, limited to their range; NaN becomes 0."""
     scaled = np.nan_to_num(np.asarray(x, np.float64) * 2.0**bits, nan=0.0)
     return saturated(np.trunc(scaled + np.copysign(0.5, scaled))).astype(np.int64)
 
 
 def saturated(x: np.ndarray) -> np.ndarray:
-    """Return x limited to the range of stored integers."""
+    """Return x limited to the range of the stored integers."""
     return np.clip(x, -TOP, TOP)
 
 
 def rounded(x: np.ndarray, shift: Any) -> np.ndarray:
-    """Return x / 2^shift, rounded half up."""
+    """Return x / 2^shift, with halves rounded up."""
     return (x + (1 << shift >> 1)) >> shift
 
 
@@ -64,12 +64,12 @@ def times(x: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def scaled(x: np.ndarray, factors: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Return x * factor / 2^(16 + shift): rounded down by 2^16, then half up."""
+    """Return x * factor / 2^(16 + shift), rounded down after 2^16 and then with halves up."""
     return rounded(times(x, factors), shifts.astype(np.int64))
 
 
 def factors_for(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return factors (int16) and shifts from 1 to 30 (uint8) with which `scaled` multiplies by `ratio`.
+    """Return factors (int16) and shifts (uint8, from 1 to 30) so that `scaled` multiplies by `ratio`.
 
     ValueError for a ratio of a quarter or more, for which products of 32 bits have no room.
     """
@@ -82,7 +82,7 @@ def factors_for(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bias_codes(b: np.ndarray, bits: int) -> np.ndarray:
-    """Return the integers (u,) of biases that are added to products of these bits; ValueError for too large ones."""
+    """Return biases (u,) as integers with the bits of the products that they are added to; ValueError if too large."""
     codes = np.rint(b.ravel().astype(np.float64) * 2.0**bits)
     if not (np.abs(codes) <= MOST_BIAS).all():
         raise ValueError("its biases are too large for integers; standardize the inputs, or scale the outputs")
@@ -90,24 +90,24 @@ def bias_codes(b: np.ndarray, bits: int) -> np.ndarray:
 
 
 def interpolated(table: np.ndarray, x: np.ndarray, shift: int) -> np.ndarray:
-    """Return the function of a table at x >= 0, whose steps are 2^shift; beyond the last one it is that of the last."""
+    """Interpolate a function at x >= 0 in a table with steps of 2^shift; beyond the table return its last value."""
     x = np.minimum(x, (256 << shift) - 1)
     i, rest, table = x >> shift, x & ((1 << shift) - 1), table.astype(np.int64)
     return table[i] + rounded((table[i + 1] - table[i]) * rest, shift)
 
 
 def integer_tanh(a: np.ndarray, shift: int = 7) -> np.ndarray:
-    """Return tanh(a), with shift 8 tanh(a / 2), in STATE_BITS, of numbers with FRACTION bits."""
+    """Return tanh(a), or with shift 8 tanh(a / 2), as integers with STATE_BITS; a has FRACTION bits."""
     return np.sign(a) * interpolated(TABLES["tanh"], np.abs(a), shift)
 
 
 def integer_sigmoid(a: np.ndarray) -> np.ndarray:
-    """Return sigmoid(a) = (1 + tanh(a / 2)) / 2 in STATE_BITS, from 0 to TOP, of numbers with FRACTION bits."""
+    """Return sigmoid(a) = (1 + tanh(a / 2)) / 2 as integers with STATE_BITS, from 0 to TOP; a has FRACTION bits."""
     return (2**15 + integer_tanh(a, 8)) >> 1
 
 
 def integer_softmax(a: np.ndarray) -> np.ndarray:
-    """Return softmax(a) (..., u) in STATE_BITS of numbers with FRACTION bits."""
+    """Return softmax(a) (..., u) as integers with STATE_BITS; a has FRACTION bits."""
     e = interpolated(TABLES["exp"], a.max(axis=-1, keepdims=True) - a, 8)
     total = e.sum(axis=-1, keepdims=True)
     return np.minimum(((e << 15) + (total >> 1)) // total, TOP)
@@ -117,7 +117,7 @@ CURVES = {tanh: integer_tanh, sigmoid: integer_sigmoid, softmax: integer_softmax
 
 
 class Product:
-    """The product of integers with int8 weights, several matrices side by side.
+    """A product of integer inputs with int8 weights, of one or more matrices side by side.
 
     Attributes:
         rows: (rows, n) int8, the weights of each sum.
@@ -125,7 +125,7 @@ class Product:
     """
 
     def __init__(self, p: Mapping[str, np.ndarray], names: Sequence[str], ratio: float) -> None:
-        """Join the columns of the matrices of these names in `p`; a unit of a sum times its scale is `ratio` units.
+        """Concatenate the matrices with these names in `p`; `ratio` converts a sum times its scale to output units.
 
         ValueError if sums or results may overflow.
         """
@@ -137,13 +137,13 @@ class Product:
         self.factors, self.shifts = factors_for(scale.astype(np.float64) * ratio)
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
-        """Return the products of rows of integers."""
+        """Return the products of rows x of integers with the weights."""
         sums = codes.astype(np.float64) @ self._columns
         return scaled(sums.astype(np.int64), self.factors, self.shifts)
 
 
 def y_bits_for(layer: Any, x_bits: int, top: float) -> int:
-    """Return the bits of the outputs of a layer that calibration met up to `top`."""
+    """Return the fractional bits of the outputs of a layer whose outputs were at most `top` in calibration."""
     if ours(getattr(layer, "activate", None)) in CURVES:
         start = np.abs(layer.p["h0"]).max() if "h0" in layer.p else 0.0  # beyond it a state is between -1 and 1
         return min(STATE_BITS, 1 + bits_for(float(start)))
@@ -151,7 +151,7 @@ def y_bits_for(layer: Any, x_bits: int, top: float) -> int:
 
 
 class Form:
-    """A layer of integers: from inputs with `x_bits` to outputs with `y_bits`.
+    """The integer form of a layer, for inputs with `x_bits` and outputs with `y_bits` fractional bits.
 
     A layer with a state has `start` (1, k), the integers of it before the first step, and `advance(codes, state)`,
     which returns the state after a step. `output` returns the outputs for a state, or for inputs of a layer without.
@@ -160,21 +160,21 @@ class Form:
     start = np.zeros((1, 0), np.int64)  # no state
 
     def advance(self, codes: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Return the state (m, k) after a step of inputs (m, n)."""
+        """Return the state (m, k) after a step with inputs (m, n)."""
         return state
 
     def step(self, codes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the outputs (m, u) of a step and the state after it."""
+        """Return the outputs (m, u) of a step, and the state after it."""
         state = self.advance(codes, state)
         return self.output(state if self.start.size else codes), state
 
     def output(self, codes: np.ndarray) -> np.ndarray:
-        """Return the outputs for states, or for inputs of a layer without a state."""
+        """Return the outputs for a state, or for the inputs of a layer without a state."""
         return codes
 
 
 class GRUForm(Form):
-    """A GRU; its state is h."""
+    """The integer form of a GRU; its state is h."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         _check_activation(layer, "activate", tanh, sigmoid)
@@ -206,7 +206,7 @@ class GRUForm(Form):
 
 
 class DenseForm(Form):
-    """A Dense layer."""
+    """The integer form of a Dense layer."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         _check_activation(layer, "activate", identity, relu, *CURVES)
@@ -217,7 +217,7 @@ class DenseForm(Form):
         self.biases = bias_codes(layer.p["b"].astype(np.float64) * unit, self.bits)
 
     def linear(self, codes: np.ndarray) -> np.ndarray:
-        """Return x W + b with `bits`."""
+        """Return x W + b as integers with `bits` fractional bits."""
         return self.product(codes) + self.biases
 
     def output(self, codes: np.ndarray) -> np.ndarray:
@@ -228,7 +228,7 @@ class DenseForm(Form):
 
 
 class ScaleForm(Form):
-    """A Scale layer."""
+    """The integer form of a Scale layer."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         ratio = layer.p["scale"].ravel().astype(np.float64) * 2.0 ** (y_bits - x_bits)
@@ -240,7 +240,7 @@ class ScaleForm(Form):
 
 
 class EmbeddingForm(Form):
-    """An Embedding; its inputs are tokens."""
+    """The integer form of an Embedding; its inputs are tokens."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         self.table, ratio = layer.p["E"], layer.p["scale_E"].ravel().astype(np.float64) * 2.0**y_bits
@@ -252,7 +252,7 @@ class EmbeddingForm(Form):
 
 
 class ClipForm(Form):
-    """A Clip layer."""
+    """The integer form of a Clip layer."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         self.shift = x_bits - y_bits
@@ -264,7 +264,7 @@ class ClipForm(Form):
 
 
 class PoolForm(Form):
-    """A Pool; its state are sums, largest and last numbers side by side, and the number of steps."""
+    """The integer form of a Pool; its state has sums, maxima, last numbers and the number of steps side by side."""
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         if layer.parameter_names:
@@ -287,13 +287,13 @@ class PoolForm(Form):
 
 
 def _split(state: np.ndarray) -> list[np.ndarray]:
-    """Return sums, largest and last numbers (m, n), and the number of steps (m, 1), of the state of a Pool."""
+    """Split the state of a Pool into sums, maxima and last numbers (m, n), and the number of steps (m, 1)."""
     n = (state.shape[1] - 1) // 3
     return np.split(state, [n, 2 * n, 3 * n], axis=1)
 
 
 def _check_activation(layer: Any, role: str, *due: Any) -> None:
-    """Raise ValueError for an activation that has no form of integers."""
+    """Raise ValueError for an activation that has no integer form."""
     f = getattr(layer, role)
     if ours(f) not in due:
         names = ", ".join(map(name_of, due))

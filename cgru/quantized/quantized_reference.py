@@ -1,4 +1,4 @@
-"""Quantised weights in plain NumPy: the definition, and the oracle of the tests.
+"""Layers with quantised weights in plain NumPy: their definition, with which tests compare the compiled code.
 
 Letters: m samples, s steps, e features of a step, u units. All is float32 except codes and weights.
 
@@ -44,7 +44,7 @@ def quantize_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantize_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Quantise each row of x (m, k) by the larger of `bound` and its largest |x|; return (codes (m, k), scales (m, 1)).
+    """Quantise each row of x (m, k), scaled by at least `bound`; return (int8 codes (m, k), scales (m, 1)).
 
     A row that is not finite has scale NaN and codes zero.
     """
@@ -57,7 +57,7 @@ def quantize_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.nda
 
 
 def bfloat16(W: np.ndarray) -> np.ndarray:
-    """Round W to bfloat16; return its bits, uint16. Numbers beyond the largest become infinite."""
+    """Round W to bfloat16 and return its bits as uint16. Numbers that are too large become infinite."""
     bits = np.asarray(W, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
 
@@ -70,7 +70,7 @@ def dequantize(W: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
 
 
 def product(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
-    """Multiply x (m, k) by quantised weights (k, n), int8 codes with `scale` or bfloat16 bits: (m, n), float32."""
+    """Multiply x (m, k) by quantised weights W (k, n), int8 with `scale` or bfloat16; return float32 (m, n)."""
     if W.dtype == np.uint16:
         with np.errstate(invalid="ignore", over="ignore"):  # numbers that are not finite stay so
             return x @ dequantize(W)
@@ -114,7 +114,7 @@ def forward(
     factor = None if decay is None else entering(decay, lengths, reverse)
 
     def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
-        """Return x times the quantised weights `name`."""
+        """Return x times the quantised weights that are called `name`."""
         return product(x, p[name], p.get(f"scale_{name}"), limit)
 
     steps: Sequence[int] = range(s)[::-1] if reverse else range(s)

@@ -1,4 +1,4 @@
-"""`StoredWeights`: the weights of a layer as int8 codes with scales, or as bits of bfloat16.
+"""`StoredWeights`: how a layer stores its weights as int8 codes with scales, or as bfloat16.
 
 The equations are those of quantized_reference.py. A layer asks its `weights` wherever it plans a product; all other
 numbers of such a layer are float32.
@@ -31,7 +31,7 @@ TRAINING = {"initialization": xavier, "dropout": 0.0, "recurrent_dropout": 0.0, 
 
 
 def check_numbers(array: np.ndarray, name: str) -> None:
-    """Raise ValueError for a code below -127, for which sums have no room, or a bfloat16 that is not finite."""
+    """Raise ValueError for an int8 code below -127, which could overflow sums, or a bfloat16 that is not finite."""
     if array.dtype == KINDS["int8"] and (array < -127).any():
         raise ValueError(f"{name}: expected codes from -127 to 127, got -128")
     if array.dtype == KINDS["bfloat16"] and ((array & EXPONENT) == EXPONENT).any():
@@ -39,7 +39,7 @@ def check_numbers(array: np.ndarray, name: str) -> None:
 
 
 class StoredWeights(str):
-    """How a layer stores the weights of its products: "int8" or "bfloat16". The layer predicts, and does not train.
+    """How a layer stores its weights: "int8" or "bfloat16". Such a layer predicts, but cannot be trained.
 
     Args:
         kind: the string itself.
@@ -50,7 +50,7 @@ class StoredWeights(str):
     _last_packed: dict[bool, tuple[Any, ...]]
 
     def __new__(cls, kind: str = "int8", x_bound: float = 0.0) -> StoredWeights:
-        """Check and keep the arguments."""
+        """Check and store the arguments."""
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"weights: expected one of {', '.join(KINDS)}, got {kind!r}")
         check_number(x_bound, "x_bound", below=float(np.finfo(np.float32).max))
@@ -62,7 +62,7 @@ class StoredWeights(str):
         return vars(self) | {"_last_packed": {}}
 
     def apply(self, layer: Any) -> Any:
-        """Store the weights of a layer so, those that it has and those that come; return the layer.
+        """Convert the weights of a layer to this form, now and whenever they are set; return the layer.
 
         ValueError if the layer cannot have them.
         """
@@ -81,7 +81,7 @@ class StoredWeights(str):
         return layer
 
     def arrays(self, arrays: Headers) -> Headers:
-        """Return shape and dtype of each array in `p`, for those of floats; ValueError for too many int8 rows."""
+        """Return the stored shape and dtype of each array, from those of floats; ValueError for too many int8 rows."""
         found: Headers = {}
         for name, (shape, dtype) in arrays.items():
             if name[0] not in MATRICES:
@@ -98,7 +98,7 @@ class StoredWeights(str):
         return found
 
     def packed(self, layer: Any, samples: int = 1) -> Any:
-        """Return what the layer's `packing` makes of its arrays for a call of so many samples.
+        """Return the layer's packed weights, made by its `packing`, for a call of so many `samples`.
 
         They are packed at the first call, and again if `p` has another array or a setting changed. bfloat16 saves the
         time in which a step waits for its weights; several samples share that, and multiply faster by float32.
@@ -124,19 +124,19 @@ class StoredWeights(str):
 
     @staticmethod
     def rows(p: Arrays, x_bound: float) -> Callable[[Any], np.ndarray]:
-        """Return the function that returns rows of the table in `p` as floats."""
+        """Return a function that returns rows of the table in `p` as floats."""
         table, scale = p[TABLE], p.get(f"scale_{TABLE}")
         return lambda rows: reference.dequantize(table[rows], None if scale is None else scale[rows])
 
     def refuse(self, layer: Any) -> Any:
-        """Raise RuntimeError: the layer cannot backpropagate."""
+        """Raise RuntimeError, since the layer cannot backpropagate."""
         raise RuntimeError(
             f"{type(layer).__name__}: expected predict, as {self} weights neither train nor keep caches; the "
             "network that they were made of does"
         )
 
     def stored(self, name: str, W: np.ndarray) -> Arrays:
-        """Return a parameter as it is stored, under its name in `p`, with its scales."""
+        """Return a parameter in its stored form, as a dict of arrays: its codes or bits, and its scales."""
         if name[0] not in MATRICES:
             return {name: np.array(W, FLOAT32)}
         if self == "bfloat16":

@@ -1,4 +1,4 @@
-"""PyTorch's own GRU, run by these kernels: `import cgru.torch`, and nothing else of a program changes.
+"""PyTorch's own GRU, run by cgru: a program needs `import cgru.torch` and one call, and no other change.
 
 `GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU and each cell of
 a model ours; `restore(model)` undoes that, `restored(model)` for a `with` block. A call that cannot run here is run by

@@ -1,4 +1,4 @@
-"""`torch.nn.GRU` and `torch.nn.GRUCell` that run on these kernels where they can, and on PyTorch elsewhere."""
+"""`torch.nn.GRU` and `torch.nn.GRUCell` that run on cgru's kernels where possible, and in PyTorch otherwise."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def can_run(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def is_ordinary() -> bool:
-    """Return whether a call is without autocast, forward derivatives and transforms that the kernels do not have."""
+    """Return whether a call has no autocast, no forward-mode derivatives and only supported transforms."""
     transformed = torch._C._functorch.maybe_current_level() is not None and not is_mapped()
     return not torch.is_autocast_enabled("cpu") and forward_ad._current_level < 0 and not transformed
 
 
 def are_alike(tensors: list[Tensor]) -> bool:
-    """Return what `runs.are_plain` does, of the tensors that stand for others while PyTorch compiles."""
+    """Return what `runs.are_plain` returns, for the fake tensors that PyTorch uses while it compiles."""
     dtype = tensors[0].dtype
     return dtype in DTYPES and all(
         isinstance(each, Tensor) and each.is_cpu and each.layout is torch.strided and each.dtype == dtype
@@ -50,7 +50,7 @@ def are_alike(tensors: list[Tensor]) -> bool:
 
 
 def parent_of(module: Any) -> Any:
-    """Return PyTorch's own module over the same parameters; `torch.jit.script` compiles it instead of ours."""
+    """Return a module of PyTorch's own class with the same parameters, which `torch.jit.script` compiles."""
     other = copy.copy(module)
     other.__class__ = type(module).__mro__[1]
     return other
@@ -60,12 +60,12 @@ def parent_of(module: Any) -> Any:
 
 
 def is_private(module: nn.Module) -> bool:
-    """Return whether opacus computes gradients of each sample of a module."""
+    """Return whether opacus computes per-sample gradients of a module."""
     return any(hasattr(parameter, "grad_sample") for parameter in module.parameters(recurse=False))
 
 
 def check_private(module: nn.Module, **given: Any) -> None:
-    """Refuse arguments of a call that trains in a model of opacus, whose hooks do not see them."""
+    """Raise an error for arguments that opacus cannot handle in a call that trains."""
     if not (module.training and torch.is_grad_enabled() and is_private(module)):
         return
     for name, value in given.items():
@@ -76,7 +76,7 @@ def check_private(module: nn.Module, **given: Any) -> None:
 
 
 def private_hook(hook: Any, module: nn.Module, of_inputs: Any, of_outputs: tuple[Tensor | None, ...]) -> Any:
-    """Call a backward hook of opacus; refuse gradients that it does not see: those of the last states."""
+    """Call a backward hook of opacus; raise an error for gradients of the last states, which opacus would miss."""
     output, states = of_outputs
     if output is None or (states is not None and states.any()):  # without `any` nobody reads the last states
         raise RuntimeError(
@@ -87,7 +87,7 @@ def private_hook(hook: Any, module: nn.Module, of_inputs: Any, of_outputs: tuple
 
 
 def private_gradients(module: GRU, parameters: list[Tensor], x: Tensor, of_output: Tensor) -> list[Tensor | None]:
-    """Return the gradients of each sample, (m, ...), of each parameter, from the gradient of the output.
+    """Return the per-sample gradients (m, ...) of each parameter, from the gradient of the output.
 
     x and `of_output` have samples first, as opacus hands them over.
     """
@@ -100,12 +100,12 @@ def private_gradients(module: GRU, parameters: list[Tensor], x: Tensor, of_outpu
 
 
 def computes_weights(module: nn.Module) -> bool:
-    """Return whether a module is parametrized: PyTorch then computes weights more than once a call, which may count."""
+    """Return whether a module is parametrized, so that PyTorch computes its weights, perhaps several times per call."""
     return bool(module._modules) and is_parametrized(module)
 
 
 def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
-    """Return whether a backward may follow a call with these tensors; those that `vmap` maps do not tell."""
+    """Return whether a backward pass may follow a call with these tensors; always True under `vmap`."""
     return torch.is_grad_enabled() and (any(t.requires_grad for t in tensors if t is not None) or is_mapped())
 
 
@@ -113,7 +113,7 @@ def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool,
     decay: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
+    """Run one layer in one direction; return (all states in the layout of x, last states (m, u)).
 
     Caches are kept if a backward may follow. `decay` is from `factor_of`.
     """
@@ -124,7 +124,7 @@ def run(
 
 
 class GRU(nn.GRU):
-    """`torch.nn.GRU`: the same arguments, parameters, state dict and results, to rounding.
+    """`torch.nn.GRU` run by cgru: the same arguments, parameters and state dict, and the same results up to rounding.
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
@@ -156,7 +156,7 @@ class GRU(nn.GRU):
         resets: Tensor | PackedSequence | None = None,
         decay: Tensor | PackedSequence | None = None,
     ) -> Any:
-        """Run the GRU, as `torch.nn.GRU.forward` does, with its errors; where asked for, states begin anew or fade.
+        """Run the GRU as `torch.nn.GRU.forward` does; optionally reset states or multiply them by factors at each step.
 
         Each state is multiplied by a factor as it enters a step, in all layers and directions: h_(t-1) becomes g_t
         h_(t-1), with hx in the place of the state before the first step. In the reverse direction the state of step t +
@@ -227,7 +227,7 @@ class GRU(nn.GRU):
 
 
 class GRUCell(nn.GRUCell):
-    """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
+    """`torch.nn.GRUCell` run by cgru, under the same conditions as `GRU`: the same arguments, parameters and results.
 
     A call that is faster in PyTorch is the parent's, which its rows, features, units, dtype, threads, and whether
     gradients are on decide; so is one that `torch.compile` or `torch.export` traces. If all steps are known, `GRU` is
@@ -245,7 +245,7 @@ class GRUCell(nn.GRUCell):
     __prepare_scriptable__ = parent_of
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Run one step, as `torch.nn.GRUCell.forward` does, with its errors.
+        """Run one step, as `torch.nn.GRUCell.forward` does, with the same errors.
 
         Args:
             input: the step, (m, e) or (e,).
@@ -273,7 +273,7 @@ class GRUCell(nn.GRUCell):
 
 
 def run_step(x: Tensor, h0: Tensor | None, weights: list[Tensor | None]) -> Tensor:
-    """Run a step of a cell that can run here; return the states (m, u)."""
+    """Run one step of a cell whose arguments cgru can run; return the states (m, u)."""
     if is_mapped():
         keep = has_gradients((x, h0, *weights))
         return call(x[None], h0, *weights, None, x.shape[0], False, keep)[1]
@@ -294,7 +294,7 @@ def compute(
     weights: list[Tensor],
     factor: Tensor | None = None,
 ) -> Any:
-    """Run arguments that fit; return what `forward` does."""
+    """Run the GRU on arguments that cgru can run; return what `forward` returns."""
     if isinstance(input, PackedSequence):
         x, sizes, order, back = input
         hx = None if hx is None else module.permute_hidden(hx, order)
@@ -312,7 +312,7 @@ def compute(
 
 
 def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None, weights: list[Tensor]) -> bool:
-    """Return whether a call can run here; the parent raises the error for arguments that it refuses."""
+    """Return whether cgru can run a call; invalid arguments are left to PyTorch, which raises the error."""
     if not can_run((x, hx, *weights)) or module.proj_size or 0 in x.shape or x.shape[-1] != module.input_size:
         return False
     if x.dim() not in ((2, 3) if sizes is None else (2,)):
@@ -334,7 +334,7 @@ def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None, weigh
 
 
 def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
-    """Return `resets` or `decay`, checked but for its numbers, as `run` takes it.
+    """Check `resets` or `decay`, except for its values, and return it in the form that `run` takes.
 
     It is (s, m, 1 or u), of packed steps (n, 1 or u).
     """
@@ -362,13 +362,13 @@ def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
 
 
 def are_packed_alike(a: PackedSequence, b: PackedSequence) -> bool:
-    """Return whether two PackedSequences have the same lengths, in the same order."""
+    """Return whether two PackedSequences have the same lengths in the same order."""
     pairs = ((a.batch_sizes, b.batch_sizes), (a.sorted_indices, b.sorted_indices))
     return all(x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in pairs)
 
 
 def refuse_factor(x: Any) -> NoReturn:
-    """Raise ValueError for `resets` or `decay` in a call on x that would be the parent's."""
+    """Raise ValueError for `resets` or `decay` in a call that PyTorch would have to run."""
     check_no_onnx()
     got = f"{x.dtype} {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
     due = "a call that runs here: input and hx that fit the module, in the dtype of its parameters, float32 or float64"
@@ -385,7 +385,7 @@ def run_layers(
     m: int,
     factor: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
+    """Run all layers on x (s, m, e), or packed (n, e) with `sizes`; return (the outputs, the last states)."""
     if not x.is_contiguous() and has_gradients(weights):  # PyTorch's products save this copy, so x may change
         x = x.reshape(-1, x.shape[-1]).view(x.shape)
     count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
@@ -413,19 +413,19 @@ def run_layers(
 
 
 def is_only_row(module: GRU, x: Any) -> bool:
-    """Return whether x is one step of one row, outside of tracing and `vmap`."""
+    """Return whether x is one step of one sample, outside of tracing and `vmap`."""
     return isinstance(x, Tensor) and not is_traced() and not is_mapped() and x.numel() == module.input_size
 
 
 def step_pays(module: GRU | GRUCell, x: Tensor) -> bool:
-    """Return whether a step of x (m, e), or the only row of x, is faster here than in PyTorch."""
+    """Return whether a step of x (m, e), or a single row x, is faster in cgru than in PyTorch."""
     m, cell = x.shape[0] if x.dim() > 1 else 1, isinstance(module, nn.RNNCellBase)
     sizes = module.input_size, module.hidden_size, x.element_size()
     return pays(cell, m, *sizes, torch.is_grad_enabled(), torch.get_num_threads())
 
 
 def pays(cell: bool, m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bool:
-    """Return whether one step of m rows, of a GRUCell or of a GRU, is faster here than in PyTorch.
+    """Return whether one step of m samples is faster in cgru than in PyTorch.
 
     It asks for sizes alone, so that a call repeats its bits: e features, u units, numbers of `size` bytes, with
     gradients or without. Fitted to 1 to 1024 rows of 8 to 512 units on one thread and on two. What counts is the bytes
@@ -448,7 +448,7 @@ def pays(cell: bool, m: int, e: int, u: int, size: int, gradients: bool, threads
 
 
 def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
-    """Return in words which calls of a module of ours run here and which are PyTorch's."""
+    """Return a description of which calls of a `cgru.torch` module are run by cgru and which by PyTorch."""
     if not weight.is_cpu or weight.dtype not in DTYPES:
         return ELSEWHERE
     sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
@@ -468,7 +468,7 @@ def per_sample_gradients(
     resets: Tensor | PackedSequence | None = None,
     decay: Tensor | PackedSequence | None = None,
 ) -> dict[str, Tensor]:
-    """Return the gradients of each sample by each parameter of a GRU, {name: (m, ...)}: summed, they are `p.grad`.
+    """Return the gradients of a GRU's parameters for each sample, {name: (m, ...)}; their sums are `p.grad`.
 
     The module is run over the batch `input`, and back from the gradients of its two results. Whole models that call a
     `cgru.torch.GRU` take `torch.func.vmap(torch.func.grad(...))`.
@@ -535,5 +535,5 @@ def per_sample_gradients(
 
 
 def data_of(value: Any) -> Any:
-    """Return the data of packed steps; anything else as it is."""
+    """Return the data of a PackedSequence; anything else is returned unchanged."""
     return value.data if isinstance(value, PackedSequence) else value

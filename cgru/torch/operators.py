@@ -1,4 +1,4 @@
-"""One layer in one direction as an operator of PyTorch, with fake tensors and autograd.
+"""PyTorch operators that run one GRU layer in one direction, with autograd, `vmap` and fake tensors.
 
 Letters: m samples, s steps, e features of a step, u units; cgru/torch/runs.pyx says how the tensors lie. An operator
 can return only tensors, so the caches for the backward pass are one more of its results.
@@ -36,20 +36,20 @@ CURE = "which only torch.nn.GRU has: run the model inside `with cgru.torch.resto
 
 
 def match_threads() -> None:
-    """Set our number of threads to PyTorch's."""
+    """Set cgru's number of threads to that of PyTorch."""
     threads = torch.get_num_threads()
     if threads != get_num_threads():
         set_num_threads(threads)
 
 
 def compute(*inputs):
-    """Run `runs.forward` on PyTorch's number of threads; return (states, last states, caches)."""
+    """Run a forward pass on PyTorch's number of threads; return (states, last states, caches)."""
     match_threads()
     return runs.forward(*inputs)
 
 
 def compute_backward(*inputs, each=False):
-    """Run `runs.backward` on PyTorch's number of threads; return the list of requested gradients.
+    """Run a backward pass on PyTorch's number of threads; return the list of the needed gradients.
 
     With `each` those of the weights are of each sample.
     """
@@ -58,7 +58,7 @@ def compute_backward(*inputs, each=False):
 
 
 def save_for_backward(ctx, inputs, output):
-    """Save in `ctx` what a backward reads; PyTorch refuses to go back if one of these tensors was written to."""
+    """Save the tensors that the backward pass needs in `ctx`, so that PyTorch detects changes in place."""
     x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.keeps, decay = inputs
     ctx.no_h0, ctx.shape = h0 is None, x.shape
     ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2], decay)
@@ -67,7 +67,7 @@ def save_for_backward(ctx, inputs, output):
 
 
 def backpropagate(ctx, dA, dstate, _, by=None):
-    """Return the gradient of each argument of `forward`, None for those not needed; `by` computes them.
+    """Return the gradient of each argument of `forward`, None if it is not needed; `by` computes them.
 
     `by` computes them; None: the operator `backward`.
     """
@@ -89,12 +89,12 @@ def backpropagate(ctx, dA, dstate, _, by=None):
 
 
 def refuse(ctx, *_):
-    """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
+    """Raise RuntimeError for a second derivative, which is not supported, with a clearer message than PyTorch's."""
     raise RuntimeError(f"cgru.torch: expected one derivative, got a second one, {CURE}")
 
 
 def check_one_at_a_time(*gradients):
-    """Raise RuntimeError for gradients that PyTorch has batched, as `is_grads_batched=True` does."""
+    """Raise RuntimeError for batched gradients, as from `is_grads_batched=True`, which are not supported."""
     if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
         raise RuntimeError(f"cgru.torch: expected one gradient at a time, got a batch of gradients, {CURE}")
 
@@ -103,7 +103,7 @@ def check_one_at_a_time(*gradients):
 
 
 class Run(torch.autograd.function._SingleLevelFunction):
-    """The operator without PyTorch's dispatcher, whose overhead is as long as a small layer's run.
+    """An autograd function that avoids PyTorch's dispatcher, which takes as long as a small layer.
 
     Of `torch.autograd.Function` it lacks what `torch.func` asks for, under which nothing runs here. Weights may be
     given as (m, ...), all m alike: their gradients are then those of each sample.
@@ -111,7 +111,7 @@ class Run(torch.autograd.function._SingleLevelFunction):
 
     @staticmethod
     def forward(ctx, *inputs):
-        """Run `compute`, and save what a backward reads."""
+        """Run `compute`, and save the tensors that the backward pass needs."""
         ctx.each = inputs[2].dim() == 3
         if ctx.each:
             inputs = (*inputs[:2], *(weight if weight is None else weight[0] for weight in inputs[2:6]), *inputs[6:])
@@ -121,7 +121,7 @@ class Run(torch.autograd.function._SingleLevelFunction):
 
     @staticmethod
     def backward(ctx, *gradients):
-        """Return the gradients.
+        """Return the gradients of all inputs.
 
         The operator is used if a graph of it is made: it refuses second derivatives.
         """
@@ -134,7 +134,7 @@ class Run(torch.autograd.function._SingleLevelFunction):
 
 
 class CellWeights:
-    """The weights of a cell, for all its steps in one graph of autograd.
+    """The weights of a GRUCell, which all of its steps in one autograd graph share.
 
     Each step that goes back adds its rows to sums, and the gradients of the weights are returned once, after the last
     of them: to add gradients at each step would take most of the time. The graph leads from each step to `anchor`, and
@@ -158,7 +158,7 @@ SHARED: dict[int, weakref.ref[CellWeights]] = {}  # of the latest steps, by the 
 
 
 def shared_weights(weights):
-    """Return the `CellWeights` of the latest steps with these weights while their graph lives, or new ones."""
+    """Return the `CellWeights` of earlier steps with the same weights, or new ones if there are none."""
     key = id(weights[1])
     known = SHARED.get(key)
     shared = known and known()
@@ -171,7 +171,7 @@ def shared_weights(weights):
 
 
 class Sums:
-    """The gradients of a cell's weights in one backward pass.
+    """The gradients of a cell's weights, collected during one backward pass.
 
     They are PyTorch's products: rows have no order in time, and its libraries are made for many of them.
     """
@@ -180,14 +180,14 @@ class Sums:
         self.steps, self.rows, self.found = [], 0, None
 
     def add(self, x, h, d):
-        """Add rows of x (m, e), of states before (m, u), and of the gradients of the gates r, z, n and c (m, 4u)."""
+        """Add one step's inputs x (m, e), previous states h (m, u) and gate gradients d (m, 4u) of r, z, n and c."""
         self.steps.append((x, h, d))
         self.rows += len(x)
         if self.rows >= ENOUGH:
             self.multiply()
 
     def multiply(self):
-        """Add the products of all rows to the gradients."""
+        """Multiply the rows that were added, and add the products to the gradients of the weights."""
         x, h, d = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*self.steps, strict=True))
         self.steps, self.rows, u, first = [], 0, h.shape[1], self.found is None
         if first:
@@ -199,7 +199,7 @@ class Sums:
         biases += d.sum(0)
 
     def gradients(self):
-        """Return those of the four weights; if a graph of them is made, each step has its own."""
+        """Return the gradients of the four weights; while a graph of them is built, as sums over the steps."""
         if torch.is_grad_enabled():
             return [None if each[0] is None else sum(each[1:], each[0]) for each in zip(*self.steps, strict=True)]
         if self.steps:
@@ -210,29 +210,29 @@ class Sums:
 
 
 class SumOfSteps(torch.autograd.function._SingleLevelFunction):
-    """The gradients of a cell's weights over all its steps."""
+    """An autograd function whose backward pass returns the gradients of a cell's weights, summed over its steps."""
 
     @staticmethod
     def forward(ctx, sums, *weights):
-        """Return the `anchor` of `CellWeights`."""
+        """Return an empty tensor, the `anchor` of `CellWeights`, on which the steps depend."""
         ctx.sums = sums
         ctx.set_materialize_grads(False)
         return weights[0].new_empty(0)
 
     @staticmethod
     def backward(ctx, _):
-        """Return the gradients of the weights of the steps that went back."""
+        """Return the gradients of the weights, from the steps that ran backward before."""
         sums = ctx.sums.pop(torch._C._current_graph_task_id(), None)
         found, needs = sums.gradients() if sums else [None] * 4, ctx.needs_input_grad[1:]
         return None, *(value if needed else None for value, needed in zip(found, needs, strict=True))
 
 
 class Step(torch.autograd.function._SingleLevelFunction):
-    """One step of a cell with gradients."""
+    """An autograd function for one step of a cell."""
 
     @staticmethod
     def forward(ctx, x, h0, anchor, shared):
-        """Return the states (m, u), and save what a backward reads; `shared` is a `CellWeights`, `anchor` its own."""
+        """Run one step, save the tensors that its backward pass needs, and return the states (m, u)."""
         match_threads()
         weights, of_weights = shared.weights, ctx.needs_input_grad[2]
         if h0 is None:
@@ -246,7 +246,7 @@ class Step(torch.autograd.function._SingleLevelFunction):
 
     @staticmethod
     def backward(ctx, dstate):
-        """Return the gradients of x and h0; leave those of the weights to `SumOfSteps`."""
+        """Return the gradients of x and h0; the gradients of the weights are left to `SumOfSteps`."""
         check_one_at_a_time(dstate)
         (of_x, of_h0, of_weights, _), shared = ctx.needs_input_grad, ctx.shared
         x, h0, *weights, caches = ctx.saved_tensors
@@ -275,27 +275,27 @@ class Step(torch.autograd.function._SingleLevelFunction):
 
 
 class Mapped(torch.autograd.Function):
-    """`Run` under `torch.func.vmap`: the samples of all calls that are mapped run as one batch."""
+    """An autograd function for calls under `torch.func.vmap`, which run as one batch."""
 
     @staticmethod
     def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, m, reverse, keep, decay):
-        """Run `compute`; the inputs are its, without packed steps."""
+        """Run `compute` on its inputs without packed steps."""
         return compute(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, None, m, reverse, keep, decay)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        """Save what a backward reads."""
+        """Save the tensors that the backward pass needs."""
         save_for_backward(ctx, (*inputs[:6], None, *inputs[6:]), output)
 
     @staticmethod
     def backward(ctx, *gradients):
-        """Return the gradients, by `MappedBackward`, which is mapped itself."""
+        """Return the gradients of all inputs, computed by `MappedBackward`."""
         *found, _, m, reverse, keep, ddecay = backpropagate(ctx, *gradients, by=go_back_mapped)
         return *found, m, reverse, keep, ddecay
 
     @staticmethod
     def vmap(info, dims, *inputs):
-        """Return (the results of all calls as one batch, the dimensions along which they are mapped)."""
+        """Run all mapped calls as one batch; return (results, the dimensions that are mapped)."""
         if any(dim is not None for dim in dims[2:6]):
             return one_by_one(Mapped, info, dims, inputs)
         n, (*weights, m, reverse, keep, _) = info.batch_size, inputs[2:]
@@ -306,23 +306,23 @@ class Mapped(torch.autograd.Function):
 
 
 class MappedBackward(torch.autograd.Function):
-    """`compute_backward` under `torch.func.vmap`; mapped calls have the gradients of each sample."""
+    """An autograd function for backward passes under `torch.func.vmap`, which can return per-sample gradients."""
 
     @staticmethod
     def forward(dA, dstate, x, weight_ih, weight_hh, caches, m, *flags):
-        """Return the tuple of requested gradients; the inputs are those of `compute_backward`, without packed steps."""
+        """Return the tuple of needed gradients; the inputs are those of `compute_backward`, without packed steps."""
         *flags, each = flags
         return tuple(compute_backward(dA, dstate, x, weight_ih, weight_hh, None, caches, m, *flags, each=each))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        """Save nothing: there is no second derivative."""
+        """Save nothing, since there is no second derivative."""
 
     backward = staticmethod(refuse)
 
     @staticmethod
     def vmap(info, dims, *inputs):
-        """Return (the gradients of all calls, computed as one batch, the dimensions along which they are mapped)."""
+        """Backpropagate all mapped calls as one batch; return (gradients, the dimensions that are mapped)."""
         if dims[5] is None or any(dim is not None for dim in dims[3:5]):
             return one_by_one(MappedBackward, info, dims, inputs)
         n, (m, *flags, of_x, of_h0, of_weights, _, of_decay, each) = info.batch_size, inputs[6:]
@@ -339,12 +339,12 @@ class MappedBackward(torch.autograd.Function):
 
 
 def go_back_mapped(dA, dstate, x, weight_ih, weight_hh, _, *rest):
-    """Return the list of requested gradients, by `MappedBackward`."""
+    """Return the list of needed gradients, computed by `MappedBackward`."""
     return list(MappedBackward.apply(dA, dstate, x, weight_ih, weight_hh, *rest, False))
 
 
 def fold(tensor: Tensor | None, dim: int | None, n: int, axis: int) -> Tensor | None:
-    """Return a tensor with the samples of n mapped calls along `axis`, call by call; None stays None.
+    """Return a tensor with the samples of n mapped calls concatenated along `axis`; None for None.
 
     dim: the dimension along which it is mapped; None: it is the same in all calls.
     """
@@ -358,7 +358,7 @@ def fold(tensor: Tensor | None, dim: int | None, n: int, axis: int) -> Tensor | 
 
 
 def one_by_one(function: Any, info: Any, dims: tuple[Any, ...], inputs: tuple[Any, ...]) -> Any:
-    """Run mapped calls one after another; return (their results, stacked, the dimensions of the stacks)."""
+    """Run mapped calls one after another; return (their stacked results, the stacked dimensions)."""
     calls = [
         function.apply(*(t if dim is None else t.select(dim, i) for t, dim in zip(inputs, dims, strict=True)))
         for i in range(info.batch_size)
@@ -368,7 +368,7 @@ def one_by_one(function: Any, info: Any, dims: tuple[Any, ...], inputs: tuple[An
 
 
 def is_mapped() -> bool:
-    """Return whether the call runs under `torch.func.vmap`, and of other transforms under one `grad` at most."""
+    """Return whether a call runs under `torch.func.vmap`, with at most one `grad` and no other transforms."""
     if torch._C._functorch.maybe_current_level() is None:
         return False
     kinds, known = [each.key() for each in retrieve_all_functorch_interpreters()], torch._C._functorch.TransformType
@@ -379,18 +379,18 @@ def is_mapped() -> bool:
 
 
 def is_traced() -> bool:
-    """Return whether PyTorch compiles this call, or traces its operators."""
+    """Return whether PyTorch is compiling or tracing this call."""
     return is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
 
 
 def check_no_onnx() -> None:
-    """Raise ValueError for `resets` or `decay` in an export to ONNX, of which Dynamo tells fake runs alone."""
+    """Raise ValueError for `resets` or `decay` during an export to ONNX."""
     if torch.onnx.is_in_onnx_export():
         raise ValueError("resets, decay: expected None in an export to ONNX, whose GRU has no such input")
 
 
 def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Run `compute`, with gradients if the last input, `keep`, is set; return (states, last states, caches)."""
+    """Run a forward pass, with autograd if the last input, `keep`, is True; return (states, last states, caches)."""
     if is_mapped():
         return Mapped.apply(*inputs[:6], *inputs[7:], decay)
     if is_traced():
@@ -399,7 +399,7 @@ def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Ten
 
 
 def both(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Run `runs.forward_both` on PyTorch's number of threads: a layer in both directions without gradients."""
+    """Run a layer in both directions on PyTorch's number of threads, without gradients."""
     match_threads()
     return runs.forward_both(*inputs)
 
@@ -411,7 +411,7 @@ def step(*inputs: Any) -> Tensor:
 
 
 def operator(name: str, run: Any, schema: str) -> Any:
-    """Register a function that writes to none of its arguments as a PyTorch operator."""
+    """Register a function that changes none of its arguments as a PyTorch operator."""
     return torch.library.custom_op(f"cgru::{name}", run, mutates_args=(), device_types="cpu", schema=schema)
 
 
@@ -431,7 +431,7 @@ backward = operator(
 
 @forward.register_fake
 def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep, decay=None):
-    """Return tensors without data, of the shapes that `forward` returns, for tracing."""
+    """Return tensors without data, in the shapes that `forward` returns, for tracing."""
     if decay is not None:
         check_no_onnx()
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
@@ -444,7 +444,7 @@ def _(
     dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_x, of_h0, of_weights, decay=None,
     of_decay=False,
 ):  # fmt: skip
-    """Return tensors without data, of the shapes that `backward` returns, for tracing."""
+    """Return tensors without data, in the shapes that `backward` returns, for tracing."""
     rows, u = weight_hh.shape
     due = [x.new_empty(x.shape)] if of_x else []
     due += [x.new_empty(m, u)] if of_h0 else []

@@ -1,4 +1,4 @@
-"""Forward and backward of one layer in one direction, directly over the memory of PyTorch's tensors.
+"""Run one GRU layer in one direction, forward and backward, directly on the memory of PyTorch's tensors.
 
 Letters: m samples, s steps, e features of a step, u units. All tensors have one dtype, float32 or float64, on a CPU.
 Shapes are checked before a pointer is read, since anyone may call PyTorch's operators. The memory layout:
@@ -62,7 +62,7 @@ ctypedef fused number:
 
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep, decay=None):
-    """Run one layer; return (all states as x is laid out, last ones (m, u), caches, which are empty without `keep`)."""
+    """Run one layer; return (all states in the layout of x, last states (m, u), caches, empty without `keep`)."""
     cdef cgru_call call
     cdef cgru_weights w
     cdef const cgru_kernels *k = kernels(x.element_size())
@@ -89,7 +89,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
 
 
 def forward_both(x, h0, list weights, Py_ssize_t m, decay, bint by_sample):
-    """Run a layer in both directions, at once where that pays, without packed steps and without caches.
+    """Run a layer in both directions, at the same time if that is faster, without packed steps and caches.
 
     `weights` are those of one direction and then of the other, h0 is (2, m, u) or None. Return the states side by side,
     (s, m, 2u), and the last ones of each direction, (m, u). `by_sample`: steps of a sample are neighbours in memory.
@@ -112,7 +112,7 @@ def forward_both(x, h0, list weights, Py_ssize_t m, decay, bint by_sample):
 
 
 cdef tuple set_call(cgru_call *call, cgru_weights *w, x, h0, list weights, sizes, Py_ssize_t m, bint reverse, decay):
-    """Point a call that runs forward, and its weights, to checked tensors, but for the states of all steps.
+    """Set the arrays and weights of a forward call to checked tensors; the states of all steps are not set.
 
     Return (the samples of each step or None, the tensor of the last states, and what the call reads).
     """
@@ -137,7 +137,7 @@ cdef tuple set_call(cgru_call *call, cgru_weights *w, x, h0, list weights, sizes
 
 
 def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):
-    """Run one step of x (m, e), without checks; return the states (m, u) and, with `keep`, the caches (4, m, u).
+    """Run one step of x (m, e) without checks; return the states (m, u) and, with `keep`, the caches (4, m, u).
 
     The caches are hh, z, r and c.
     """
@@ -156,7 +156,7 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):
 
 
 def step_backward(dstate, h0, weight_ih, weight_hh, caches, bint of_x, bint of_h0):
-    """Go back one step from dL/d(state); return dL/dx and dL/dh0, None if not requested, and those of the gates.
+    """Backpropagate one step; return dL/dx and dL/dh0, each None if not needed, and the gates' gradients.
 
     The last are dr_, dz_, dhh_ and dc in the columns of one tensor (m, 4u).
     """
@@ -182,7 +182,7 @@ def step_backward(dstate, h0, weight_ih, weight_hh, caches, bint of_x, bint of_h
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
              bint of_h0, bint of_weights, decay=None, bint of_decay=False, bint each=False):
-    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return the list of requested gradients.
+    """Backpropagate dL/d(states) and dL/d(last states), None for zero; return the list of needed gradients.
 
     They are those of x, of h0, of the four weights, and of the decay, as `of_x`, `of_h0`, `of_weights` and `of_decay`
     say. fresh: forward had no h0. x is read only for the gradients of the weights. With `each` these are those of each
@@ -238,7 +238,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
 
 
 def are_plain(tensors):
-    """Return whether tensors, or None, are PyTorch's own, dense, on a CPU, and all float32 or all float64.
+    """Return whether all tensors that are not None are plain, dense, on a CPU, and all float32 or all float64.
 
     Of subclasses, and of tensors that are negated in passing, the kernels know nothing.
     """
@@ -258,7 +258,7 @@ def are_plain(tensors):
 
 
 def step_weights(cell, dict own, x, h0):
-    """Return the weights of a GRUCell, or None if a step of x (m, e) or (e,) from h0, alike or None, cannot run here.
+    """Return the weights of a GRUCell; None if cgru cannot run a step of these inputs.
 
     They are weight_ih, weight_hh and the two biases, which may be None. `own` are its parameters by their names.
     """
@@ -276,7 +276,7 @@ def step_weights(cell, dict own, x, h0):
 
 
 def are_shared(list weights, list known, list needs):
-    """Return whether weights are the `known` ones, which `needs` say whether they have gradients."""
+    """Return whether the weights are the `known` ones, and need gradients as `needs` says."""
     cdef Py_ssize_t i
     for i in range(4):
         if weights[i] is not known[i] or (weights[i] is not None and weights[i].requires_grad is not needs[i]):
@@ -285,7 +285,7 @@ def are_shared(list weights, list known, list needs):
 
 
 def are_sizes(sizes, Py_ssize_t n):
-    """Return whether `sizes` are valid numbers of samples of packed steps with n rows in all."""
+    """Return whether `sizes` are valid batch sizes of packed steps with n rows in total."""
     if sizes.dtype is not int64 or sizes.dim() != 1 or not sizes.is_cpu or sizes.size(0) == 0:
         return False
     cdef cnp.ndarray counts = aligned(sizes.numpy())
@@ -301,7 +301,7 @@ def are_sizes(sizes, Py_ssize_t n):
 
 
 cdef int expect(tensor, str name, like, tuple shape) except -1:
-    """Raise TypeError or ValueError for a tensor of another shape, of another dtype than `like`, or not on a CPU."""
+    """Raise TypeError or ValueError unless a tensor has this shape, the dtype of `like`, and is on a CPU."""
     if tensor is None:
         return 0
     if tensor.dtype is not like.dtype or not tensor.is_cpu:
@@ -312,7 +312,7 @@ cdef int expect(tensor, str name, like, tuple shape) except -1:
 
 
 cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
-    """Check that the tensors fit together; return the number of samples of each packed step, None if not packed."""
+    """Check that the tensors fit together; return the batch sizes of packed steps, None if x is not packed."""
     cdef Py_ssize_t axes = 3 if sizes is None else 2
     if x.dtype is not float32 and x.dtype is not float64:
         raise TypeError(f"x: expected float32 or float64, got {x.dtype}")
@@ -363,7 +363,7 @@ cdef list weight_gradients(cgru_call *call, const cgru_weights *w, weight_ih, we
 
 
 cdef list sample_gradients(cgru_call *call, const cgru_weights *w, like, const cgru_kernels *k):
-    """Run a call backward; return the gradients of each sample, (m, ...), of the four weights as a list of tensors."""
+    """Run a call backward; return the per-sample gradients (m, ...) of the four weights as a list of tensors."""
     cdef Py_ssize_t m = call.m, e = call.e, u = call.u, size = call.s * m * u * k.size
     cdef int gate
     due = [empty(like, (m, 3 * u, width)) for width in (e, u)] + [empty(like, (m, 3 * u)) for _ in range(2)]
@@ -390,7 +390,7 @@ cdef list sample_gradients(cgru_call *call, const cgru_weights *w, like, const c
 # --- tensors as arrays of the kernels ---
 
 cdef inline char *address(tensor) except? NULL:
-    """Return the address of a tensor's numbers; ValueError if there is no memory, or it is not aligned."""
+    """Return the address of a tensor's data; ValueError if it has no memory or is not aligned."""
     cdef size_t place = tensor.data_ptr()
     if place == 0:
         raise ValueError("a tensor: expected one with memory, got one whose storage is gone")
@@ -400,7 +400,7 @@ cdef inline char *address(tensor) except? NULL:
 
 
 cdef empty(like, tuple shape):
-    """Return an empty tensor of the dtype of `like`; a large one in NumPy's huge pages, which are cheap to touch."""
+    """Return an uninitialised tensor with the dtype of `like`; a large one has NumPy's huge pages, which are faster."""
     cdef Py_ssize_t bytes = like.element_size(), n
     for n in shape:
         bytes *= n
@@ -437,21 +437,21 @@ cdef gradient_memory(weight):
 
 
 cdef contiguous_rows(tensor):
-    """Return the tensor, or a copy, with rows contiguous; None for None."""
+    """Return a tensor with contiguous rows, as a copy if necessary; None for None."""
     if tensor is None:
         return None
     return (tensor if tensor.stride(-1) == 1 else tensor.contiguous()).resolve_neg()
 
 
 cdef cgru_array as_array(tensor) except *:
-    """Return a tensor (s, m, n) or (m, n) from `contiguous_rows` as an array of the kernels; None: one without data."""
+    """Return a tensor (s, m, n) or (m, n) with contiguous rows as an array of the kernels; a NULL array for None."""
     if tensor is None:
         return cgru_array(NULL, 0, 0, 1)
     return cgru_array(address(tensor), tensor.stride(-2), tensor.stride(0) if tensor.dim() == 3 else 0, 1)
 
 
 cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
-    """Return a call with the sizes of x, its `running` and direction, without arrays; padding is not touched."""
+    """Return a call with the sizes of x, its batch sizes `running` and its direction, without arrays."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
     cdef const Py_ssize_t *lengths = NULL if running is None else <Py_ssize_t *>cnp.PyArray_DATA(running)
     cdef cgru_call call = layer_call(m, s, x.size(-1), weight_hh.shape[1], x.element_size(), lengths)
@@ -461,7 +461,7 @@ cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bi
 
 cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int size,
                           const Py_ssize_t *running) except *:
-    """Return a call of PyTorch's cell, its lanes chosen, without arrays."""
+    """Return a call of a GRU with PyTorch's equations, with its layout chosen but without arrays."""
     cdef cgru_call call = new_call(m, s, e, u, size, CELL.variant, CODES)
     call.running, call.padded, call.loose, call.whole = running, False, True, True
     choose_lanes(kernels(size), &call)
@@ -469,18 +469,18 @@ cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u
 
 
 cdef cgru_call step_call(rows, weight_ih, weight_hh) except *:
-    """Return a call of one step with a sample for each of these rows, without arrays."""
+    """Return a call of one step with a sample for each row of a tensor, without arrays."""
     return layer_call(rows.size(0), 1, weight_ih.size(1), weight_hh.size(1), rows.element_size(), NULL)
 
 
 cdef rows_of(const cgru_call *call, like, Py_ssize_t many, Py_ssize_t n):
-    """Return an empty tensor (many, m, n), in whose memory samples are neighbours if they are in the lanes."""
+    """Return an uninitialised tensor (many, m, n), with samples next to each other if each has a SIMD lane."""
     cdef cgru_array each = time_major_array(NULL, n, call.m, call.column)
     return like.new_empty(many * each.step).as_strided((many, call.m, n), (each.step, each.sample, each.column))
 
 
 cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
-    """Point `w` to the weights in PyTorch's memory, not packed and without biases."""
+    """Set `w` to the weights in PyTorch's memory, unpacked and without biases."""
     cdef char *W = address(weight_ih)
     cdef char *R = address(weight_hh)
     cdef Py_ssize_t unit = weight_ih.stride(0), element = weight_ih.stride(1)
@@ -494,7 +494,7 @@ cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int si
 
 
 cdef void combine_biases(number *b, const number *b_ih, const number *b_hh, Py_ssize_t u) noexcept:
-    """Combine PyTorch's two biases: sums for r and z, then bhh and chh."""
+    """Combine PyTorch's two biases: sums of both for r and z, then bhh and chh."""
     cdef Py_ssize_t i
     for i in range(2 * u):
         b[i] = b_ih[i] + b_hh[i]
@@ -503,7 +503,7 @@ cdef void combine_biases(number *b, const number *b_ih, const number *b_hh, Py_s
 
 
 cdef cnp.ndarray set_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int size):
-    """Point `w` to the biases of our cell, made of PyTorch's two; return the array that holds them."""
+    """Set the biases in `w` to those of cgru, made from PyTorch's two; return the array that contains them."""
     cdef cnp.npy_intp numbers = 4 * u
     cdef cnp.ndarray b = cnp.PyArray_ZEROS(1, &numbers, cnp.NPY_FLOAT if size == 4 else cnp.NPY_DOUBLE, 0)
     cdef char *to = <char *>cnp.PyArray_DATA(b)
@@ -522,17 +522,17 @@ cdef cnp.ndarray set_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int
 # --- caches ---
 
 cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
-    """Return memory as an array (m, s, u) in the layout of the caches."""
+    """Return part of a memory as an array (m, s, u) in the layout of the caches."""
     return time_major_array(data, call.u, call.m, call.column)
 
 
 cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) except -1:
-    """Return the numbers of all caches."""
+    """Return how many numbers all caches have."""
     return call.m * call.u * ((6 if has_gradient(decay) else 5) * call.s + 1)
 
 
 cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
-    """Point the call to all caches in the tensor `caches`; without a decay hp and h are of one array of states."""
+    """Set the call's caches to parts of the tensor `caches`; without a decay, h and hp share one array of states."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
     call.hp = cache_array(call, free)
@@ -549,7 +549,7 @@ cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
 
 
 cdef int set_step_caches(cgru_call *call, caches, int size) except -1:
-    """Point the call of one step to its caches."""
+    """Set the caches of a call of one step to parts of a memory."""
     cdef char *free = address(caches)
     cdef Py_ssize_t one = call.m * call.u * size
     call.hh, call.z = cache_array(call, free), cache_array(call, free + one)
@@ -558,7 +558,7 @@ cdef int set_step_caches(cgru_call *call, caches, int size) except -1:
 
 
 cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept:
-    """Copy h0, or zeros, to the state before the first step, one step from h of that step."""
+    """Copy h0, or zeros, to the state before the first step, which is stored next to that step's h."""
     cdef Py_ssize_t m = call.m, u = call.u
     cdef char *to = <char *>call.h.data + (call.s if call.reverse else -1) * m * u * k.size
     if call.h0.data == NULL:
@@ -570,12 +570,12 @@ cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept
 # --- the factor of states ---
 
 cdef bint has_gradient(decay) except -1:
-    """Return whether a decay is of factors, which may have gradients, and not None or booleans."""
+    """Return whether a decay consists of factors, which may need gradients, rather than None or booleans."""
     return decay is not None and decay.dtype is not booleans
 
 
 cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
-    """Point the call to the factors by the step that a state enters; return the array that holds them, or None.
+    """Set the call's decay factors, ordered by the step that each precedes; return their array, or None.
 
     It has s + 1 steps in the layout of the caches: those of `decay`, with 1 in the padding, and one of 1, which the
     state that enters the last step in reverse has: a reverse call begins with the second.
@@ -612,7 +612,7 @@ cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
 
 
 cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors) except -1:
-    """Raise ValueError for a factor that is no number from 0 to 1."""
+    """Raise ValueError for a factor that is not a number from 0 to 1."""
     if not has_gradient(decay):
         return 0
     cdef Py_ssize_t width = decay.size(-1), n = call.s * call.m * width, at, t, i
@@ -628,7 +628,7 @@ cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors) except
 
 
 cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernels *k):
-    """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
+    """Return dL/d(decay) in the layout of the decay: dL/dhp times the states before; `dhp` is overwritten."""
     cdef Py_ssize_t s = call.s, m = call.m, u = call.u
     cdef cgru_array steps = cache_array(call, NULL)
     before = caches.narrow(0, m * u if call.reverse else 0, s * m * u)
@@ -653,7 +653,7 @@ cdef Py_ssize_t samples_at(const cgru_call *call, Py_ssize_t t) noexcept:
 
 
 cdef unpack_steps(tensor, const cgru_call *call):
-    """Return packed steps (n, width) as (s, m, width), padding uninitialised; other tensors and None unchanged."""
+    """Return packed steps (n, width) as (s, m, width), uninitialised in the padding; others and None unchanged."""
     if tensor is None or call.running == NULL:
         return tensor
     tensor = tensor.contiguous()
@@ -669,7 +669,7 @@ cdef unpack_steps(tensor, const cgru_call *call):
 
 cdef int pack_steps(const cgru_call *call, const cgru_array *array, Py_ssize_t width, tensor,
                     const cgru_kernels *k) except -1:
-    """Fill the packed tensor with the rows (width,) of the real steps, step after step."""
+    """Fill a packed tensor with the rows (width,) of the real steps."""
     cdef char *to = address(tensor)
     cdef Py_ssize_t t, rows
     for t in range(call.s):

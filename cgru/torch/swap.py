@@ -1,4 +1,4 @@
-"""Replacing the `torch.nn.GRU` and `torch.nn.GRUCell` modules of a model by ours in place, and back."""
+"""Replace the `torch.nn.GRU` and `torch.nn.GRUCell` modules of a model by those of `cgru.torch`, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = re.compile("GRU|Gru(?![a-z])")  # of a class that may be a GRU
 
 
 class Row(NamedTuple):
-    """One module of a `Swapped`.
+    """A description of one module of a `Swapped`.
 
     Attributes:
         kind: its class before the swap.
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """The result of a swap, by the modules' names in the model; "" is the model itself.
+    """The result of replacing a model's modules, by their names in the model; "" is the model itself.
 
     Printed, it is a table.
 
@@ -66,7 +66,7 @@ class Swapped(NamedTuple):
     modules: dict[str, Row] = {}  # noqa: RUF012 - nobody writes to it
 
     def __str__(self) -> str:
-        """Return the table."""
+        """Return the modules as a table."""
         rows = [("module", *Row._fields)] if self.modules else []
         for name in self.modules or [*self.swapped, *self.left]:
             calls = f"left: {self.left[name]}" if name in self.left else "swapped"
@@ -79,7 +79,7 @@ class Swapped(NamedTuple):
 
 
 def accelerate(model: nn.Module, also: Iterable[type] = ()) -> Swapped:
-    """Have every `torch.nn.GRU` and `GRUCell` of a model, or the model itself, run here.
+    """Make cgru run every `torch.nn.GRU` and `GRUCell` in a model.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
     touched. Parametrized modules and all others are left, each with the reason.
@@ -115,7 +115,7 @@ def accelerate(model: nn.Module, also: Iterable[type] = ()) -> Swapped:
 
 
 def restore(model: nn.Module) -> Swapped:
-    """Undo `accelerate` in place: every module gets the class back that it had.
+    """Undo `accelerate` in place: every module gets its former class back.
 
     Args:
         model: the model, which is changed in place.
@@ -139,7 +139,7 @@ def restore(model: nn.Module) -> Swapped:
 
 @contextmanager
 def restored(model: nn.Module) -> Iterator[nn.Module]:
-    """Give a model's modules back their own classes inside a `with` block; after it, or an error in it, they run here.
+    """Give a model's modules their own classes inside a `with` block, and those of cgru after it.
 
     For packages that look for the class `torch.nn.GRU` itself. Modules that were replaced inside stay so.
 
@@ -178,7 +178,7 @@ def exchange(
     choose: Callable[[Any], type | str],
     describe: Callable[[Any, type, str | None], Row],
 ) -> Swapped:
-    """Give each module the class that `choose` returns; a text is the reason to leave it, "" passes over it.
+    """Change the class of each module to what `choose` returns; a string is the reason to leave it, "" skips it.
 
     `describe` makes the row of a module that was of a class before and is left for a reason, or None.
     """
@@ -196,19 +196,19 @@ def exchange(
 
 
 def _swap(model: nn.Module, choose: Callable[[Any], type | str]) -> Swapped:
-    """Change the classes of a model's modules in place; return what changed. TypeError if it is no module."""
+    """Change the classes of a model's modules in place; return the changes. TypeError if it is not a module."""
     return exchange(list(_check(model).named_modules()), choose, _row)
 
 
 def _check(model: nn.Module) -> nn.Module:
-    """Return the model. TypeError if it is no module."""
+    """Check that `model` is a torch.nn.Module, and return it."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     return model
 
 
 def _accelerated(module: nn.Module, also: tuple[type, ...]) -> type | str:
-    """Return the class that runs here for a module, why there is none, or "" if the module is no GRU or runs here."""
+    """Return the cgru class for a module, or the reason why there is none; "" if nothing is to be done."""
     kind = type(module)
     if not isinstance(module, tuple(OURS)):
         return _reason_of_foreign(module)
@@ -224,7 +224,7 @@ def _accelerated(module: nn.Module, also: tuple[type, ...]) -> type | str:
 
 
 def _has_own_weights(module: Any) -> bool:
-    """Return whether the weights that PyTorch's forward reads are the attributes of these names, which ours reads."""
+    """Return whether PyTorch's forward reads the same weights as the module's attributes, which cgru reads."""
     if isinstance(module, nn.RNNCellBase):
         return True
     module._update_flat_weights()  # as each call of it begins
@@ -237,7 +237,7 @@ def _has_own_weights(module: Any) -> bool:
 
 
 def _class_for(kind: type) -> type:
-    """Return the class that runs here for PyTorch's own or a subclass of it; made once, while it is used."""
+    """Return cgru's class for PyTorch's class or a subclass of it; a class for a subclass is made once."""
     if kind in OURS:
         return OURS[kind]
     for each in type.__subclasses__(kind):
@@ -249,12 +249,12 @@ def _class_for(kind: type) -> type:
 
 
 def _is_derived(kind: type) -> bool:
-    """Return whether `_class_for` made this class over a user's."""
+    """Return whether a class was made by `_class_for` from a user-defined class."""
     return vars(kind).get("__reduce_ex__") is _reduce
 
 
 def _reduce(module: Any, protocol: int) -> Any:
-    """Pickle or copy a module as its user's class does, and have the class changed again afterwards."""
+    """Pickle or copy a module as its user-defined class does; the copy runs on cgru again."""
     kind = next(each for each in type(module).__mro__ if _is_derived(each))
     reduced = super(kind, module).__reduce_ex__(protocol)
     if not _is_derived(type(module)) or isinstance(reduced, str):
@@ -265,7 +265,7 @@ def _reduce(module: Any, protocol: int) -> Any:
 
 
 def _rebuild(make: Any, *arguments: Any) -> Any:
-    """Make a module of a user's class and have it run here."""
+    """Make a module of a user-defined class, and let cgru run it."""
     module = make(*arguments)
     object.__setattr__(module, "__class__", _class_for(type(module)))
     return module
@@ -275,7 +275,7 @@ def _rebuild(make: Any, *arguments: Any) -> Any:
 
 
 def _restored(module: nn.Module) -> type | str:
-    """Return the class that a module had before `accelerate`, why that is not known, or "" if it was not swapped."""
+    """Return the class of a module before `accelerate`, or the reason why it is unknown; "" if it was not changed."""
     kind = type(module)
     if _is_ours(kind):
         return kind.__mro__[1]
@@ -283,19 +283,19 @@ def _restored(module: nn.Module) -> type | str:
 
 
 def _reason_of_derived(module: nn.Module) -> str:
-    """Return why a module stays as it is that is parametrized, or whose class derives from ours."""
+    """Return why a module that is parametrized, or derived from a class of `cgru.torch`, is left unchanged."""
     if is_parametrized(module):
         return "parametrized: its weights are computed at each call"
     return "derives from cgru.torch's class itself"
 
 
 def _is_ours(kind: type) -> bool:
-    """Return whether `accelerate` gives modules this class."""
+    """Return whether a class is one that `accelerate` gives to modules."""
     return kind in OURS.values() or _is_derived(kind)
 
 
 def _reason_of_foreign(module: Any) -> str:
-    """Return why a module stays as it is that is a GRU by the name of its class or by its base; "" if it is none."""
+    """Return why a module that seems to be another library's GRU is left unchanged; "" if it is none."""
     kind, compiled = type(module), isinstance(module, torch.jit.ScriptModule)
     name = module.original_name if compiled else kind.__name__
     if not NAME.search(name) and getattr(module, "mode", None) != "GRU":
@@ -313,7 +313,7 @@ def _reason_of_foreign(module: Any) -> str:
 
 
 def _row(module: Any, kind: type, reason: str | None) -> Row:
-    """Describe a module that was of the class `kind` before, and what happens to its calls."""
+    """Return a row that describes a module, its former class `kind`, and which calls are run by cgru."""
     base = next((base for base in OURS if isinstance(module, base)), None)
     weight = next(module.parameters(), None)
     dtype = "" if weight is None else str(weight.dtype).removeprefix("torch.")

@@ -1,1 +1,1 @@
-"""The data that a network is fitted to: checked samples, in memory or streamed, and their split for validation."""
+"""The data that a network is trained on: checked samples, in memory or streamed, and the validation split."""

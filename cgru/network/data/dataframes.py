@@ -1,4 +1,4 @@
-"""Read sequences out of DataFrames: long ones, with an index of samples and times, and nested ones, of whole series.
+"""Read sequences from DataFrames, in long form (a row per step) or nested form (a series per cell).
 
 DataFrames are recognised by their attributes; no library is imported for it. m samples, s steps, e features of a step.
 """
@@ -14,14 +14,14 @@ __all__ = ["as_sequences", "is_indexed"]
 
 
 def is_indexed(X: Any) -> bool:
-    """Return whether X is a pandas object whose index has several levels, so that a row is likely one step."""
+    """Return whether X is a pandas object with a multi-level index, which suggests that each row is a step."""
     return getattr(getattr(X, "index", None), "nlevels", 1) > 1
 
 
 def as_sequences(
     X: Any, name: str, channels_first: bool = False, y: Any = None
 ) -> tuple[list[np.ndarray], tuple[str, ...] | None] | None:
-    """Return (the sequences (s, e) in a container, names of the features or None); None where X is no such container.
+    """Return (the sequences (s, e) in a DataFrame or list of them, feature names or None); None if X is neither.
 
     Containers are: a DataFrame or a Series of pandas with an index of several levels, of which the last has the times
     and the others tell the samples apart, in the order in which they first appear; a DataFrame, or an object array
@@ -56,7 +56,7 @@ def as_sequences(
 
 
 def _is_nested(X: Any) -> bool:
-    """Return whether the cells of a DataFrame, a Series or an object array hold series, by the first row."""
+    """Return whether the cells of a DataFrame, Series or object array are series, judging by the first row."""
     is_array = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2
     if not is_array and not hasattr(X, "head"):
         return False
@@ -65,7 +65,7 @@ def _is_nested(X: Any) -> bool:
 
 
 def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
-    """Return the sequences (s, e) of a pandas object with a row a step; for the arguments see `as_sequences`."""
+    """Return the sequences (s, e) of a long pandas object, a row per step; see `as_sequences` for the arguments."""
     codes, samples = X.index.droplevel(-1).factorize()
     times = X.index.get_level_values(-1)
     if (codes < 0).any() or times.isna().any():
@@ -97,12 +97,12 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
 
 
 def _values(X: Any) -> np.ndarray:
-    """Return a pandas object as float64, NaN where a value is missing."""
+    """Return a pandas object as a float64 array, with NaN for missing values."""
     return X.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _has_numbers(column: Any) -> bool:
-    """Return whether a Series of pandas has numbers alone, or what reads as such."""
+    """Return whether all values of a pandas Series are numbers, or can be read as numbers."""
     try:
         _values(column)
     except (TypeError, ValueError):
@@ -111,7 +111,7 @@ def _has_numbers(column: Any) -> bool:
 
 
 def _check_columns(X: Sequence[Any], name: str) -> list[Any]:
-    """Return the DataFrames X as a list; ValueError where one has other columns than the first, or another order."""
+    """Return DataFrames as a list; ValueError if one has other columns than the first, or another order."""
     due = list(X[0].columns)
     for i, frame in enumerate(X):
         found = list(getattr(frame, "columns", ()))
@@ -122,7 +122,7 @@ def _check_columns(X: Sequence[Any], name: str) -> list[Any]:
 
 
 def _read_row(row: np.ndarray, where: str, _: bool) -> np.ndarray:
-    """Return the series in the cells (e,) of a row, one for each feature, as a sequence (s, e)."""
+    """Return the sequence (s, e) that the cells (e,) of a row form, with one feature per cell."""
     for j, cell in enumerate(row):
         if np.ndim(cell) != 1:
             raise TypeError(f"{where}: expected a series in each cell, got {np.ndim(cell)} axes in cell {j}")
@@ -134,7 +134,7 @@ def _read_row(row: np.ndarray, where: str, _: bool) -> np.ndarray:
 
 
 def _read_cell(cell: Any, where: str, channels_first: bool) -> np.ndarray:
-    """Return a whole sample in a cell, (s,) of one feature or (s, e), with `channels_first` (e, s), as (s, e)."""
+    """Return the sample in a single cell, (s,), (s, e) or with `channels_first` (e, s), as a sequence (s, e)."""
     values = _numbers(cell, where)
     if values.ndim not in (1, 2):
         raise ValueError(f"{where}: expected (s,) or (s, e), got {values.ndim} axes")
@@ -142,7 +142,7 @@ def _read_cell(cell: Any, where: str, channels_first: bool) -> np.ndarray:
 
 
 def _numbers(cell: Any, where: str) -> np.ndarray:
-    """Return a cell as float64; TypeError with its place where it has no numbers."""
+    """Return a cell as a float64 array; TypeError, naming the cell, if it has no numbers."""
     try:
         return np.asarray(cell, np.float64)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Weighted mean and standard deviation of columns, over rows that come block by block. n rows, c columns."""
+"""Weighted mean and standard deviation of columns, computed block by block. n rows, c columns."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ ROUNDING = 4 * np.finfo(np.float64).eps  # numbers whose relative difference is 
 
 
 def mean_and_deviation(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and deviation of each column of rows (n, c), weighted by weights (n,); 1 for a deviation of 0."""
+    """Return the weighted mean and standard deviation of each column of rows (n, c); a deviation of 0 becomes 1."""
     found = RunningMeanVariance()
     found.add(rows, weights)
     return found.result()
 
 
 class RunningMeanVariance:
-    """Running mean and standard deviation of each column, over rows that are added block by block.
+    """A running weighted mean and standard deviation of each column, for rows that are added block by block.
 
     Blocks are joined as by Chan, Golub and LeVeque (1983, The American Statistician 37). Means and deviations are in
     units of the largest number of their column, so that no square overflows or underflows.
@@ -25,13 +25,13 @@ class RunningMeanVariance:
     """
 
     def __init__(self) -> None:
-        """Begin without rows."""
+        """Start without rows."""
         self.n: float = 0  # the number of rows, or the sum of their weights in units of 2 ** `exponent`
         self.exponent: int | None = None
         self.largest = self.low = self.high = self.mean = self.deviation = np.zeros(0)
 
     def add(self, rows: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Add rows (n, c) with weights (n,), all 1 where None, to the mean and deviation."""
+        """Add rows (n, c) with weights (n,); None means that all weights are 1."""
         if weights is not None:
             counted = (weights > 0) & (weights < np.inf)
             rows, weights = rows[counted], weights[counted]
@@ -61,17 +61,17 @@ class RunningMeanVariance:
         self.n, self.largest, self.low, self.high = n, top, np.minimum(self.low, low), np.maximum(self.high, high)
 
     def constant(self) -> np.ndarray:
-        """Return (c,) booleans: whether all numbers of a column are equal up to rounding, as 0.3 and 0.1 + 0.2 are."""
+        """Return for each column whether all of its numbers are equal up to rounding, as 0.3 and 0.1 + 0.2 are."""
         unit = _unit_of(self.largest)
         return self.high / unit - self.low / unit <= ROUNDING
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and deviation of each column, (c,) each; the deviation of a constant column is given as 1."""
+        """Return the mean and standard deviation of each column, (c,) each; the deviation of a constant column is 1."""
         unit = _unit_of(self.largest)
         scale = np.where(self.constant(), 0.0, self.deviation) * unit
         return self.mean * unit, np.where(scale == 0, 1.0, scale)
 
 
 def _unit_of(largest: np.ndarray) -> np.ndarray:
-    """Return the unit of each column: its largest magnitude, 1 where that is 0."""
+    """Return the largest magnitude in each column, or 1 if that is 0."""
     return np.where(largest == 0, 1.0, largest)

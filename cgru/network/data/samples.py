@@ -1,4 +1,4 @@
-"""`Sequences`: samples with what belongs to them, lengths and a number for each step, checked once.
+"""`Sequences`: samples with their lengths and with arrays that have a number for each step, all checked.
 
 m samples, s steps, e features per step.
 """
@@ -25,7 +25,7 @@ STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arg
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sequences:
-    """Samples of a sequence each, with their lengths and what is known of each step.
+    """Samples with their lengths, and optionally with resets, decay factors or times of their steps.
 
     Networks, estimators of `cgru.sklearn`, `cgru.fit_many`, reports and plots take it as X. It is checked once and then
     constant. `X` is kept as it is, a memory-mapped array in its file; a list of arrays is padded; the others are
@@ -90,7 +90,7 @@ class Sequences:
         self._set(given | {"X": X if isinstance(X, Rows) else X.view(), "lengths": lengths, "feature_names": names})
 
     def _set(self, values: dict[str, Any]) -> None:
-        """Set attributes, once: arrays are read-only from then on."""
+        """Set attributes of a new object, and make its arrays read-only."""
         for array in values.values():
             if isinstance(array, np.ndarray):
                 array.setflags(write=False)
@@ -137,7 +137,7 @@ class Sequences:
 
     @staticmethod
     def concatenate(parts: Iterable[Sequences]) -> Sequences:
-        """Return all samples of several `Sequences`, padded to the longest.
+        """Concatenate the samples of several `Sequences`, padded to the longest.
 
         Args:
             parts: the `Sequences`, which agree in what is given.
@@ -169,7 +169,7 @@ class Sequences:
             lengths = np.concatenate([steps if part.lengths is None else part.lengths for part, steps in own])
 
         def joined(name: str) -> np.ndarray:
-            """Return one array of all parts, with zeros in the padding, which is not looked at."""
+            """Concatenate arrays along the samples, with zeros in the padding."""
             arrays = [np.asarray(getattr(part, name)[:]) for part in parts]
             room = np.zeros((sum(map(len, arrays)), s, *arrays[0].shape[2:]), np.result_type(*arrays))
             at = 0
@@ -192,12 +192,12 @@ class Sequences:
 
 
 def step_arrays(X: Sequences) -> dict[str, np.ndarray]:
-    """Return those of `resets`, `decay` and `times` that X has, by name."""
+    """Return the arrays `resets`, `decay` and `times` that X has, as a dict."""
     return {name: array for name in STEP_ARRAYS if (array := getattr(X, name)) is not None}
 
 
 def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:
-    """Return X itself if it is `Sequences`, else `Sequences(X, lengths)`.
+    """Return X itself if it is a `Sequences`, else `Sequences(X, lengths)`.
 
     ValueError, with the prefix `name`, for `lengths` beside `Sequences`.
     """
@@ -209,7 +209,7 @@ def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:
 
 
 def opened(X: Any, lengths: Any, name: str = "") -> tuple[Any, Any, tuple[str, ...] | None]:
-    """Return (X, lengths, feature names or None): the samples of a DataFrame or a list of them, padded; else X itself.
+    """Return (X, lengths, feature names or None), with a DataFrame or a list of samples converted to a padded array.
 
     ValueError, with the prefix `name`, for `lengths` beside samples that have their own.
     """
@@ -222,7 +222,7 @@ def opened(X: Any, lengths: Any, name: str = "") -> tuple[Any, Any, tuple[str, .
 
 
 def _is_ragged(X: Any, name: str) -> bool:
-    """Return whether X is a list of arrays with different lengths; ValueError where an entry is no array."""
+    """Return whether X is a list of arrays with different lengths; ValueError if an element is not an array."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0
     if not isinstance(X, list | tuple):
@@ -240,7 +240,7 @@ def _is_ragged(X: Any, name: str) -> bool:
 
 
 def _rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: str) -> np.ndarray:
-    """Return a number for each step as (m, s), of a list of m arrays (s_i,) with the lengths of X padded."""
+    """Return a list of m arrays (s_i,), a number per step, as one array (m, s) padded like X."""
     ragged = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object)
     if ragged and len(value) == m and all(np.ndim(row) == 1 for row in value):
         array, own = padded(value, name)

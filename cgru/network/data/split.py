@@ -1,4 +1,4 @@
-"""Choose the samples to hold out for validation: a random share, stratified by class, or whole groups.
+"""Choose which samples to hold out for validation: a random fraction, stratified by class, or whole groups.
 
 m samples, g groups, k classes.
 """
@@ -21,7 +21,7 @@ LOOKS = 30_000  # groups to look at in all draws together: with many groups ther
 
 
 def check_share(value: Any, name: str, others: str = "") -> float:
-    """Return the share `value` as a float; TypeError or ValueError where it is none. others: what else it may be."""
+    """Check that `value` is a fraction between 0 and 1, and return it as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a share{others}, got {type(value).__name__}")
     if not 0 < value < 1:
@@ -30,14 +30,14 @@ def check_share(value: Any, name: str, others: str = "") -> float:
 
 
 def count_held_out(m: int, share: float) -> int:
-    """Return how many of m samples a `share` of them is: at least one, and not all."""
+    """Return how many of m samples to hold out for a fraction `share`: at least one, and not all."""
     return min(max(round(share * m), 1), m - 1)
 
 
 def draw_held_out(
     m: int, share: float, seed: Seed, classes: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return (m,) booleans, True for a `share` of samples drawn to hold out, stratified by class, or whole groups.
+    """Draw the samples to hold out, as a mask (m,): a fraction, stratified by class, or whole groups.
 
     The split is stratified by `classes` (m,), integers from 0 on. No class loses its last training sample where that
     can be avoided. With `groups` (m,), whole groups are held out; which ones does not depend on the order of the
@@ -63,7 +63,7 @@ def draw_held_out(
 
 
 def _keep_each_class(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
-    """Give each class back a training sample where all its samples were `chosen` (m,), which is changed in place.
+    """Unset a sample in the mask `chosen` (m,) for each class that would have no training sample left.
 
     A sample of the class with the most training samples is held out instead. Where no class has two left, fewer samples
     are held out, but at least one.
@@ -77,7 +77,7 @@ def _keep_each_class(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray)
 
 
 def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
-    """Return (g,) booleans, True for groups drawn to hold out; `which` (m,) is the index of each sample's group.
+    """Draw the groups to hold out, as a mask (g,); `which` (m,) is each sample's group.
 
     Greedy: go through the groups in random order and take each that brings the held-out samples nearer to the `share`,
     of all samples and of each class. Of several such draws take the nearest.
@@ -92,7 +92,7 @@ def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarra
         raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
 
     def distance(held: np.ndarray) -> np.ndarray:  # of held-out counts (..., classes) from the share
-        """Return the distance of held-out counts (..., classes) from the share, of all samples and of each class."""
+        """Return how far held-out counts (..., classes) are from the fraction of all samples and of each class."""
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)
 
     rng, draws = np.random.default_rng(seed), []
@@ -113,7 +113,7 @@ def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarra
 
 
 def encode_groups(value: Any, m: int) -> np.ndarray | None:
-    """Encode `groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None.
+    """Encode `groups`, strings or numbers (m,), as integers (m,) from 0; None stays None.
 
     TypeError or ValueError where there is not one for each sample.
     """
@@ -141,7 +141,7 @@ def draw_folds(
     groups: np.ndarray | None = None,
     name: str = "folds",
 ) -> np.ndarray:
-    """Draw the fold of each of m samples, (m,) integers 0 to k - 1: stratified by class, or of whole groups.
+    """Draw the cross-validation fold, 0 to k - 1, of each of m samples: stratified by class, or of whole groups.
 
     ValueError for fewer than two folds, or fewer samples or groups than folds, about the argument `name`.
     """
@@ -163,7 +163,7 @@ def draw_folds(
 
 
 def classes_to_split(net: Any, y: np.ndarray) -> np.ndarray | None:
-    """Return the class of each sample, (m,) integers from 0 on, to stratify by.
+    """Return the class of each sample, (m,) integers from 0, for a stratified split.
 
     None where the network `net` does not predict one class a sample, or y (class numbers or one-hot rows) has none.
     """

@@ -1,4 +1,4 @@
-"""Training data larger than memory: memory-mapped files (`Mapped`) and iterables of batches (`Batches`).
+"""Training data larger than memory: memory-mapped arrays (`Mapped`) and iterables of batches (`Batches`).
 
 Fits and scores read them like a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `map`. Samples are
 checked and converted when they are read. m samples, s steps, e features per step.
@@ -38,7 +38,7 @@ SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
 @dataclass(frozen=True)
 class Mapped(Data):
-    """Samples whose X or y is a memory-mapped array, which stays in its file.
+    """Samples whose X or y is a memory-mapped array, which is read from its file in parts.
 
     The arrays are unchecked, as the caller gave them; X, y and weights may be `Rows`. Indexing reads samples into
     memory, checks them and returns a `Data`. `classes` is None here, and set in that `Data`.
@@ -55,33 +55,33 @@ class Mapped(Data):
 
     @property
     def first(self) -> Data:
-        """Return the first sample, for the shapes and dtypes of all."""
+        """Return the first sample, which shows the shapes and dtypes of all."""
         return self[:1]
 
     @property
     def count(self) -> float:
-        """Return how many outputs have a target; with weights, the sum of these outputs' weights."""
+        """Return the number of outputs that have a target; with weights, the sum of their weights."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Yield (some batches of `size` samples, read at once; indices in them), in `order` or as the samples stand."""
+        """Yield (samples of some batches, read together; the indices of the batches in them), in `order`."""
         most = self._at_once(size)
         for start in range(0, len(self), most):
             part = self[start : start + most] if order is None else self[order[start : start + most]]
             yield part, np.arange(len(part))
 
     def _at_once(self, size: int) -> int:
-        """Return how many samples to read at once: whole batches of `size`."""
+        """Return how many samples to read together: a multiple of the batch size `size`."""
         numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
     def map(self, change: Callable[[Data], Data]) -> Mapped:
-        """Return the samples with `change` applied when they are read; it must treat each sample by itself."""
+        """Return the samples with `change` applied when they are read; it must treat samples independently."""
         return replace(self, changes=(*self.changes, change))
 
 
 class Batches:
-    """Samples from an iterable of batches, which are checked when they are read; each batch makes one update.
+    """Samples from an iterable of batches, which are checked when they are read; each batch gives one update.
 
     Args:
         spec: which data the network takes; a number of features that it does not fix is that of the first batch.
@@ -96,7 +96,7 @@ class Batches:
     whole = in_memory = False
 
     def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
-        """Read and check the first batch of the iterable `given`; see the class for the arguments."""
+        """Read and check the first batch of the iterable `given`; the class documents the arguments."""
         self.spec, self.given, self.name = spec, given, name
         self.changes: tuple[Callable[[Data], Data], ...] = ()
         iterator = iter(given)
@@ -130,7 +130,7 @@ class Batches:
             raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
 
     def _all(self) -> Iterator[Any]:
-        """Iterate over the raw batches; the first pass goes on with the iterator that `__init__` began."""
+        """Iterate over the raw batches; the first pass continues the iterator that `__init__` started."""
         if self.begun:
             batch, iterator = self.begun.pop()
             yield batch
@@ -144,14 +144,14 @@ class Batches:
         return self.first.extent
 
     def number(self, count: bool = False) -> int | None:
-        """Return the number of batches by len(); where that fails, None, or with `count` the number found by a pass."""
+        """Return the number of batches by len(), or if that fails by a pass (`count`) or None."""
         try:
             return len(self.given)
         except TypeError:  # a DataLoader may have a length in name alone
             return sum(1 for _ in self) if count else None
 
     def scatter(self, rows: np.ndarray) -> np.ndarray:
-        """Return `rows` (n, k), one for each sample, as they are."""
+        """Return `rows` (n, k), one per sample, unchanged."""
         return rows
 
     def blocks(self, size: int) -> Iterator[Data]:
@@ -165,7 +165,7 @@ class Batches:
             yield batch, np.arange(len(batch))
 
     def map(self, change: Callable[[Data], Data]) -> Batches:
-        """Return the batches with `change` applied when they are read; it must treat each sample by itself."""
+        """Return the batches with `change` applied when they are read; it must treat samples independently."""
         made = copy.copy(self)
         made.changes, made.first = (*self.changes, change), change(self.first)
         return made
@@ -175,7 +175,7 @@ AnyData = Data | Batches
 
 
 def _apply(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
-    """Apply `changes` to `data`, one after the other."""
+    """Apply the functions `changes` to `data`, one after another."""
     for change in changes:
         data = change(data)
     return data
@@ -185,7 +185,7 @@ def _apply(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
 
 
 def is_batches(given: Any) -> bool:
-    """Return whether `given` is an iterable of batches: a list of them, or an iterable that is no array."""
+    """Return whether `given` is an iterable of batches: a list of batches, or an iterable that is not an array."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and (isinstance(given[0], Sequences) or is_batch(given[0]))
     one = hasattr(given, "__array__") or isinstance(given, str | bytes | Mapping)
@@ -193,7 +193,7 @@ def is_batches(given: Any) -> bool:
 
 
 def is_batch(given: Any) -> bool:
-    """Return whether `given` is a batch: (X, ...) with X (m, s, e) or tokens (m, s), and not a list of samples."""
+    """Return whether `given` is a batch: a tuple that begins with X (m, s, e) or tokens (m, s)."""
     if not isinstance(given, tuple | list) or not 0 < len(given) <= 4 or not hasattr(given[0], "shape"):
         return False
     X = given[0] if isinstance(given[0], Sequences) else np.asarray(given[0])
@@ -201,7 +201,7 @@ def is_batch(given: Any) -> bool:
 
 
 def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (X, lengths) of batches to predict, which may be X alone.
+    """Yield (X, lengths) for each batch to predict; a batch may be X alone.
 
     ValueError where one of the arguments `apart` from the batches is not None.
     """
@@ -211,7 +211,7 @@ def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, A
 
 
 def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any]:
-    """Return (X, y, lengths, weights) of a batch, None for what is missing.
+    """Return (X, y, lengths, weights) of a batch, with None for missing parts.
 
     ValueError with the prefix `name` for anything but a batch.
     """
@@ -222,7 +222,7 @@ def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any]:
 
 
 def _refuse_dataset(given: Any) -> None:
-    """Raise TypeError for a `Dataset` or `Split` of `cgru.datasets`, which are tuples, where X is expected."""
+    """Raise TypeError for a `Dataset` or `Split` of `cgru.datasets`, which are tuples, given in place of X."""
     fields = getattr(given, "_fields", ())
     if "train" in fields or "X" in fields:
         split = "data.train" if "train" in fields else "split"
@@ -238,7 +238,7 @@ def as_data(
     sample_weight: Any = None,
     name: str = "",
 ) -> AnyData:
-    """Check training data and return them as `Data`, `Mapped` or `Batches`.
+    """Check training data, and return them as `Data`, `Mapped` or `Batches`.
 
     `Mapped` are for X or y that are memory-mapped; each of their
     samples is read and checked here once. Without `y`, X are `Batches`. `name` is a prefix for errors.
@@ -259,7 +259,7 @@ def as_data(
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
-        """Return a block of samples with its targets checked."""
+        """Check the targets of a block of samples, and return the block as a `Data`."""
         return check_targets(spec, (data.X, data.lengths, data.beside), data.y, data.weights, name)
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, read, (checked,))
@@ -276,7 +276,7 @@ def split_validation(
     per_class: np.ndarray | None = None,
     groups: Any = None,
 ) -> tuple[AnyData, AnyData | None]:
-    """Return (training samples, validation samples); the latter are None where `validation` is None.
+    """Return (training samples, validation samples); the second is None if `validation` is None.
 
     `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
     checked and gets the weights `per_class` (k,).
@@ -322,7 +322,7 @@ APART = {
 def check_batches(
     settings: Settings, X: Any, y: Any, *, has_mean: bool = False, scheduled: bool = False, **apart: Any
 ) -> None:
-    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches (y None).
+    """Raise ValueError for settings or arrays that cannot be used together with batches.
 
     X are batches where y is None; TypeError where X cannot be. `has_mean`: the network has its standardisation already.
     `scheduled`: the learning rate depends on the share of the fit that is done.
@@ -334,7 +334,7 @@ def check_batches(
     used["standardize"] = settings.standardize and not has_mean
 
     def again(trait: Trait) -> list[str]:  # the options in use that need more than one pass
-        """Return the names of options in use that have this trait: they need more than one pass over the batches."""
+        """Return the names of options in use that need more than one pass over the batches."""
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:
@@ -359,7 +359,7 @@ def check_batches(
 
 
 def _check_reiterable(batches: Any, name: str, again: list[str]) -> None:
-    """Raise ValueError for a one-pass iterator where `again` names options that need another pass."""
+    """Raise ValueError for an iterator that can be read only once, if options named in `again` need another pass."""
     if again and isinstance(batches, Iterator):
         due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__
         cure = "give a list, or an object whose __iter__ starts with the first"

@@ -1,4 +1,4 @@
-"""Checked training data: samples in memory with targets, lengths and weights; and long samples, some steps at a time.
+"""Checked training data in memory: samples with targets, lengths and weights.
 
 Data larger than memory stand in streaming.py. m samples, s steps, n steps of outputs, e features per step, k outputs.
 """
@@ -71,11 +71,11 @@ class Data:
         return len(self.X)
 
     def _beside_at(self, at: Any) -> dict[str, np.ndarray]:
-        """Return the arrays beside X at some samples, or samples and steps."""
+        """Return the additional arrays (such as times) at some samples, or at some samples and steps."""
         return {name: array[at] for name, array in self.beside.items()} if self.beside else self.beside
 
     def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
-        """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are.
+        """Return the samples that are not `chosen`, a mask (m,), and those that are.
 
         Samples in files are not read.
         """
@@ -83,7 +83,7 @@ class Data:
         sides = np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
         def side(rows: np.ndarray) -> Data:
-            """Return the samples of these indices."""
+            """Return the samples with these indices."""
             own, beside = ({name: select_rows(a, rows) for name, a in each.items()} for each in (arrays, self.beside))
             return replace(self, **own, beside=beside)
 
@@ -93,7 +93,7 @@ class Data:
 
     @property
     def first(self) -> Data:
-        """Return some samples, the first of all among them, for the shapes and dtypes of all; here all."""
+        """Return samples that show the shapes and dtypes of all: here all samples."""
         return self
 
     @property
@@ -102,25 +102,25 @@ class Data:
         return self.X.shape[:2]
 
     def blocks(self, size: int) -> Iterator[Data]:
-        """Iterate over all samples, at most `size` at a time."""
+        """Iterate over all samples in blocks of at most `size` samples."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Yield (samples to take batches of `size` from, their order); here all samples at once, in the given order.
+        """Yield (samples to take batches of `size` from, their order): here all samples at once.
 
         Without `order` samples come as they stand.
         """
         yield self, np.arange(len(self)) if order is None else order
 
     def map(self, change: Callable[[Data], Data]) -> Data:
-        """Return `change(self)`; the function must treat each sample by itself."""
+        """Return `change(self)`; the function must treat samples independently."""
         return change(self)
 
     # --- the rows that a loss is averaged over ---
 
     @property
     def count(self) -> float:
-        """Return how many outputs have a target: the samples, or their real steps; with weights, the sum of these."""
+        """Return the number of outputs that have a target; with weights, the sum of their weights."""
         if self.weights is not None:
             return float(self.weights.sum())
         return int(chain.output_lengths(self.steppers, self.steps).sum()) if self.per_step else len(self)
@@ -132,17 +132,17 @@ class Data:
 
     @property
     def real(self) -> np.ndarray:
-        """Return which steps are real, not padding: (m, s) booleans."""
+        """Return the mask (m, s) of real steps."""
         return mask(self.steps, self.X.shape[1])[:, :, 0]
 
     @property
     def output_mask(self) -> np.ndarray:
-        """Return which steps of the outputs are real, not padding: (m, n) booleans."""
+        """Return the mask (m, n) of real output steps."""
         return chain.output_mask(self.steppers, *self.X.shape[:2], self.lengths)
 
     @property
     def weights_of_steps(self) -> np.ndarray | None:
-        """Return the weight of each real step of X as a flat array; None: all are the same.
+        """Return the weight of each real step of X as a flat array; None if all are equal.
 
         Where outputs have other steps than X, it is the mean of the sample's weights.
         """
@@ -154,11 +154,11 @@ class Data:
         return np.broadcast_to(weights, self.X.shape[:2])[self.real]
 
     def rows(self, A: np.ndarray | None) -> np.ndarray | None:
-        """Return A (m, k) or (m, n, k) as rows (rows, k), without padded steps; None stays None."""
+        """Return A (m, k) or (m, n, k) as rows (rows, k) without padded steps; None for None."""
         return A if A is None or not self.per_step else A[self.output_mask]
 
     def scatter(self, rows: np.ndarray | None) -> np.ndarray | None:
-        """Undo `rows`: put (rows, k) back to their samples and steps, with zeros at padded steps; None stays None."""
+        """Return rows (rows, k) in the shape that `rows` took them from, with zeros at padded steps; None for None."""
         if rows is None or not self.per_step:
             return rows
         there = self.output_mask
@@ -170,7 +170,7 @@ class Data:
 
     @property
     def used(self) -> np.ndarray:
-        """Return how many steps of each sample go into outputs, (m,): the real ones without a rest at the end."""
+        """Return how many steps of each sample contribute to outputs, (m,): all but an incomplete rest at the end."""
         if not self.steppers:
             return self.steps
         outputs = chain.output_lengths(self.steppers, self.steps)
@@ -192,7 +192,7 @@ class Data:
             yield start, rows, replace(self, **own, y=y, lengths=_lengths(steps), classes=None, weights=weights)
 
     def split_last_steps(self, k: int) -> tuple[Data, Data]:
-        """Split each sample before its last k real steps; return a `Data` without these steps, and one of them alone.
+        """Split each sample before its last k real steps; return two `Data`, without these steps and with only them.
 
         A sample of at most k steps has no steps in the first. The second begins at a step where an output begins.
         Targets stay those of the whole samples.
@@ -207,7 +207,7 @@ class Data:
 
 
 def _lengths(steps: np.ndarray) -> np.ndarray | None:
-    """Return `steps` (m,) as lengths: None where all are the same."""
+    """Return the numbers of steps (m,) as lengths; None if all are equal."""
     return None if (steps == steps.max()).all() else steps
 
 
@@ -215,7 +215,7 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 
 
 def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs:
-    """Return (X, lengths, what layers read of each step by its name), checked against `spec`.
+    """Check X against `spec`; return (X, lengths, a dict of the other arrays that layers read).
 
     X is an array, a list of arrays, a DataFrame or `Sequences`. "decay" (m, s) is of the network's dtype and 1 in the
     padding, "times" (m, s) float64. NaN is allowed in X. TypeError or ValueError, with the prefix `name`.
@@ -249,7 +249,7 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs
 def _read_by_layers(
     spec: DataSpec, given: Mapping[str, np.ndarray], shape: tuple[int, ...], lengths: np.ndarray | None, name: str
 ) -> dict[str, np.ndarray]:
-    """Return what layers read of the arrays `given` in `Sequences`; ValueError where some layer cannot."""
+    """Return the arrays of a `Sequences` that layers read; ValueError if a layer cannot read one."""
     for each in given:
         chain.check_reads(spec.layers, STEP_ARRAYS[each], name + each)
     decay = decay_of(given.get("resets"), given.get("decay"), *shape[:2], None, lengths, spec.layers[-1].dtype)
@@ -263,7 +263,7 @@ def _read_by_layers(
 
 
 def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """Return the class names: those of `spec`, else the different strings of `y` in sorted order; None without any.
+    """Return the class labels: those of `spec`, or the sorted different strings in `y`; None if there are none.
 
     ValueError where their number is not that of the classes. Where `spec` has `classes`, no names are taken from `y`.
     """
@@ -284,13 +284,13 @@ def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str,
 
 
 def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
-    """Check X, y, lengths and weights against `spec` and return them as a `Data`; X must be finite at real steps."""
+    """Check X, y, lengths and weights against `spec`, and return them as a `Data`; X must be finite at real steps."""
     given = finite_inputs(spec, X, lengths, name)
     return scale_weights(check_targets(spec, given, y, sample_weight, name), name)
 
 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Inputs:
-    """Return what `check_inputs` returns, once there is a loss and X is finite at real steps.
+    """Return what `check_inputs` returns, after checking that there is a loss and that X is finite at real steps.
 
     NaN may be there where the first layer reads missing values.
     """
@@ -312,7 +312,7 @@ def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> Input
 
 
 def check_targets(spec: DataSpec, given: Inputs, y: Any, sample_weight: Any = None, name: str = "") -> Data:
-    """Check targets and weights beside the checked inputs `given`; return all as a `Data`.
+    """Check targets and weights, and return them with the checked inputs `given` as a `Data`.
 
     Weights are not normalised yet: their sum may overflow.
     """
@@ -326,7 +326,7 @@ def check_targets(spec: DataSpec, given: Inputs, y: Any, sample_weight: Any = No
 
 
 def warn_of_axes(data: Data) -> None:
-    """Warn where X (m, 1, e) with many features and one step is more likely (m, channels, steps)."""
+    """Warn if X (m, 1, e), with one step and many features, is probably (m, channels, steps)."""
     X, m = data.first.X, data.extent[0]
     if X.ndim == 3 and data.first.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
         warnings.warn(
@@ -340,7 +340,7 @@ def warn_of_axes(data: Data) -> None:
 
 
 def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
-    """Return the weight of each class, (k,), of `class_weight`: None, a dict by numbers or names, or "balanced".
+    """Return the weight of each class, (k,), for `class_weight`: None, a dict by class, or "balanced".
 
     None stays None; "balanced" counts the classes in `data`.
     """
@@ -370,14 +370,14 @@ def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray |
 
 
 def weigh_by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
-    """Return `data` with each weight multiplied by that of its class in `per_class` (k,); None changes nothing."""
+    """Return `data` with each weight multiplied by that of its class, in `per_class` (k,); None changes nothing."""
     if per_class is None:
         return data
     return scale_weights(data.map(lambda part: _multiply_weights(part, per_class[_class_of(loss, part, name)])), name)
 
 
 def _class_of(loss: Loss, data: Data, name: str = "") -> np.ndarray:
-    """Return the class of each sample or step; ValueError where the targets are no classes."""
+    """Return the class of each sample or step; ValueError if the targets are not classes."""
     classes = loss.classes_in(data.y)
     if classes is None:
         raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {loss}")
@@ -385,7 +385,7 @@ def _class_of(loss: Loss, data: Data, name: str = "") -> np.ndarray:
 
 
 def _check_sample_weight(value: Any, data: Data, name: str) -> np.ndarray:
-    """Check `sample_weight`; return (m,), or with outputs at steps (m, n) with zeros at padded steps."""
+    """Check `sample_weight`; return (m,), or for outputs at steps (m, n) with zeros at padded steps."""
     name, m = f"{name}sample_weight", len(data)
     array, due = real(value, name), [(m,)] if not data.per_step else [(m,), data.output_mask.shape]
     if array.shape not in due:
@@ -408,7 +408,7 @@ def _multiply_weights(data: Data, weights: np.ndarray) -> Data:
 
 
 def scale_weights(data: Data, name: str = "") -> Data:
-    """Return `data` with weights divided by a power of two, so that no sum of them overflows; only ratios matter.
+    """Return `data` with weights divided by a power of two, so that their sums cannot overflow.
 
     Weights that are all the same become None. ValueError where all are 0. Batches are returned as they are.
     """
@@ -426,7 +426,7 @@ def scale_weights(data: Data, name: str = "") -> Data:
 
 
 def feature_statistics(data: Data, missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted mean and deviation of each feature over the real steps; 1 for a deviation of 0.
+    """Return the weighted mean and standard deviation of each feature over the real steps; 1 for a deviation of 0.
 
     With `missing` NaN is left out; a feature without numbers has mean 0.
     """
@@ -439,7 +439,7 @@ def feature_statistics(data: Data, missing: bool = False) -> tuple[np.ndarray, n
 
 
 def _measured_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of `feature_statistics` without NaN, feature by feature."""
+    """Return the mean and standard deviation of each feature, without its missing values (NaN)."""
     found = [RunningMeanVariance() for _ in range(data.first.X.shape[2])]
     for block in in_blocks(data):
         rows, weights = block.X[block.real], block.weights_of_steps
@@ -458,7 +458,7 @@ def _measured_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_time_step(data: Data) -> float | None:
-    """Return the mean time from a step to the next that goes on from it; None without times, 1 where none passes."""
+    """Return the mean time between consecutive steps; None without times, and 1 if no time passes."""
     time, steps, timed = 0.0, 0, False
     for block in in_blocks(data):
         if "times" in block.beside:
@@ -471,7 +471,7 @@ def mean_time_step(data: Data) -> float | None:
 
 
 def target_mean_variance(data: Data) -> RunningMeanVariance:
-    """Return the weighted mean and deviation of each target, over the samples or their real steps."""
+    """Return the weighted mean and standard deviation of each target, over the samples or their real steps."""
     found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.rows(block.y), block.rows(block.weights))
@@ -479,11 +479,11 @@ def target_mean_variance(data: Data) -> RunningMeanVariance:
 
 
 def scale_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
-    """Return `data` with targets (y - mean) / scale, also at padded steps, which are ignored."""
+    """Return `data` with standardised targets, (y - mean) / scale, also at padded steps."""
     return replace(data, y=(data.y - mean) / scale)
 
 
 def in_blocks(data: Data) -> Iterator[Data]:
-    """Iterate over `data` in blocks of samples that take little memory."""
+    """Iterate over `data` in blocks of samples that need little memory."""
     some = data.first
     return data.blocks(max(1, BLOCK // max(1, *(math.prod(array.shape[1:]) for array in (some.X, some.y)))))

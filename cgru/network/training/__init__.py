@@ -1,1 +1,1 @@
-"""Fitting a network: epochs, updates, validation, checkpoints."""
+"""Training of a network: epochs, updates, validation and checkpoints."""

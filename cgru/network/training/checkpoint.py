@@ -1,4 +1,4 @@
-"""Checkpoints: the file from which an interrupted fit resumes, bit for bit as if it had not been interrupted.
+"""Checkpoints: files from which an interrupted fit resumes with exactly the same results.
 
 An `.npz` without pickled objects, as a model file is one. Its arrays: `format`, the number of the format; `checkpoint`,
 a JSON text with the settings of the fit, digests of its data, and its state; all arrays of that state as `0`, `1`, ...,
@@ -70,7 +70,7 @@ class State:
 
 
 class CheckpointFile:
-    """The checkpoint file of one fit, written at most every so many seconds.
+    """The checkpoint file of one fit, written at most once in a given number of seconds.
 
     Args:
         given: where and how often it is written, and whether the fit resumes from it.
@@ -86,7 +86,7 @@ class CheckpointFile:
     """
 
     def __init__(self, given: Checkpoint, split_seed: np.random.SeedSequence) -> None:
-        """Check that the file can be written, and read what is there; see the class for errors."""
+        """Check that the file can be written, and read an existing one; the class documents the errors."""
         check_writable(given.path, KIND)
         self.path, self.seconds, self.split_seed = given.path, given.seconds, split_seed
         self.found: State | None = None
@@ -98,7 +98,7 @@ class CheckpointFile:
                 self._theirs, self.found, self.split_seed = found
 
     def check_fit(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
-        """Bind the checkpoint to a fit of `model` to these data; ValueError where the file is of another fit."""
+        """Bind the checkpoint to a fit of `model` on these data; ValueError if the file belongs to another fit."""
         self._options = {name: _json_setting(value) for name, value in options.items()}
         self._features = data.first.X.shape[2:]
         self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
@@ -114,7 +114,7 @@ class CheckpointFile:
     def take_state(
         self, parameters: Arrays, generators: Sequence[np.random.BitGenerator] | None = None
     ) -> State | None:
-        """Return the file's state, None without one, and forget it.
+        """Return the state that was read from the file, and forget it; None if there is none.
 
         ValueError if its parameters have other shapes, if a state of the package's optimizers is none of theirs, if a
         number is out of range, or if one of the `generators` (None: not checked) does not take the state that it is to
@@ -134,11 +134,11 @@ class CheckpointFile:
         return found
 
     def due(self) -> bool:
-        """Return whether it is time to write the file again."""
+        """Return whether enough time has passed to write the file again."""
         return time.monotonic() >= self._due
 
     def write(self, model: Model, state: State) -> None:
-        """Write the state of the fit to the file, whole or not at all; raises what `cgru.files.atomic_write` raises."""
+        """Write the state of the fit to the file, completely or not at all, by `cgru.files.atomic_write`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _history_to_table(getattr(state, name)) for name in ("history", "all_history")}
@@ -151,7 +151,7 @@ class CheckpointFile:
         self._due = time.monotonic() + self.seconds
 
     def _settings(self, model: Model) -> dict[str, Any]:
-        """Return the options, the model's current settings and the digests of the data, by which fits are compared."""
+        """Return the fit's options, the model's settings and hashes of the data, which identify a fit."""
         return self._options | _settings(model) | self._data
 
 
@@ -159,7 +159,7 @@ class CheckpointFile:
 
 
 def _settings(model: Model) -> dict[str, Any]:
-    """Return the settings of a model that decide how it trains, without its parameters, in JSON's types."""
+    """Return the settings of a model that influence training, without parameters, as JSON types."""
     kind = type(model.optimizer).__name__
     settings = {"loss": _json_setting(model.loss), "dtype": model.dtype.name, "optimizer": kind}
     options = getattr(model.optimizer, "__dict__", {})
@@ -170,7 +170,7 @@ def _settings(model: Model) -> dict[str, Any]:
 
 
 def _json_setting(value: Any) -> Any:
-    """Return a setting in JSON's types; objects that have none, such as functions, by their name."""
+    """Return a setting as JSON types; objects without a JSON type, such as functions, by their name."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -194,7 +194,7 @@ def _layer_text(layer: Layer) -> str:
 
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
-    """Return dtype, shape and hash of X, y, lengths, weights and arrays beside X as text; padding is left out.
+    """Return dtype, shape and hash of X, y, lengths, weights and other arrays as text, without padding.
 
     None for those not given.
     """
@@ -222,7 +222,7 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
 
 
 def _shapes(arrays: Arrays) -> dict[str, Any]:
-    """Return the shape and dtype of each array."""
+    """Return the shape and dtype of each array, by name."""
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
 
 
@@ -233,7 +233,7 @@ def _mismatch(
     features: tuple[int, ...] | None,
     generators: Sequence[np.random.BitGenerator] | None,
 ) -> str:
-    """Return why a state does not fit the parameters, optimizer, features (None: any) and generators; "": it does."""
+    """Return why a state does not fit the parameters, optimizer, features or generators; "" if it fits."""
     for moment in (found.now, found.best or found.now, *found.fallback):
         if _shapes(moment["parameters"]) != _shapes(parameters):
             return "it has other parameters than the network"
@@ -272,7 +272,7 @@ def _is_count(value: Any, most: int = MOST) -> bool:
 
 
 def _state_mismatch(state: Any, parameters: Arrays, optimizer: str) -> str:
-    """Return how the state of the package's optimizers differs from theirs, "" where it does not.
+    """Return how the state of an optimizer does not fit that optimizer; "" if it fits.
 
     By key each has a number of steps and float arrays, of one shape: for the current `optimizer`, and the running means
     of a fit, the parameter's. What another one left may be of layers that are no more.
@@ -293,7 +293,7 @@ def _state_mismatch(state: Any, parameters: Arrays, optimizer: str) -> str:
 
 
 def _to_json(value: Any, arrays: Arrays) -> Any:
-    """Return a value in JSON's types, with its arrays moved to `arrays`; TypeError for types that JSON would change."""
+    """Return a value as JSON types, with its arrays moved to `arrays`; TypeError for types that JSON would change."""
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         name = str(len(arrays))
         arrays[name] = value
@@ -308,17 +308,17 @@ def _to_json(value: Any, arrays: Arrays) -> Any:
 
 
 def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
-    """Parse the JSON text of a checkpoint, and put the `arrays` in the places that name them."""
+    """Parse the JSON text of a checkpoint, and replace references by the `arrays` that they name."""
 
     def filled(entry: dict[str, Any]) -> Any:
-        """Return the array that an entry names; any other entry as it is."""
+        """Return the array that an entry refers to; any other entry is returned unchanged."""
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
     return read_json(KIND, archive, filled)
 
 
 def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
-    """Return (settings, state, seed of the split) in a checkpoint."""
+    """Return (settings, state, seed of the validation split) of a checkpoint."""
     found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
     state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)
@@ -326,7 +326,7 @@ def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.
 
 
 def _seed_of(found: dict[str, Any]) -> np.random.SeedSequence:
-    """Return the seed of which `write` wrote entropy and key; ValueError for more, such as the size of NumPy's pool."""
+    """Return the seed for the entropy and key that `write` stored; ValueError for anything else in the entry."""
     entropy, key = found["entropy"], found["spawn_key"]
     numbers = [*(entropy if isinstance(entropy, list) else [entropy]), *key]
     if len(found) != 2 or len(numbers) > MOST_SEEDS or not all(isinstance(each, int) and each >= 0 for each in numbers):
@@ -335,7 +335,7 @@ def _seed_of(found: dict[str, Any]) -> np.random.SeedSequence:
 
 
 def _history_to_table(history: History) -> list[Any]:
-    """Return a history as a list of arrays and lists.
+    """Return a history as a dict of lists and arrays.
 
     They are the figures of each epoch (NaN for None), the names of metrics, their values, which epochs have them, and
     the returns.
@@ -349,7 +349,7 @@ def _history_to_table(history: History) -> list[Any]:
 
 
 def _history_from_table(found: list[Any]) -> History:
-    """Return the history that `_history_to_table` turned into `found`."""
+    """Return the history that `_history_to_table` converted to `found`."""
     table, names, values, there, *returns = found  # format 1 had no returns, and one column less
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
     metrics = [{} for _ in table]

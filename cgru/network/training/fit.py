@@ -1,4 +1,4 @@
-"""`Fit`: the epochs of a fit: updates, validation, callbacks, early stopping, checkpoints, and the best parameters.
+"""`Fit`: the epochs of a fit, with updates, validation, callbacks, early stopping, checkpoints and the best parameters.
 
 The updates of an epoch are one compiled call (compiled/engine.py), or a loop in Python (loop.py) where the network has
 a layer, callable or optimizer of the user's own.
@@ -44,12 +44,12 @@ SHARED = "which an update would change twice; a copy trains by itself"  # for er
 
 
 class Fit:
-    """One fit of a model, with its data and settings; ValueError where these do not fit each other."""
+    """One fit of a model, with its settings and data; ValueError if these do not fit each other."""
 
     def __init__(
         self, model: Model, data: AnyData, held_out: AnyData | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
-        """Check and scale the data; `held_out` are the validation data, `shuffler` draws the order of samples."""
+        """Check and scale the data; `held_out` is the validation data, `shuffler` draws the order of samples."""
         check(settings, model, data)
         self.model, self.settings = model, settings
         self.metric_data = data if held_out is None else held_out  # the data for the metrics
@@ -82,7 +82,7 @@ class Fit:
         self.measured = model.measured  # what goes with the best parameters
 
     def __call__(self, fresh: bool, checkpoint: CheckpointFile | None) -> History:
-        """Train and return the history; on any exception, first put the best parameters so far in place.
+        """Train, and return the history; after an exception the model has the best parameters so far.
 
         `fresh`: the head's parameters are new, and so are not in the units of y.
         """
@@ -142,7 +142,7 @@ class Fit:
         return self.history
 
     def _compare_with_constant(self) -> str:
-        """Return why the network is no better than the best constant outputs, in words; "" where it is.
+        """Return a text that says why the network is no better than the best constant outputs; "" if it is better.
 
         They are compared by the accuracy, or the loss where there is none, of the validation data, without such of the
         training data. An epoch's scores of the training data are from before its updates, and with dropout: if they are
@@ -168,7 +168,7 @@ class Fit:
         return f"the most frequent class alone is {alone} of the {where} data, the network right in {own}"
 
     def _measure(self) -> None:
-        """Measure the standardisation and, of a first layer with gaps, its means and its unit of time, once each."""
+        """Estimate the standardisation from the data and, for a GRUD, the feature means and the unit of time."""
         model, first = self.model, self.model.layers[0]
         anew = model.mean is None
         if anew and (self.settings.standardize or "missing" in first.reads):
@@ -180,7 +180,7 @@ class Fit:
                 raise ValueError("validation times: expected those of the steps, as beside the training data, got None")
 
     def _check_parameters(self) -> None:
-        """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
+        """Raise TypeError or ValueError for a parameter that is not writable or shares memory with another."""
         arrays = [*self.model.parameters().values()]
         if len(set(map(id, arrays))) == len(arrays) and all(map(_is_separate, arrays)):
             return
@@ -199,7 +199,7 @@ class Fit:
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
 
     def _go_back(self) -> None:
-        """Restore the best parameters so far and halve the learning rate; after `RETURNS` times the fit is over.
+        """Restore the best parameters so far and halve the learning rate; after `RETURNS` times the fit ends.
 
         The best are those of the epoch with the lowest validation loss, within the first epoch those at the start.
         Without validation they are those of the epoch with the lowest loss. Where earlier ones score lower these are
@@ -235,7 +235,7 @@ class Fit:
 
     @contextmanager
     def _head_scaled(self, scaling: TargetScaling, fresh: bool, resumed: bool) -> Iterator[None]:
-        """Within the context, the head predicts scaled targets (a `fresh` one does already); afterwards y in its units.
+        """Make the head predict scaled targets within a `with` block, and y in its units after it.
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
         """
@@ -254,7 +254,7 @@ class Fit:
 
     @contextmanager
     def _parameters_shown(self) -> Iterator[None]:
-        """Within the context, the model's arrays have the current parameters, and predict in the units of y."""
+        """Copy the current parameters into the model within a `with` block, with outputs in the units of y."""
         self.engine.store_parameters()
         with nullcontext() if self.scaling is None else self.scaling.unscaled(self.model.head):
             yield
@@ -270,12 +270,12 @@ class Fit:
         self.engine.store_optimizer_state()
 
     def _is_over(self) -> bool:
-        """Return whether the fit is over: stopped, all epochs done, out of patience, or diverged too often."""
+        """Return whether the fit is over: stopped, all epochs done, patience exhausted, or diverged too often."""
         ended = len(self.history.returns) > RETURNS or self.stale == self.settings.patience
         return self.stopped or len(self.history) >= self.epochs or ended
 
     def _record(self, epoch: Epoch) -> None:
-        """Append the epoch to the histories, and save the parameters where they are the best so far."""
+        """Append the epoch to the history, and save the parameters if they are the best so far."""
         model = self.model
         self.stale += 1
         if self.held_out is None or epoch.validation_loss < self.lowest:
@@ -291,7 +291,7 @@ class Fit:
     # --- for a checkpoint ---
 
     def _generators(self) -> list[np.random.BitGenerator]:
-        """Return all random generators of the fit: that of the batches first, then those of the layers."""
+        """Return all random generators of the fit: first that of the batches, then those of the layers."""
         layers = [part for _, layer in chain.leaves(self.model.layers) for part in (layer, *layer.cells)]
         found = [part.np_rng.bit_generator for part in layers]
         if isinstance(self.model.optimizer, optimizers.DP):
@@ -299,7 +299,7 @@ class Fit:
         return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
 
     def _state(self) -> State:
-        """Return the state of the fit for a checkpoint; the model's arrays then have the current parameters."""
+        """Return the state of the fit for a checkpoint, after copying the current parameters into the model."""
         model, engine = self.model, self.engine
         self._store_in_model()
         now, measured, best = Snapshot.of(model), model.measured, None
@@ -319,7 +319,7 @@ class Fit:
         )  # fmt: skip
 
     def _resume(self, found: State) -> None:
-        """Continue from the state of a checkpoint: parameters, generators, histories, best parameters."""
+        """Continue from the state of a checkpoint: parameters, generators, history and best parameters."""
         model = self.model
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state
@@ -337,7 +337,7 @@ class Fit:
     # --- an epoch ---
 
     def _engine(self) -> Engine | Loop:
-        """Create the updater of the model as it is now: compiled where possible, else in Python."""
+        """Create the updater for the model, compiled if possible, else in Python."""
         model, slowed = self.model, 0.5 ** len(self.history.returns)
         how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed, self.settings
         if isinstance(model.optimizer, optimizers.DP):
@@ -348,7 +348,7 @@ class Fit:
         return Loop(model, *how)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
-        """Train and score epoch `number`; return its figures. DivergenceError where it diverges."""
+        """Train and score epoch `number`, and return its figures; DivergenceError if it diverges."""
         start = time.perf_counter()
         model = self.model
         loss, accuracy, failed, skipped, self.row = engine.epoch(self._epoch_parts(number), self.row)
@@ -376,7 +376,7 @@ class Fit:
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
     def _epoch_parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
-        """Yield (data, order of their samples, share of the fit done before each update) for the parts of an epoch."""
+        """Yield (data, order of the samples, fraction of the fit done before each update) for each part of an epoch."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):
             fractions = self._fractions(part, places, number - 1, batches)
@@ -386,7 +386,7 @@ class Fit:
         self.batches = self.batches or batches  # a callback may set an optimizer with a schedule, which needs it
 
     def _order(self) -> np.ndarray:
-        """Return the order of the samples in an epoch: shuffled, with `bucket` in batches of like lengths, or as is."""
+        """Return the order of an epoch's samples: shuffled, grouped by similar length (`bucket`), or unchanged."""
         m, size = len(self.data), self.batch_size
         if self.shuffler is None:
             return np.arange(m)
@@ -401,7 +401,7 @@ class Fit:
         return order
 
     def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
-        """Return the share of the fit that is done before each update of `part`: of each batch, or slice of its steps.
+        """Return the fraction of the fit that is done before each update of `part`.
 
         `epochs` are the epochs that are over, `batches` those of the current epoch. Where the rate does not depend on
         the share, return the same number for all instead: for a `Plateau`, how often the loss stalled.
@@ -428,7 +428,7 @@ class Fit:
 
 
 def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return (loss, accuracy or None, with `each` the loss of each row) on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, loss of each row if `each`) on `data`; `stateful` layers are reset."""
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
@@ -452,14 +452,14 @@ def constant_scores(loss: losses.Loss, data: Data, judged: Data) -> tuple[float,
 
 
 def is_constant(scored: tuple[float, float | None], constant: tuple[float, float | None]) -> bool:
-    """Return whether (loss, accuracy) are no better than those of a constant; a loss 2 % better may be chance."""
+    """Return whether (loss, accuracy) are no better than those of a constant; up to 2 % better may be chance."""
     if scored[1] is None:
         return scored[0] >= constant[0] - 0.02 * abs(constant[0])
     return scored[1] <= constant[1] * (1 + 1e-9)
 
 
 def check(settings: Settings, model: Model, data: AnyData) -> None:
-    """Raise ValueError where the options do not fit the model or the data."""
+    """Raise ValueError if the options do not fit the model or the data."""
     if isinstance(model.optimizer, optimizers.DP):
         check_private(settings, model, data)
     if settings.standardize and data.first.X.ndim == 2:
@@ -490,7 +490,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
 
 
 def _check_times_go_on(data: Data, size: int) -> None:
-    """Raise ValueError where sample i of a batch of `size` begins before sample i of the batch before has ended."""
+    """Raise ValueError if sample i of a batch starts at an earlier time than sample i of the last batch ended."""
     ends = np.full(size, -math.inf)
     for number, block in enumerate(data.blocks(size)):
         check_go_on(block.beside["times"], ends, number * size)
@@ -498,18 +498,18 @@ def _check_times_go_on(data: Data, size: int) -> None:
 
 
 def _snapshot_dict(kept: Snapshot, measured: tuple[Any, ...]) -> dict[str, Any]:
-    """Return parameters, optimizer's state and what was `measured` as a dict for a checkpoint."""
+    """Return parameters, optimizer state and what the fit estimated from the data as a dict for a checkpoint."""
     own = {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state}
     return own | dict(zip(("mean", "scale", "unit"), measured, strict=True))
 
 
 def _is_separate(value: Any) -> bool:
-    """Return whether `value` is a writable array of floats that owns its memory, and so shares none with another."""
+    """Return whether `value` is a writable array of floats that shares no memory with another."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.flags.carray and value.flags.owndata
 
 
 def _overlaps_itself(array: np.ndarray) -> bool:
-    """Return whether two numbers of `array` share memory, as those of a broadcast view do."""
+    """Return whether elements of `array` share memory with each other, as in a broadcast view."""
     if array.flags.c_contiguous or array.flags.f_contiguous:
         return False
     places = np.zeros(1, np.intp)
@@ -519,7 +519,7 @@ def _overlaps_itself(array: np.ndarray) -> bool:
 
 
 def _fault_of(value: Any) -> str:
-    """Return what is wrong with a parameter as text: its type, its dtype, or that it is read-only."""
+    """Return a text that says what is wrong with a parameter: its type, its dtype, or that it is read-only."""
     if not isinstance(value, np.ndarray):
         return type(value).__name__
     return f"dtype {value.dtype}" if value.flags.writeable else "a read-only one"

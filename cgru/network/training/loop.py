@@ -1,4 +1,4 @@
-"""The training loop in Python, for networks with a layer, callable, mask or optimizer of the user's own.
+"""The training loop in Python, for networks with a user-defined layer, function, mask or optimizer.
 
 m samples, s steps, k outputs.
 """
@@ -46,7 +46,7 @@ class Snapshot:
         return cls(model, parameters, copy.deepcopy(model.carried))
 
     def restore(self) -> None:
-        """Copy the parameters and the optimizer's state back into the model."""
+        """Copy the saved parameters and optimizer state back into the model."""
         self.model.carried = copy.deepcopy(self.optimizer_state)  # a copy, since updates change it in place
         for key, array in self.model.parameters().items():
             array[...] = self.parameters[key]
@@ -54,7 +54,7 @@ class Snapshot:
 
 @dataclass
 class BatchSlice:
-    """Some steps of a batch, which one update is made of; without `truncate` all steps.
+    """The steps of a batch from which one update is made; without `truncate`, all steps.
 
     data: the samples at these steps.
     states: the states of all samples of the batch before these steps; None: each layer has its own.
@@ -69,10 +69,10 @@ class BatchSlice:
 
 
 class Loop(Updater):
-    """The updater in Python. Updates change the model's own arrays, and each update reads the model's settings anew."""
+    """The training loop in Python; it updates the model's own arrays, and reads its settings before each update."""
 
     def __init__(self, model: Model, *how: Any) -> None:
-        """Update the model itself; `how` are the other arguments of `Updater`."""
+        """Store the model, which is updated in place; `how` are the other arguments of `Updater`."""
         super().__init__(model, *how)
         self.row = 0
         # With `average`, within an epoch: the number of updates and the running mean of each parameter, by its key.
@@ -81,7 +81,7 @@ class Loop(Updater):
         self.keep()
 
     def epoch(self, parts: Parts, row: int) -> Updates:
-        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
+        """Make an update for each batch of the data or, with `truncate`, for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """
@@ -90,7 +90,7 @@ class Loop(Updater):
 
     @contextmanager
     def _parameters_trained(self) -> Iterator[None]:
-        """Within the context, the model has the trained parameters; otherwise, with `average`, it has their means.
+        """Put the trained parameters into the model within a `with` block, and with `average` their means after it.
 
         Numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
         """
@@ -114,7 +114,7 @@ class Loop(Updater):
             self.means = {}
 
     def _epoch(self, parts: Parts, row: int) -> Updates:
-        """Make the updates of an epoch, as `epoch`; the model has the trained parameters."""
+        """Make the updates of an epoch, as `epoch` does, while the model has the trained parameters."""
         model, batches = self.model, 0
         self.skipped, self.row = 0, row
         model.reset_states()
@@ -136,12 +136,12 @@ class Loop(Updater):
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
 
     def _batches(self, part: Data, order: np.ndarray) -> Iterator[Data]:
-        """Yield the batches that `part` has in this order."""
+        """Yield the batches of `part` in this order."""
         for start in range(0, len(order), self.batch_size):
             yield part[order[start : start + self.batch_size]]
 
     def store_optimizer_state(self) -> None:
-        """Copy the state of the running means into the model; the optimizer's state is there already."""
+        """Copy the running means' state into the model, which already has the optimizer's state."""
         if self.left:
             self.model.carried[OF_FIT] = self.left
 
@@ -150,19 +150,19 @@ class Loop(Updater):
         return scores(self.model, self.held_out)[:2]
 
     def largest(self) -> float:
-        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
+        """Return the largest magnitude of the current parameters; NaN if one is NaN."""
         return float(np.max([np.abs(array).max(initial=0) for array in self.model.parameters().values()]))
 
     def keep(self) -> None:
-        """Save the current parameters and the optimizer's state for `restore`."""
+        """Save the current parameters and the optimizer's state, for `restore`."""
         self.kept = Snapshot.of(self.model)
 
     def restore(self) -> None:
-        """Copy the saved parameters and optimizer's state into the model."""
+        """Copy the saved parameters and optimizer state into the model."""
         self.kept.restore()
 
     def _slices(self, batch: Data) -> Iterator[BatchSlice]:
-        """Cut a batch into the slices that get an update each.
+        """Cut a batch into the slices of steps from each of which an update is made.
 
         With one output a sample, that is its last slice; the steps before are run for their states alone.
         """
@@ -183,7 +183,7 @@ class Loop(Updater):
         yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
     def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
-        """Make the update of a slice; return (its loss, weight of right predictions or None).
+        """Make the update of a slice; return (its loss, the weight of its correct predictions or None).
 
         Nothing is changed where all weights are 0, or loss or gradient are not finite.
         """
@@ -212,7 +212,7 @@ class Loop(Updater):
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
     def _average(self, p: Arrays) -> None:
-        """Add the parameters after an update to their running means."""
+        """Update the running means of the parameters after an update."""
         for key, (n, mean) in self.means.items():
             kept = min(self.settings.average, (n + 1) / (n + 10))
             mean *= kept
@@ -220,14 +220,14 @@ class Loop(Updater):
             self.means[key] = n + 1, mean
 
     def _forward(self, batch_slice: BatchSlice) -> tuple[chain.Trace, np.ndarray, np.ndarray | None]:
-        """Run the layers below the head; return their trace, the head's input and its lengths (None: no padding).
+        """Run the layers before the head; return their trace, the head's input, and its lengths (None: no padding).
 
         The slice's states become those after its last step.
         """
         batch, states, trace = batch_slice.data, batch_slice.states, []
 
         def run_layer(key: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> Pass:
-            """Return the pass of a layer."""
+            """Return the forward pass of one layer."""
             if not layer.cells:
                 return layer.run(A, lengths, **given)
             start = None if states is None else states[key][batch_slice.rows]
@@ -242,12 +242,12 @@ class Loop(Updater):
         return trace, *chain.run(self.model.body, A, batch.lengths, batch.beside, run_layer, trace)
 
     def _backward(self, trace: chain.Trace, batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
-        """Return the gradients of all trainable parameters by keys like `0.Uz`, with penalties, clipped by layer."""
+        """Return the gradients of all trainable parameters, with penalties and clipping, by keys like `0.Uz`."""
         of, found = dict(chain.leaves(self.model.layers)), {}
         lowest = next(i for i, layer in enumerate(self.model.layers) if layer.trainable)
 
         def penalised(key: str, ran: Pass, dA: Any) -> Any:
-            """Return dL/dA of a layer with the gradient of its activity penalty."""
+            """Return dL/dA of a layer plus the gradient of its activity penalty."""
             if hasattr(of[key], "sequences") and (self.penalties.activity_l1 or self.penalties.activity_l2):
                 return dA + self._of_activity(key, ran.A, batch)
             return dA
@@ -264,13 +264,13 @@ class Loop(Updater):
         return {f"{key}.{name}": found[key]["d" + name] for key in of if key in found for name in of[key].p}
 
     def _of_activity(self, key: str, A: np.ndarray, batch: Data) -> np.ndarray:
-        """Return the gradient of the activity penalty of a recurrent layer; outputs A are zero at padded steps."""
+        """Return the gradient of the activity penalty for the outputs A of a recurrent layer."""
         rows = chain.lengths_at(self.model.layers, key, batch.steps).sum() if A.ndim == 3 else len(A)
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
 def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return (loss, accuracy or None, with `rows` the loss of each row) on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, loss of each row if `rows`) on `data`; `stateful` layers are reset."""
     judge, each, loss, right, weight = losses.named(model.loss).scored, [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer samples where they are long, to bound memory
     model.reset_states()
@@ -290,11 +290,11 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
 
 
 def trainable(model: Model) -> Arrays:
-    """Return the trainable parameters by their keys: the arrays themselves, no copies."""
+    """Return the trainable parameter arrays, without copies, by their keys."""
     layers = chain.leaves(model.layers)
     return {f"{key}.{name}": array for key, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
 def targets(model: Model, batch: Data) -> np.ndarray:
-    """Return the targets of a batch in rows, as the loss takes them: classes become one-hot rows."""
+    """Return the targets of a batch as rows for the loss, with classes one-hot."""
     return losses.one_hot(batch.rows(batch.y), model.head.d["u"])

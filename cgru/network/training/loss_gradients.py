@@ -1,4 +1,4 @@
-"""Gradients of a model's loss without an update: of the mean over all samples, or of each sample's own mean.
+"""Compute gradients of a model's loss without an update, for the mean loss or for each sample's loss.
 
 Blocks of samples run in evaluation mode, on copies of the layers over the same parameters. m samples, k outputs; rows
 are the samples, or with outputs at steps the real steps of all.
@@ -27,7 +27,7 @@ STEPS = 1 << 16  # of the samples of a block, whose caches are in memory togethe
 
 
 def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]:
-    """Return the gradients of the mean loss of `data` by keys like `0.Uz`; with `each` those of each sample's own mean.
+    """Return the gradients of the mean loss of `data` by keys like `0.Uz`; with `each` those of each sample's loss.
 
     Both means are weighted by row. ValueError where a layer has no gradients of each sample.
     """
@@ -48,11 +48,11 @@ def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]
 
 
 def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
-    """Return the gradients of the weighted sum of all losses of a block; with `each` of each sample's mean loss."""
+    """Return the gradients of a block's weighted sum of losses, or with `each` of each sample's mean loss."""
     layers, trace = [layer.evaluating() for layer in model.layers], []
 
     def run_layer(_: str, layer: Layer, A: np.ndarray, lengths: np.ndarray | None, **given: np.ndarray) -> Pass:
-        """Return the pass of a layer."""
+        """Return the forward pass of one layer."""
         return layer.run(A, lengths, **({"preactivations": False} if layer.cells else {}), **given)
 
     chain.run(layers, model.standardized(block.X), block.lengths, block.beside, run_layer, trace)
@@ -62,7 +62,7 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
 def gradients_of_pass(
     model: Model, layers: Sequence[Layer], trace: chain.Trace, block: Data, each: bool, which: str = "p"
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the loss of each row of a block, and the gradients as `_block_gradients`, from the `trace` of its run.
+    """Return the loss of each row of a block, and the gradients from the `trace` of its forward passes.
 
     `which` names the attribute of the layers that have gradients: "p" or "trainable".
     """
@@ -85,7 +85,7 @@ def gradients_of_pass(
 
 
 def _check_passes(layers: dict[str, Layer], trace: chain.Trace) -> None:
-    """Raise ValueError for a layer of the user's whose pass has no gradients of each sample."""
+    """Raise ValueError for a user-defined layer whose pass cannot return per-sample gradients."""
     for key, ran in chain.passes(trace):
         layer = layers.get(key)
         if layer is not None and layer.p and "each" not in signature(ran.gradients).parameters:
@@ -94,7 +94,7 @@ def _check_passes(layers: dict[str, Layer], trace: chain.Trace) -> None:
 
 
 def _row_factors(block: Data, each: bool) -> np.ndarray:
-    """Return the factor of each row's loss, (rows, 1): its weight, with `each` its share in its sample's weight.
+    """Return each row's loss factor: its weight, or with `each` its fraction of its sample's total weight.
 
     Where all weights of a sample are 0, so are its shares.
     """
@@ -108,14 +108,14 @@ def _row_factors(block: Data, each: bool) -> np.ndarray:
 
 
 def _in_shape(g: Any, p: np.ndarray, each: bool) -> Any:
-    """Return the gradient of a parameter in the shape of p, with `each` (m, ...); the tokens' as they are."""
+    """Return a parameter's gradient in the shape of p, or with `each` (m, ...); those of tokens are unchanged."""
     if isinstance(g, TokenGradients):
         return g
     return g.reshape(len(g), *p.shape) if each else g.reshape(p.shape)
 
 
 def _joined(parts: list[Any]) -> Any:
-    """Return the gradients of the samples of all blocks, one behind another."""
+    """Concatenate the per-sample gradients of all blocks."""
     if len(parts) == 1:
         return parts[0]
     return TokenGradients.joined(parts) if isinstance(parts[0], TokenGradients) else np.concatenate(parts)

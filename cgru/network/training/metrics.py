@@ -1,4 +1,4 @@
-"""Metrics: the user's own functions of targets and outputs."""
+"""Metrics: user-defined functions of targets and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["compute_metrics", "outputs_and_targets"]
 
 
 def compute_metrics(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
-    """Compute each metric of the targets in `data` and the model's outputs; return the values by name.
+    """Compute each metric on the targets in `data` and the model's outputs; return the values by name.
 
     A metric gets one row for each sample or real step.
     """
@@ -27,7 +27,7 @@ def compute_metrics(model: Model, data: Data, metrics: Mapping[str, Metric] | No
 
 
 def outputs_and_targets(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return outputs (n, k), targets and weights (n,) of n samples or real steps; weights None: all are 1."""
+    """Return outputs (n, k), targets, and weights (n,) or None, of n samples or real steps."""
     found = []
     for block in [data] if data.in_memory else data.blocks(default_batch_size(data.first.X.shape)):
         model.reset_states()
@@ -39,7 +39,7 @@ def outputs_and_targets(model: Model, data: Data) -> tuple[np.ndarray, np.ndarra
 
 
 def _number(value: Any, name: str) -> float:
-    """Return the value of the metric `name` as a float; TypeError where it is no number."""
+    """Return the value of the metric `name` as a float; TypeError if it is not a number."""
     if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
         raise TypeError(f"metrics[{name!r}]: expected a number, got {type(value).__name__}")
     return float(value)

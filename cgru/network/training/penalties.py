@@ -1,4 +1,4 @@
-"""L1 and L2 penalties: of parameters, and of the outputs of recurrent layers (activities)."""
+"""L1 and L2 penalties on parameters, and on the outputs of recurrent layers (activity penalties)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def penalty(A: np.ndarray, l1: float, l2: float) -> tuple[float, np.ndarray]:
 
 
 def factors_of(layers: Sequence[Layer], given: Penalties) -> Penalties:
-    """Return penalties whose `l1` and `l2` are dicts by the keys of parameters, like `0.Uz`.
+    """Return penalties with `l1` and `l2` as dicts by parameter keys like `0.Uz`.
 
     ValueError for a key that matches no parameter.
     """
@@ -32,7 +32,7 @@ def factors_of(layers: Sequence[Layer], given: Penalties) -> Penalties:
 
 
 def _factors_by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
-    """Return the factors of option `name` by parameter keys; a number is for all matrices, a dict is by patterns."""
+    """Return the factors of option `name` by parameter keys, from a number for all matrices or a dict of patterns."""
     if value == 0:
         return {}
     keys = [f"{i}.{own}" for i, layer in chain.leaves(layers) if layer.trainable for own in layer.parameter_names]

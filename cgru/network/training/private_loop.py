@@ -1,4 +1,4 @@
-"""The training loop of `optimizers.DP`: the gradients of each sample are clipped, and their sum gets noise.
+"""The training loop of `optimizers.DP`: each sample's gradients are clipped, and noise is added to their sum.
 
 A batch runs in blocks of few samples, whose gradients are clipped and added up before the next block runs. So the
 gradients of all samples are never in memory together, and a step needs less memory than one without privacy.
@@ -40,20 +40,20 @@ REFUSED = {  # options that must be the defaults, and why
 
 
 class PrivateLoop(Loop):
-    """The updater for a model whose optimizer is a `DP`."""
+    """The training loop for a model whose optimizer is a `DP`."""
 
     def is_valid(self) -> bool:
-        """Return whether no callback has set an optimizer of another kind."""
+        """Return whether the optimizer is still a `DP`, which a callback may have replaced."""
         return isinstance(self.model.optimizer, DP)
 
     def _batches(self, part: Data, order: np.ndarray) -> Iterator[Data]:
-        """Yield as many batches as `order` makes; each sample is in each of them with the same probability."""
+        """Yield random batches, each of which contains every sample with the same probability."""
         m, rng = len(order), self.model.optimizer.np_rng
         for _ in range(0, m, self.batch_size):
             yield part[np.flatnonzero(rng.random(m) * m < self.batch_size)]
 
     def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
-        """Make the update of a batch; return (its loss, weight of right predictions or None)."""
+        """Make the update of a batch; return (its loss, the weight of its correct predictions or None)."""
         model, batch, judge = self.model, batch_slice.data, losses.named(self.model.loss)
         loss, right, p = 0.0, 0.0, trainable(model)
         sums = {key: np.zeros_like(array) for key, array in p.items()}
@@ -74,7 +74,7 @@ class PrivateLoop(Loop):
 
 
 def check_private(settings: Settings, model: Model, data: AnyData) -> None:
-    """Raise ValueError where a fit would read the samples elsewhere than in clipped gradients, or couple them."""
+    """Raise ValueError if a fit would read samples outside of clipped gradients, or let samples affect each other."""
     with_DP = "with the optimizer DP"
     if not data.in_memory:
         raise ValueError(f"X: expected arrays in memory {with_DP}: {CUTS}")

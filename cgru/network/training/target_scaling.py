@@ -1,4 +1,4 @@
-"""Target scaling: train a regression on (y - mean) / deviation, then fold the scaling into the head.
+"""Target scaling: train a regression on (y - mean) / deviation, then merge the scaling into the head.
 
 After the fit the head predicts in the units of y like any other, so that no other code knows of the scaling. Also
 shrinkage: pulling predictions towards the mean. n targets, k outputs.
@@ -23,7 +23,7 @@ __all__ = ["TargetScaling", "all_shrunk", "shrinkage"]
 
 @dataclass(frozen=True)
 class TargetScaling:
-    """The scaling of targets, y = scaled * scale + mean, (n,), and of outputs, A = scaled * factor + shift, (k,).
+    """The scaling of targets, y = scaled * scale + mean, and of the outputs for them, A = scaled * factor + shift.
 
     Both differ where a loss has several outputs a target, such as quantiles, or a mean and a log-variance.
     """
@@ -35,7 +35,7 @@ class TargetScaling:
 
     @classmethod
     def of(cls, head: Dense, loss: Loss, data: Data) -> TargetScaling:
-        """Return the scaling of the targets in `data`; ValueError where `head` or `loss` cannot be trained on it."""
+        """Return the scaling of the targets in `data`; ValueError if `head` or `loss` does not support it."""
         if ours(head.activate) is not identity:
             due = 'False without a head with activate="identity"'
             raise ValueError(f"standardize_targets: expected {due}, got True for {name_of(head.activate)}")
@@ -56,18 +56,18 @@ class TargetScaling:
 
     @property
     def apply(self) -> Callable[[Data], Data]:
-        """Return the function that scales the targets of a `Data`."""
+        """Return a function that scales the targets of a `Data`."""
         return partial(scale_targets, self.mean, self.scale)
 
     def scale_head(self, head: Dense) -> None:
-        """Change a head that predicts in the units of y, in place, so that it predicts scaled targets."""
+        """Change a head that predicts y in its units, in place, so that it predicts scaled targets."""
         W, b = head.p["W"], head.p["b"]
         W /= self.factor
         b -= self.shift
         b /= self.factor
 
     def unscale_head(self, head: Dense) -> None:
-        """Change a head that predicts scaled targets, in place, so that it predicts in the units of y."""
+        """Change a head that predicts scaled targets, in place, so that it predicts y in its units."""
         W, b = head.p["W"], head.p["b"]
         W *= self.factor
         b *= self.factor
@@ -75,7 +75,7 @@ class TargetScaling:
 
     @contextmanager
     def unscaled(self, head: Dense) -> Iterator[None]:
-        """Within the context, let the head predict in the units of y.
+        """Make the head predict y in its units within a `with` block.
 
         Afterwards restore the parameters bit for bit; where they were changed meanwhile, scale the changed ones.
         """
@@ -112,5 +112,5 @@ def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -
 
 
 def all_shrunk(factor: np.ndarray) -> str:
-    """Return in words why nothing was learned if the shrinkage `factor` (k,) makes all outputs the mean; else ""."""
+    """Return a text that says why nothing was learned if `factor` (k,) shrinks all outputs to the mean; else ""."""
     return "" if factor.any() else "held-out targets do not follow the outputs, which are shrunk to the mean alone"

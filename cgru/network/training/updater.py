@@ -1,4 +1,4 @@
-"""`Updater`: the interface of the two training loops, compiled in compiled/engine.py and in Python in loop.py."""
+"""`Updater`: the interface of the training loops, the compiled one in engine.py and the Python one in loop.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, 
 
 @dataclass(eq=False)
 class Updater:
-    """Make the updates of one fit of `model`, and score it; `batch_size` 0: score only.
+    """The interface of a training loop, which updates and scores a `model`; `batch_size` 0: only scores.
 
     `held_out` are the samples to score. `slowed` multiplies the learning rates. The model need have the current
     parameters only after `store_parameters` or `restore`, and the current optimizer's state only after
@@ -43,5 +43,5 @@ class Updater:
         """Copy the optimizer's current state into the model."""
 
     def is_valid(self) -> bool:
-        """Return whether the updater is still valid after a callback, which may have changed the model."""
+        """Return whether the updater still fits the model, which a callback may have changed."""
         return True

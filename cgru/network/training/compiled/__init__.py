@@ -1,1 +1,1 @@
-"""The compiled training loop: epochs of updates, and scores, without the GIL; each layer is a stage."""
+"""The compiled training loop: epochs of updates, and scores, without the GIL. A "stage" is a compiled layer."""

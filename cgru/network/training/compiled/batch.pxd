@@ -1,4 +1,4 @@
-"""The rows of a batch, the pieces of them that run at once, and the samples that they are read from."""
+"""A batch in the compiled training code: its rows, the piece of their steps that runs next, and its samples."""
 
 from cgru.core.kernels cimport cgru_array
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage

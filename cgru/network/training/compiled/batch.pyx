@@ -1,4 +1,4 @@
-"""Read the samples of a batch: arrange them as rows, cut the rows into pieces, and read inputs and targets of a piece.
+"""Read batches of samples: arrange samples as rows, cut their steps into pieces, and read inputs and targets.
 
 Where lengths differ, the longest row is first, so that the rows that have a step are the first so many. The user's
 arrays are read with their strides; only the rows of a piece are copied, standardised, to the layout of the first stage.
@@ -25,7 +25,7 @@ ctypedef fused number:
 
 
 cdef class Source:
-    """The arrays of samples with their targets, in the dtypes that the compiled code reads.
+    """The arrays of samples with their targets, in the dtypes that the compiled training code reads.
 
     Args:
         X: (m, s, e), or tokens (m, s).
@@ -79,12 +79,12 @@ cdef class Source:
 
 
 cdef StepArray _step_array(cnp.ndarray held) noexcept:
-    """Return the address and the strides of an array (m, s)."""
+    """Return the address and the strides of an array (m, s), with a number for each step."""
     return StepArray(<const char *>cnp.PyArray_DATA(held), held.strides[0], held.strides[1])
 
 
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
-    """Read the tokens of a piece to `to` (s, m); a token outside 0 to `most` - 1 becomes 0.
+    """Copy the tokens of the current steps to `to` (s, m); a token outside 0 to `most` - 1 becomes 0.
 
     Tokens were checked before; the bound keeps memory safe if another thread changes them meanwhile.
     """
@@ -100,7 +100,7 @@ cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexc
 
 cdef void _read_steps(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
                       Py_ssize_t column) noexcept nogil:
-    """Read `steps` steps of one sample, standardised, to `to`; `step` and `column` are its strides in numbers."""
+    """Standardise `steps` steps of one sample, and copy them to `to`; `step` and `column` are strides of `to`."""
     cdef bint plain = samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number)
     cdef Py_ssize_t t, c, e = samples.e
     cdef const char *at
@@ -123,7 +123,7 @@ cdef void _read_steps(const Samples *samples, const char *source, Py_ssize_t ste
 
 
 cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
-    """Read the inputs of a piece to `to` (m, s, e), standardised."""
+    """Standardise the inputs of the current steps, and copy them to `to` (m, s, e)."""
     cdef const Samples *samples = batch.samples
     cdef const Piece *piece = &batch.piece
     cdef Py_ssize_t i, t = 0, n, at
@@ -140,7 +140,7 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
 
 
 cdef void read_times(Batch *batch) noexcept nogil:
-    """Read the times of the steps of a piece, if the samples have any."""
+    """Copy the times of the current steps, if the samples have times."""
     cdef const StepArray *times = &batch.samples.times
     cdef Piece *piece = &batch.piece
     cdef Py_ssize_t i, t
@@ -153,7 +153,7 @@ cdef void read_times(Batch *batch) noexcept nogil:
 
 
 cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, number *to) noexcept nogil:
-    """Read the factor of the state as it enters each step to `to` (s, m), 1 where no state of the sample enters.
+    """Copy the factors of the states before each step to `to` (s, m), with 1 where a sample has no earlier state.
 
     A factor belongs to the boundary before its step, which a layer in reverse meets at the step before.
     """
@@ -176,7 +176,7 @@ cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, n
 
 
 cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil:
-    """Set the factors of the states of each GRU of a stage; without data where the samples have none."""
+    """Set the decay factors of each GRU of a compiled layer; a NULL array if the samples have none."""
     cdef cgru_call *call
     cdef int i
     for i in range(stage.parts):
@@ -197,7 +197,7 @@ cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sampl
 
 
 cdef void read_classes(const Batch *batch, const Piece *piece, Py_ssize_t *to) noexcept nogil:
-    """Read the class of each row, or of each of its steps, to `to`."""
+    """Copy the class of each row, or of each of its steps, to `to`."""
     cdef const Samples *samples = batch.samples
     cdef Py_ssize_t i, t
     cdef const char *y
@@ -208,7 +208,7 @@ cdef void read_classes(const Batch *batch, const Piece *piece, Py_ssize_t *to) n
 
 
 cdef void read_targets(const Batch *batch, const Piece *piece, void *to, int size) noexcept nogil:
-    """Read the k targets of each row, or of each of its steps, to `to`."""
+    """Copy the k targets of each row, or of each of its steps, to `to`."""
     cdef const Samples *samples = batch.samples
     cdef Py_ssize_t i, t, j, at
     cdef const char *target
@@ -226,7 +226,7 @@ cdef void read_targets(const Batch *batch, const Piece *piece, void *to, int siz
 
 
 cdef double read_weights(const Batch *batch, const Piece *piece, double *to) noexcept nogil:
-    """Read the weight of each row, or of each of its steps, to `to`; return their sum.
+    """Copy the weight of each row, or of each of its steps, to `to`; return their sum.
 
     Without weights nothing is written, and the number of targets is returned.
     """
@@ -247,12 +247,12 @@ cdef double read_weights(const Batch *batch, const Piece *piece, double *to) noe
 # --- rows and pieces ---
 
 cdef Py_ssize_t *_take_integers(Arena *arena, Py_ssize_t n) noexcept:
-    """Hand out memory for n integers."""
+    """Return memory for n integers from the arena."""
     return <Py_ssize_t *>assign(arena, n, sizeof(Py_ssize_t))
 
 
 cdef void plan_batch(Batch *batch, Arena *arena, Size size, bint timed) noexcept:
-    """Assign memory to a batch; `timed`: a stage reads the times of steps."""
+    """Assign the memory of a batch; `timed`: some layer reads the times of steps."""
     cdef Py_ssize_t m = size.m, steps = size.s
     batch.times = <double *>assign(arena, size.many, sizeof(double)) if timed else NULL
     batch.sample, batch.whole, batch.slot = _take_integers(arena, m), _take_integers(arena, m), _take_integers(arena, m)
@@ -261,7 +261,7 @@ cdef void plan_batch(Batch *batch, Arena *arena, Size size, bint timed) noexcept
 
 
 cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
-    """Set the rows of a batch to the samples order[0] to order[m - 1]; sort them by length where lengths differ.
+    """Make the samples order[0] to order[m - 1] the rows of a batch, sorted by length if lengths differ.
 
     The sort is a stable counting sort, the longest first.
     """
@@ -285,7 +285,7 @@ cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *o
 
 cdef const Py_ssize_t *_set_running(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t s,
                                     Py_ssize_t *running) noexcept nogil:
-    """Write to `running` how many rows have each step, and return it; NULL where all rows have all steps."""
+    """Write how many rows have each step to `running`, and return that; NULL if all rows have all steps."""
     cdef Py_ssize_t t, i = m
     if length[m - 1] == s:
         return NULL
@@ -297,7 +297,7 @@ cdef const Py_ssize_t *_set_running(const Py_ssize_t *length, Py_ssize_t m, Py_s
 
 
 cdef const Piece *output_piece(Stage *stage) noexcept nogil:
-    """Set and return the piece of a stage's outputs, which the next stage runs; its own piece if it keeps the steps."""
+    """Return a description of a layer's output steps, which are the next layer's input steps."""
     cdef Py_ssize_t i
     cdef Piece *to = &stage.output_piece
     if stage.lengths == NULL:
@@ -311,7 +311,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil:
 
 
 cdef void cut_piece(Batch *batch, Py_ssize_t steps) noexcept nogil:
-    """Set the piece from the rows' `start` and `length`: the rows with a step, `steps` long or (0) as the longest.
+    """Set the current piece of the batch: all rows that have steps, `steps` long, or (0) as long as the longest.
 
     `steps` is the piece's number of steps; 0: that of the longest row.
     """
@@ -329,12 +329,12 @@ cdef void cut_piece(Batch *batch, Py_ssize_t steps) noexcept nogil:
 
 
 cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Return how many of a sample's `whole` steps stand before its `last` ones, as a multiple of `stride` or all."""
+    """Return how many of `whole` steps are processed before the `last` ones: a multiple of `stride`, or all."""
     return min(whole, (max(0, whole - last) + stride - 1) // stride * stride)
 
 
 cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Set `start` and `length` of each row: up to `most` steps from `first` on, of those before the sample's `last`."""
+    """Select up to `most` steps of each row from step `first` on, without the sample's `last` steps."""
     cdef Py_ssize_t i
     for i in range(batch.piece.slots):
         batch.start[i] = first
@@ -342,12 +342,12 @@ cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t 
 
 
 cdef inline void _swap_with_previous(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
-    """Swap entries j - 1 and j of an array."""
+    """Swap elements j - 1 and j of an array."""
     column[j - 1], column[j] = column[j], column[j - 1]
 
 
 cdef void set_last_steps(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
-    """Set `start` and `length` of each row to its last steps, up to `most`; sort the rows, the longest first."""
+    """Select the last steps of each row, up to `most`, and sort the rows by their number, longest first."""
     cdef Py_ssize_t i, j
     for i in range(batch.piece.slots):
         batch.start[i] = steps_before(batch.whole[i], most, stride)

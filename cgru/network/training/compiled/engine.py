@@ -1,4 +1,4 @@
-"""`Engine`: the updater in compiled code, for networks that have nothing of the user's own."""
+"""`Engine`: the compiled training loop, for networks without user-defined parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OF_CELL = attrgetter("variant", "reverse", "stateful", "training", "dropout", "z
 
 
 class Engine(Updater):
-    """The updater in compiled code, for a model that `compiles`.
+    """The compiled training loop of a model, if `compiles(model)`.
 
     `data` and the held-out samples give dtypes and shapes, by which memory is allocated. The samples to train on are
     arguments of `epoch`. `how` are the arguments of an `Updater`.
@@ -53,12 +53,12 @@ class Engine(Updater):
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
-        """Return the size of an update of `data`: samples, steps at a time, and the steps of a whole sample."""
+        """Return the size of one update of `data`: samples, steps that run at once, and steps of a whole sample."""
         m, steps = data.extent
         return min(self.batch_size, m), min(steps, self.truncate or steps), steps
 
     def _scored(self, data: Data | None) -> tuple[int, int, int]:
-        """Return the size of a block of `data` that is scored at once: samples, steps, and steps again."""
+        """Return the size of a block of `data` that is scored at once: samples, steps, and again steps."""
         if data is None:
             return 0, 0, 0
         m, steps = data.extent
@@ -66,7 +66,7 @@ class Engine(Updater):
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
     def _compile(self) -> None:
-        """Compile the program with memory for pieces of the sizes in `room`: (samples, steps, steps of a sample)."""
+        """Compile the program, with memory for each size in `room`: (samples, steps at once, steps of a sample)."""
         (m, s, trained), (rows, _, scored) = self.room["trained"], self.room["scored"]
         self.program = Program(
             self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None, self.decays,
@@ -75,7 +75,7 @@ class Engine(Updater):
         self.weights = self.program.weights
 
     def _source(self, data: Data, kind: str) -> Source:
-        """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
+        """Return `data`, which is "trained" on or "scored", as a `Source`; it is converted only once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
             piece = self._trained(data) if kind == "trained" else self._scored(data)
             room = self.room[kind] if piece == self.room[kind] else _joint_size(self.room[kind], piece)
@@ -97,7 +97,7 @@ class Engine(Updater):
         return self.sources[kind][1]
 
     def epoch(self, parts: Parts, row: int) -> Updates:
-        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
+        """Make an update for each batch of the data or, with `truncate`, for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """
@@ -131,21 +131,21 @@ class Engine(Updater):
             self.model.reset_states()
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
-        """Return (mean loss, accuracy or None) from sums: of weights, weighted losses, and weights of right outputs."""
+        """Return (mean loss, accuracy or None) from sums: weights, weighted losses, weights of correct outputs."""
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if self.classifies else None
 
     def largest(self) -> float:
-        """Return a bound on the magnitudes of all current parameters; NaN where one is NaN."""
+        """Return an upper bound on the magnitude of the current parameters; NaN if one is NaN."""
         return self.weights.largest()
 
     def keep(self) -> None:
-        """Save the current parameters and the optimizer's state, for `restore`, within the program."""
+        """Save the current parameters and the optimizer's state inside the program, for `restore`."""
         self.weights.keep()
         self.kept = True
 
     def restore(self) -> None:
-        """Copy the saved parameters and optimizer's state into the model."""
+        """Copy the saved parameters and optimizer state into the model."""
         if self.kept:
             self.weights.store_parameters(kept=True)
             self.weights.store_optimizer_state(kept=True)
@@ -156,7 +156,7 @@ class Engine(Updater):
         self.weights.store_parameters()
 
     def is_valid(self) -> bool:
-        """Return whether the engine is still valid after a callback, which may have changed the model."""
+        """Return whether the engine still fits the model, which a callback may have changed."""
         return self.read == _settings(self.model) and not self.weights.changed()
 
     def store_optimizer_state(self) -> None:
@@ -165,7 +165,7 @@ class Engine(Updater):
 
 
 def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the (samples, steps, steps of a sample) that hold `room` and `piece`, or `piece` if both take too much.
+    """Return a size that covers both `room` and `piece`, or only `piece` if that would need too much memory.
 
     That is where one has many samples and the other many steps.
     """
@@ -177,7 +177,7 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
 
 
 def _settings(model: Model) -> tuple[Any, ...]:
-    """Return all settings that a callback may change and the compiled program has read, without the parameters."""
+    """Return all settings in the compiled program that a callback may change, without parameters."""
     within = [layer for _, layer in chain.leaves(model.layers)]
     layers = [OF_LAYER(layer) for layer in within]
     cells = [(cell.codes(), cell.d["u"], *OF_CELL(cell)) for layer in within for cell in layer.cells]
@@ -185,7 +185,7 @@ def _settings(model: Model) -> tuple[Any, ...]:
 
 
 def compiles(model: Model) -> bool:
-    """Return whether the compiled program can train a model.
+    """Return whether compiled code can train a model.
 
     All must be the package's own: layers, activations, masks and loss, without a replaced method; and of one dtype.
     """
@@ -196,13 +196,13 @@ def compiles(model: Model) -> bool:
 
 
 def _all_own(layers: Sequence[Layer]) -> bool:
-    """Return whether all layers, and those in their branches, are the package's own."""
+    """Return whether all layers, also in branches, are unmodified layers of this package."""
     own = all(_is_own(each) for layer in layers for each in {layer, *layer.cells})
     return own and all(_all_own(branch) for layer in layers for branch in layer.branches)
 
 
 def _is_own(layer: Layer) -> bool:
-    """Return whether the layer's own class defines its `stage`, none of its methods was replaced, and it trains."""
+    """Return whether a layer is trainable by compiled code: an unmodified layer of this package."""
     kind = type(layer)
     own = "stage" in vars(kind) and _method_names(kind).isdisjoint(vars(layer))
     return own and layer.stage is not None and not layer.weights

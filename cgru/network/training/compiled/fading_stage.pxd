@@ -1,4 +1,4 @@
-"""The stage in front of the GRU of a GRUD, whose inputs and factors it makes."""
+"""The compiled layer in front of a GRUD's GRU, which decays missing values and states."""
 
 from cgru.network.training.compiled.stage cimport Stage
 

@@ -1,4 +1,4 @@
-"""The stage in front of the GRU of a GRUD: it makes X' = [xh | mask], and the factors by which states enter steps.
+"""The compiled layer in front of a GRUD's GRU: it makes the input X' = [xh | mask] and the states' decay factors.
 
 The equations are those of cgru/grud_reference.py, the loops those of cgru/core/simd/fading.h. The GRU's U are W above
 V, and its z is 1 minus that of a GRUD.
@@ -40,7 +40,7 @@ cdef struct Fading:
 
 
 cdef int make_fading(Stage *stage, dict description, list memory) except -1:
-    """Set up a stage, without its memory; `description["unit"]` is the time that counts as 1."""
+    """Set up the compiled layer without its memory; `description["unit"]` is the time that counts as 1."""
     cdef Fading *fading = <Fading *>reserve(sizeof(Fading), memory)
     stage.own, stage.slots, stage.gradient_slots = fading, fading.p, fading.dp
     stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
@@ -73,7 +73,7 @@ cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noe
 
 
 cdef Stage _rates(const Stage *stage) noexcept nogil:
-    """Return the Dense in the stage that computes delta Wgh + bgh."""
+    """Return a compiled Dense layer that computes delta Wgh + bgh."""
     cdef const Fading *fading = <Fading *>stage.own
     cdef Stage rates = make_product(stage, fading.gru.u, <char *>fading.p[WGH], <char *>fading.p[BGH])
     rates.X, rates.dW, rates.db = fading.f.delta, <char *>fading.dp[WGH], <char *>fading.dp[BGH]
@@ -81,13 +81,13 @@ cdef Stage _rates(const Stage *stage) noexcept nogil:
 
 
 cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace for m rows and s steps; `back`: also for the backward pass."""
+    """Return how many numbers of workspace m rows and s steps need; `back`: also for the backward pass."""
     cdef Stage rates = _rates(stage)
     return plain_workspace(&rates, m, s, back)
 
 
 cdef void _exchange(const Stage *stage, bint back) noexcept nogil:
-    """Copy the parameters to the weights of the GRU, whose gradients become 0; or with `back` add these to theirs."""
+    """Copy the parameters to the GRU's weights and zero its gradients; with `back` add those to the parameters'."""
     cdef const Fading *fading = <Fading *>stage.own
     cdef Py_ssize_t e = stage.n, u = fading.gru.u, at = 0
     cdef Py_ssize_t[4] numbers = [e * u, e * u, u * u, u]
@@ -106,7 +106,7 @@ cdef void _exchange(const Stage *stage, bint back) noexcept nogil:
 
 
 cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Compute X' and, in the place of the samples' factors in the GRU's call, the factors of the states."""
+    """Compute X' and the states' decay factors, which replace those of the samples in the GRU's call."""
     cdef Fading *fading = <Fading *>stage.own
     cdef cgru_fading *f = &fading.f
     cdef cgru_call *call = &fading.gru.part[0].call
@@ -139,7 +139,7 @@ cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Compute the gradients of all parameters from those of the GRU, dL/dX' and dL/dhp."""
+    """Compute the gradients of all parameters from those of the GRU, from dL/dX' and from dL/dhp."""
     cdef Fading *fading = <Fading *>stage.own
     cdef cgru_fading *f = &fading.f
     cdef Recurrent *part = &fading.gru.part[0]

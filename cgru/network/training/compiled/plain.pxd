@@ -1,4 +1,4 @@
-"""The stages of layers other than GRU: Embedding, Dropout, Pool, Flip, Frames, elementwise ones, Dense and the head."""
+"""The compiled layers other than GRUs: Embedding, Dropout, Pool, Flip, Frames, elementwise layers, Dense and head."""
 
 from numpy.random cimport bitgen_t
 

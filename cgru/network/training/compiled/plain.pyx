@@ -1,4 +1,4 @@
-"""The stages of a compiled network that are not recurrent, and the head, a Dense with a loss.
+"""The compiled layers that are not recurrent, and the head, which is a Dense with a loss.
 
 Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients; arrays lie as stage.pxd describes.
 
@@ -68,15 +68,14 @@ cdef struct Framing:
 
 
 cdef void *reserve(Py_ssize_t bytes, list memory) except NULL:
-    """Return so many zero bytes, which `memory` keeps alive."""
+    """Return `bytes` zero bytes of memory, which lives as long as the list `memory`."""
     cdef cnp.ndarray own = np.zeros(bytes, np.uint8)
     memory.append(own)
     return cnp.PyArray_DATA(own)
 
 
 cdef int make_plain(Stage *stage, dict description, random, list memory) except -1:
-    """Set up a stage, without its memory, from the dict that `Layer.stage` returned; `memory` keeps what it refers to.
-    """
+    """Set up a compiled layer without its memory, from the dict of `Layer.stage`; `memory` keeps objects alive."""
     cdef Bounds *bounds
     cdef Mask *mask
     cdef Pooling *pooling
@@ -154,12 +153,12 @@ cdef dict JOINING = {"concatenate": CGRU_COPY, "add": CGRU_ADD, "multiply": CGRU
 
 
 cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
-    """Return the number of rows: of m samples at s steps, or without `each` step m."""
+    """Return the number of rows: m samples times s steps, or m if the layer has no outputs at `each` step."""
     return m * s if each else m
 
 
 cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noexcept:
-    """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
+    """Assign the memory of a compiled layer from `arena`; `size` is the size of its outputs."""
     cdef int bytes = stage.k.size
     cdef Pooling *pooling
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
@@ -184,13 +183,13 @@ cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noe
 # --- Dropout, Flip ---
 
 cdef bitgen_t *bit_generator_of(rng) except NULL:
-    """Return the C struct of a `numpy.random.Generator`; the caller keeps it alive, and holds its lock to draw."""
+    """Return the C struct of a `numpy.random.Generator`, which the caller keeps alive and locks."""
     return <bitgen_t *>PyCapsule_GetPointer(rng.bit_generator.capsule, "BitGenerator")
 
 
 cdef void draw_mask(const cgru_kernels *k, bitgen_t *random, double rate, bint keeps, void *to, const Piece *piece,
                     Py_ssize_t steps, Py_ssize_t n) noexcept nogil:
-    """Draw a mask `to` (steps, m, n) of dropout, or with `keeps` of zoneout.
+    """Draw a mask `to` (steps, m, n) of dropout or, with `keeps`, of zoneout.
 
     The numbers drawn are those of `Generator.random`, sample by sample in the order of the batch, not of the rows.
     """
@@ -202,7 +201,7 @@ cdef void draw_mask(const cgru_kernels *k, bitgen_t *random, double rate, bint k
 
 
 cdef int _dropout_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = X * mask, drawn for each sample, step and number; A = X outside training."""
+    """Compute A = X * mask with a new mask in training; A = X otherwise."""
     cdef Py_ssize_t m = piece.m, n = stage.n
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef const Mask *mask = <const Mask *>stage.own
@@ -217,7 +216,7 @@ cdef int _dropout_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _dropout_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA * mask"""
+    """Compute dX = dA * mask."""
     cdef const Mask *own = <const Mask *>stage.own
     cdef cgru_array mask = stage.dA if own == NULL else time_major(own.numbers, stage.n, piece.m)
     stage.k.combine(CGRU_COPY if own == NULL else CGRU_MULTIPLY, stage.dA, mask, stage.dX,
@@ -234,14 +233,14 @@ cdef void _reverse_steps(cgru_array a, cgru_array to, const Piece *piece, Py_ssi
 
 
 cdef int _flip_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = X with the real steps in reverse order."""
+    """Compute A: X with its real steps in reverse order."""
     stage.A = time_major(stage.out, stage.n, piece.m)
     _reverse_steps(input_as_rows(stage, piece), stage.A, piece, stage.n, stage.k.size)
     return 0
 
 
 cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA with the real steps in reverse order."""
+    """Compute dX: dA with its real steps in reverse order."""
     _reverse_steps(stage.dA, stage.dX, piece, stage.n, stage.k.size)
     return 0
 
@@ -249,13 +248,13 @@ cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- joins, Select ---
 
 cdef inline cgru_array _from_column(cgru_array a, Py_ssize_t column, int size) noexcept nogil:
-    """Return the numbers of an array from a column on."""
+    """Return a view of an array's columns from a column on."""
     a.data = <char *>a.data + column * a.column * size
     return a
 
 
 cdef int _join_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the outputs that the stage joins side by side, or their sum or product."""
+    """Compute A: the branches' outputs concatenated, added or multiplied."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef const Join *join = <const Join *>stage.own
     cdef cgru_array to = time_major(stage.out, stage.u, piece.m), part = join.parts[0]
@@ -272,7 +271,7 @@ cdef int _join_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _select_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the selected columns of X, without a copy where they stand side by side there."""
+    """Compute A: the selected columns of X, without a copy if they are next to each other."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef cgru_array x, A = time_major(stage.out, stage.u, piece.m)
     cdef const Py_ssize_t *columns = <const Py_ssize_t *>stage.own
@@ -288,7 +287,7 @@ cdef int _select_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _select_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA at the selected columns, zero at others."""
+    """Compute dX: dA at the selected columns, and zero at the others."""
     cdef cgru_extent extent = extent_of(piece, stage.steps_in)
     cdef cgru_array to
     cdef const Py_ssize_t *columns = <const Py_ssize_t *>stage.own
@@ -303,7 +302,7 @@ cdef int _select_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Pool ---
 
 cdef Stage _score_stage(const Stage *stage) noexcept nogil:
-    """Return the Dense in a Pool that computes activate(X W + b), of which attention makes scores."""
+    """Return a compiled Dense layer with which a Pool computes activate(X W + b) for attention scores."""
     cdef const Pooling *own = <const Pooling *>stage.own
     cdef Stage score = stage[0]
     score.forward, score.u, score.out = _dense_forward, own.scores, own.hidden
@@ -311,7 +310,7 @@ cdef Stage _score_stage(const Stage *stage) noexcept nogil:
 
 
 cdef cgru_pool _pooling(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the arguments of a stage's poolings."""
+    """Return the arguments of a Pool's reductions."""
     cdef const Pooling *own = <const Pooling *>stage.own
     cdef cgru_pool pool = cgru_pool(piece.m, stage.n, stage.u, piece.length, stage.X, stage.dA, stage.dX, stage.out,
                                     own.chosen, own.scores, own.hidden, stage.V, NULL, own.attention)
@@ -321,7 +320,7 @@ cdef cgru_pool _pooling(const Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the mean, the maximum or the last of X over each sample's steps, or its sum weighted by attention.
+    """Compute A: the mean, maximum, last step or attention-weighted sum of X over each sample's steps.
 
     Or several of these side by side.
     """
@@ -341,7 +340,7 @@ cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except -1 nogil:
-    """Compute the gradients of the scores of pooling `part`, and dX by way of the scores.
+    """Compute the gradients of the scores in reduction number `part`, and what they add to dX.
 
     Without V, b is added to every score, which changes no weight: its gradient is zero, where rounding would leave
     noise.
@@ -357,7 +356,7 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
 
 
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
+    """Compute dX: dA at the chosen step, dA / length at each step for a mean, or by the attention weights."""
     cdef const Pooling *own = <const Pooling *>stage.own
     cdef cgru_pool pool = _pooling(stage, piece)
     cdef int part
@@ -376,7 +375,7 @@ cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Frames ---
 
 cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
-    """Return the number of frames of s steps, as `Frames.lengths`."""
+    """Return the number of frames of s steps, as `Frames.count` does."""
     cdef const Framing *own = <const Framing *>stage.own
     cdef Py_ssize_t span = (own.length - 1) * own.dilation + 1, hop = own.hop
     if own.fills:
@@ -385,7 +384,7 @@ cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
 
 
 cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A[j] = the steps of frame j side by side, with zeros for steps that the sample does not have."""
+    """Compute A[j]: the steps of frame j side by side, with zeros for steps outside the sample."""
     cdef const Framing *own = <const Framing *>stage.own
     cdef Py_ssize_t i, j, p, t, m = piece.m, n = stage.n
     cdef int size = stage.k.size
@@ -405,7 +404,7 @@ cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX[t] = dA summed over the frames that step t is part of."""
+    """Compute dX[t]: dA summed over all frames that contain step t."""
     cdef const Framing *own = <const Framing *>stage.own
     cdef Py_ssize_t i, j, p, t, n = stage.n
     cdef int size = stage.k.size
@@ -424,7 +423,7 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Normalize ---
 
 cdef int _normalize_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = (X - mean) / deviation of each feature over the row's steps, and with 3 n outputs log(deviation) and mean."""
+    """Compute A = (X - mean) / deviation over each row's steps; with 3 n outputs also log(deviation) and mean."""
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
     stage.k.normalize_steps(stage.X, piece.length, piece.m, stage.n, stage.u > stage.n, stage.A)
@@ -432,7 +431,7 @@ cdef int _normalize_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _normalize_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = (dA - mean(dA) - A * mean(dA * A)) / deviation, and the shares of log(deviation) and mean."""
+    """Compute dX = (dA - mean(dA) - A * mean(dA * A)) / deviation, and add what log(deviation) and mean contribute."""
     stage.k.normalize_steps_backward(stage.X, stage.dA, piece.length, piece.m, stage.n, stage.u > stage.n, stage.dX)
     return 0
 
@@ -440,7 +439,7 @@ cdef int _normalize_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Difference ---
 
 cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A[t] = X[t] - X[t - 1], 0 at the first step; with 2 n outputs X[t] stands in front of it."""
+    """Compute A[t] = X[t] - X[t - 1], 0 at the first step; with 2 n outputs X[t] comes before it."""
     cdef Py_ssize_t t
     cdef int size = stage.k.size
     cdef cgru_array X = input_as_rows(stage, piece)
@@ -452,7 +451,7 @@ cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX[t] = dA[t] - dA[t + 1] of the differences, which have no gradient at the first step, and dA[t] of X itself."""
+    """Compute dX[t] = dA[t] - dA[t + 1] of the differences, and add the dA[t] of X itself, if that is kept."""
     cdef Py_ssize_t i, t, n = stage.n
     cdef int size = stage.k.size
     cdef const char *d
@@ -475,7 +474,7 @@ cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Embedding ---
 
 cdef int _embedding_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = E[tokens]"""
+    """Compute A = E[tokens]."""
     cdef Py_ssize_t t, i, m = piece.m, bytes = stage.u * stage.k.size
     stage.A = time_major(stage.out, stage.u, m)
     for t in range(piece.s):
@@ -485,7 +484,7 @@ cdef int _embedding_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dE[token] += dA, summed over all samples and steps with that token."""
+    """Add dA to the rows of dE of its tokens."""
     cdef Py_ssize_t t, i, m = piece.m, u = stage.u
     cdef int size = stage.k.size
     for t in range(piece.s):
@@ -508,7 +507,7 @@ cdef struct Work:
 
 
 cdef Work _new_work(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the work of a stage on a piece, with all else zero."""
+    """Return the description of a Dense's product and loss on a piece, with all other fields zero."""
     cdef Work work
     memset(&work, 0, sizeof(Work))
     work.stage, work.piece = stage, piece
@@ -516,19 +515,19 @@ cdef Work _new_work(const Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef inline bint _blocks_are_steps(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return whether blocks are steps: for ragged batches and arrays in lanes."""
+    """Return whether each block of rows is one step: for ragged batches and one sample per SIMD lane."""
     return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
 
 cdef Py_ssize_t _count_blocks(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the number of blocks of rows: one step each, ragged or in lanes, else `BLOCK_ROWS` rows each."""
+    """Return the number of blocks of rows: one per step, or of `BLOCK_ROWS` rows each."""
     if _blocks_are_steps(stage, piece):
         return piece.s
     return (_count_rows(piece.m, piece.s, stage.steps_in) + BLOCK_ROWS - 1) // BLOCK_ROWS
 
 
 cdef void _rows_of_block(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
-    """Set `row` and `rows` to the first row of block number `part` and how many rows the block has."""
+    """Set `row` and `rows` to the first row of block number `part` and its number of rows."""
     cdef const Piece *piece = work.piece
     if _blocks_are_steps(work.stage, piece):
         row[0], rows[0] = part * piece.m, rows_at(piece, True, part)
@@ -538,7 +537,7 @@ cdef void _rows_of_block(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_
 
 
 cdef void _compute_block(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the product, and the loss if there is one, of block number `part` of a Work; the callback of `share`."""
+    """Compute the product, and the loss if there is one, of block number `part`; called by `share`."""
     cdef Work *work = <Work *>given
     cdef const cgru_kernels *k = work.stage.k
     cdef Py_ssize_t row = 0, rows = 0
@@ -558,19 +557,19 @@ cdef void _compute_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef cgru_matrix _step_in_lanes(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
-    """Return step t of `lanes` as a matrix whose rows count from t m on, as those of (s, m, n) do."""
+    """Return step t of an array with samples in SIMD lanes as a matrix with rows numbered as in (s, m, n)."""
     if rows.data == NULL:
         return rows
     return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
 
 
 cdef Py_ssize_t _loss_workspace_size(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
-    """Return the numbers of workspace that the loss takes for one block."""
+    """Return how many numbers of workspace the loss needs for one block."""
     return whole_lines(2 * outputs * k.lanes, k.size)
 
 
 cdef void _compute_blocks(Work *work) noexcept nogil:
-    """Compute all blocks, on as many threads as the work is worth."""
+    """Compute all blocks, on as many threads as the work warrants."""
     cdef const Stage *stage = work.stage
     cdef double flop = 2.0 * (stage.n if stage.forward == _dense_forward else 8) * stage.u
     flop *= _count_rows(work.piece.m, work.piece.s, stage.steps_in)
@@ -578,7 +577,7 @@ cdef void _compute_blocks(Work *work) noexcept nogil:
 
 
 cdef Py_ssize_t _packed_size(const Stage *stage) noexcept nogil:
-    """Return the numbers of workspace for packed W, or its transpose, and b."""
+    """Return how many numbers the packed W (or its transpose) and b need."""
     cdef Py_ssize_t lanes = stage.k.lanes
     if stage.forward != _dense_forward:
         return 0
@@ -586,7 +585,7 @@ cdef Py_ssize_t _packed_size(const Stage *stage) noexcept nogil:
 
 
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass."""
+    """Return how many numbers of workspace a compiled layer needs for m rows and s steps; `back`: also backward."""
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
@@ -608,7 +607,7 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
 
 cdef Work _product_work(const Stage *stage, const Piece *piece, cgru_array X, bint back,
                         cgru_call *call) noexcept nogil:
-    """Return the work X W + b, or with `back` X W^T, with packed weights; the caller sets where the result goes."""
+    """Return the work of X W + b, or with `back` of X W^T, with packed weights; the caller sets the output."""
     cdef const cgru_kernels *k = stage.k
     cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
     cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
@@ -626,7 +625,7 @@ cdef Work _product_work(const Stage *stage, const Piece *piece, cgru_array X, bi
 
 
 cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Z = X W + b; A = activate(Z): a head without a loss."""
+    """Compute Z = X W + b and A = activate(Z), for a Dense that is not the head or has no loss."""
     cdef cgru_loss loss = _activation_criterion(stage, stage.u)
     cdef double value, right
     input_as_rows(stage, piece)
@@ -636,7 +635,7 @@ cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noexcept nogil:
-    """Return a Dense without activation of the input of another stage, in the workspace of that; it has no memory."""
+    """Return a compiled Dense without activation that uses another layer's input and workspace."""
     cdef Stage dense = stage[0]
     dense.forward, dense.u, dense.W, dense.b, dense.parts = _dense_forward, u, W, b, 0
     dense.activates, dense.activate, dense.dX = True, cgru_activation(CGRU_IDENTITY, 0), no_array()
@@ -644,7 +643,7 @@ cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noex
 
 
 cdef void dense_product(Stage *stage, const Piece *piece) noexcept nogil:
-    """Z = X W + b"""
+    """Compute Z = X W + b."""
     cdef cgru_call call
     cdef Work work = _product_work(stage, piece, stage.X, False, &call)
     work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
@@ -652,7 +651,7 @@ cdef void dense_product(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept nogil:
-    """Return the `cgru_loss` that computes an activation of u columns, without a loss."""
+    """Return a `cgru_loss` that computes only the activation of u columns."""
     cdef cgru_loss loss
     memset(&loss, 0, sizeof(cgru_loss))
     loss.kind, loss.activate, loss.k = CGRU_NO_LOSS, stage.activate, u
@@ -661,7 +660,7 @@ cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept 
 
 
 cdef void _compute_in_workspace(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
-    """Run the work, its losses in the workspace behind the packed weights."""
+    """Run the work, with the workspace of its losses after the packed weights."""
     cdef Py_ssize_t parts = _count_blocks(stage, piece)
     cdef char *free = <char *>stage.scratch + _packed_size(stage) * stage.k.size
     work.value, work.right = <double *>free, <double *>free + parts
@@ -671,7 +670,7 @@ cdef void _compute_in_workspace(Stage *stage, const Piece *piece, Work *work) no
 
 
 cdef int _dense_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dZ = dA * activate'(Z), in the place of Z; then dX and gradients as for a head."""
+    """Compute dZ = dA * activate'(Z), overwriting Z; then dX and gradients as for a head."""
     cdef Work work = _new_work(stage, piece)
     work.loss = _activation_criterion(stage, stage.u)
     work.loss.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
@@ -683,7 +682,7 @@ cdef int _dense_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- elementwise ---
 
 cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the work that activates the rows of X; the caller sets where the result goes."""
+    """Return the work that applies the activation to the rows of X; the caller sets the output."""
     cdef Work work = _new_work(stage, piece)
     work.loss = _activation_criterion(stage, stage.n)
     work.loss.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
@@ -691,7 +690,7 @@ cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = activate(X), or min(max(X * scale + shift, low), high)"""
+    """Compute A = activate(X), or min(max(X * scale + shift, low), high)."""
     cdef const Bounds *own = <const Bounds *>stage.own
     cdef Work work
     input_as_rows(stage, piece)
@@ -707,12 +706,12 @@ cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef inline void *_gradients_of_scale(const Stage *stage) noexcept nogil:
-    """Return where the gradients of a scale go; NULL where the stage has none, or is frozen."""
+    """Return where the gradients of a scale are added; NULL if there is no scale, or it is frozen."""
     return stage.dW if stage.trainable else NULL
 
 
 cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
+    """Compute dX and the gradients of scale and shift of an elementwise layer."""
     cdef const Bounds *own = <const Bounds *>stage.own
     cdef Work work
     cdef void *dscale = _gradients_of_scale(stage)
@@ -731,7 +730,7 @@ cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil
 # --- LayerNorm ---
 
 cdef int _layer_norm_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = N * scale + shift, N = (X - mean) / sqrt(variance + eps) over the features of a step."""
+    """Compute A = N * scale + shift, N = (X - mean) / sqrt(variance + eps) over the features of a step."""
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.n, piece.m)
     stage.k.normalize_rows(stage.X, stage.W, stage.b, (<Bounds *>stage.own).low, stage.A,
@@ -740,7 +739,7 @@ cdef int _layer_norm_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _layer_norm_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = (d - mean(d) - N * mean(d * N)) / sqrt(variance + eps), d = dA * scale; dscale += dA * N, dshift += dA."""
+    """Compute dX = (d - mean(d) - N * mean(d * N)) / sqrt(variance + eps), d = dA * scale; add to dscale and dshift."""
     cdef void *dscale = _gradients_of_scale(stage)
     stage.k.normalize_rows_backward(stage.X, stage.dA, stage.W, (<Bounds *>stage.own).low, stage.dX, dscale, stage.db,
                                     extent_of(piece, stage.steps_in), stage.n)
@@ -751,7 +750,7 @@ cdef int _layer_norm_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, bint back, double *value,
                       double *right) except -1 nogil:
-    """Compute Z = X W + b and the loss of activate(Z), into `value` and `right`; with `back` dL/dZ in the place of Z.
+    """Compute Z = X W + b and the loss of activate(Z); with `back` overwrite Z by dL/dZ.
 
     `value` is set to the loss, `right` to the weight of right classes.
     """
@@ -777,7 +776,7 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, b
 
 
 cdef cgru_call _sums_call(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the call by which core/gradients computes dW = X^T dZ and db = sum of dZ, as if dZ were a gate's dr_."""
+    """Return a gradients call for dW = X^T dZ and db = sum of dZ, with dZ in the place of a gate's gradient."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = stage.k.lanes
     memset(&call, 0, sizeof(cgru_call))
@@ -789,7 +788,7 @@ cdef cgru_call _sums_call(const Stage *stage, const Piece *piece) noexcept nogil
 
 
 cdef Work _lanes_work(const Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """Return the work X W + b, or with `back` dX = dZ W^T, where samples are in the lanes."""
+    """Return the work of X W + b, or with `back` of dX = dZ W^T, with one sample per SIMD lane."""
     cdef Work work = _new_work(stage, piece)
     cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
     work.batch_linear.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
@@ -800,7 +799,7 @@ cdef Work _lanes_work(const Stage *stage, const Piece *piece, bint back) noexcep
 
 
 cdef int _lanes_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Compute the gradients of a head where samples are in the lanes."""
+    """Compute the gradients of a head with one sample per SIMD lane."""
     cdef Work work
     if stage.trainable:
         work = _lanes_work(stage, piece, False)
@@ -809,7 +808,7 @@ cdef int _lanes_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef void _compute_dX(const Stage *stage, const Piece *piece, int chains) noexcept nogil:
-    """dX = dZ W^T, each number summed in so many chains"""
+    """Compute dX = dZ W^T, with each number summed in `chains` partial sums."""
     cdef cgru_call call
     cdef Work work
     if in_lanes(stage.X):
@@ -821,13 +820,13 @@ cdef void _compute_dX(const Stage *stage, const Piece *piece, int chains) noexce
 
 
 cdef inline int _chains_of(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the chains in which dX is summed, as `new_product` chooses them: more for a single row."""
+    """Return in how many partial sums dX is computed, as `new_product` does: more for a single row."""
     return 4 if _count_rows(piece.m, piece.s, stage.steps_in) == 1 else 1
 
 
 cdef void _fill_dense(const Stage *stage, Py_ssize_t start, Py_ssize_t steps, cgru_array dX,
                       void *memory) noexcept nogil:
-    """Write dX of some steps, from the dZ that `_dense_backward` or the loss left."""
+    """Write dX of some steps, from the dZ that `_dense_backward` or the loss computed."""
     cdef Stage part = stage[0]
     cdef Piece piece = stage.piece[0]
     piece.s = steps
@@ -839,7 +838,7 @@ cdef void _fill_dense(const Stage *stage, Py_ssize_t start, Py_ssize_t steps, cg
 
 
 cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dZ W^T, dW += X^T dZ, db += sum of dZ"""
+    """Compute dX = dZ W^T, and add to dW and db."""
     cdef cgru_call call
     cdef cgru_gradients g
     if stage.dX.data != NULL:

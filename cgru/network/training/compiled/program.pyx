@@ -1,4 +1,4 @@
-"""`Program`: a network as a chain of stages; an epoch of updates, or a score, is one call without the GIL.
+"""`Program`: a network compiled to a chain of stages, which runs an epoch or a score in one call without the GIL.
 
 An update: read a batch, run all stages forward, compute the loss, run the stages backward, update the weights. With
 truncated backpropagation a batch is cut into pieces of some steps, which make an update each (see stage.pxd).
@@ -47,7 +47,7 @@ cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its produc
 
 
 def _add_stages(layers, list found, source, at):
-    """Append (key, layer, description, indices of the stages that it reads) of each stage; return the last index."""
+    """Append (key, layer, description, sources) of each compiled layer of a chain; return the last index."""
     for i, layer in enumerate(layers):
         key, within = f"{at}{i}", layer.branches
         if within:
@@ -62,7 +62,7 @@ def _add_stages(layers, list found, source, at):
 
 
 cdef class Program:
-    """A network with the memory for data of some size.
+    """A compiled network with the memory for data up to some size.
 
     Args:
         model: a network with a head and parameters, which the engine `compiles`.
@@ -135,7 +135,7 @@ cdef class Program:
         self._assign_memory(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
-        """Set the code of the loss, its parameters, its outputs for a target, and the values that a row averages."""
+        """Set the code of the loss, its parameters, its outputs per target, and how many values a row averages."""
         cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
         self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
@@ -144,7 +144,7 @@ cdef class Program:
         return 0
 
     cdef int _link(self, Py_ssize_t *sources) except -1:
-        """Set which stages each stage reads, and how many read it."""
+        """Set which compiled layers each one reads, and how many others read it."""
         cdef Py_ssize_t i, j
         cdef Join *join
         for i, (*_, given) in enumerate(self.layers):
@@ -161,7 +161,7 @@ cdef class Program:
         return 0
 
     cdef int _make_stages(self, Py_ssize_t e, bint low_memory, bint decays) except -1:
-        """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
+        """Set up all compiled layers without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Stage *below
         cdef Stage *above
@@ -204,7 +204,7 @@ cdef class Program:
         return 0
 
     cdef int _make_stage(self, Stage *stage, layer, dict description, bint low_memory) except -1:
-        """Set up a stage of a layer, and add the generators that it draws from."""
+        """Set up one compiled layer, and register the generators that it draws from."""
         kind = description["kind"]
         if kind == "recurrent":
             for cell in layer.cells:
@@ -220,19 +220,19 @@ cdef class Program:
         return 0
 
     cdef bint _stores_dX(self, Stage *stage) noexcept nogil:
-        """Return whether a stage writes dX of all steps at once."""
+        """Return whether a compiled layer writes dX of all steps at once."""
         cdef Py_ssize_t j = stage.sources[0]
         return not stage.joins and j >= 0 and self.stages[j].goes and self.stages[j].above == NULL
 
     cdef int _add_generator(self, layer, draws, each_step) except -1:
-        """Add the generator of a layer or cell that `draws` masks; note whether it draws for `each_step`."""
+        """Register the generator of a layer or cell that `draws` masks, and whether it draws for `each_step`."""
         if draws:
             self.generators.append(layer.np_rng)
             self.draws = self.draws or bool(each_step)
         return 0
 
     cdef int _set_parameters(self, Stage *stage, key, layer) except -1:
-        """Set where the stage of `layer` finds each of its parameters, and where it goes."""
+        """Set where the compiled `layer` finds its parameters, and where their gradients are added."""
         cdef Parameter *parameter
         cdef Recurrent *part
         cdef int place
@@ -252,7 +252,7 @@ cdef class Program:
         return 0
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
-        """Set the largest (rows, steps) of each stage's inputs and of the outputs, for training and scoring."""
+        """Set the largest (rows, steps) of each compiled layer's inputs and outputs, for training and scoring."""
         cdef Py_ssize_t s, t, most, i, j
         cdef Stage *stage
         each = []  # (steps of a training piece, of a scored one, of a sample) of the outputs of each stage
@@ -269,7 +269,7 @@ cdef class Program:
         return 0
 
     cdef Py_ssize_t _workspace_size(self, Py_ssize_t trained) except -1:
-        """Return the numbers of workspace of the stage that takes most; `trained` is the rows of a training piece."""
+        """Return the largest workspace, in numbers, that any compiled layer needs for `trained` rows."""
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
@@ -280,7 +280,7 @@ cdef class Program:
         return most
 
     cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
-        """Assign memory to all stages and to the batch; if the arena has no base, only count it there."""
+        """Assign memory to all compiled layers and the batch; if the arena has no base, only count the bytes."""
         cdef Py_ssize_t i, j, u = self.stages[self.count - 1].u
         cdef Py_ssize_t *most = [0, 0]
         cdef void *between[2]  # dX of the stages with even numbers, and of those with odd ones
@@ -326,13 +326,13 @@ cdef class Program:
         return 0
 
     cdef Py_ssize_t _numbers_of_dX(self, Py_ssize_t i) noexcept nogil:
-        """Return the numbers of dX of stage i, at all steps of a piece."""
+        """Return how many numbers dX of compiled layer i has, for all steps that run at once."""
         return (self.sizes[2 * i].back if self.stages[i].steps_in else self.sizes[2 * i].m) * self.stages[i].n
 
     # --- one piece ---
 
     cdef cgru_array _read_input(self) noexcept nogil:
-        """Read the inputs of the piece, and return them; tokens go to the first stage."""
+        """Read the inputs of the current piece, and return them; tokens go to the first layer."""
         cdef Stage *first = self.stages
         cdef Py_ssize_t column = 1 if self.branches else wanted_column(first, &self.batch.piece)
         cdef cgru_array X = time_major_array(self.X, self.e, self.batch.piece.m, column)
@@ -344,7 +344,7 @@ cdef class Program:
         return X
 
     cdef void _point_to_parameters(self) noexcept nogil:
-        """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
+        """Set each layer's pointers to its parameters and gradients; without training, to averaged parameters."""
         cdef Parameter *each
         cdef Py_ssize_t i, j
         cdef char *base = self.weights.current() if self.batch.piece.training else self.weights.visible()
@@ -355,7 +355,7 @@ cdef class Program:
                 each.g[0] = self.weights.g + each.start * self.k.size
 
     cdef int _forward(self) except -1 nogil:
-        """Read the inputs and run all stages below the head."""
+        """Read the inputs and run all compiled layers before the head."""
         cdef Py_ssize_t i, j
         cdef Stage *stage
         cdef cgru_array X = self._read_input()
@@ -377,7 +377,7 @@ cdef class Program:
         return 0
 
     cdef int _run_head(self) except -1 nogil:
-        """Run the head: set the piece's weight, mean loss and weight of right outputs; in training, write dL/dZ."""
+        """Run the head, and set the weight, mean loss and correct weight of the piece; in training write dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
         cdef const Samples *samples = self.batch.samples
@@ -402,7 +402,7 @@ cdef class Program:
         return 0
 
     cdef int _backward(self) except -1 nogil:
-        """Run the stages backward, from the head down, those that train or have such stages below."""
+        """Run the compiled layers backward from the head, as far as there are trainable layers."""
         cdef Py_ssize_t i
         cdef Stage *stage
         self.weights.clear()
@@ -428,7 +428,7 @@ cdef class Program:
         return 0
 
     cdef void _split(self, Stage *stage) noexcept nogil:
-        """Give each of the outputs that a stage joins its dA."""
+        """Pass dA of a layer that joins branches on to the branches."""
         cdef cgru_extent extent = extent_of(stage.piece, stage.steps_in)
         cdef Py_ssize_t at = stage.u, numbers = extent.m * extent.s * stage.u, j, other
         cdef const Join *join = <const Join *>stage.own
@@ -451,7 +451,7 @@ cdef class Program:
             self._give(stage.sources[j], dA, own)
 
     cdef void _give(self, Py_ssize_t i, cgru_array dA, bint own) noexcept nogil:
-        """Add dL/dA of stage i, from one of its readers, to that of the others; `own`: it may be changed."""
+        """Add one reader's dL/dA to that of compiled layer i; `own`: the array may be overwritten."""
         cdef Stage *stage = &self.stages[i]
         cdef cgru_array to = dA
         cdef cgru_extent extent
@@ -464,12 +464,12 @@ cdef class Program:
         stage.dA, stage.dA_is_own = to, own
 
     def blocks(self):
-        """Return the steps of a block of the last backward pass of each GRU, 0 before the first; for the tests."""
+        """Return the block size, in steps, of each GRU's last backward pass, 0 before the first; for tests."""
         cdef Py_ssize_t i, j
         return [self.stages[i].part[j].block for i in range(self.count) for j in range(self.stages[i].parts)]
 
     cdef void _penalise_outputs(self, Stage *stage) noexcept nogil:
-        """Add the gradient of the activity penalty to dA of a recurrent stage."""
+        """Add the gradient of the activity penalty to dA of a recurrent layer."""
         cdef const Piece *piece = stage.piece
         cdef double rows = 0
         cdef cgru_array dA
@@ -484,7 +484,7 @@ cdef class Program:
                         extent_of(piece, stage.steps_out), stage.u)
 
     cdef int _check_signals(self) except -1 nogil:
-        """Count the operations of a piece, and check for Ctrl-C after enough of them."""
+        """Count operations, and check for Ctrl-C after enough of them."""
         cdef const Piece *piece
         cdef Py_ssize_t i, n, u
         self.done += UPDATE_OPERATIONS
@@ -497,7 +497,7 @@ cdef class Program:
         return 0
 
     cdef int _update(self, double rate) except -1 nogil:
-        """Make the update of a piece, unless all weights are 0; return 0, LOSS_NOT_FINITE or LEFT_OUT.
+        """Make an update from the current piece unless all weights are 0; return 0 or an error code.
 
         Return LOSS_NOT_FINITE or, where a gradient is not finite, LEFT_OUT; parameters are unchanged then.
         """
@@ -517,7 +517,7 @@ cdef class Program:
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
               const double[::1] rates, double[::1] sums, bint begins=True):
-        """Make the updates of an epoch, or of a part of one; add to `sums`; return None, or what failed.
+        """Make the updates of an epoch, or of a part of it, and add to `sums`; return None, or where it failed.
 
         Args:
             source: the samples.
@@ -552,7 +552,7 @@ cdef class Program:
         return (self.value, totals.batch) if failed else None
 
     cdef void _forget_states(self) noexcept nogil:
-        """Forget the carried states of all recurrent stages."""
+        """Reset the states that recurrent layers carry between pieces."""
         cdef Recurrent *part
         cdef Py_ssize_t i
         cdef int j
@@ -564,7 +564,7 @@ cdef class Program:
 
     cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
-        """Make all updates of the m samples in `order`; return 1 if the fit diverges, else 0."""
+        """Make all updates for the m samples in `order`; return 1 if the fit diverges, else 0."""
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
             arrange_rows(&self.batch, samples, order + first, min(size, m - first))
@@ -591,7 +591,7 @@ cdef class Program:
         return 0
 
     cdef int _run_steps_before_last(self, Py_ssize_t truncate) except -1 nogil:
-        """Compute the states before the last `truncate` steps of each sample; these steps become the piece."""
+        """Compute the states before the last `truncate` steps of each sample, and select these steps."""
         cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
             set_steps(&self.batch, at, truncate, truncate, self.stride)
@@ -605,7 +605,7 @@ cdef class Program:
         return 0
 
     cdef int _step(self, const double *rates, Totals *totals) except -1 nogil:
-        """Make the update of a piece and add its figures to the totals; return 1 if the fit diverges, else 0."""
+        """Make an update from the current piece and add its figures to the totals; return 1 if the fit diverges."""
         cdef int how = self._update(rates[totals.updates])
         if how == LOSS_NOT_FINITE:
             return 1
@@ -619,15 +619,13 @@ cdef class Program:
         return totals.sums[4] >= MOST_LEFT_OUT
 
     cdef void _add_to_totals(self, Totals *totals) noexcept nogil:
-        """Add the figures of the last piece to the totals."""
+        """Add the weight, loss and correct weight of the last piece to the totals."""
         totals.sums[0] += self.weight
         totals.sums[1] += self.value * self.weight
         totals.sums[2] += self.right
 
     def scores(self, Source source not None, Py_ssize_t size, double[::1] sums):
-        """Score all samples, `size` at a time: add to `sums` the weights of outputs, their losses times these, and the
-        weights of right outputs.
-        """
+        """Score all samples, `size` at a time; add weights, weighted losses and correct weights to `sums` (3,)."""
         cdef Samples *samples = &source.samples
         cdef Totals totals
         cdef Py_ssize_t first = 0
@@ -647,5 +645,5 @@ cdef class Program:
 
 
 def _as_tuple(stage):
-    """Return the stages of a layer as a tuple."""
+    """Return a layer's compiled stages as a tuple."""
     return stage if isinstance(stage, tuple) else (stage,)

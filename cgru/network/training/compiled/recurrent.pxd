@@ -1,4 +1,4 @@
-"""The stage of a GRU or a Bidirectional."""
+"""The compiled layer of a GRU or a Bidirectional."""
 
 from cgru.network.training.compiled.stage cimport Piece, Stage
 

@@ -1,4 +1,4 @@
-"""The stage of a GRU, or of a Bidirectional with its two GRU, whose outputs are merged.
+"""The compiled layer of a GRU, or of a Bidirectional with its two GRUs and the merge of their outputs.
 
 The arithmetic is that of cgru/core; here masks are drawn, states are carried from piece to piece, and outputs merged:
 A = first, [first, second], first + second, (first + second) / 2 or first * second. States are (s + 2, m, u), one step
@@ -35,7 +35,7 @@ cdef struct Merging:
 # --- setting up ---
 
 cdef int make_recurrent(Stage *stage, list layers, dict description, bint low_memory, list memory) except -1:
-    """Set up a stage of one or two `GRU`, without its memory, from the dict that `Layer.stage` returned."""
+    """Set up the compiled layer of one or two GRUs without its memory, from the dict of `Layer.stage`."""
     cdef Merging *own = <Merging *>reserve(sizeof(Merging), memory)
     cdef Recurrent *part
     cdef Py_ssize_t u
@@ -64,7 +64,7 @@ cdef int make_recurrent(Stage *stage, list layers, dict description, bint low_me
 
 
 cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noexcept:
-    """Assign the memory of a stage, from `arena`; with `carries`, or if it is `stateful`, also for carried states."""
+    """Assign the memory of a compiled layer from `arena`; with `carries` or if `stateful`, also for carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
@@ -106,7 +106,7 @@ cdef void _plan(Stage *stage, Arena *arena, Size size, Size _, bint carries) noe
 
 
 cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass.
+    """Return how many numbers of workspace the layer needs for m rows and s steps; `back`: also backward.
 
     Two GRU that run at once have few rows, and a half each.
     """
@@ -126,7 +126,7 @@ cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint 
 
 
 cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads, bint back) noexcept nogil:
-    """Return the numbers of workspace, in whole cache lines, for a call with at most its rows and steps."""
+    """Return how many numbers of workspace suffice for a call with at most these rows and steps."""
     cdef Py_ssize_t room = largest_workspace_size(stage.k, call, FORWARD, threads)
     if back:
         room = max(room, blocks.blocks_size(stage.k, call, threads, (<Merging *>stage.own).low_memory))
@@ -136,7 +136,7 @@ cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads,
 # --- forward ---
 
 cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
+    """Return the column stride that the layer's input should have: 1 for (s, m, n), or m for samples in SIMD lanes."""
     cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call
     cdef int i
@@ -147,7 +147,7 @@ cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Return the arguments of one GRU for a piece: its sizes, recurrent dropout masks and lanes, without arrays.
+    """Return the call of one GRU for a piece, with sizes, recurrent dropout masks and layout but no arrays.
 
     Two GRU have the same lanes, since their outputs are merged.
     """
@@ -164,7 +164,7 @@ cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *
 
 
 cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Run all GRU of the stage and merge their outputs."""
+    """Run all GRUs of the layer and merge their outputs."""
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i, how = (<Merging *>stage.own).how
@@ -192,20 +192,20 @@ cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef inline cgru_array _states_after(const Recurrent *part, int size) noexcept nogil:
-    """Return the states after each step, (s, m, u): `every` without the step before the first."""
+    """Return the states after each step, (s, m, u), as a view of `every`, which begins with the initial states."""
     cdef cgru_array states = part.every
     states.data = <char *>states.data + states.step * size
     return states
 
 
 cdef cgru_array _outputs_to_merge(const Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """Return the outputs of GRU i where they are merged: its states, or its last states."""
+    """Return the outputs of GRU i before the merge: all its states, or its last states."""
     cdef const Recurrent *part = &stage.part[i]
     return _states_after(part, stage.k.size) if stage.steps_out else time_major(part.last, part.call.u, piece.m)
 
 
 cdef inline bint _run_at_once(const Stage *stage) noexcept nogil:
-    """Return whether two GRU run at once on the current piece, each on one thread and in its own half of `scratch`.
+    """Return whether two GRUs run at the same time, each on its own thread and in its half of `scratch`.
 
     These are so short that none looks for a signal.
     """
@@ -214,7 +214,7 @@ cdef inline bint _run_at_once(const Stage *stage) noexcept nogil:
 
 
 cdef void _forward_alone(void *work, Py_ssize_t i) noexcept nogil:
-    """Run GRU i forward on this thread; the callback of `share`, `work` is the Stage."""
+    """Run GRU i forward on this thread; called by `share`, `work` is the Stage."""
     cdef Stage *stage = <Stage *>work
     cdef cgru_call *call = &stage.part[i].now
     cdef Py_ssize_t start = i * _room_of(stage, &stage.part[0].now, 1, False)
@@ -222,7 +222,7 @@ cdef void _forward_alone(void *work, Py_ssize_t i) noexcept nogil:
 
 
 cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """Prepare GRU i for a piece: set its arrays, draw masks, and set initial states."""
+    """Prepare GRU i for a piece: set its arrays, draw its masks, and set its initial states."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
@@ -261,7 +261,7 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
 
 
 cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """Set the initial states of each row: carried from the piece before, learned, or zero.
+    """Set the initial state of each row: carried over from the piece before, learned, or zero.
 
     For training they are also put beside the first step that runs, where the backward pass reads the state before.
     """
@@ -286,7 +286,7 @@ cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece)
 
 cdef void _copy_rows(const Stage *stage, cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row,
                      Py_ssize_t step, Py_ssize_t n, Py_ssize_t rows) noexcept nogil:
-    """Copy n numbers of step t of rows from i on to step `step` of `to` from `row` on; zeros where no source."""
+    """Copy step t of rows from i on to step `step` of the rows of `to` from `row` on; zeros if there is no source."""
     cdef int how = CGRU_ZERO if source.data == NULL else CGRU_COPY
     to.data = <char *>to.data + (row * to.sample + step * to.step) * stage.k.size
     if source.data == NULL:
@@ -297,7 +297,7 @@ cdef void _copy_rows(const Stage *stage, cgru_array source, Py_ssize_t i, Py_ssi
 
 
 cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """Keep the state after each row's last step for the next piece."""
+    """Store the state after each row's last step for the next piece."""
     cdef Py_ssize_t i, u = part.call.u
     cdef cgru_array to = time_major(part.carried, u, piece.slots)
     for i in range(piece.m):
@@ -306,7 +306,7 @@ cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexc
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """Draw all masks of one GRU, in the order of cgru/core/masks.py."""
+    """Draw all masks of one GRU, in the same order as cgru/core/masks.py."""
     cdef Py_ssize_t u = part.call.u
     cdef int gate
     cdef double rate = part.recurrent_dropout
@@ -321,14 +321,14 @@ cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcep
 
 cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
                             cgru_array to) noexcept nogil:
-    """Write a times the dropout mask (m, e), the same at each step, to `to`."""
+    """Write `a` times the dropout mask (m, e), which is the same at each step, to `to`."""
     stage.k.combine(CGRU_MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, extent_of(piece, True), stage.n)
 
 
 # --- backward ---
 
 cdef int _backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Run all GRU of the stage backward: sum their dX, and compute the gradients."""
+    """Run all GRUs of the layer backward: sum their dX, and compute the gradients."""
     cdef Back back = Back(stage, piece)
     cdef int i
     if _run_at_once(stage):
@@ -347,7 +347,7 @@ cdef struct Back:
 
 
 cdef void _backward_alone(void *work, Py_ssize_t i) noexcept nogil:
-    """Run GRU i backward on this thread; the callback of `share`, `work` is a Back."""
+    """Run GRU i backward on this thread; called by `share`, `work` is a Back."""
     cdef Back *back = <Back *>work
     cdef const cgru_kernels *k = back.stage.k
     cdef Py_ssize_t start = i * _room_of(back.stage, &back.stage.part[0].now, 1, True)
@@ -355,7 +355,7 @@ cdef void _backward_alone(void *work, Py_ssize_t i) noexcept nogil:
 
 
 cdef cgru_array _dX_of(const Stage *stage, int i) noexcept nogil:
-    """Return where GRU i writes its dX; without data: nowhere."""
+    """Return where GRU i writes its dX; a NULL array if it is not needed."""
     cdef cgru_array dX = stage.dX
     if dX.data != NULL and i == 1:
         dX.data = (<Merging *>stage.own).second
@@ -363,7 +363,7 @@ cdef cgru_array _dX_of(const Stage *stage, int i) noexcept nogil:
 
 
 cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
+    """Return the gradient of GRU i's outputs from the layer's dA, backpropagated through the merge."""
     cdef Py_ssize_t u = stage.part[0].call.u, rows = piece.m * (piece.s if stage.steps_out else 1)
     cdef const Merging *own = <const Merging *>stage.own
     cdef cgru_array dA = stage.dA, to
@@ -379,13 +379,13 @@ cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept n
 
 
 cdef void _fill(void *work, Py_ssize_t start, Py_ssize_t steps, cgru_array dA) noexcept nogil:
-    """Let the stage above write its dX of some steps to dA; the callback of a block, `work` is the Stage."""
+    """Let the next layer write its dX of some steps to dA; called before each block, `work` is the Stage."""
     cdef Stage *stage = <Stage *>work
     stage.above.fill(stage.above, start, steps, dA, stage.fill_memory)
 
 
 cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, int threads) except -1 nogil:
-    """Run GRU i backward on a piece: write dX, add to the gradients, and to that of a learned initial state."""
+    """Run GRU i backward on a piece: write dX, and add to the gradients of the parameters."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_array dX = _dX_of(stage, i)
     cdef cgru_call call = part.now, forward = part.now

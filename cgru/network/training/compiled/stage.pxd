@@ -1,4 +1,4 @@
-"""The structs that all stages of a compiled network share.
+"""The structs that all compiled layers ("stages") of a network use.
 
 A stage is one layer of the chain. `forward` reads X and writes A. `backward` reads dA, writes dX (none where dX has no
 data) and adds to the gradients of its parameters. Arrays are time-major, (s, m, n). Those of layers with few units are
@@ -145,32 +145,32 @@ cdef struct Stage:
 
 
 cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
-    """Return a time-major array (s, m, n) at `data`; (m, n) is its first step."""
+    """Return a time-major array (s, m, n) at address `data`; (m, n) is its first step."""
     return time_major_array(data, n, m, 1)
 
 
 cdef inline char *address(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
-    """Return the address of row i at step t."""
+    """Return the address of row i at step t of an array."""
     return <char *>a.data + (i * a.sample + t * a.step) * size
 
 
 cdef inline bint in_lanes(cgru_array array) noexcept nogil:
-    """Return whether an array has the samples in the SIMD lanes, (s, n, m)."""
+    """Return whether an array has one sample per SIMD lane, (s, n, m)."""
     return array.column != 1
 
 
 cdef inline cgru_array no_array() noexcept nogil:
-    """Return an array without data."""
+    """Return an array with a NULL address."""
     return cgru_array(NULL, 0, 0, 1)
 
 
 cdef inline Py_ssize_t rows_at(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
-    """Return how many rows have step t; without `each` step, for one number a sample, return all rows."""
+    """Return how many rows have step t; if there is only one output per sample, all rows."""
     return piece.running[t] if each and piece.running != NULL else piece.m
 
 
 cdef inline cgru_extent extent_of(const Piece *piece, bint each) noexcept nogil:
-    """Return the rows at each step of a piece; without `each` step, all rows once."""
+    """Return the numbers of rows at each step of a piece; if there is one output per sample, all rows once."""
     cdef cgru_extent extent = cgru_extent(piece.m, 1, NULL)
     if each:
         extent.s, extent.running = piece.s, piece.running
@@ -178,12 +178,12 @@ cdef inline cgru_extent extent_of(const Piece *piece, bint each) noexcept nogil:
 
 
 cdef inline bint begins(const Recurrent *part, const Piece *piece, Py_ssize_t i) noexcept nogil:
-    """Return whether row i begins without the state that an earlier piece left."""
+    """Return whether row i starts without a state carried over from an earlier piece."""
     return part.carried == NULL or not piece.carries or not part.begun[piece.slot[i]]
 
 
 cdef inline cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return a stage's input as (s, m, n); where samples are in lanes, copy it so and set `stage.X` to the copy."""
+    """Return a layer's input as (s, m, n); with samples in SIMD lanes, make a copy, which replaces `stage.X`."""
     cdef cgru_array rows = time_major(stage.X_as_rows, stage.n, piece.m)
     if in_lanes(stage.X):
         stage.k.combine(CGRU_COPY, stage.X, stage.X, rows, extent_of(piece, stage.steps_in), stage.n)
@@ -192,7 +192,7 @@ cdef inline cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept 
 
 
 cdef inline void *assign(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
-    """Hand out memory for `numbers` items of `size` bytes, aligned to a cache line; NULL while it is only counted."""
+    """Return cache-aligned memory for `numbers` items of `size` bytes from the arena; NULL while only counting."""
     cdef Py_ssize_t start = arena.used
     arena.used += (numbers * size + 63) // 64 * 64
     return NULL if arena.base == NULL else arena.base + start

@@ -1,4 +1,4 @@
-"""The stage of a SwitchingGRU."""
+"""The compiled layer of a SwitchingGRU."""
 
 from cgru.network.training.compiled.stage cimport Stage
 

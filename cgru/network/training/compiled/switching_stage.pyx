@@ -1,4 +1,4 @@
-"""The stage of a SwitchingGRU: A = the states after all steps, or the last ones.
+"""The compiled layer of a SwitchingGRU, whose outputs A are the states after all steps, or the last states.
 
 The loops are those of cgru/core/simd/switching.h.
 """
@@ -38,7 +38,7 @@ cdef struct Work:
 
 
 cdef int make_switching(Stage *stage, dict description, list memory) except -1:
-    """Set up a stage, without its memory."""
+    """Set up the compiled layer without its memory."""
     cdef States *own = <States *>reserve(sizeof(States), memory)
     stage.forward, stage.backward, stage.plan, stage.workspace = _forward, _backward, _plan, _workspace
     stage.own, stage.slots, stage.gradient_slots = own, <void **>own.p, own.dp
@@ -48,7 +48,7 @@ cdef int make_switching(Stage *stage, dict description, list memory) except -1:
 
 
 cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noexcept:
-    """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
+    """Assign the memory of the compiled layer from `arena`; `size` is the size of its outputs."""
     cdef int bytes = stage.k.size, place
     cdef States *own = <States *>stage.own
     stage.out = assign(arena, (size.many if stage.steps_out else size.m) * stage.u, bytes)
@@ -59,7 +59,7 @@ cdef void _plan(Stage *stage, Arena *arena, Size _, Size size, bint carries) noe
 
 
 cdef Py_ssize_t _workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace for m rows and s steps; `back`: also for the backward pass."""
+    """Return how many numbers of workspace m rows and s steps need; `back`: also for the backward pass."""
     cdef Work work = _work_of(stage, m, s, back)
     return stage.k.switching_size(&work.call, False, False) + work.parts * work.call.ld
 
@@ -80,13 +80,13 @@ cdef Work _work_of(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) no
 
 
 cdef void _run_part(void *given, Py_ssize_t part) noexcept nogil:
-    """Run a part of the samples forward or back; the callback of `share`, `given` is a Work."""
+    """Run part number `part` of the samples forward or backward; called by `share`, `given` is a Work."""
     cdef const Work *work = <const Work *>given
     (work.k.switching_backward if work.back else work.k.switching_forward)(&work.call, work.tokens, part, work.parts)
 
 
 cdef void _run(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """Run all samples of a piece forward or back, on as many threads as the work is worth."""
+    """Run all samples of a piece forward or backward, on as many threads as the work warrants."""
     cdef Work work = _work_of(stage, piece.m, piece.s, back)
     cdef Py_ssize_t m = piece.m, u = stage.u
     cdef double flop = 12.0 * m * piece.s * stage.n * u * (1 + u)
@@ -109,7 +109,7 @@ cdef void _run(Stage *stage, const Piece *piece, bint back) noexcept nogil:
 
 
 cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the states after all steps, with samples in the lanes; or after the last step of each sample."""
+    """Compute A: the states after all steps, or after the last step of each sample."""
     cdef Py_ssize_t i, m = piece.m, u = stage.u
     cdef void *states = (<States *>stage.own).states
     cdef cgru_array h = time_major_array(states, u, m, m), last
@@ -128,6 +128,6 @@ cdef int _forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dU, dV, db += the gradients; tokens have none."""
+    """Add the gradients of U, V and b; tokens have none."""
     _run(stage, piece, True)
     return 0

@@ -25,7 +25,7 @@ cdef enum:
 
 
 cdef class Weights:
-    """Copies of the parameters of `model` and, with `trains`, of the state of its optimizer, and their updates.
+    """Copies of a model's parameters and, with `trains`, of its optimizer's state, which compiled code updates.
 
     The optimizer is one of the package's own. `penalties` are those of the fit.
 
@@ -81,7 +81,7 @@ cdef class Weights:
             self._begin_means(average)
 
     def _begin_means(self, double average):
-        """Begin the means of the parameters, or go on with those that the model carries."""
+        """Start the running means of the parameters, or continue those that the model stores."""
         cdef Py_ssize_t i, numbers = self.numbers * self.k.size
         cdef cnp.ndarray memory = np.zeros(2 * numbers + 64, np.uint8), begun = np.zeros(self.count, np.longlong)
         cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
@@ -120,7 +120,7 @@ cdef class Weights:
                     self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
-        """Copy the numbers of `array` into a buffer, from number `start` on, in the buffer's dtype."""
+        """Copy `array` into a buffer from number `start` on, in the buffer's dtype."""
         array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
         memcpy(memory + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
         return 0
@@ -132,7 +132,7 @@ cdef class Weights:
         return array
 
     cdef bint _lies_as_in_buffer(self, array) noexcept:
-        """Return whether the numbers of `array`, which can be written, lie in memory as those of a buffer."""
+        """Return whether `array` is writable, with the same dtype and memory order as a buffer."""
         return cnp.PyArray_Check(array) and cnp.PyArray_TYPE(array) == self.type and cnp.PyArray_ISCARRAY(array)
 
     cdef int _get(self, const char *memory, Py_ssize_t i, array) except -1:
@@ -145,7 +145,7 @@ cdef class Weights:
         return 0
 
     cdef bint _is_current(self, Py_ssize_t i) except -1:
-        """Return whether the model's array of parameter i has the numbers that are shown."""
+        """Return whether the model's array of parameter i still has the numbers that were written to it."""
         cdef const char *memory = self.visible() + self.weight[i].start * self.k.size
         array = self.arrays[i]
         if self._lies_as_in_buffer(array):
@@ -153,7 +153,7 @@ cdef class Weights:
         return np.array_equal(array, self._copy(memory, 0, array))
 
     def keep(self):
-        """Save the current parameters and optimizer's state: the next update writes to the other buffer."""
+        """Save the current parameters and optimizer's state; the next update writes to the other buffer."""
         self.kept, self.fresh = self.now, True
 
     def store_parameters(self, bint kept=False):
@@ -188,7 +188,7 @@ cdef class Weights:
             self.model.carried[updater.OF_FIT] = means
 
     def largest(self):
-        """Return their norm, which bounds the magnitudes of all current parameters; NaN where one is NaN.
+        """Return the norm of all current parameters, which is a bound on their magnitudes; NaN if one is NaN.
 
         Where squares would overflow it is the largest magnitude itself.
         """
@@ -213,7 +213,7 @@ cdef class Weights:
         memset(self.g, 0, self.numbers * self.k.size)
 
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil:
-        """Return the L2 norm of `numbers` gradients from number `start` on, divided by `unit`, which is set.
+        """Return the L2 norm of `numbers` gradients from number `start` on, divided by `unit`, which is also set.
 
         The unit is 1, or the largest magnitude where squares would overflow or underflow. Return NaN where a gradient
         is not finite.
@@ -231,14 +231,14 @@ cdef class Weights:
         return sqrt(found)
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
-        """Scale `numbers` gradients from number `start` on, in place, down to an L2 norm of at most `norm`."""
+        """Clip `numbers` gradients from number `start` on, in place, to an L2 norm of at most `norm`."""
         cdef double unit, factor, found = self._norm(start, numbers, &unit)
         factor = clipping(found, unit, norm)
         if factor < 1:
             self.k.multiply(self.g + start * self.k.size, factor, numbers)
 
     cdef bint update(self, double rate) noexcept nogil:
-        """Add penalties, clip the gradients, and make an update of the optimizer; return False if one is not finite.
+        """Add penalties, clip the gradients, and make an optimizer step; return False if a gradient is not finite.
 
         Return False, and change no parameter, where a gradient is not finite.
         """
@@ -284,7 +284,7 @@ cdef class Weights:
 
 
 cdef inline double clipping(double found, double unit, double norm) noexcept nogil:
-    """Return the factor that scales gradients of norm `found` * `unit` down to `norm`; 1 where they are no larger."""
+    """Return the factor that scales gradients of norm `found` * `unit` to norm `norm`; 1 if they are smaller."""
     return norm / unit / found if found > norm / unit else 1
 
 
