@@ -138,11 +138,8 @@ def _declared(kind: type, *names: str) -> list[Argument]:
         text, default = known.help.format(**vars(recipe)), each.default
         if kind is not Columns and default is not None and "default: " not in text:
             text += f" (default: {default if not is_flag else 'yes' if default else 'no'})"
-        check = (
-            None
-            if known.choices or known.metavar == "FILE"
-            else known.check or (share if known.metavar == "SHARE" else None)
-        )
+        check = known.check or (share if known.metavar == "SHARE" else None)
+        check = None if known.choices or known.metavar == "FILE" else check
         more = {"choices": known.choices} if known.choices else {}
         found.append(Argument(each.name, text, bool if is_flag else known.parse, known.metavar, None, check, more))
     return found

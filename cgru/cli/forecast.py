@@ -84,7 +84,8 @@ def _forecast(request: Request) -> Shown:
     running = {"threads": request.threads, "progress": shows_bar}
     y = {each.name: each.y for each in series}
     X = None if series[0].X is None else [each.X for each in series]
-    known, times = _known(series, request), _dates(series)
+    known, times = _known(series, request), [each.times[: len(each.y)] for each in series]
+    times = times if all(each.dtype.kind == "M" for each in times) else None
     with as_request_error(f"{source}: "), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # `take` raises it
         history = History.of(y, X, known, times, (0, request.horizon))
@@ -135,12 +136,6 @@ def _read_series(request: Request) -> tuple[list[Series], str]:
     for wrong in _problems(series, request):
         raise RequestError(f"{source}: {wrong}")
     return series, source
-
-
-def _dates(series: list[Series]) -> list[np.ndarray] | None:
-    """Return the dates (n,) of each series; None if its times are not dates."""
-    times = [each.times[: len(each.y)] for each in series]
-    return times if all(each.dtype.kind == "M" for each in times) else None
 
 
 def _known(series: list[Series], request: Request) -> list[np.ndarray] | None:

@@ -16,6 +16,7 @@ from cgru import losses
 from cgru.cli.arguments import RequestError
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
+from cgru.datasets.column_roles import listed
 from cgru.datasets.dataset import real_steps
 from cgru.estimators.input_layers import AUTO, RAW, build
 from cgru.estimators.model_selection import Choice, choose
@@ -189,7 +190,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
     names = net.data_spec.labels
     if y.dtype.kind in "iu" and not class_names and not any(name.lstrip("-").isdecimal() for name in names):
         cure = "an array class_names in the file would say what 0, 1, ... mean"
-        raise RequestError(f"{source}: y: expected the model's classes by name ({_words(names)}), got integers; {cure}")
+        raise RequestError(f"{source}: y: expected the model's classes by name ({listed(names)}), got integers; {cure}")
     found = _class_indices(split, class_names, names, f"{source}: y")
     return found if net.classes is None else net.classes[found]
 
@@ -203,9 +204,8 @@ def _as_names(y: np.ndarray, class_names: Sequence[str] | None) -> list[str]:
 
 def _check_known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
     """Check that all labels are among the names of classes; RequestError, which begins with `where`, otherwise."""
-    unknown = sorted(set(labels) - set(names))
-    if unknown:
-        raise RequestError(f"{where}: expected the classes {_words(names)}, got {_words(unknown)}")
+    if unknown := sorted(set(labels) - set(names)):
+        raise RequestError(f"{where}: expected the classes {listed(names)}, got {listed(unknown)}")
 
 
 def _class_indices(split: Split, class_names: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
@@ -219,8 +219,3 @@ def _class_indices(split: Split, class_names: Sequence[str] | None, names: Seque
     for rows, real in real_steps(split, at_steps(split.y)):
         found[rows][real] = index[np.searchsorted(values, split.y[rows][real])]
     return found
-
-
-def _words(names: Sequence[str]) -> str:
-    """Return the first nine names as text."""
-    return ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")

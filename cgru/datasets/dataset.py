@@ -15,7 +15,7 @@ from cgru.datasets.columns import Columns
 from cgru.network.data.samples import Sequences
 
 __all__ = [
-    "Dataset", "Split", "check_bytes", "check_padding", "real_steps", "with_features", "with_values",
+    "Dataset", "Split", "check_bytes", "check_padding", "real_steps", "with_features",
 ]  # fmt: skip
 
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
@@ -99,11 +99,6 @@ def real_steps(split: Split, steps: bool = True) -> Iterator[tuple[slice, Any]]:
         yield rows, mask(lengths[rows], s)[:, :, 0] if steps else slice(None)
 
 
-def with_values(split: Split, X: np.ndarray) -> Split:
-    """Return a copy of a split with other inputs X (m, s, e)."""
-    return split._replace(X=replace(split.X, X=X))
-
-
 def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
     """Return `data` with only the features called `names`, in this order; unchanged if `data` or `names` has no names.
 
@@ -116,8 +111,8 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
         got = f"{', '.join(there)}, none called {', '.join(lost)}"
         raise ValueError(f"expected the features {', '.join(names)}, got {got}")
     order = [there.index(name) for name in names]
-    train, test = (split and with_values(split, split.X.X[:, :, order]) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, feature_names=tuple(names))
+    chosen = [split and Split(replace(split.X, X=split.X.X[:, :, order]), *split[1:]) for split in data[:2]]
+    return data._replace(train=chosen[0], test=chosen[1], feature_names=tuple(names))
 
 
 def check_padding(lengths: Any, width: int) -> None:

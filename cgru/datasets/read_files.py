@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cgru.datasets.column_roles import likely_roles, resolve_roles, roles_and_values
 from cgru.datasets.columns import ROLES, Columns, ColumnsError
-from cgru.datasets.dataset import Dataset, Split, with_features, with_values
+from cgru.datasets.dataset import Dataset, Split, with_features
 from cgru.datasets.missing_values import INDICATOR, LEFT, fill_samples, methods_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, kind_of, table_of
@@ -254,7 +255,7 @@ def _with_filled(split: Split, methods: list[str]) -> Split:
         return split
     X = np.array(split.X.X, order="C")  # it may be mapped
     fill_samples(X, split.X.lengths, methods)
-    return with_values(split, X)
+    return split._replace(X=replace(split.X, X=X))
 
 
 # --- tables, and targets ---
@@ -265,11 +266,11 @@ def _data_of(table: Table, targets: bool | str) -> Dataset:
     how, trained = table.columns, table.columns.parts == 1
     roles = resolve_roles(table, how, targets=targets)
     data = read_sequences(table, roles, targets=bool(targets), trained=trained)
-    split, notes = _as_task(data.train, how.task, True), [*table.notes, *data.notes]
+    split, notes = _as_task(data.train, how.task, True), (*table.notes, *data.notes)
     if split.y is not None and not trained and not how.task:
-        notes += _check_targets(split.y, roles, targets == "required")
+        _check_targets(split.y, roles, targets == "required")
     names = data.target_names if split.y is not None and split.y.dtype.kind == "f" else None
-    return data._replace(train=split, notes=tuple(notes), target_names=names)
+    return data._replace(train=split, notes=notes, target_names=names)
 
 
 def _check_label(table: Table) -> None:
@@ -280,22 +281,15 @@ def _check_label(table: Table) -> None:
         raise ColumnsError("label", "none", due, {"label": likely} if likely else None)
 
 
-def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> list[str]:
-    """Refuse a target that is constant or differs in every row; return notes on classes with similar names."""
+def _check_targets(y: np.ndarray, how: Columns, are_required: bool) -> None:
+    """Refuse a target that is constant, and classes that all differ."""
     found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
     ignore = tuple(dict.fromkeys((*how.ignore, *how.label)))
     none = None if are_required else {"label": (), "ignore": ignore, "per_step": False}
     if len(found) == 1 and len(y) > 1:
         raise ColumnsError("label", f"{found.ravel()[0]} alone", "a target that is not the same everywhere", none)
-    if y.dtype.kind == "f" or y.ndim > 1:
-        return []
-    if len(found) == len(y) > 2:
+    if y.dtype.kind != "f" and y.ndim == 1 and len(found) == len(y) > 2:
         raise ColumnsError("label", f"{found[0]}, {found[1]}, ... once each", "classes of several sequences", none)
-    folded: dict[str, list[str]] = {}
-    for name in found.astype(str).tolist():
-        folded.setdefault(" ".join(name.casefold().split()), []).append(name)
-    alike = [" and ".join(map(repr, names)) for names in folded.values() if len(names) > 1]
-    return [f"classes that differ only in case or white space: {', '.join(alike)}"] if alike else []
 
 
 def _as_task(split: Split | None, task: str | None, is_table: bool) -> Split | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.jobs import DATA, OWN, Job, Result, SharedData
+from cgru.many.jobs import DATA, OWN, Job, SharedData
 from cgru.many.run import fit_many
 from cgru.network.data.split import classes_to_split, draw_folds, encode_groups
 from cgru.network.data.streaming import as_data
@@ -72,7 +72,7 @@ class Grid(list[Record]):
         for fold, settings in folds.items():
             candidates = [[_best_start(starts) for starts in inner.values()] for inner in settings.values()]
             whole = [records for records in candidates if None not in records]
-            best = min(whole, key=_mean_validation_loss) if len(whole) > 1 else (whole or [[]])[0]
+            best = min(whole, key=_mean_loss) if len(whole) > 1 else (whole or [[]])[0]
             names = best[0]["scores"] if best else ()
             scores = {name: float(np.mean([record["scores"][name] for record in best])) for name in names}
             setting = best[0]["setting"] if best else None
@@ -119,7 +119,7 @@ def _best_start(starts: list[Record]) -> Record | None:
     return min(known, key=lambda record: record["scores"]["validation_loss"], default=None)
 
 
-def _mean_validation_loss(records: list[Record]) -> float:
+def _mean_loss(records: list[Record]) -> float:
     """Return the mean of the validation losses."""
     return float(np.mean([record["scores"]["validation_loss"] for record in records]))
 
@@ -239,14 +239,10 @@ def grid(
                     records.append({"setting": setting, "fold": fold, "inner": inner, "seed": start.get("seed")})
     shared = data | {"threads": threads, "executor": executor, "store": store, "progress": progress, "groups": None}
     results = fit_many(jobs, X, y, **shared, keep=keep)
-    found = [record | _outcome(result, keep) for record, result in zip(records, results, strict=True)]
-    return Grid(found, sum(isinstance(result.error, KeyboardInterrupt) for result in results))
-
-
-def _outcome(result: Result, keep: bool) -> Record:
-    """Return the scores, duration and error of a result as fields of a record."""
-    network = {"network": result.network} if keep else {}
-    return {"scores": result.scores, "seconds": result.seconds, "error": result.record()["error"]} | network
+    for record, result in zip(records, results, strict=True):
+        record |= {"scores": result.scores, "seconds": result.seconds, "error": result.record()["error"]}
+        record |= {"network": result.network} if keep else {}
+    return Grid(records, sum(isinstance(result.error, KeyboardInterrupt) for result in results))
 
 
 def _options_of_fit(options: dict[str, Any], own: set[str], takes_any: bool) -> set[str]:

@@ -152,7 +152,7 @@ TABLES = {
     "a target for each": (table(label=lambda i: f"c{i}"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
     "one target": (table(label=lambda i: "fine"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
     "case of classes": (table(label=("no", "yes", "No", "yes", "no", "YES").__getitem__), PLAIN, None, {"y": ["no",
-        "yes", "No", "yes", "no", "YES"], "note": "case"}),
+        "yes", "No", "yes", "no", "YES"]}),
     "epochs": (table(lambda t: 1700000000 + 3600 * t), PLAIN, None, {}),
     "days as numbers": (table((20240130, 20240131, 20240201, 20240202).__getitem__), PLAIN, {"time_format"}, {}),
     "months as numbers": (table((202311, 202312, 202401, 202402).__getitem__), PLAIN, {"time_format"}, {}),
