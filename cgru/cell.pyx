@@ -137,7 +137,7 @@ cdef cgru_cell *pointer(object cell) except NULL:
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
     if (<Cell>cell).inside.k == NULL:
-        raise TypeError("cell: expected a cgru.Cell that was made, got one whose making failed")
+        raise TypeError("cell: expected a complete cgru.Cell, got one whose construction failed")
     return <cgru_cell *>&(<Cell>cell).inside
 
 
@@ -525,7 +525,7 @@ se_hPars=None)
         if getattr(source, "cells", ()) == (source,):
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
                 if value is not None:
-                    raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")
+                    raise TypeError(f"{name}: expected None with a layer, which has its own, got {value!r}")
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             if source.weights:
@@ -557,7 +557,7 @@ se_hPars=None)
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
         self.variant = self.kind.name
         if batch > PY_SSIZE_T_MAX // 4096 // (packed.e + packed.u):
-            raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
+            raise ValueError(f"batch: expected fewer samples, whose rows fit into memory, got {batch}")
         inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
         inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
         inside.room = workspace_bytes(<cgru_cell *>inside, batch, 1)
@@ -577,7 +577,7 @@ se_hPars=None)
         inside.k = kernels(self.dtype.itemsize)
         if batch > PY_SSIZE_T_MAX or not fits(batch * 128.0 * (call.up + call.ep), inside.k.size):
             inside.k = NULL
-            raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
+            raise ValueError(f"batch: expected fewer samples, whose rows fit into memory, got {batch}")
         call.m = batch
         forth, back = _plan(inside, call, FORWARD, 1).packed_size, _plan(inside, call, BACKWARD, 1).packed_size
         self.memory = _PackedMemory(2 * (forth + back), inside.k.size)
@@ -658,4 +658,4 @@ se_hPars=None)
         return f"Cell({self.variant}, {sizes}, dtype={self.dtype.name})"
 
     def __reduce__(self):
-        raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")
+        raise TypeError("a Cell does not pickle: it lends pointers to its memory; make a new one from its layer")

@@ -447,7 +447,7 @@ class GRU(Layer):
         if self.learn_h0:
             raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
         if not self._options_on.keys().isdisjoint((*masks.RATES.values(), "masks")):
-            raise ValueError(f"resume: expected a layer that drops nothing out, got {self!r}")
+            raise ValueError(f"resume: expected a layer without dropout, got {self!r}")
         X, lengths, _, p, codes, factor = self._check_inputs(
             A, lengths, None, memory, preactivations, resets=resets, decay=decay
         )

@@ -271,7 +271,7 @@ class GRUD(Layer):
             return start
         value = np.reshape(value, -1)
         if value.dtype != start.dtype or len(value) != m:
-            raise ValueError(f"{name}: expected {m} records that a run of this layer left, got {len(value)} of another")
+            raise ValueError(f"{name}: expected {m} records of a state of this layer, got {len(value)} of another kind")
         return value
 
     def reset_state(self) -> None:

@@ -300,7 +300,7 @@ def describe(layer: Any, kind: type, reason: str | None) -> Row:
 def layers_of(model: keras.Layer) -> list[Any]:
     """Return a model and all its layers. TypeError if it is not a layer of Keras."""
     if not isinstance(model, keras.Layer):
-        raise TypeError(f"model: expected a layer or a model of Keras's, got {type(model).__name__}")
+        raise TypeError(f"model: expected a layer or a model of Keras, got {type(model).__name__}")
     return list(model._flatten_layers())
 
 

@@ -560,7 +560,7 @@ def _real_targets(y: Any, name: str) -> np.ndarray:
         if np.asarray(y).dtype.kind not in "US":
             raise
         raise TypeError(
-            f"{name}: expected real numbers, got strings; classes go by number: "
+            f"{name}: expected real numbers, got strings; give class numbers: "
             f"class_names, {name} = np.unique({name}, return_inverse=True)"
         ) from None
 

@@ -209,7 +209,7 @@ class RowGradients:
         values = values[:, None] if values.ndim == 1 else values
         if rows.ndim != 1 or values.ndim != 2 or len(values) != len(rows) or (rows < 0).any():
             raise ValueError(
-                f"rows: expected integers (n,) of at least 0 beside values (n, u), got {rows.shape} and {values.shape}"
+                f"rows: expected integers (n,) of at least 0 and values (n, u), got {rows.shape} and {values.shape}"
             )
         dtype = float_dtype(np.result_type(values.dtype, np.float32), "values")
         self.rows, self.values = sum_rows(rows, aligned(values, dtype))
@@ -342,7 +342,7 @@ class Optimizer:
         """Raise ValueError if the parameter p[key] cannot be updated by gradients of some of its rows."""
         rows, values = g.rows, g.values
         if not ours(self):
-            raise ValueError(f"g[{key!r}]: expected an array for an optimizer of your own, got RowGradients")
+            raise ValueError(f"g[{key!r}]: expected an array for your own optimizer, got RowGradients")
         if not _lies_in_order(p, values.dtype) or not p.ndim or len(p) * values.shape[1] != p.size:
             raise ValueError(
                 f"p[{key!r}]: expected an array (v, {values.shape[1]}) of {values.dtype} in C order, like the gradients"
@@ -352,7 +352,7 @@ class Optimizer:
             raise ValueError(f"g[{key!r}]: expected rows from 0 to {len(p) - 1}, got {rows.min()} to {rows.max()}")
         if getattr(self, "weight_decay", 0.0) and is_matrix(key):
             raise ValueError(
-                f"weight_decay: expected 0 beside gradients of rows of {key!r}, since it shrinks all rows, got"
+                f"weight_decay: expected 0 with gradients of rows of {key!r}, since it shrinks all rows, got"
                 f" {self.weight_decay}"
             )
 
@@ -708,7 +708,7 @@ class DP:
             raise TypeError("step: expected p, the gradients of each sample and state with DP, got p alone")
         sums, m = clipped_sums(p, g, self.max_norm)
         if not m and batch_size is None:
-            raise ValueError("batch_size: expected the mean size of a batch beside an empty one, got None")
+            raise ValueError("batch_size: expected the mean batch size for an empty batch, got None")
         noisy_step(self, p, sums, m if batch_size is None else positive(batch_size, "batch_size"), state, fraction)
 
 
@@ -800,4 +800,4 @@ def named(value: Any, argument: str = "optimizer") -> Any:
         return value
     kind = ValueError if isinstance(value, str) else TypeError
     known = ", ".join([*map(repr, NAMED), *(f"{optimizer.__name__}(...)" for optimizer in NAMED.values())])
-    raise kind(f"{argument}: expected one of {known}, or one of your own, got {value!r}")
+    raise kind(f"{argument}: expected one of {known}, or your own, got {value!r}")

@@ -382,7 +382,7 @@ cdef class GRUPass(Pass):
         codes = self.codes if layer is None else layer.codes()
         compiled = self.compiled and codes == self.codes
         if not compiled and "hh_" not in self.caches:  # the derivative from the output belongs to the old activation
-            raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
+            raise RuntimeError("backward: expected the activations of forward, got another; call forward again")
         return p, compiled
 
     cdef cnp.ndarray _output_gradient(self, dA, dstate):

@@ -97,13 +97,13 @@ def quantize(
     if limit is not None:
         check_number(limit, "limit")
         if calibration is None:
-            raise ValueError("limit: expected calibration beside it, to measure by, got None")
+            raise ValueError("limit: expected calibration data with it, got None")
         if "int8" not in kinds.values():
-            raise ValueError("limit: expected a layer of int8 beside it, which may keep bfloat16, got bfloat16 alone")
+            raise ValueError("limit: expected an int8 layer, which may become bfloat16, got only bfloat16")
     if activations not in (None, "int16"):
         raise ValueError(f"activations: expected None or 'int16', got {activations!r}")
     if activations and (calibration is None or limit is not None or {*kinds.values()} != {"int8"}):
-        due = "calibration, which their scales come from, int8 weights in all layers, and no limit beside int16"
+        due = "calibration, which their scales come from, int8 weights in all layers, and no limit with int16"
         given = "no calibration" if calibration is None else f"{' and '.join(sorted({*kinds.values()}))}, limit={limit}"
         raise ValueError(f"activations: expected {due}, got {given}")
     if lengths is not None and calibration is None:
@@ -241,7 +241,7 @@ def _check(layer: Layer, i: str) -> None:
     """Raise an error for a layer that cannot be quantised."""
     where = f"layer {i}, {layer!r}"
     if layer.weights:
-        raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
+        raise ValueError(f"net: expected float weights, got {where}, which is quantised")
     if layer.parameter_names and not layer.p:
         raise RuntimeError(f"net: {where}, has no parameters yet: fit or predict first")
     if "missing" in layer.reads:
@@ -254,9 +254,9 @@ def _check(layer: Layer, i: str) -> None:
     kinds = *STORED, Bidirectional
     own = type(layer) in kinds and getattr(layer, "code", ()) is None
     if own or any(cell.codes() is None for cell in layer.cells):
-        raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
+        raise ValueError(f"net: {where}, has a user-defined activation, expected cgru's")
     if any(isinstance(each, kinds) and type(each) not in kinds for each in (layer, *layer.cells)):
-        raise ValueError(f"net: {where}, is or has a class of its own, expected one of cgru's")
+        raise ValueError(f"net: {where}, is or has a user-defined class, expected one of cgru's")
     for name, array in layer.p.items():
         if not (np.abs(array) <= MAX_BFLOAT16).all():
             raise ValueError(
@@ -289,7 +289,7 @@ def _max_abs(A: np.ndarray, steps: np.ndarray | None) -> float:
     most = float(np.abs(real).max())
     if not most < float(np.finfo(np.float32).max):
         raise ValueError(
-            "calibration: expected finite numbers, got others, in float32, in it or in what a layer makes of it"
+            "calibration: expected finite numbers, got others, in float32, in it or in the output of a layer"
         )
     return most
 
@@ -304,9 +304,9 @@ def _integer_layers(
         kind, where = type(layer), f"net: layer {key}, {layer!r}"
         if not kind.__module__.startswith("cgru.") or kind.__name__ not in (*FORMS, *COPIES) or "." in key:
             due = f"expected {', '.join((*FORMS, *COPIES))} or Conv1D, and no branches"
-            raise ValueError(f"{where}, has no form of integers; {due}")
+            raise ValueError(f"{where}, has no integer form; {due}")
         if getattr(layer, "reverse", False):
-            raise ValueError(f"{where}, runs in reverse, which has no form of integers")
+            raise ValueError(f"{where}, runs in reverse, which has no integer form")
         bits = bits_for(bounds[key]) if bits is None else bits
         if kind.__name__ in FORMS:
             try:

@@ -799,7 +799,7 @@ cdef class Stream:
     def _factors(self, resets, decay):
         """Check and return the decay factors (m, 1) or (m, u), in the dtype of the states."""
         if resets is not None:
-            raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+            raise ValueError("decay: expected None with resets, got both; a reset is a decay of 0")
         if self.framed:
             raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
         if any([isinstance(stage, (_Integers, _Switching)) for stage in self.recurrent]):
@@ -807,7 +807,7 @@ cdef class Stream:
         due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
         factors = real(decay, "decay")
         if factors.dtype == bool:
-            raise TypeError("decay: expected factors, got booleans; rows that begin anew are the argument resets")
+            raise TypeError("decay: expected factors, got booleans; rows that start a sequence are the argument resets")
         self._check_rows("decay", np.shape(factors), due)
         factors = factors.reshape(self.batch, -1)
         if not within(factors, 0, 1):
@@ -881,7 +881,7 @@ cdef class Stream:
         return f"Stream({self.source!r}, batch={self.batch})"
 
     def __reduce__(self):
-        raise TypeError("a Stream does not pickle: it lends pointers to its memory; make it anew from its network")
+        raise TypeError("a Stream does not pickle: it lends pointers to its memory; make a new one from its network")
 
 
 def _layers(source):

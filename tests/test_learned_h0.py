@@ -181,5 +181,5 @@ def test_a_cell_gets_its_states_from_its_caller():
 
 @pytest.mark.parametrize("make", [lambda layer: layer, cgru.Bidirectional], ids=["one", "both"])
 def test_what_pytorch_has_not_is_refused(make):
-    with pytest.raises(ValueError, match=r"layer 0, .* it has learn_h0, which there is none of"):
+    with pytest.raises(ValueError, match=r"layer 0, .* it has learn_h0, which the library lacks"):
         interop.to_torch(make(learner(3, 4, reset_after=True)))

@@ -211,7 +211,7 @@ def test_optimizers_by_name():
     assert optimizers.named(own) is own
     for wrong, error in (("Adam", ValueError), (cgru.Adam, TypeError), (None, TypeError), (3, TypeError)):
         known = "'sgd', 'adam', 'rmsprop', 'adagrad', SGD(...), Adam(...), RMSprop(...), Adagrad(...)"
-        words = f"optimizer: expected one of {known}, or one of your own, got"
+        words = f"optimizer: expected one of {known}, or your own, got"
         with pytest.raises(error, match=r"^" + re.escape(words)):
             optimizers.named(wrong)
 

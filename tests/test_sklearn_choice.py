@@ -295,7 +295,7 @@ def test_with_resets_no_layer_is_chosen_that_changes_the_steps_or_reads_all():
     assert {text.partition(",")[0] for text in texts} == {"raw"}
     assert len(texts) > 2  # with other pools and more layers
     assert any("frames" in text for text in GRUClassifier(**options).fit(X, y).candidate_scores_)
-    with pytest.raises(ValueError, match=r"resets: .*behind Frames"):
+    with pytest.raises(ValueError, match=r"resets: .*after Frames"):
         GRUClassifier(**OPTIONS, inputs="frames(2)", epochs=1).fit(cgru.Sequences(X, resets=resets), y)
 
 

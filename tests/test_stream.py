@@ -471,7 +471,7 @@ def test_batch_and_pickle():
             cgru.Stream(random_layer(3, 4), **{name: value})
     stream = cgru.Stream(random_layer(3, 4), 2)
     assert (stream.batch, stream.features, stream.units, stream.dtype) == (2, 3, 4, np.float64)
-    with pytest.raises(TypeError, match="anew"):
+    with pytest.raises(TypeError, match="make a new one"):
         pickle.dumps(stream)
 
 

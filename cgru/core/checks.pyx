@@ -68,7 +68,7 @@ cdef int _check_unmasked(value, name) except -1:
     """Raise ValueError for a NumPy masked array with masked elements, since `numpy.asarray` would ignore the mask."""
     masked = sys.modules.get("numpy.ma")  # which another thread may just be importing
     if isinstance(value, getattr(masked, "MaskedArray", ())) and masked.is_masked(value):
-        raise ValueError(f"{_label(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
+        raise ValueError(f"{_label(name)}: expected plain numbers, got masked ones; fill or drop them")
     return 0
 
 

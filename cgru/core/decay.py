@@ -41,7 +41,7 @@ def decay_of(
     if resets is None and decay is None:
         return None
     if resets is not None and decay is not None:
-        raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+        raise ValueError("decay: expected None with resets, got both; a reset is a decay of 0")
     if resets is not None:
         resets = _checked(resets, "resets", (m, s), None)
         if resets.dtype != bool:

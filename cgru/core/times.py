@@ -37,5 +37,5 @@ def check_go_on(times: np.ndarray, ends: np.ndarray, first: int = 0) -> None:
     `first` is the number of the first sample.
     """
     for i in np.flatnonzero(times[:, 0] < ends)[:1]:
-        due = f"times from {ends[i]} on, where the steps before have ended"
+        due = f"times from {ends[i]} on, the end of the previous steps"
         raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {first + i}, step 0")

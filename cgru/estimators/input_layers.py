@@ -60,7 +60,7 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
             raise ValueError(f"{due}, got {text!r}")
         made += kind(*numbers)
     if causal and any(not layer.steps.causal for layer in made):
-        raise ValueError(f"{name}: expected layers that run step by step, as causal asks, got {text!r}")
+        raise ValueError(f"{name}: expected layers that run step by step, as causal requires, got {text!r}")
     return made
 
 

@@ -91,14 +91,14 @@ class Recipe:
 
     loss: str = option(
         "", _loss,
-        "loss of a regression: {REGRESSIONS}, such as huber(0.5) or quantile(0.1,0.5,0.9); of classes: cross_entropy, "
+        "loss of a regression: {REGRESSIONS}, such as huber(0.5) or quantile(0.1,0.5,0.9); classes: cross_entropy, "
         "or cross_entropy(0.1) with smoothed labels (default: {LOSS}; for classes cross_entropy)",
         parse=str, metavar="LOSS",
     )  # fmt: skip
     units: int = option(UNITS, positive, "units of each GRU layer", parse=int, metavar="N")
     layers: int | None = option(
         None, positive,
-        "number of GRU layers (default: with --inputs auto one or two, the better in folds; else one)",
+        "number of GRU layers (default: with --inputs auto one or two, by cross-validation; else one)",
         parse=int, metavar="N",
     )  # fmt: skip
     bidirectional: bool = option(
@@ -110,18 +110,18 @@ class Recipe:
     pool: str | None = option(
         None, _pool,
         "pooling of the states over the steps: last, mean, max or attention (learned weights), or several joined by +; "
-        "not with --per-step (default: with --inputs auto the best in folds; else {POOL}, behind a convolution mean)",
+        "not with --per-step (default: with --inputs auto by cross-validation; else {POOL}, mean after a convolution)",
         parse=str, metavar="HOW",
     )  # fmt: skip
     inputs: str = option(
         AUTO, _inputs,
         'layers before the first GRU layer: raw for none; or normalize, difference, "frames(length,hop)" and '
-        '"convolution(width,stride,channels)", joined by + (default: auto, the best in folds of the training data; raw '
+        '"convolution(width,stride,channels)", joined by + (default: auto, by cross-validation; raw '
         "with --per-step)",
         parse=str, metavar="LAYERS",
     )  # fmt: skip
     dropout: float = option(
-        DROPOUT, share, "dropout rate at the head, and between GRU layers", parse=float, metavar="SHARE"
+        DROPOUT, share, "dropout rate before the head and between GRU layers", parse=float, metavar="SHARE"
     )
     recurrent_dropout: float = option(
         RECURRENT_DROPOUT, share, "dropout rate of the states from step to step", parse=float, metavar="SHARE"
@@ -137,7 +137,7 @@ class Recipe:
         WEIGHT_DECAY, check_number, "decoupled weight decay, as in AdamW", parse=float, metavar="RATE"
     )
     clip_norm: float = option(
-        1.0, partial(check_number, above=True), "scale the gradients of an update down to this joint L2 norm",
+        1.0, partial(check_number, above=True), "clip the gradients of an update to this joint L2 norm",
         parse=float, metavar="NORM",
     )  # fmt: skip
     float64: bool = option(False, flag, "train in double precision (default: single)", parse=bool)

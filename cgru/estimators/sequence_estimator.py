@@ -123,7 +123,7 @@ class SequenceEstimator(BaseEstimator):
         given, names, lengths, is_flat, own = X, None, None, False, {}
         if isinstance(X, Sequences):
             if self.channels_first:
-                raise ValueError("channels_first: expected False beside Sequences, which are (m, s, e), got True")
+                raise ValueError("channels_first: expected False with Sequences, which are (m, s, e), got True")
             X, lengths, own = X.X, X.lengths, step_arrays(X)
         if self.missing not in (recipe.REFUSE, recipe.DECAY):
             raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
@@ -274,7 +274,7 @@ class SequenceEstimator(BaseEstimator):
         samples = {"X": X, "y": targets, "sample_weight": sample_weight}
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         if not reset and len(self._nets) > 1:
-            raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
+            raise ValueError(f"ensemble: expected 1 to continue training, got {len(self._nets)} networks")
         most = np.iinfo(np.int32).max
         seed = check_random_state(self.random_state).randint(most) if reset else self._nets[0].seed
         if self.early_stopping and epochs is None and enough:  # drawn before the choice, in which they have no part
@@ -338,7 +338,7 @@ class SequenceEstimator(BaseEstimator):
         features, y: those of the training data.
         """
         if self.early_stopping:
-            raise ValueError("validation: expected None beside early_stopping=True, which holds samples out, got some")
+            raise ValueError("validation: expected None with early_stopping=True, which holds samples out, got some")
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             due = "(X, y) or (X, y, sample_weight)"
             got = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
@@ -363,7 +363,7 @@ class SequenceEstimator(BaseEstimator):
         if self.inputs != input_layers.AUTO:
             input_layers.parse(self.inputs, causal=self.causal)
             if self.missing == recipe.DECAY and self.inputs.strip() != input_layers.RAW:
-                raise ValueError(f'inputs: expected "raw" beside missing="decay", got {self.inputs!r}')
+                raise ValueError(f'inputs: expected "raw" with missing="decay", got {self.inputs!r}')
         budget = self.budget if whole else 0
         return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 

@@ -124,7 +124,7 @@ def export_c(
     dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if "tokens" in layers[0].reads else None
     if dtype == INT16 and apart is not None:
-        raise ValueError("weights: expected 'code' for a network of integers, whose code has its scales, got 'file'")
+        raise ValueError("weights: expected 'code' for an integer network, whose code has its scales, got 'file'")
     parts = parts_of(net, layers, dtype, apart)
     every, outputs_are = _outputs(net, apart is None)
     words: dict[str, str] = {}
@@ -165,7 +165,7 @@ def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
     if any(isinstance(layer, IntegerLayer) for layer in layers):
         check_integers(layers)
         if dtype is not None:
-            raise ValueError(f"dtype: expected None for a network of integers, got {dtype!r}")
+            raise ValueError(f"dtype: expected None for an integer network, got {dtype!r}")
         return INT16
     if dtype is None:
         return FLOAT32 if quantized else next(layer.dtype for layer in layers if layer.p)

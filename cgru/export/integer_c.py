@@ -190,10 +190,10 @@ def check_integers(layers: Sequence[Any]) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, IntegerLayer):
             if type(layer).__name__ not in COPIES:
-                raise ValueError(f"net: expected layers of integers alone, got {layer!r} as layer {i}")
+                raise ValueError(f"net: expected only integer layers, got {layer!r} as layer {i}")
             continue
         if bits not in (None, layer.x_bits):
-            raise ValueError(f"net: expected inputs of {bits} bits behind the point in layer {i}, got {layer.x_bits}")
+            raise ValueError(f"net: expected inputs with {bits} fractional bits in layer {i}, got {layer.x_bits}")
         bits = layer.y_bits
 
 
@@ -208,7 +208,7 @@ def converters(net: Any) -> str:
         value = _STANDARDIZED
         for name, values in (("mean", mean), ("scale", net.scale)):
             if not np.isfinite(values).all() or (name == "scale" and not np.all(values)):
-                raise ValueError(f"{name}: expected finite numbers, of scale other than zero, got {values}")
+                raise ValueError(f"{name}: expected finite numbers, and no zero in scale, got {values}")
             constants += f"static const double {name}[] = {{{', '.join(map(repr, values.tolist()))}}};\n    "
     up, x_bits = 2.0 ** of[0].x_bits, of[0].x_bits
     return _CONVERT_INPUT.format(constants=constants, value=value, up=up, x_bits=x_bits) + text

@@ -109,7 +109,7 @@ class GateLayout:
         first, *rest = layer.cells
         for second in rest:
             if first.reverse or not second.reverse:
-                raise refuse("its first layer does not run onward and the second back")
+                raise refuse("its first layer is not forward and its second reverse")
             for name in SHARED:
                 if getattr(first, name) != getattr(second, name):
                     raise refuse(f"its directions differ in {name}")
@@ -118,13 +118,13 @@ class GateLayout:
                     raise refuse("its directions differ in the alpha of an activation")
         there = self.variant(self.options(first.variant))
         if first.variant.step is not there:
-            raise refuse(f"its variant is {first.variant}, there it is {there}")
+            raise refuse(f"its variant is {first.variant}, the library's is {there}")
         for name in self.lacks:
             if getattr(first, name):
-                raise refuse(f"it has {name}, which there is none of; make it without")
+                raise refuse(f"it has {name}, which the library lacks; make it without")
         if ours(first.activate_update) is not ours(first.activate_reset) or ours(first.activate_update) is None:
             got = f"{first.activation['activate_update']} and {first.activation['activate_reset']}"
-            raise refuse(f"z and r have one activation there, which is one of cgru's own here; got {got}")
+            raise refuse(f"expected one of cgru's own activations for both z and r, got {got}")
         if ours(first.activate) is None:
             raise refuse(f"activate is not one of cgru's own: {first.activation['activate']}")
         return first
@@ -167,7 +167,7 @@ class Function:
         """Return the alpha of cgru's activation, 0 if it has none; raise an error if the library does not allow it."""
         alpha = parameter(se_hPars, self.key) if self.key else 0.0
         if self.own is lrelu and alpha > 1:
-            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
+            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function in the library")
         return alpha
 
 
@@ -240,7 +240,7 @@ def gate_options(
     """Return the GRU arguments for the activation of hh and that of z and r, each given as (function, alpha)."""
     (f, alphas), (g, more) = activate, gates
     if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
-        raise refuse("its two activations have the same alpha here")
+        raise refuse("expected the same alpha for both activations")
     return {"activate": f, "activate_update": g, "activate_reset": g, "se_hPars": (alphas | more) or None}
 
 
@@ -255,19 +255,19 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
     """
     if isinstance(source, Network):
         if type(source) is not Network or overridden(source):
-            raise ValueError(f"net: expected a Network as it is, got {overridden(source) or type(source).__name__}")
+            raise ValueError(f"net: expected an unmodified Network, got {overridden(source) or type(source).__name__}")
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     within = [*chain.leaves(layers), *((f"{i}", layer) for i, layer in enumerate(layers) if layer.branches)]
     for i, layer in within:
         refuse = refusal(f"net: layer {i}, {layer!r}")
         if layer.weights:
-            raise refuse("expected weights of floats; give the network that it was made of")
+            raise refuse("expected float weights; give the network before it was quantised")
         for part in (layer, *(() if layer.branches else layer.cells)):
             if type(part) not in EXPORTED:
                 raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if overridden(part):
-                raise refuse(f"expected its own methods, got another {overridden(part)}")
+                raise refuse(f"expected the methods of its class, got another {overridden(part)}")
     return layers
 
 

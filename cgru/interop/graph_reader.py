@@ -41,7 +41,7 @@ from cgru.network.chain import chain, leaves
 __all__ = ["BRANCHES", "STAGES", "OtherFeatures", "Reader", "TooShort", "Unproved", "Value", "dense", "embedding",
            "is_weights", "read"]  # fmt: skip
 
-BRANCHES = "expected it to take the outputs of layers: sums, products and concatenations of the features of each step"
+BRANCHES = "expected it to read the outputs of layers: sums, products and concatenations of the features of each step"
 STAGES = "stages"  # what values are of whose labels go on from stage to stage
 ENDS = "last states"  # of a recurrent stage, as what makes a stage
 JOINS = {"add": "add", "sub": "add", "mul": "multiply"}
@@ -159,7 +159,7 @@ class Reader:
     def read_padding(self) -> None:
         """Store that this node reads all steps, padding included; raise Unproved if GRUs before it stop at lengths."""
         if self.ragged:
-            raise Unproved("it would read padding, which has no part in the network's result: take the last state")
+            raise Unproved("it would read padding, which the network ignores: take the last state")
         self.whole = self.whole or self.place
 
     def placed(self, value: Value) -> Value:
@@ -181,7 +181,7 @@ class Reader:
         if value.dtype not in ("float32", "float64"):
             raise Unproved(f"expected float32 or float64, got {value.dtype}")
         if not L.size or L.min() < 0:
-            raise Unproved("it takes no numbers, or zeros around them")
+            raise Unproved("it reads an empty array, or zero padding")
         firsts = [stage.first for stage in self.stages]
         stage = self.stages[np.searchsorted(firsts, L.flat[0], "right") - 1]
         own = L - stage.first
@@ -195,7 +195,7 @@ class Reader:
         stages = [stage for _, stage, _ in parts]
         top, s = stages[0], stages[0].s
         if any(stage.s != s for stage in stages):
-            raise Unproved(f"it joins arrays of other steps: those of {' and '.join(stage.name for stage in stages)}")
+            raise Unproved(f"it joins arrays of different steps: {' and '.join(stage.name for stage in stages)}")
         if len(parts) > 1:
             top = self.derive("concatenate", sum(stage.n for stage in stages), s, *stages)
         labels, start = np.empty(L.size, int), 0
@@ -216,7 +216,7 @@ class Reader:
         again[order] = count - np.maximum.accumulate(np.where(np.diff(L[order], prepend=-1), count, 0))
         columns, first, column = np.unique(again * n + L % n, return_index=True, return_inverse=True)
         if len(L) != self.m * (stage.s or 1) * len(columns):
-            raise Unproved(f"it takes a part of the samples or steps of {stage.name}")
+            raise Unproved(f"it reads only some samples or steps of {stage.name}")
         if np.array_equal(columns, np.arange(n)):
             return stage, L
         order = np.argsort(first)
@@ -239,7 +239,7 @@ class Reader:
             if self.lengths is not None and (step == self.lengths[sample] - 1).all():
                 onward = all(len(each.maker.cells) == 1 and not each.maker.reverse for each in self.recurrent)
                 if not (onward or self.ragged):
-                    raise Unproved("expected no GRU below it that goes back and reads padding")
+                    raise Unproved("expected no reverse GRU before it, which would read padding")
                 self.shortened, last, ends = True, True, onward and recurrent
             else:
                 self.read_padding()
@@ -278,7 +278,7 @@ class Reader:
         n = stage.n
         if due not in (None, n):
             self.guess_features(stage, due)
-            raise Unproved(f"{stage.name} gives {n} features, it takes {due}")
+            raise Unproved(f"{stage.name} has {n} features, it expects {due}")
         if not -L.ndim <= axis < L.ndim or L.shape[axis] != n:
             where = "last axis" if axis == -1 else f"axis {axis}"
             raise Unproved(f"expected the {n} features of {stage.name} in the {where}, got {L.shape}")
@@ -293,7 +293,7 @@ class Reader:
         e = self.stages[0].n
         guess = due * e // stage.n if due * e % stage.n == 0 else e + due - stage.n
         if stage.follows and due != stage.n and 0 < guess < MOST_FEATURES:
-            raise OtherFeatures(f"{stage.name} gives {stage.n} features, it takes {due}", int(guess))
+            raise OtherFeatures(f"{stage.name} has {stage.n} features, it expects {due}", int(guess))
 
     def guess_axis(self, value: Value, axis: int, due: int) -> None:
         """Restart with another number of input features if that gives `axis` the size `due`."""
@@ -305,7 +305,7 @@ class Reader:
         """Restart with another number of steps if a layer expects `due` features of all steps side by side."""
         s, n = stage.s, stage.n
         if s is not None and due % n == 0 and due not in (0, n, s * n):
-            raise OtherSteps(f"{stage.name} gives {n} features of {s} steps, it takes {due} in all", due // n)
+            raise OtherSteps(f"{stage.name} has {n} features of {s} steps, it expects {due} in total", due // n)
 
     def flattened(self, value: Value, due: int) -> Value:
         """Return a value (m, s n) of all steps side by side as the output of layers that make it; others unchanged."""
@@ -326,7 +326,7 @@ class Reader:
             if (np.sort(step) == np.arange(stage.s)).all() and (rest == rest[..., :1]).all():
                 self.read_padding()
                 return rest[..., 0]
-        raise Unproved("it is not over the steps, and them alone, of the layer below it")
+        raise Unproved("it does not reduce just the steps of the layer before it")
 
     # --- layers ---
 
@@ -361,7 +361,7 @@ class Reader:
             full = np.broadcast_to(constant, L.shape)
         except ValueError:
             self.guess_features(stage, max(constant.shape, default=1))
-            raise Unproved(f"it joins {L.shape} with a constant of another shape, {constant.shape}") from None
+            raise Unproved(f"it joins {L.shape} with a constant of a different shape, {constant.shape}") from None
         row = np.empty(stage.n, full.dtype)
         row[(L % stage.n).ravel()] = full.ravel()
         if not np.array_equal(row[L % stage.n], full):
@@ -375,7 +375,7 @@ class Reader:
         c = self.feature_row(value, constant)
         with np.errstate(over="ignore", divide="ignore"):
             if sign == "div" and (first or not np.isfinite(1 / c).all() or not np.isfinite(c).all()):
-                raise Unproved("it divides by zero, or by what is no constant")
+                raise Unproved("it divides by zero, or by something that is not constant")
             times, plus = {"add": (1, c), "sub": (-1, c) if first else (1, -c), "mul": (c, 0)}.get(sign) or (1 / c, 0)
         dtype = c.dtype if dtype is None else dtype
         rows = (np.array(np.broadcast_to(np.asarray(number, dtype), c.shape)) for number in (times, plus))
@@ -473,7 +473,7 @@ class Reader:
         tokens = value.of in self.inputs and not self.input and value.dtype in ("int32", "int64")
         below = self.stages[0]
         if not tokens or sorted(value.labels.ravel()) != [*range(self.m * below.s)]:
-            raise Unproved("it looks up no whole input, integers (m, s)")
+            raise Unproved("expected it to look up the whole input, integers (m, s)")
         self.input, self.shape, layer = value.of, ("m", "s"), embedding(table, name, Unproved)
         layer.trainable, u = trainable, layer.d["u"]
         top = self.push(layer, u, below.s, below)
@@ -482,7 +482,7 @@ class Reader:
     def begin_padding(self) -> None:
         """Store that samples have lengths from this node on; Unproved if layers before it would read padding."""
         if self.recurrent and not self.ragged:
-            raise Unproved("expected lengths of all GRUs")
+            raise Unproved("expected lengths for all GRUs")
         self.ragged = self.shortened = True
 
     def recurrent_input(self, value: Value, rows: bool, features: int) -> tuple[Stage, np.ndarray]:
@@ -490,7 +490,7 @@ class Reader:
         stage, found, places = self.rows(value, -1, features)
         due = np.arange(self.m * (stage.s or 0)).reshape(self.m, -1)
         if stage.s is None or not np.array_equal(found, due if rows else due.T):
-            raise Unproved("its input does not have the axes of the output of the layer below it")
+            raise Unproved("its input is not the output of the layer before it, with the same axes")
         return stage, places
 
     def add_recurrent(self, layer: Any, below: Stage, places: np.ndarray) -> Stage:
@@ -512,7 +512,7 @@ class Reader:
         if is_weights(first) or is_weights(second):
             return self.weighed(*sorted((first, second), key=lambda each: not is_weights(each)), sign)
         if sign not in JOINS:
-            raise Unproved("it divides by what is no constant")
+            raise Unproved("it divides by something that is not constant")
         if first.dtype != second.dtype:
             raise Unproved(f"expected arrays of one dtype, got {first.dtype} and {second.dtype}")
         first, second = self.placed(first), self.placed(second)
@@ -526,15 +526,15 @@ class Reader:
                 if not spread or stage.n == 1:
                     self.guess_features(stage, other.n)
         if not spread:
-            raise Unproved(f"it joins arrays of other shapes, {first.labels.shape} and {second.labels.shape}")
+            raise Unproved(f"it joins arrays of different shapes, {first.labels.shape} and {second.labels.shape}")
         (below, L), (other, M) = (self.settled(replace(first, labels=A)) for A in spread)
         n = below.n
         if (below.s, n) != (other.s, other.n) or not np.array_equal(L // n, M // n):
-            raise Unproved(f"it joins {below.name} and {other.name} of other steps, samples or features")
+            raise Unproved(f"it joins {below.name} and {other.name} with different steps, samples or features")
         places = np.empty(n, int)
         places[(L % n).ravel()] = (M % n).ravel()
         if not np.array_equal(places[L % n], M % n):
-            raise Unproved(f"it joins features of {below.name} and {other.name} in another order at each step")
+            raise Unproved(f"it joins features of {below.name} and {other.name} in a different order at each step")
         if not np.array_equal(places, np.arange(n)):
             other = self.derive(Select(places, n), n, other.s, other)
         if sign == "sub":
@@ -554,9 +554,9 @@ class Reader:
         try:
             a, y = np.broadcast_arrays(weights.labels, L)
         except ValueError:
-            raise Unproved("its weights have other axes than what they weigh") from None
+            raise Unproved("its attention weights and the states have different axes") from None
         if y.shape != L.shape or stage.s is None or not np.array_equal(a, y // stage.n):
-            raise Unproved("expected weights of each step, (m, s, 1), and what they weigh, (m, s, n)")
+            raise Unproved("expected attention weights (m, s, 1), and states (m, s, n)")
         return Value(("weighted", stage, weights.of[1]), y, value.dtype)
 
     def attention(self, value: Value, axis: int, keep: bool) -> Value:
@@ -628,7 +628,7 @@ class Reader:
         gone = tuple(i for i, letter in enumerate(letters) if letter not in made)
         steps = [i for i in gone if found.labels.shape[i] != 1]
         if len(steps) != 1 or len({*made}) != len(made):
-            raise Unproved("expected a sum over the steps alone")
+            raise Unproved("expected a sum over the steps only")
         summed = self.attention(found, steps[0], True)
         left = [letter for letter in letters if letter in made]
         return replace(summed, labels=summed.labels.squeeze(gone).transpose([left.index(letter) for letter in made]))
@@ -659,7 +659,7 @@ class Reader:
             due = "(m, n)" if s is None else "(m, s, n)"
             raise Unproved(f"expected an output {due} of {stage.name}, or one with its axes in another order")
         if self.shortened and self.whole:
-            raise Unproved(f"{self.whole} reads all steps, and padding has no part in the network's result")
+            raise Unproved(f"{self.whole} reads all steps, but the network ignores padding")
         if self.strict and self.ragged and not self.is_zero_padded(stage):
             raise Unproved(f"expected the states of GRUs, which are zero at padding, got {stage.name}")
         self.layers = self.chain(stage)
@@ -671,7 +671,7 @@ class Reader:
             live |= new
             new = {below for stage in new for below in stage.below} - live
         if live & self.scorers:
-            raise Unproved("the scores of attention are read by others, too")
+            raise Unproved("its attention scores are used elsewhere, too")
         readers = Counter(below for stage in live for below in stage.below)
         nodes: list[Node] = []
         numbers = {self.stages[0]: 0}
@@ -706,7 +706,7 @@ class Reader:
         due = [cell for stage in self.recurrent for cell in stage.maker.cells]
         found = [cell for _, layer in leaves(self.layers) for cell in layer.cells]
         if [*map(id, found)] != [*map(id, due)]:
-            raise Unproved("expected initial states of GRUs that are all read, one after the other")
+            raise Unproved("expected all GRUs with initial states to be used, one after another")
 
     def is_zero_padded(self, stage: Stage) -> bool:
         """Return whether a layer's output is zero in the padding in both libraries, or has no steps."""
@@ -768,14 +768,14 @@ def read(
                         tried.add(e)
                 chains.append(reader.layers)
             if not all(same_chains(chains[0], other) for other in chains[1:]):
-                raise Unproved("what it does depends on the number of samples or steps")
+                raise Unproved("its result depends on the number of samples or steps")
             more = make(order, m, s, e + 1)
             if more.stages[0].n != reader.stages[0].n and is_readable(more):
-                raise Unproved("no layer says how many features the input has; select them before the module")
+                raise Unproved("no layer determines how many features the input has; select them before the module")
             return chains[0]
         except Unproved as error:
             if reader.progress > best[0]:
-                best = reader.progress, f"{reader.place} cannot be had here: {error}"
+                best = reader.progress, f"{reader.place} cannot be converted: {error}"
             if reader.recurrent:  # which was read in this order of the axes, and would not be in another
                 break
     raise ValueError(f"source: {best[1]}")

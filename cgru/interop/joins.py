@@ -90,7 +90,7 @@ class _Graph:
             for p in self.nodes[v].parents:
                 self.read_by[p].add(v)
             if len(shape) == 2 and len(self.read_by[0]) > 1:
-                raise self.nodes[v].refuse("expected one layer that reads the tokens, got it as another")
+                raise self.nodes[v].refuse("expected only one layer that reads the tokens, got another")
 
     def shape(self, node: Node) -> Shape:
         """Return the shape of a node's output from those of its parents."""

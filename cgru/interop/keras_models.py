@@ -38,17 +38,17 @@ RNNS = ("GRU", "RNN")
 RECURRENT = (*RNNS, "Bidirectional")
 SEVERAL_STEPS = (*RECURRENT, "Conv1D", "Flatten", *POOLS)  # layers that read more than a step
 
-LAST = "keepdims is False and the features come last here"
+LAST = "keepdims is False and expected the features in the last axis"
 # By class: options that must have one value here, and the reason for refusing another.
 REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "Softmax": (("axis", -1, "expected axis -1, that of the features, got {}"),),
-    "LayerNormalization": (("rms_scaling", False, "rms_scaling is False here"),),
+    "LayerNormalization": (("rms_scaling", False, "expected rms_scaling False"),),
     "Conv1D": (
-        ("data_format", "channels_last", "the features come last here"),
+        ("data_format", "channels_last", "expected the features in the last axis"),
         ("groups", 1, "expected groups 1, got {}"),
     ),
-    "Flatten": (("data_format", "channels_last", "the features come last here"),),
-    "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
+    "Flatten": (("data_format", "channels_last", "expected the features in the last axis"),),
+    "Dropout": (("noise_shape", None, "expected noise_shape None, got {}"),),
     **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
 }
 
@@ -107,7 +107,7 @@ def from_keras(source: Any) -> Network:
     kind, refuse = _class_name(source), _refusal(source)
     if not kind:
         got = f"{type(source).__module__}.{type(source).__qualname__}"
-        raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
+        raise TypeError(f"source: expected a layer or a model of Keras, got {got}")
     if kind in RECURRENT:
         _check(source, refuse, source._flatten_layers())
         return Network(_convert(source, "", every=True))
@@ -129,7 +129,7 @@ def _class_name(layer: Any) -> str:
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
     """Return a function that makes a ValueError from a reason; the message names the layer and its `place`."""
-    return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
+    return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be converted")
 
 
 def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
@@ -137,9 +137,9 @@ def _check(layer: Any, refuse: Refusal, parts: Any) -> None:
     for part in parts:
         other = gates.overridden(part, ("build", "quantize"))  # which Keras wraps in every layer
         if other:
-            raise refuse(f"its {other} is another than that of its class")
+            raise refuse(f"its {other} was replaced on the object")
         if getattr(part, "quantization_mode", None) or getattr(part, "lora_enabled", False):
-            raise refuse("it is quantized or has a low-rank update (LoRA), which is none of its weights here")
+            raise refuse("it is quantized or has a low-rank update (LoRA), which cannot be converted")
         if part.compute_dtype != part.variable_dtype:
             raise refuse(f"it computes in {part.compute_dtype} with weights of {part.variable_dtype}")
         if part.compute_dtype != layer.compute_dtype:
@@ -158,7 +158,7 @@ class _Reader:
         self.masked = [False]  # whether the input and each node have the mask
         makers = [layer for layer in model._flatten_layers() if _makes_mask(layer)]
         if len(makers) > 1:
-            raise _refusal(makers[1])("expected one layer that makes a mask, since lengths are one")
+            raise _refusal(makers[1])("expected only one layer that makes a mask")
         self.maker = makers[0] if makers else None
 
     def add(self, parents: list[int], how: list[Any] | str, refuse: Refusal) -> int:
@@ -208,7 +208,7 @@ class _Reader:
                 if id(tensor) not in known:
                     made = getattr(tensor, "_keras_history", None)
                     got = f"that of {made.operation.name!r}" if made else type(tensor).__name__
-                    raise refuse(f"expected the output of a layer that is read here, got {got}")
+                    raise refuse(f"expected the output of a layer of the model, got {got}")
             return [known[id(tensor)] for tensor in tensors]
 
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
@@ -236,7 +236,7 @@ class _Reader:
         for name, value in named[count:]:
             own = value is None or value is False  # training=False is a default of the call
             if not (own or (name == "mask" and self.is_mask(value))):
-                raise refuse(f"expected a call with its input alone, got argument {name} too")
+                raise refuse(f"expected a call with only its input, got argument {name} too")
         lists = (value if isinstance(value, list | tuple) else [value] for _, value in named[:count])
         return [tensor for each in lists for tensor in each]
 
@@ -269,7 +269,7 @@ class _Reader:
         self.layers.append(layer)
         below = self.layers[0]
         if layer.compute_dtype != below.compute_dtype:
-            raise refuse(f"it computes in {layer.compute_dtype}, {below.name!r} below it in {below.compute_dtype}")
+            raise refuse(f"it computes in {layer.compute_dtype}, {below.name!r} before it in {below.compute_dtype}")
         _check(layer, refuse, layer._flatten_layers())
         if kind in JOINS:
             return [self.join(layer, kind, given, refuse)]
@@ -339,7 +339,7 @@ def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
     for own in (each for each in made if each.p):
         trained, moving = len(layer.trainable_weights), 2 if _class_name(layer) == "BatchNormalization" else 0
         if trained not in (0, len(layer.weights) - moving):
-            raise refuse("a layer is trainable as a whole here, or not at all")
+            raise refuse("expected all of its weights to be trainable, or none")
         own.trainable = trained > 0
     return made
 
@@ -361,7 +361,7 @@ def _read_flatten(layer: Any, refuse: Refusal) -> list[Any]:
 def _refuse_repeat(layer: Any, refuse: Refusal) -> list[Any]:
     """Raise an error for a RepeatVector, which has no counterpart."""
     raise refuse(
-        "nothing here repeats a vector at each step; convert two models, keras.Model(model.inputs, layer.input) and "
+        "cgru has no layer that repeats a vector; convert two models, keras.Model(model.inputs, layer.input) and "
         "keras.Model(layer.output, model.outputs), and run the second on np.repeat(A[:, None], n, axis=1) of the first"
     )
 
@@ -416,12 +416,12 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
     for i, cells in enumerate(zip(*stacks, strict=True)):
         options, *others = (_gru_arguments(cell, half, refuse) for cell, half in zip(cells, halves, strict=True))
         if others and (others != [options] or flags != [False, True]):
-            raise refuse("its two layers are to be alike but for their direction")
+            raise refuse("expected two layers that differ only in direction")
         options["sequences"] = every or options["sequences"] or i < len(stacks[0]) - 1
         variant = options.pop("variant")
         if others:
             if layer.merge_mode not in MERGES:
-                raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
+                raise refuse(f"expected merge_mode to be one of {', '.join(MERGES)}, got {layer.merge_mode!r}")
             options["merge"] = MERGES[layer.merge_mode]
         own = gates.gru_layer([_parameters(cell, variant) for cell in cells], variant, reverse=reverse, **options)
         for gru, half in zip(own.cells, halves, strict=True):
@@ -436,7 +436,7 @@ def _gru_arguments(cell: Any, layer: Any, refuse: Refusal) -> dict[str, Any]:
     """Return the `cgru.GRU` arguments for a Keras GRU cell and its layer."""
     functions = [_own_activation(f, refuse) for f in (cell.activation, cell.recurrent_activation)]
     if {softmax, log_softmax} & dict(functions).keys():
-        raise refuse("softmax is for a Dense layer here")
+        raise refuse("softmax is only supported in a Dense layer")
     return gates.gate_options(*functions, refuse) | {
         "variant": KERAS.variant_of_layer(cell),
         "sequences": bool(layer.return_sequences),
@@ -453,9 +453,9 @@ def _own_activation(f: Any, refuse: Refusal) -> tuple[Function, dict[str, float]
     if _class_name(f) in CLASSES:
         alpha = getattr(f, "alpha", getattr(f, "negative_slope", None))
         if name == "relu" and (f.max_value is not None or f.negative_slope or f.threshold):
-            raise refuse("a ReLU has no max_value, negative_slope or threshold here")
+            raise refuse("expected a ReLU without max_value, negative_slope and threshold")
     elif known is None or f is not getattr(sys.modules["keras"].activations, name):
-        raise refuse(f"its activations are some of {', '.join(NAMES)} here, got {name or f!r}")
+        raise refuse(f"expected activations among {', '.join(NAMES)}, got {name or f!r}")
     else:
         alpha = known.keras
     return known.own, known.checked_alpha(alpha, f"{name} has a negative_slope of", refuse)
@@ -546,7 +546,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         """Apply newly made Keras layers to the tensor A, and return their output."""
         kinds = [*map(type, layers)]
         for i, layer in enumerate(layers):
-            refuse = refusal(f"net: layer {at}{i}, {layer!r}, cannot be one of Keras")
+            refuse = refusal(f"net: layer {at}{i}, {layer!r}, cannot be converted to Keras")
             if layer.branches:
                 parts = [run(branch, A, f"{at}{i}.{b}.") for b, branch in enumerate(layer.branches)]
                 A = getattr(keras.layers, kinds[i].__name__)(dtype=dtype)(parts)
@@ -582,7 +582,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
         if kind is Dense:
             return make.Dense(layer.d["u"], activation, dtype=dtype)
         if not isinstance(layer.padding, str) or layer.stride > 1 < layer.dilation:
-            raise refuse("padding has a name there, and one of stride and dilation is 1")
+            raise refuse("Keras supports only named padding, and a stride or dilation of 1")
         options = {"padding": layer.padding, "dilation_rate": layer.dilation, "activation": activation}
         return make.Conv1D(layer.d["u"], layer.kernel_size, layer.stride, **options, dtype=dtype)
     if kind is Activation:
@@ -596,14 +596,14 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
     for name, how in POOLS.items():
         if kind is Pool and layer.how == how:
             return getattr(make, name)(dtype=dtype)
-    raise refuse("there is no such layer")
+    raise refuse("Keras has no such layer")
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
     """Return a new Keras layer for a GRU or Bidirectional, without its weights; `flipped`: whether a Flip follows."""
     cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
-        raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
+        raise refuse("Keras has states in the order of processing: a Flip must follow a reverse layer only")
     gru = keras.layers.GRU(
         cell.d["u"],
         _keras_activation(keras, cell.activate, cell.se_hPars, dtype, refuse),
@@ -636,7 +636,7 @@ def _keras_activation(keras: Any, f: Function, se_hPars: Mapping[str, Any] | Non
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")
     if known.own is softmax and parameter(se_hPars, "softmax_temperature") != 1:
-        raise refuse("softmax has no temperature there")
+        raise refuse("Keras's softmax has no temperature")
     alpha = known.alpha(se_hPars, refuse)
     if alpha == known.keras:
         return known.name

@@ -202,10 +202,10 @@ class Graph:
 
     def layer(self, A: str, layer: Any, i: str) -> str:
         """Add the layer with key i that reads A; return its output's name."""
-        self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
+        self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be exported to ONNX")
         write = class_attribute(layer, "onnx_node")
         if write is None:
-            raise self.refuse("there is no such layer")
+            raise self.refuse("ONNX has no such layer")
         return write(self, A)
 
     def layer_array(self, name: str, value: Any) -> str:
@@ -228,7 +228,7 @@ class Graph:
         h0 = ""
         if cell.learn_h0:
             if self.states:
-                raise self.refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
+                raise self.refuse("expected no learned h0 with states=True, whose input h0 would replace it")
             h0 = self.layer_array("h0", np.stack([half.p["h0"] for half in halves]))
             m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
             shape = (self.integers(D), m, self.integers(cell.d["u"]))
@@ -271,7 +271,7 @@ class Graph:
         """Return the alpha of an activation; raise an error if it is not exact in float32, as which ONNX stores it."""
         alpha = function.alpha(se_hPars, self.refuse)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
-            raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
+            raise self.refuse(f"ONNX stores an alpha as float32, which {alpha!r} is not; expected dtype=float32")
         return alpha
 
     def activated(self, layer: Activation | Dense, Z: str) -> str:
@@ -314,7 +314,7 @@ class Graph:
         if self.states:
             units = {cell.d["u"] for cell in self.cells}
             if len(units) != 1:
-                raise ValueError(f"states: expected recurrent layers of one width for True, got {sorted(units)}")
+                raise ValueError(f"states: expected recurrent layers with the same units for True, got {sorted(units)}")
             due = [len(self.cells), "m", units.pop()]
             inputs.append(value("h0", real, due))
             outputs.append(value("states", real, due))

@@ -182,7 +182,7 @@ def _load(onnx: Any, source: Any) -> Any:
         return onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(os.fspath(source))
     except (DecodeError, onnx.checker.ValidationError) as error:  # the latter of weights in other files
         raise ValueError(
-            f"source: expected an ONNX model with all its weights, got what onnx refuses: {error}"
+            f"source: expected an ONNX model with all its weights, got one that onnx rejects: {error}"
         ) from None
 
 
@@ -288,7 +288,7 @@ class Source:
         self.dialect, self.graph = dialect, graph
         if not any(node.op_type == "GRU" and dialect.is_standard(node) for node in graph.node):
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
-            raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
+            raise REFUSE(f"expected a standard GRU node in the main graph, got {kinds}")
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
         self.arrays |= arrays
         self.nodes = fused(dialect, graph, self.arrays)
@@ -302,12 +302,12 @@ class Source:
         self.inputs = [each for each in graph.input if each.name not in (*self.arrays, *self.foreign)]
         unknown = arrays.keys() - {given.name for given in graph.input}
         if unknown:
-            raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
+            raise ValueError(f"weights: expected names of inputs, got {sorted(unknown)[0]!r}, which is not one")
         makers = {name: node for node in graph.node for name in node.output if name}
         names = [name for node in graph.node for name in node.output if name] + [each.name for each in self.inputs]
         twice = next((name for name in names if name in self.arrays or name in self.foreign), None)
         if twice is not None or len({*names}) < len(names):
-            raise REFUSE(f"expected each array to be made once, got {twice or 'one'} again")
+            raise REFUSE(f"expected each array to be computed once, got {twice or 'one'} again")
         self.roles: dict[str, str] = {}
         self.units: dict[str, int] = {}
         self.parts: dict[str, int] = {}
@@ -423,7 +423,7 @@ class Node:
         for attribute in proto.attribute:
             if attribute.name in known and int(known[attribute.name].type) != attribute.type:
                 name = attribute.name[:LONGEST]
-                raise REFUSE(f"{place} has another type of its attribute {name} than ONNX's")
+                raise REFUSE(f"{place} has an attribute {name} of the wrong type")
         self.attributes = {each.name: self.onnx.helper.get_attribute_value(each) for each in proto.attribute}
         self.proto = type(proto)()
         self.proto.CopyFrom(proto)
@@ -450,7 +450,7 @@ class Node:
         """Return a constant input; None if it is left out and `optional`, else Unproved if it is not constant."""
         name = self.input(place)
         if name not in self.arrays and (name or not optional):
-            raise Unproved(f"its input {name[:LONGEST]!r} is no constant")
+            raise Unproved(f"its input {name[:LONGEST]!r} is not constant")
         return self.arrays[name] if name else None
 
     def numbers(self, key: str, place: int) -> Any:
@@ -463,14 +463,14 @@ class Node:
         """Return the number that is attribute `key` or input `place`; None for neither."""
         value = self.numbers(key, place)
         if value is not None and len(value) != 1:
-            raise Unproved(f"its {key} is no single number")
+            raise Unproved(f"its {key} is not a single number")
         return None if value is None else float(value[0])
 
     def axis(self, key: str, place: int) -> int:
         """Return the single axis given by attribute `key` or input `place`."""
         axes = self.numbers(key, place)
         if axes is None or len(axes) != 1:
-            raise Unproved("it is not over one axis alone")
+            raise Unproved("it is not over a single axis")
         return int(axes[0])
 
 
@@ -518,7 +518,7 @@ class OnnxReader(Reader):
         known = self.source.known_sizes(self.letters)
         unsaid = "e" in self.letters and "e" not in known
         if unsaid and (self.stages[0].n in known.values() or (self.stages[0].n == 1 and self.letters[2:] != "e")):
-            raise Unproved("which axis of X has the features is not known: give it its size")
+            raise Unproved("it is unknown which axis of X has the features: set its size")
         self.check_initial_states()
         self.check_outputs([value.name for value in self.source.graph.output])
 
@@ -526,7 +526,7 @@ class OnnxReader(Reader):
         """Store the outputs of a node: constants, values, or for an unsupported node the reason."""
         self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
         if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
-            raise REFUSE(f"{self.place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
+            raise REFUSE(f"{self.place} works on constants of more than {MOST_FOLDED} times the model's bytes in total")
         node = Node(self.source.dialect, self.arrays, proto, self.place)
         try:
             made = self.read_gru(node) if node.kind == "GRU" else self.compute(node)
@@ -554,21 +554,21 @@ class OnnxReader(Reader):
         """Return the outputs of a node, adding a layer if it is one; Unproved if the node is not supported."""
         for name in filter(None, node.inputs):
             if name not in self.arrays and name not in self.values:
-                raise Unproved(f"of its input {name[:LONGEST]!r} nothing is known")
+                raise Unproved(f"its input {name[:LONGEST]!r} is unknown")
         known = [name for name in node.inputs if name in self.values]
         if node.kind == "Shape" and known:
             sizes = np.array(self.values[known[0]].labels.shape)
             return [sizes[slice(node.attributes.get("start", 0), node.attributes.get("end"))]]
         if node.kind == "Gather" and known == node.inputs[1:]:
             if node.attributes.get("axis", 0) != 0:
-                raise Unproved("it looks up no rows of a table")
+                raise Unproved("it does not look up rows of a table")
             return [self.embedding(self.values[known[0]], self.arrays[node.inputs[0]], node.inputs[0])]
         if node.kind in MOVERS and not known:
             return computed(node, self.arrays)
         if node.kind in MOVERS and node.kind not in (*COMPUTED, *GROWING) and known[0] == node.inputs[0]:
             return self.move(node, known)
         if node.kind not in READERS or not known:
-            raise Unproved("nothing of its kind may stand there")
+            raise Unproved("this kind of node is not supported")
         for name, due in REQUIRED.get(node.kind, {}).items():
             if node.attributes.get(name, due) != due:
                 raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
@@ -593,7 +593,7 @@ class OnnxReader(Reader):
                 raise Unproved("it changes the type")
             return [replace(first, dtype=to)]
         if node.kind == "Squeeze" and node.numbers("axes", 1) is None and node.outputs[0] in self.source.used:
-            raise Unproved("it does not say which axes")
+            raise Unproved("it does not specify its axes")
         arrays = {**self.arrays, **{name: self.values[name].labels for name in known}}
         return [replace(first, labels=made) for made in computed(node, arrays)]
 
@@ -610,7 +610,7 @@ class OnnxReader(Reader):
         if direction not in DIRECTIONS or layout not in (0, 1):
             raise Unproved(f"direction {direction!r} or layout {layout} is unknown")
         if "clip" in attributes:
-            raise Unproved("it has a clip, which no layer here does")
+            raise Unproved("it has a clip, which is not supported")
         D, variant = DIRECTIONS[direction], ONNX.variant(attributes)
         parts = [ONNX.to_cgru(*part, variant) for part in self.weights(W, R, B, D)]
         e, u = parts[0]["Uz"].shape
@@ -712,7 +712,7 @@ class OnnxReader(Reader):
             self.place = f"{place}, from {value.place},"
             self.finish(value, directions=True)
         if len({value.labels.tobytes() for _, value in main}) > 1:
-            raise Unproved("expected one output, and last states of the layers beside it")
+            raise Unproved("expected one output, and with it only last states")
         if any(value is not None for _, value in self.initial):
             self.check_order()
 
@@ -735,7 +735,7 @@ def computed(node: Node, arrays: Mapping[str, Any]) -> list[Any]:
     if node.kind == "Dropout" and (
         (node.opset < 7 and not node.attributes.get("is_test")) or (node.input(2) and np.any(node.constant(2)))
     ):
-        raise Unproved("it drops out")
+        raise Unproved("it applies dropout")
     try:
         if node.kind == "Slice":
             starts, ends, axes = (node.numbers(key, i + 1) for i, key in enumerate(("starts", "ends", "axes")))
@@ -764,14 +764,14 @@ def _matmul(reader: OnnxReader, node: Node, value: Value, *second: Value) -> Val
             raise Unproved(BRANCHES)
         return reader.einsum("bij,bjk->bik", value, *second)
     if node.inputs[0] not in reader.values:
-        raise Unproved("it multiplies from the left")
+        raise Unproved("its weights are the left operand")
     return reader.linear(value, node.constant(1), None)
 
 
 def _gemm(reader: OnnxReader, node: Node, value: Value) -> Value:
     """Read a Gemm node on rows (m, n) as a Dense."""
     if value.labels.ndim != 2:
-        raise Unproved("it does not take rows (m, n) as they are")
+        raise Unproved("expected rows (m, n) as its input")
     W = node.constant(1)
     return reader.linear(value, W.T if node.attributes.get("transB") else W, node.constant(2, True))
 
@@ -783,7 +783,7 @@ def _arithmetic(reader: OnnxReader, node: Node, value: Value, *second: Value) ->
     first = node.inputs[0] not in reader.values
     constant = node.constant(1 - first)
     if constant.dtype not in (np.float32, np.float64):
-        raise Unproved("it takes no constant that is one number, or one for each feature")
+        raise Unproved("expected a constant with one number, or one for each feature")
     return reader.affine(value, node.kind.lower(), constant, first)
 
 
@@ -871,14 +871,14 @@ def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
     for name in names:
         known = next((own for own in GATES if own.lower() == name.lower()), None)
         if known is None:
-            raise refuse(f"its activations are some of {', '.join(GATES)} here, got {name}")
+            raise refuse(f"expected activations among {', '.join(GATES)}, got {name}")
         function = GATES[known]
         # ONNX has no default for the alpha of Affine; ONNX Runtime takes 0.
         alpha = alphas.pop(0) if alphas and (function.key or known == "Affine") else function.onnx
         beta = betas.pop(0) if known == "Affine" and betas else 0.0
         if known == "Affine" and (alpha, beta) != (1.0, 0.0):
-            raise refuse(f"Affine is the identity here, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
+            raise refuse(f"expected Affine to be the identity, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
         found.append((function.own, function.checked_alpha(alpha, f"{known} has an alpha of", refuse)))
     if len(found) != 2 * D or found[:2] * D != found:
-        raise refuse(f"its directions have the same two activations here, got {names}")
+        raise refuse(f"expected the same two activations in both directions, got {names}")
     return gate_options(found[1], found[0], refuse)

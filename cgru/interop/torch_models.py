@@ -96,7 +96,7 @@ def from_torch(source: Any) -> Network:
         if _kind(source) is not torch.nn.GRUCell:
             return Network(_module_layers(torch, source))
         if vars(source)["_forward_hooks"] or vars(source)["_forward_pre_hooks"] or gates.overridden(source):
-            raise ValueError(f"source: {source} cannot be had here: it has hooks, or a forward of its own")
+            raise ValueError(f"source: {source} cannot be converted: it has hooks, or its forward was replaced")
         source = dict(source.named_parameters())
     if not isinstance(source, Mapping):
         due = "a torch.nn.GRU, a GRUCell, a state dict, or a module with one in it"
@@ -113,17 +113,17 @@ def _module_layers(torch: Any, source: Any) -> list[Any]:
     """Return the layers of a module; ValueError if a part of it is not supported."""
     from cgru.interop.torch_reader import traced_layers
 
-    refuse = refusal(f"source: {type(source).__name__} cannot be had here")
+    refuse = refusal(f"source: {type(source).__name__} cannot be converted")
     if not any(getattr(module, "mode", "") == "GRU" for module in source.modules()):
         raise refuse("expected a torch.nn.GRU in it, got none")
     cure, names = "; as it is the module runs after cgru.torch.accelerate(module), its GRU here", []
     for name, parameter in inspect.signature(source.forward).parameters.items():
         if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY:
-            raise refuse(f"expected inputs that are given by their place, got {name} by its name alone{cure}")
+            raise refuse(f"expected positional inputs, got {name} as keyword-only{cure}")
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             names.append(name)
     if len(names) > MOST_INPUTS:
-        raise refuse(f"expected x, and beside it at most lengths and initial states, got {', '.join(names)}{cure}")
+        raise refuse(f"expected x, and with it at most lengths and initial states, got {', '.join(names)}{cure}")
     try:
         return traced_layers(source, max(1, len(names)), refuse)
     except (TypeError, ValueError) as error:
@@ -202,7 +202,7 @@ def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
     for i in recurrent:
         _check_layer(layers[i], refusals[i])
         if len(layers[i].cells) != len(first) or layers[i].cells[0].d["u"] != first[0].d["u"]:
-            raise refusals[i]("all layers have one width and the same directions there")
+            raise refusals[i]("torch.nn.GRU has the same units and directions in all layers")
     if len(set(rates)) > 1 or len(rates) not in (0, len(recurrent) - 1):
         raise ValueError("net: cannot be a torch.nn.GRU: expected Dropout of one rate between all layers, or none")
     return rates[0] if rates else 0.0
@@ -212,6 +212,6 @@ def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
     """Raise an error for a layer that torch.nn.GRU cannot express."""
     cell = TORCH.checked_cell(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
-        raise refuse("its activations are tanh and sigmoid there")
+        raise refuse("torch.nn.GRU has only tanh and sigmoid as activations")
     if getattr(layer, "merge", "concat") != "concat":
-        raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")
+        raise refuse(f"torch.nn.GRU concatenates its directions, got merge {layer.merge}")

@@ -56,7 +56,7 @@ MOVERS = ("transpose", "swapaxes", "permute", "squeeze", "unsqueeze", "flatten",
 COPIES = ("cat", "concat", "concatenate", "hstack", "stack", "clone")  # movers that share no memory with their inputs
 ALIASES = ("dropout", "unfold")  # layers that may share memory with their inputs
 KEPT = ("to", "type_as", "float", "double", "long", "int", "cpu", "type")  # if the dtype stays
-DETACHED = "here gradients would go on to the layers below what is detached; freeze them and leave it out"
+DETACHED = "gradients would reach the layers before a detach here; freeze them instead"
 STORES = {"_parameters", "_buffers"}  # of a module, in which forward may set nothing
 ROLES = {0: [()], 1: [("lengths",), ("h0",)], 2: [("lengths", "h0"), ("h0", "lengths")]}  # of inputs beside x
 
@@ -92,7 +92,7 @@ class Traced(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Raise Unproved for an operation that would read the tensor's numbers."""
-        raise Unproved("it reads numbers of an array")
+        raise Unproved("it reads the numbers of an array")
 
 
 class Lengths(torch.Tensor):
@@ -102,7 +102,7 @@ class Lengths(torch.Tensor):
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a PyTorch function on lengths, but raise Unproved for a conversion to bool."""
         if function is torch.Tensor.__bool__:
-            raise Unproved("what it does depends on lengths")
+            raise Unproved("its result depends on lengths")
         return super().__torch_function__(function, types, args, kwargs or {})
 
 
@@ -115,7 +115,7 @@ class Size(int):
 def _compare(name: str) -> Any:
     def compare(self: Size, other: Any) -> Any:
         if isinstance(other, int) and int(self) != int(other):
-            raise Unproved("what it does depends on the number of samples or steps")
+            raise Unproved("its result depends on the number of samples or steps")
         return getattr(int, name)(self, other)
 
     return compare
@@ -222,7 +222,7 @@ class TorchReader(Reader):
                 lasting = [name for name in changed if not is_left(name, after.get(name))]
                 self.is_over = True
                 if lasting:
-                    raise ValueError(f"source: its forward sets {lasting[0]}; the next call may do something else")
+                    raise ValueError(f"source: expected a forward without side effects, got one that sets {lasting[0]}")
 
     def place_of(self, error: Exception) -> str:
         """Return a phrase for an error: the PyTorch module or function in which it was raised, and the user's line."""
@@ -277,21 +277,21 @@ class TorchReader(Reader):
         """Return the `Value` of an argument that is a layer's output; Unproved for any other argument."""
         if not isinstance(argument, Traced) or isinstance(argument.value.of, Weight):
             what = type(argument).__name__
-            raise Unproved(f"expected the output of a layer, got a {what} of something else")
+            raise Unproved(f"expected the output of a layer, got another {what}")
         self.check_memory([argument])
         return argument.value
 
     def check_memory(self, tensors: list[Any]) -> None:
         """Raise Unproved for tensors that were changed in place through another tensor."""
         if any(each.reader.is_over for each in tensors):
-            raise Unproved("it reads what an earlier call set")
+            raise Unproved("it reads an attribute that an earlier call set")
         if any(each.version != each.memory[0] for each in tensors):
-            raise Unproved("expected arrays that nothing changes in place after they were made")
+            raise Unproved("expected arrays that are not changed in place afterwards")
 
     def numbers(self, weight: Any) -> np.ndarray:
         """Return the numbers of a weight as an array; Unproved for any other argument."""
         if not isinstance(weight, Traced) or not isinstance(weight.value.of, Weight):
-            raise Unproved("expected parameters or buffers for its weights, not what forward makes")
+            raise Unproved("expected parameters or buffers for its weights, not arrays that forward computes")
         return array(weight.value.of.tensor, self.place).ravel()[weight.value.labels]
 
     def trainable(self, *weights: Any) -> bool:
@@ -300,7 +300,7 @@ class TorchReader(Reader):
         found = [tensor for tensor in found if isinstance(tensor, nn.Parameter)]
         for tensor in found:
             if id(tensor) in self.used:
-                raise Unproved("its weights are those of another layer, too; expected each once")
+                raise Unproved("its weights are used by another layer, too; expected each only once")
             self.used.add(id(tensor))
         return is_trainable(found, "a layer", Unproved)
 
@@ -316,9 +316,9 @@ class TorchReader(Reader):
         if unproved:
             raise Unproved(unproved)
         if "out" in options:
-            raise Unproved("it writes into an array that was made before")
+            raise Unproved("it writes into an existing array")
         if torch.is_autocast_enabled("cpu"):
-            raise Unproved("it computes in another dtype than its weights have: expected no autocast")
+            raise Unproved("it computes in another dtype than that of its weights: expected no autocast")
         first = given[0] if given else next(iter(options.values()))
         if name in PLAIN or (name in KEPT and not isinstance(first, Traced)):
             made = function(*replaced(given, _stand_in), **replaced(options, _stand_in))
@@ -344,10 +344,10 @@ class TorchReader(Reader):
             handler = getattr(self, f"on_{name}", None)
             if handler is None:
                 several = sum(not isinstance(each.value.of, Weight) for each in found) > 1
-                raise Unproved(BRANCHES if several else "nothing of its kind may stand there")
+                raise Unproved(BRANCHES if several else "this function is not supported")
             made = handler(*given, **options)
         if name == "squeeze" and len(given) + len(options) == 1 and not isinstance(first.value.of, Weight):
-            unproved = "squeeze() does not say which axes"
+            unproved = "squeeze() does not specify its axes"
         is_inplace = kind.startswith("__i") or (kind.endswith("_") and not kind.endswith("__"))
         if is_inplace or options.get("inplace"):
             first.value, first.unproved = made, unproved
@@ -379,7 +379,7 @@ class TorchReader(Reader):
             dims = [*given[1:], *options.values()]
             sizes = np.take(first.labels.shape, np.ravel(dims).astype(int))
             if any(size != 1 and size in (self.m, *(stage.s for stage in self.stages)) for size in sizes):
-                raise Unproved("it takes away an axis whose size need not be 1")
+                raise Unproved("it removes an axis whose size may not be 1")
         if name == "getitem":
             self.check_index(given[1] if isinstance(given[1], tuple) else (given[1],), first)
         try:
@@ -426,7 +426,7 @@ class TorchReader(Reader):
         for end in rest:
             value = self.value(end) if isinstance(end, Traced) else None
             if len(rest) > 1 or not self.are_last_states(value) or value.labels.size != size:
-                raise Unproved("expected one output, and beside it at most the last states of the only GRU")
+                raise Unproved("expected one output, and with it at most the last states of the only GRU")
         self.finish(self.value(first), directions=False)
         if self.taken:
             self.check_order()
@@ -439,7 +439,7 @@ class TorchReader(Reader):
         """Add an elementwise activation with at most one parameter."""
         alpha, *rest = (*alphas, *named.values(), *(() if alphas or named else ({"leaky_relu": 0.01}.get(name, 1.0),)))
         if rest[bool(rest) and rest[0] is False :] or (name not in ("leaky_relu", "elu") and (alphas or named)):
-            raise Unproved("expected the arguments of an array alone")
+            raise Unproved("expected no argument besides the array")
         options = NAMES[name].checked_alpha(alpha, "its slope is", Unproved)
         return self.elementwise(self.value(input), Activation(NAMES[name].own, options or None))
 
@@ -470,10 +470,10 @@ class TorchReader(Reader):
     def on_dropout(self, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
         """Add a Dropout layer."""
         if training:
-            raise Unproved("it drops in inference too; expected training=self.training")
+            raise Unproved("it applies dropout in inference, too; expected training=self.training")
         value = self.value(input)
         if p and is_weights(value):
-            raise Unproved("weights of attention are not dropped here; set p of this Dropout to 0")
+            raise Unproved("dropout of attention weights is not supported; set p of this Dropout to 0")
         return self.elementwise(value, Dropout(p)) if p else value
 
     def on_softmax(
@@ -495,7 +495,7 @@ class TorchReader(Reader):
     def on_adaptive_max_pool1d(self, input: Any, output_size: Any, return_indices: bool = False) -> Value:
         """Add a max pool over all steps, which are the last axis."""
         if return_indices:
-            raise Unproved("expected the maxima without their places")
+            raise Unproved("expected the maxima without their indices")
         return self.on_adaptive_avg_pool1d(input, output_size, "max")
 
     def reduce(self, name: str, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
@@ -547,7 +547,7 @@ class TorchReader(Reader):
     ) -> Value:  # fmt: skip
         """Add a Scale layer for a batch normalisation in inference."""
         if training or running_mean is None:
-            raise Unproved("it takes the statistics of each batch; expected track_running_stats=True and eval()")
+            raise Unproved("it uses the statistics of each batch; expected track_running_stats=True and eval()")
         scale, shift = (1.0, 0.0) if weight is None else (self.numbers(weight), self.numbers(bias))
         moments = self.numbers(running_mean), self.numbers(running_var)
         return self.batch_norm(self.value(input), *moments, eps, scale, shift, self.trainable(weight, bias))
@@ -555,7 +555,7 @@ class TorchReader(Reader):
     def on_embedding(self, input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, **_: Any) -> Value:
         """Add an Embedding layer."""
         if max_norm is not None:
-            raise Unproved("expected max_norm None, for it changes the weights in a call")
+            raise Unproved("expected max_norm None, since it changes the weights in a call")
         return self.embedding(self.value(input), self.numbers(weight), self.place, self.trainable(weight))
 
     def on_pad(self, input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Value:
@@ -595,7 +595,7 @@ class TorchReader(Reader):
             raise Unproved(f"expected {self.dtype}, got {c.dtype}")
         row, trained = self.feature_row(value, other.value.labels), other.value.of.trainable
         if trained and len({*row}) < len(row):
-            raise Unproved(f"one number that is trained would be {len(row)} here, one for each feature; freeze it")
+            raise Unproved(f"one trained number would become {len(row)}, one for each feature; freeze it")
         self.trainable(other)
         return self.affine(value, sign, c, first, self.dtype, trained)
 
@@ -606,11 +606,11 @@ class TorchReader(Reader):
         packed = not isinstance(third, tuple | list)
         hx, (weights, biased, depth, rate, _, both, *first) = (third, rest) if packed else (second, (third, *rest))
         if self.ragged and not packed:
-            raise Unproved("it would go on over padding, where the GRU below it stops; expected it to be packed")
+            raise Unproved("it would read padding, before which the GRU below it stops; expected a packed input")
         keys = [f"{key}_l{n}{suffix}" for n in range(depth) for suffix in SUFFIXES[: 1 + both]
                 for key in KEYS[: 4 if biased else 2]]  # fmt: skip
         if not all(is_plain(each) and isinstance(each, nn.Parameter) for each in weights) or len(weights) != len(keys):
-            raise Unproved("its weights are computed, or are no plain parameters")
+            raise Unproved("its weights are computed, or are not plain parameters")
         for each in weights:
             self.trainable(each)
         layers = gru_layers(dict(zip(keys, weights, strict=True)), self.initial_states(hx, weights[0]), rate)
@@ -632,7 +632,7 @@ class TorchReader(Reader):
         """Return the learned initial states of a GRU; None for zeros, and for states that are the input h0."""
         if not isinstance(hx, Traced):
             if bool(hx.any()):
-                raise Unproved("expected it to start from nothing, zeros, a parameter or an input beside x")
+                raise Unproved("expected initial states that are None, zeros, a parameter or another input")
             return None
         value = hx.value
         if value.of == "h0" and np.array_equal(value.labels, self.given[1 + self.roles.index("h0")].value.labels):
@@ -645,9 +645,9 @@ class TorchReader(Reader):
         if not start.any() and not value.of.trainable:
             return None
         if value.of.trainable != bool(weight.requires_grad):
-            raise Unproved("expected initial states that are trained if the weights of the GRU are, and only then")
+            raise Unproved("expected initial states that are trained exactly if the weights of the GRU are")
         if value.of.trainable and len({*value.labels[:, 0].ravel()}) < start.size:
-            raise Unproved("what is trained for several layers at once would be trained for each; freeze it")
+            raise Unproved("a trained state that several layers share would be trained separately for each; freeze it")
         if start.dtype != self.dtype:
             raise Unproved(f"expected initial states in {self.dtype}, got {start.dtype}")
         self.trainable(hx)
@@ -663,7 +663,7 @@ class TorchReader(Reader):
     def on_pack_padded_sequence(self, input: Any, lengths: Any, batch_first: bool) -> tuple[Any, Any]:
         """Store that an input is the lengths; return the packed data and the number of samples at each step."""
         if not isinstance(lengths, Lengths) or not np.array_equal(lengths.as_subclass(torch.Tensor), self.lengths):
-            raise Unproved("expected lengths that are an input beside x")
+            raise Unproved("expected lengths that are an input of the module")
         value = self.value(input)
         self.settled(value)
         self.begin_padding()

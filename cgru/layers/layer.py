@@ -656,7 +656,7 @@ class Layer:
         An interrupt that cuts a call short leaves its own thread the holder, which may enter again.
         """
         if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
+            raise RuntimeError(f"{call}: another thread is inside this layer; give each thread its own layer")
 
 
 class SequenceLayer(Layer):
@@ -785,7 +785,7 @@ def joined_shape(shape: Shape, parts: int) -> Shape:
 def part_of(n: int, parts: int) -> int:
     """Return n / parts, the number of input features; ValueError if it is not an integer."""
     if n % parts:
-        raise ValueError(f"expected parameters above it for a multiple of {parts} features, got {n}")
+        raise ValueError(f"expected parameters after it for a multiple of {parts} features, got {n}")
     return n // parts
 
 
@@ -794,7 +794,7 @@ def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | 
     if lengths is None:
         return X, None
     if X.ndim != 3:
-        raise ValueError(f"lengths: expected None for an input without steps, got them beside A of shape {X.shape}")
+        raise ValueError(f"lengths: expected None for an input without steps, got them with A of shape {X.shape}")
     steps = mask(lengths_of(lengths, *X.shape[:2]), X.shape[1])
     return np.where(steps, X, X.dtype.type(0)), steps
 

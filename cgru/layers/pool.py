@@ -234,7 +234,7 @@ class Pool(Layer):
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         if len(self.parts) > 1 and isinstance(shape[2], str):
-            raise ValueError(f"expected a layer with units below a Pool of {len(self.parts)} parts")
+            raise ValueError(f"expected a layer with units before a Pool of {len(self.parts)} parts")
         return shape[0], shape[2] if isinstance(shape[2], str) else shape[2] * len(self.parts)
 
     @property

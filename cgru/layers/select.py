@@ -67,14 +67,14 @@ class Select(Layer):
         chosen = self._selected
         chosen = [*range(n)[chosen]] if isinstance(chosen, slice) else chosen
         if not chosen or max(chosen) >= n:
-            raise ValueError(f"features: expected some below {n}, the number that come in, got {self._selected}")
+            raise ValueError(f"features: expected indices below {n}, the input features, got {self._selected}")
         self._selected, self.inputs = chosen, n
 
     @property
     def selected(self) -> list[int]:
         """Return the indices of the selected features; RuntimeError for a slice before the first input."""
         if isinstance(self._selected, slice):
-            raise RuntimeError(f"features: expected an input first, whose features {self._selected} are of")
+            raise RuntimeError(f"features: expected a first input, to which the slice {self._selected} applies")
         return self._selected
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class Select(Layer):
 
     def input_features(self, n: int) -> int:
         """Raise ValueError, since the number of input features cannot be inferred from the outputs."""
-        raise ValueError(f"expected inputs=n, the number of features that come in, in {self!r}")
+        raise ValueError(f"expected inputs=n, the number of input features, in {self!r}")
 
     def make(self, A: np.ndarray) -> None:
         """Set the number of input features to that of A, unless it is set."""
@@ -122,7 +122,7 @@ class Select(Layer):
         X, steps = mask_padding(as_floats(A), lengths)
         self.make(X)
         if X.shape[-1] != self.inputs:
-            raise ValueError(f"A: expected {self.inputs} features, as {self!r} met first, got shape {X.shape}")
+            raise ValueError(f"A: expected {self.inputs} features, as at first in {self!r}, got shape {X.shape}")
 
         def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
             dX = np.zeros_like(own["X"])

@@ -52,7 +52,7 @@ class Branches(Layer):
                 raise TypeError(f"branches: expected {due} as branch {b}, got {type(branch).__name__}")
             for layer in layers:
                 if not isinstance(layer, Layer) or {"tokens", "missing"} & {*layer.reads}:
-                    due = "layers that read numbers; others stand in front of the branches, as layer 0"
+                    due = "layers that read numbers; others come before the branches, as layer 0"
                     raise ValueError(f"branches: expected in branch {b} {due}, got {layer!r}")
             found.append(tuple(layers))
         super().__init__()
@@ -167,7 +167,7 @@ class Branches(Layer):
         """Return the number of input features for n output features; ValueError if no number fits."""
         least, more = (self.output_shape(("m", "s", e))[-1] for e in (MANY, MANY + 1))
         if more == least:
-            raise ValueError(f"expected inputs=n, the number of features that come in, in a Select of {self!r}")
+            raise ValueError(f"expected inputs=n, the number of input features, in a Select of {self!r}")
         return part_of(n - least + MANY * (more - least), more - least)
 
     @property
@@ -186,7 +186,7 @@ class Branches(Layer):
             for b, steps in enumerate(others, 1):
                 same = steps.stride == first.stride and steps.reverses == first.reverses
                 if not same or not np.array_equal(steps.lengths(ALONE), first.lengths(ALONE)):
-                    raise ValueError(f"branches: expected all to end at the same steps, got others in branch {b}")
+                    raise ValueError(f"branches: expected outputs at the same steps in all, got others in branch {b}")
 
     # --- shapes and parameters ---
 
@@ -201,14 +201,14 @@ class Branches(Layer):
             except ValueError as error:
                 raise ValueError(f"branch {b}: {error}") from None
             if len(found[b]) != len(found[0]):
-                raise ValueError(f"branches that end with all steps, or all with the last, got {found[0]}, {found[b]}")
+                raise ValueError(f"branches that all have outputs at steps, or none, got {found[0]}, {found[b]}")
         return *found[0][:-1], self._width([each[-1] for each in found])
 
     def _width(self, widths: list[Any]) -> Any:
         """Return the number of output features from those of the branches, with letters for unknown numbers."""
         known = sorted({n for n in widths if not isinstance(n, str)})
         if len(known) > 1:
-            raise ValueError(f"branches that end with the same number of features, got {widths}")
+            raise ValueError(f"branches with the same number of output features, got {widths}")
         return known[0] if known else widths[0]
 
     def compute_shapes(self, A: np.ndarray) -> None:

@@ -39,7 +39,7 @@ def chain(layers: Any) -> tuple[Layer, ...]:
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ValueError(f"layers: expected a Layer in each place, got {type(layer).__name__} as layer {i}")
+            raise ValueError(f"layers: expected only Layers, got {type(layer).__name__} as layer {i}")
     shape_of(layers)
     within = [layer for _, layer in leaves(layers)]
     if not any("u" in layer.d for layer in within):
@@ -49,7 +49,7 @@ def chain(layers: Any) -> tuple[Layer, ...]:
         raise ValueError("layers: expected each layer object once, got one of them twice")
     for key, layer in leaves(layers):
         if layer.steps.needs == "series" and any(part.stateful for each in within for part in (each, *each.cells)):
-            due = f"none that is stateful beside {layer!r}, layer {key}, which needs the whole series"
+            due = f"no stateful layer together with {layer!r}, layer {key}, which needs the whole series"
             raise ValueError(f"layers: expected {due}, got {list(layers)}")
     return tuple(layers)
 
@@ -119,7 +119,7 @@ def shape_of(layers: Any, shape: Shape | None = None) -> Shape:
         if i > 0 and {"tokens", "missing"} & {*layer.reads}:
             name, got = _names(layers, i, shape)
             due = "integer tokens (m, s)" if "tokens" in layer.reads else "values that may be missing"
-            raise ValueError(f"layers: expected {due}, which come in at layer 0, for {name}, got {got}")
+            raise ValueError(f"layers: expected {due}, which only layer 0 can read, for {name}, got {got}")
         due = layer.features
         if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
             raise ValueError(f"layers: expected parameters for {shape[-1]} features in layer {i}, got {due}")
@@ -238,14 +238,14 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
             raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")
         if layer.steps.needs == "past" and not layer.steps.count and name.endswith("resets") and i < readers[-1]:
             raise ValueError(
-                f"{name}: expected None, as {layer!r}, layer {i}, would take the end of one episode into the next, got "
-                "some; put it above them, or give a factor of 0 as decay, which resets their states alone"
+                f"{name}: expected None, as {layer!r}, layer {i}, would carry the end of an episode to the next, got "
+                "some; put it after them, or give a factor of 0 as decay, which resets their states alone"
             )
         if (layer.steps.count or (layer.steps.reverses and what != "decay")) and i < readers[-1]:
             above = next(j for j in readers if j > i)
             raise ValueError(
                 f"{name}: expected layers that read it at the steps of X, got {type(layers[above]).__name__}, layer "
-                f"{above}, behind {layer!r}, layer {i}; put {type(layer).__name__} above it, or leave it out"
+                f"{above}, after {layer!r}, layer {i}; put {type(layer).__name__} after it, or leave it out"
             )
 
 

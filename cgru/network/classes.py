@@ -44,7 +44,7 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
         raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
     due = 2 if k == 1 else k
     if not losses.named(loss).predicts_one_class(k):
-        raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
+        raise ValueError(f"classes: expected None if an output is not a class, got them for {loss} of {k} units")
     if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
         raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")
     if per_step and not words:

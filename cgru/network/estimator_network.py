@@ -32,5 +32,5 @@ def with_inputs(net: Any, X: Any, lengths: Any) -> tuple[Any, Any, Any]:
     if not isinstance(net, Estimator):
         return net, X, lengths
     if lengths is not None:
-        raise ValueError("lengths: expected None beside an estimator, which takes a list of sequences, got some")
+        raise ValueError("lengths: expected None with an estimator, which takes a list of sequences, got some")
     return network_of(net), net.network_inputs(X), None

@@ -135,7 +135,7 @@ def write(
 def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
     """Return a model as the arrays of a model file, without `format`; the errors are those of `write`."""
     if callable(settings.get("loss")):
-        raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
+        raise ValueError(f"loss: expected a named loss to save, got {settings['loss']!r}")
     kept = {name: value for name, value in settings.items() if name not in _OPTIONAL or value is not None}
     if "classes" in kept:
         kept["classes"] = array_to_json(kept["classes"], "classes")
@@ -212,7 +212,7 @@ def _check_halves(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
     """Raise ValueError if the two GRUs of a `Bidirectional` differ in more than their direction."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
-        due = "a twin like the other but for its direction"
+        due = "two GRUs that differ only in direction"
         raise ValueError(f"layers: expected {due}, got {layer.halves} in layer {i}")
 
 
@@ -235,7 +235,7 @@ def array_from_json(text: Mapping[str, Any]) -> np.ndarray:
         raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {str(given)[:40]!r}")
     kinds = str if dtype.kind in "UO" else int | float
     if not isinstance(values, list) or not all(isinstance(each, kinds) for each in values):
-        raise ValueError(f"values: expected a list of what {str(given)[:40]} holds")
+        raise ValueError(f"values: expected a list of {str(given)[:40]} values")
     n = len(values)
     if not 0 < dtype.itemsize <= MOST_BYTES // max(n, 1):  # each string has the room of the longest
         raise ValueError(f"dtype: expected at most {MOST_BYTES} bytes, got {n} of {given[:40]!r}")
@@ -355,7 +355,7 @@ def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arra
             got = headers[name]
             raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {got.dtype} {got.shape}")
     for name in headers.keys() - due.keys() - {"model", "extra"}:
-        raise ValueError(f"it has an array too many, {name}")
+        raise ValueError(f"it has an unknown array, {name}")
     for key, layer, inputs, own in made:
         layer.compute_shapes(np.zeros(inputs, np.intp))
         layer.p.update((name, read(f"{key}.{name}")) for name in own)
@@ -427,4 +427,4 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     """Raise ValueError if there are unknown `names` in a description."""
     for name in names:
-        raise ValueError(f"{where}: expected nothing else, got {name}")
+        raise ValueError(f"{where}: expected no other entries, got {name}")

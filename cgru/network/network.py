@@ -594,7 +594,7 @@ class Network(Model):
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
         check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups)
         if not self._lock.acquire(blocking=False):
-            raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
+            raise RuntimeError("fit: another thread is inside this network; give each thread its own network")
         try:
             spec = self.data_spec
             spec.class_names = find_class_names(spec, X, y, lengths)

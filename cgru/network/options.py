@@ -265,9 +265,9 @@ class Checkpoint:
 
     path: str | os.PathLike[str]
     seconds: float = option(
-        10.0, _seconds, "least seconds between checkpoints, written after an epoch", NONE, float, "S"
+        10.0, _seconds, "minimum seconds between checkpoints, which are written after an epoch", NONE, float, "S"
     )
-    resume: bool = option(False, flag, "go on from the file of --checkpoint, if it exists", NONE, bool)
+    resume: bool = option(False, flag, "continue from the file of --checkpoint, if it exists", NONE, bool)
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike):
@@ -285,26 +285,26 @@ class FitOptions(TypedDict, total=False):
 
     epochs: Annotated[int, option(
         50, positive,
-        "number of passes over the data (default: as many as make {UPDATES} updates, {EPOCHS} at the least)",
+        "number of passes over the data (default: as many as make {UPDATES} updates, at least {EPOCHS})",
         IN_FOLDS | RESUME | REREADS | REREADS_VALIDATION, int, "N", recipe=None,
     )]  # fmt: skip
     batch_size: Annotated[int | None, option(
-        None, positive, "number of sequences in an update (default: a fortieth of all, 16 to 64)", IN_FOLDS, int, "N",
+        None, positive, "number of sequences per update (default: 1/40 of all, from 16 to 64)", IN_FOLDS, int, "N",
         alone="each of which makes an update",
     )]  # fmt: skip
     validation: Annotated[Any, option(
         None, None,
-        "share of the training data to hold back; the best weights on it are kept, and a regression by squared error "
-        "is shrunk towards the mean (default: 0, of a regression {VALIDATION})",
+        "fraction of the training data to hold out; the best weights on it are kept, and a regression by squared error "
+        "is shrunk towards the mean (default: 0, for a regression {VALIDATION})",
         NONE, float, "SHARE",
     )]  # fmt: skip
     standardize: Annotated[bool, option(
         False, flag, "scale features to mean 0 and deviation 1", IN_FOLDS | RESUME | REREADS, recipe=True
     )]  # fmt: skip
-    shuffle: Annotated[bool, option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)]
+    shuffle: Annotated[bool, option(True, flag, "shuffle the sequences in each epoch", IN_FOLDS | RESUME)]
     patience: Annotated[int | None, option(
         None, positive,
-        "stop after N epochs without a better validation loss (default: never, of a regression {PATIENCE}; needs "
+        "stop after N epochs without a better validation loss (default: never, for a regression {PATIENCE}; needs "
         "--validation)",
         RESUME, int, "N",
     )]  # fmt: skip
@@ -336,13 +336,13 @@ class FitOptions(TypedDict, total=False):
     metrics: Annotated[Mapping[str, Metric] | None, option(None, _metrics, "functions by name", UNLIKE | JUDGES)]
     progress: Annotated[bool, option(False, _progress, "show a bar")]
     checkpoint: Annotated[Checkpoint | str | os.PathLike[str] | None, option(
-        None, _checkpoint, "write FILE at intervals, from which --resume goes on after an interruption (default: no)",
+        None, _checkpoint, "write FILE at intervals, from which --resume continues after an interruption (default: no)",
         REREADS_VALIDATION, str, "FILE",
         alone="whose order in epochs to come nobody knows; that of arrays in files is known",
     )]  # fmt: skip
     memory: Annotated[str | None, option(
         None, _memory,
-        "recompute the gates in the backward pass: less memory for long batches, more time (default: keep all)",
+        "recompute the gates in the backward pass: less memory for long batches, more time (default: store all)",
         IN_FOLDS, str, choices=("low",),
     )]  # fmt: skip
 
@@ -361,7 +361,7 @@ class Fitting:
         """Check each setting, and replace it by its checked value; ValueError for incompatible settings."""
         _set_checked(self)
         if self.patience is not None and self.validation is None:
-            raise ValueError("patience: expected a validation share or set beside it, got validation=None")
+            raise ValueError("patience: expected validation data with it, got validation=None")
         if self.shrink and (self.validation is None or not self.standardize_targets):
             raise ValueError("shrink: expected False without validation and standardize_targets=True, got True")
         if self.bucket and not self.shuffle:

@@ -74,7 +74,7 @@ def factors_for(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ValueError for a ratio of a quarter or more, for which products of 32 bits have no room.
     """
     if not (np.abs(ratio) < 0.25).all():
-        raise ValueError("its weights are too large for integers of its inputs; standardize these, or clip them")
+        raise ValueError("its weights are too large for its integer inputs; standardize or clip the inputs")
     mantissa, exponent = np.frexp(ratio)
     shifts = np.where(ratio == 0, 1, -1 - exponent)
     factors = np.where(shifts > 30, 0, np.clip(np.rint(mantissa * 2**15), -TOP, TOP))
@@ -268,7 +268,7 @@ class PoolForm(Form):
 
     def __init__(self, layer: Any, x_bits: int, y_bits: int) -> None:
         if layer.parameter_names:
-            raise ValueError("it scores steps by attention, which has no form of integers")
+            raise ValueError("it scores steps by attention, which has no integer form")
         self.parts, self.shift, n = layer.parts, x_bits - y_bits, layer.d["n"]
         self.start = np.repeat([0, -TOP, 0, 0], [n, n, n, 1])[None]
 
@@ -297,7 +297,7 @@ def _check_activation(layer: Any, role: str, *due: Any) -> None:
     f = getattr(layer, role)
     if ours(f) not in due:
         names = ", ".join(map(name_of, due))
-        raise ValueError(f"its {role} is {name_of(f)}, which has no form of integers, expected one of {names}")
+        raise ValueError(f"its {role} is {name_of(f)}, which has no integer form, expected one of {names}")
 
 
 # By the name of the layer's class.

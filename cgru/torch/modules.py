@@ -339,7 +339,7 @@ def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
     It is (s, m, 1 or u), of packed steps (n, 1 or u).
     """
     if resets is not None and decay is not None:
-        raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+        raise ValueError("decay: expected None with resets, got both; a reset is a decay of 0")
     name, given = ("decay", decay) if resets is None else ("resets", resets)
     x, value = data_of(input), data_of(given)
     if isinstance(input, PackedSequence) != isinstance(given, PackedSequence) or not isinstance(value, Tensor):
@@ -371,7 +371,7 @@ def refuse_factor(x: Any) -> NoReturn:
     """Raise ValueError for `resets` or `decay` in a call that PyTorch would have to run."""
     check_no_onnx()
     got = f"{x.dtype} {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
-    due = "a call that runs here: input and hx that fit the module, in the dtype of its parameters, float32 or float64"
+    due = "a call for cgru: input and hx that fit the module, in the dtype of its parameters, float32 or float64"
     where = "on a CPU, outside of autocast, torch.jit, forward derivatives, and transforms but vmap"
     raise ValueError(f"resets, decay: expected {due}, {where}, got an input {got}")
 
@@ -505,9 +505,9 @@ def per_sample_gradients(
     if GRU not in kind.mro():
         raise TypeError(f"module: expected a cgru.torch.GRU, got {kind.__name__}; accelerate makes it one")
     if module.training and module.dropout and module.num_layers > 1:
-        raise ValueError(f"module: expected none that drops out, got dropout={module.dropout}; eval() stops it")
+        raise ValueError(f"module: expected one without dropout, got dropout={module.dropout}; eval() stops it")
     if output_gradient is None and hidden_gradient is None:
-        raise ValueError("output_gradient, hidden_gradient: expected one at least, got None and None")
+        raise ValueError("output_gradient, hidden_gradient: expected at least one, got None and None")
     x, sizes, _, back = input if isinstance(input, PackedSequence) else (input, None, None, None)
     names = module._flat_weights_names
     weights = [getattr(module, name) for name in names]

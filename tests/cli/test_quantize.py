@@ -81,9 +81,9 @@ def test_a_layer_of_two_is_mixed(folder):
         (["model.npz", "data.npz", "-o", "x.npz", "--limit", "3"], "argument --limit: needs --calibrate"),
         (
             ["model.npz", "data.npz", "-o", "x.npz", "--calibrate", "--limit", "3", "--weights", "bfloat16"],
-            "limit: expected a layer of int8 beside it",
+            "limit: expected an int8 layer, which may become",
         ),
-        (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
+        (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected float weights, got layer 0"),
         (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
         (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 features a step"),
         (["model.npz", "nan.npz", "-o", "x.npz"], "nan.npz: x: expected finite numbers"),

@@ -335,7 +335,7 @@ def refused(error, match, **given):
 
 def test_what_is_refused_by_name_and_index():
     ones, off = np.ones((2, 3)), np.zeros((2, 3), bool)
-    refused(ValueError, "decay: expected None beside resets, got both", resets=off, decay=ones)
+    refused(ValueError, "decay: expected None with resets, got both", resets=off, decay=ones)
     refused(ValueError, r"resets: expected shape \(2, 3\), got \(2, 3, 4\)", resets=np.zeros((2, 3, 4), bool))
     refused(ValueError, r"resets: expected shape \(2, 3\), got \(3,\)", resets=np.zeros(3, bool))
     refused(

@@ -72,7 +72,7 @@ def test_two_activations_of_one_gru():
     }
     assert gate_options((tanh, {}), (elu, {"ELU_alpha": 2.0}), refusal("f"))["se_hPars"] == {"ELU_alpha": 2.0}
     assert gate_options((tanh, {}), (tanh, {}), refusal("f"))["se_hPars"] is None
-    with pytest.raises(ValueError, match=r"^f: its two activations have the same alpha here$"):
+    with pytest.raises(ValueError, match=r"^f: expected the same alpha for both activations$"):
         gate_options((elu, {"ELU_alpha": 1.0}), (elu, {"ELU_alpha": 2.0}), refusal("f"))
 
 
@@ -82,7 +82,7 @@ def test_directions_that_do_not_run_onward_and_back(reverse):
     ONNX.checked_cell(layer, refusal("f"))
     for half, back in zip(layer.halves, reverse, strict=True):
         half.reverse = back
-    with pytest.raises(ValueError, match=r"^f: its first layer does not run onward and the second back$"):
+    with pytest.raises(ValueError, match=r"^f: its first layer is not forward and its second reverse$"):
         ONNX.checked_cell(layer, refusal("f"))
 
 
@@ -110,7 +110,7 @@ def test_every_layer_has_a_way_to_onnx():
 def test_a_layer_that_onnx_has_not_is_refused_by_name(monkeypatch):
     pytest.importorskip("onnx")
     monkeypatch.delattr(cgru.Clip, "onnx_node")
-    with pytest.raises(ValueError, match=r"^net: layer 1, Clip\(0\.0, 1\.0\), cannot be had in ONNX: there is no such"):
+    with pytest.raises(ValueError, match=r"^net: layer 1, Clip\(0\.0, 1\.0\), cannot be exported to ONNX: ONNX has"):
         interop.to_onnx([recurrent(RNG, 3, 4, 1, "float32"), cgru.Clip(0, 1)])
 
 
@@ -219,16 +219,16 @@ AFTER = {"reset_after": True, "sequences": True}
 @pytest.mark.parametrize(
     ("net", "words"),
     [
-        (gru(variant=RESET_BEFORE), "its variant is reset_before, there it is reset_after"),
-        (gru(activate=cgru.relu), "its activations are tanh and sigmoid there"),
+        (gru(variant=RESET_BEFORE), "its variant is reset_before, the library's is reset_after"),
+        (gru(activate=cgru.relu), "torch.nn.GRU has only tanh and sigmoid as activations"),
         (gru(dropout=0.1), "it has dropout"),
         (gru(recurrent_dropout=0.1), "it has recurrent_dropout"),
         (gru(stateful=True), "it has stateful"),
         (gru(zoneout=0.1), "it has zoneout"),
         (gru(reverse=True), "it has reverse"),
-        (recurrent(RNG, 3, 4, 2, "float64", merge="sum"), "not merged by sum"),
-        (stack(cgru.GRU(4, **AFTER), cgru.GRU(5, **AFTER)), "all layers have one width"),
-        (stack(cgru.GRU(4, **AFTER), cgru.Bidirectional(cgru.GRU(4, **AFTER))), "the same directions"),
+        (recurrent(RNG, 3, 4, 2, "float64", merge="sum"), "got merge sum"),
+        (stack(cgru.GRU(4, **AFTER), cgru.GRU(5, **AFTER)), "has the same units"),
+        (stack(cgru.GRU(4, **AFTER), cgru.Bidirectional(cgru.GRU(4, **AFTER))), "and directions in all layers"),
         (stack(cgru.Dropout(), cgru.GRU(4, **AFTER)), "layer 0, Dropout.*Dropout only between"),
         (
             stack(cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER), cgru.GRU(4, **AFTER)),
@@ -371,10 +371,10 @@ def cut_short(net):
 
 
 ALTERED = {
-    "int8": (lambda net: cgru.quantize(net, "int8"), "^net: layer 0, .*: expected weights of floats; give"),
-    "bfloat16": (lambda net: cgru.quantize(net, "bfloat16"), "^net: layer 0, .*: expected weights of floats"),
-    "a subclass": (lambda net: type("Own", (cgru.Network,), {})(net.layers), "a Network as it is, got Own"),
-    "another predict": (altered(predict=np.tanh), "net: expected a Network as it is, got predict"),
+    "int8": (lambda net: cgru.quantize(net, "int8"), "^net: layer 0, .*: expected float weights; give"),
+    "bfloat16": (lambda net: cgru.quantize(net, "bfloat16"), "^net: layer 0, .*: expected float weights"),
+    "a subclass": (lambda net: type("Own", (cgru.Network,), {})(net.layers), "an unmodified Network, got Own"),
+    "another predict": (altered(predict=np.tanh), "net: expected an unmodified Network, got predict"),
     "layers that do not fit": (cut_short, r"expected a chain that fits: layer .*expected all steps \(m, s, [en]\)"),
 }
 

@@ -182,7 +182,7 @@ def test_a_file_has_no_conv1d_of_other_weights(tmp_path):
     cgru.quantize(net).save(tmp_path / "net.npz")
     window = {"kernel_size": 1, "stride": 1, "padding": "valid", "dilation": 1}
     edited(tmp_path / "net.npz", lambda model: model["layers"][0].update({"class": "Conv1D"} | window))
-    refused(tmp_path / "net.npz", "nothing else, got weights")
+    refused(tmp_path / "net.npz", "no other entries, got weights")
 
 
 def test_a_class_of_its_own_is_not_taken_for_it():

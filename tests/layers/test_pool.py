@@ -56,7 +56,7 @@ def test_several_side_by_side(how, lengths):
     due = sum(one.backward(d) for one, d in zip(alone, np.split(dA, len(parts), axis=1), strict=True))
     np.testing.assert_allclose(dX, due, rtol=1e-14)
     assert layer.output_shape(("m", "s", N)) == ("m", N * len(parts))
-    with pytest.raises(ValueError, match="a layer with units below a Pool of"):
+    with pytest.raises(ValueError, match="a layer with units before a Pool of"):
         cgru.Network([layer, cgru.Dense(2)])
     assert not layer.steps.piecewise
 

@@ -154,7 +154,7 @@ def test_what_constructors_refuse(kind, arguments, name):
 
 CHAINS = [  # and the words that name the branch
     ([cgru.Add([], gru(5)), cgru.Add([], gru(4))], "5, 4"),
-    ([cgru.Add(gru(5), cgru.GRU(5))], "all with the last"),
+    ([cgru.Add(gru(5), cgru.GRU(5))], "all have outputs at steps, or none"),
     ([gru(4), cgru.Concatenate([], [cgru.GRU(3), cgru.GRU(2)])], "branch 1"),
 ]
 

@@ -286,7 +286,7 @@ DOGS = {"class_names": ("dog", "bee", "ape")}
         ({}, {"X": [X[0, :2], X[1, :0]], "y": [0, 1]}, ValueError, r"X\[1\]: .* got \(0, 3\)"),
         ({}, {"X": [X[0, :2], X[1, :3]], "y": [0, 1], "lengths": [2, 3]}, ValueError, "lengths: "),
         ({}, {"X": [X[0, :2, 0], X[1, :3, 0]], "y": [0, 1]}, ValueError, r"X: .* got \(2, 3\)"),
-        ({}, {"X": [[[1, 2], [3]], [[4, 5], [6]]], "y": [0, 1]}, ValueError, "X: .* got a list of unlike"),
+        ({}, {"X": [[[1, 2], [3]], [[4, 5], [6]]], "y": [0, 1]}, ValueError, "X: .* got a list of different"),
         ({"feature_names": ["a"]}, {}, ValueError, "X: "),
     ],
 )

@@ -321,7 +321,7 @@ ZEROS = bytes(1 << 26)
         (lambda path: with_member(path, "0.Uz", member((10**8, 0))), "0.Uz is said to be .* rows of nothing"),
         (lambda path: with_member(path, "0.Uz", member((10**8, 4))), "0.Uz is said to be"),
         (lambda path: with_member(path, "3.W", member((1 << 23,)) + ZEROS, zipfile.ZIP_DEFLATED), "3.W is compressed"),
-        (lambda path: with_member(path, "3.W", member((1 << 23,)) + ZEROS), "an array too many, 3.W"),
+        (lambda path: with_member(path, "3.W", member((1 << 23,)) + ZEROS), "an unknown array, 3.W"),
         (lambda path: with_member(path, "2.W", member((1 << 21, 4)) + ZEROS), "2.W: "),
         (lambda path: with_member(path, "model", member((), "<U16777216") + ZEROS), "model: "),
         (lambda path: with_member(path, "mean", member((1 << 23,)) + ZEROS), "mean: "),

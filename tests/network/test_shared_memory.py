@@ -38,10 +38,10 @@ def overlapping(net):
 
 
 REFUSED = {
-    across: r"parameter 1\.Vz: expected memory of its own, got some of 0\.Vz's",
-    turned: r"parameter 1\.Vz: expected memory of its own, got some of 0\.Vz's",
-    within: r"parameter 0\.U.: expected memory of its own, got some of 0\.U.'s",
-    overlapping: r"parameter 1\.Vhh: expected memory of its own, got some of 0\.Vr's",
+    across: r"parameter 1\.Vz: expected separate memory, got some of 0\.Vz's",
+    turned: r"parameter 1\.Vz: expected separate memory, got some of 0\.Vz's",
+    within: r"parameter 0\.U.: expected separate memory, got some of 0\.U.'s",
+    overlapping: r"parameter 1\.Vhh: expected separate memory, got some of 0\.Vr's",
 }
 
 
@@ -56,7 +56,7 @@ def test_what_is_shared_is_refused(share):
     for frozen in (0, 1):  # the other of the two would still be changed
         net.layers[frozen].trainable, net.layers[1 - frozen].trainable = False, True
         if share is not within or frozen == 1:
-            with pytest.raises(ValueError, match="expected memory of its own"):
+            with pytest.raises(ValueError, match="expected separate memory"):
                 net.fit(X, Y, epochs=1)
     assert_all_same(net.parameters(), before)
     net.layers[0].trainable = net.layers[1].trainable = False
@@ -126,5 +126,5 @@ def test_what_a_callback_puts_there():
     def share(epoch):
         net.layers[1].p["Vz"] = net.layers[0].p["Vz"]
 
-    with pytest.raises(ValueError, match="expected memory of its own"):
+    with pytest.raises(ValueError, match="expected separate memory"):
         net.fit(X, Y, epochs=2, callback=share)

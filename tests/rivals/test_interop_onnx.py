@@ -358,7 +358,7 @@ def test_alphas_that_are_not_said(same, name):
         node.attribute.remove(given)
     _, X, h0 = batch(rng, 5, False, "float32", (2, 5, 3), (2, 2, 4))
     if name == "Affine":  # for which ONNX names no alpha; ONNX Runtime takes 0
-        with pytest.raises(ValueError, match="Affine is the identity here, with alpha 1 and beta 0, got 0 and 0"):
+        with pytest.raises(ValueError, match="to be the identity, with alpha 1 and beta 0, got 0 and 0"):
             interop.from_onnx(foreign.model)
         return
     Y = run(foreign.model, foreign.feed(X, h0, None))[0].swapaxes(0, 1)
@@ -512,7 +512,7 @@ def attribute(**values):
     [
         (lambda: changed(attribute(clip=3.0)), "it has a clip"),
         (lambda: changed(attribute(activations=["Sigmoid", "Softsign"])), "got Softsign"),
-        (lambda: changed(attribute(activations=["Sigmoid", "Affine"], activation_alpha=[2.0])), "Affine is"),
+        (lambda: changed(attribute(activations=["Sigmoid", "Affine"], activation_alpha=[2.0])), "expected Affine"),
         (
             lambda: changed(attribute(activations=["Sigmoid", "Tanh", "Tanh", "Tanh"]), directions="bidirectional"),
             "the same two activations",
@@ -521,7 +521,7 @@ def attribute(**values):
         (lambda: changed(lambda node, graph: graph.node[-2].CopyFrom(helper.make_node("Abs", ["Y0"], ["Y"]))), "Abs"),
         (
             lambda: changed(lambda node, graph: graph.node.remove(node)),
-            "expected a GRU node of ONNX.s own in the graph itself, got Concat, Slice, Squeeze",
+            "expected a standard GRU node in the main graph, got Concat, Slice, Squeeze",
         ),
         (lambda: helper.make_tensor_value_info("X", 1, [1]), "expected an ONNX model, graph or node"),
         (lambda: b"no model", "expected an ONNX model with all its weights"),
@@ -536,13 +536,13 @@ def test_refused_from_there(make, words):
     ("layers", "options", "words"),
     [
         ([cgru.GRU(3, zoneout=0.1)], {}, "it has zoneout"),
-        ([cgru.GRU(3, activate_reset=cgru.tanh)], {}, "z and r have one activation"),
+        ([cgru.GRU(3, activate_reset=cgru.tanh)], {}, "own activations for both z and r"),
         ([cgru.GRU(3, np.tanh)], {}, "not one of cgru's own|expected one of cgru's own"),
         ([cgru.GRU(3, stateful=True)], {}, "it has stateful"),
-        ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], {}, "does not run onward"),
-        ([cgru.GRU(3, cgru.lrelu)], {"dtype": "float64"}, "an alpha is a float32 there, which 0.3 is not"),
+        ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], {}, "is not forward"),
+        ([cgru.GRU(3, cgru.lrelu)], {"dtype": "float64"}, "ONNX stores an alpha as float32, which 0.3 is not"),
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], {}, "a slope above 1"),
-        ([cgru.GRU(3, sequences=True), cgru.GRU(4)], {"states": True}, "states: expected recurrent layers of one"),
+        ([cgru.GRU(3, sequences=True), cgru.GRU(4)], {"states": True}, "states: expected recurrent layers with"),
         ([cgru.GRU(3, learn_h0=True)], {"states": True}, "expected no learned h0 with states=True"),
         ([cgru.GRU(3)], {"dtype": "float16"}, "dtype: expected float32 or float64"),
         ([cgru.GRU(3)], {"lengths": 1}, "lengths: expected True or False"),
@@ -822,7 +822,7 @@ def test_quantised_products_without_a_gru():
     W = numpy_helper.from_array(np.ones((3, 4), np.uint8), "W")
     X = helper.make_tensor_value_info("X", 2, ["m", "s", 3])
     graph = helper.make_graph([node], "int8", [X], [onnx.ValueInfoProto(name="Y")], [W])
-    with pytest.raises(ValueError, match=r"^source: expected a GRU node .* got MatMul"):
+    with pytest.raises(ValueError, match=r"^source: expected a standard GRU node .* got MatMul"):
         interop.from_onnx(graph)
 
 

@@ -164,7 +164,7 @@ def test_deepfilternet(name, same, tmp_path):
 
     graph = onnx.load(whole).graph
     assert [type(gru) for gru in grus] == [cgru.GRU] * sum(node.op_type == "GRU" for node in graph.node)
-    with pytest.raises(ValueError, match=r"GRU '/\w+_gru/.*' cannot be had here: "):
+    with pytest.raises(ValueError, match=r"GRU '/\w+_gru/.*' cannot be converted: "):
         interop.from_onnx(whole)
 
     X, due = cut(*BLOCKS[name][::3], 1, 40, 512)

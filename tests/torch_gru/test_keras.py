@@ -417,7 +417,7 @@ def test_what_is_left_and_what_is_no_model():
     around = LiGRU(of.GRUCell(3))
     assert cgru.keras.accelerate(around).left == {around.inner.name: "a cell, called by a layer of another kind"}
     for change in (cgru.keras.accelerate, cgru.keras.restore):
-        with pytest.raises(TypeError, match="model: expected a layer or a model of Keras's, got int"):
+        with pytest.raises(TypeError, match="model: expected a layer or a model of Keras, got int"):
             change(3)
 
 

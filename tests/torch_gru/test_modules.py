@@ -546,7 +546,7 @@ def test_gradients_of_each_sample_leave_the_module_as_it_was():
 def test_gradients_of_each_sample_that_are_refused():
     ours, x = cgru.torch.GRU(3, 5, 2, dropout=0.5), torch.randn(4, 2, 3)
     d = torch.ones(4, 2, 5)
-    with pytest.raises(ValueError, match=r"module: expected none that drops out, got dropout=0\.5"):
+    with pytest.raises(ValueError, match=r"module: expected one without dropout, got dropout=0\.5"):
         cgru.torch.per_sample_gradients(ours, x, output_gradient=d)
     ours.eval()
     for module, error, match in (
@@ -557,7 +557,7 @@ def test_gradients_of_each_sample_that_are_refused():
         with pytest.raises(error, match=match):
             cgru.torch.per_sample_gradients(module, x, output_gradient=d)
     for arguments, match in (
-        ({}, "output_gradient, hidden_gradient: expected one at least"),
+        ({}, "output_gradient, hidden_gradient: expected at least one"),
         (
             {"output_gradient": d[:2]},
             r"output_gradient: expected torch\.float32 \(4, 2, 5\), got torch\.float32 \(2, 2, 5\)",

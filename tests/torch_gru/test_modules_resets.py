@@ -404,7 +404,7 @@ def test_numbers_that_are_no_factors(value, step, sample):
 @pytest.mark.filterwarnings("ignore")
 def test_calls_that_would_be_the_parents():
     gru, x = cgru.torch.GRU(3, 5), torch.ones(4, 2, 3)
-    words = "resets, decay: expected a call that runs here"
+    words = "resets, decay: expected a call for cgru"
     for module, given, context in (
         (gru, x, torch.autocast("cpu", torch.bfloat16)),
         (cgru.torch.GRU(3, 5, dtype=torch.bfloat16), x.bfloat16(), contextlib.nullcontext()),

@@ -92,7 +92,7 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     own = getattr(y, "index", None)
     if hasattr(own, "droplevel") and set(own) == set(samples) and list(own) != list(samples):
         cure = f"y.loc[{name}.index.droplevel(-1).unique()] has them, or y.to_numpy() where they are in that order"
-        raise ValueError(f"y: expected the samples of {name}, in their order there, got another in its index; {cure}")
+        raise ValueError(f"y: expected the samples of {name}, in the same order, got a different index; {cure}")
     return np.split(values[order], np.flatnonzero(np.diff(codes)) + 1)
 
 
@@ -127,9 +127,9 @@ def _read_row(row: np.ndarray, where: str, _: bool) -> np.ndarray:
         if np.ndim(cell) != 1:
             raise TypeError(f"{where}: expected a series in each cell, got {np.ndim(cell)} axes in cell {j}")
         if len(cell) != len(row[0]):
-            raise ValueError(f"{where}: expected series of one length, got {len(row[0])} and {len(cell)} steps")
+            raise ValueError(f"{where}: expected series of the same length, got {len(row[0])} and {len(cell)} steps")
         if hasattr(cell, "iloc") and hasattr(row[0], "iloc") and not cell.index.equals(row[0].index):
-            raise ValueError(f"{where}: expected series with one index, got another in cell {j} than in cell 0")
+            raise ValueError(f"{where}: expected series with the same index, got another in cell {j} than in cell 0")
     return np.stack([_numbers(cell, where) for cell in row], axis=1)
 
 

@@ -117,7 +117,7 @@ class Sequences:
         return found
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        due = "an array, got Sequences, whose array is their X: what belongs to it would be left out"
+        due = "an array, got Sequences, whose array is their X: lengths and other arrays would be lost"
         raise TypeError(f"expected {due}")
 
     @property
@@ -158,7 +158,7 @@ class Sequences:
         kinds = [(sorted(step_arrays(part)), part.shape[2:], part.feature_names) for part in parts]
         for i, kind in enumerate(kinds):
             if kind != kinds[0]:
-                raise ValueError(f"parts[{i}]: expected what belongs to {parts[0]!r}, got {parts[i]!r}")
+                raise ValueError(f"parts[{i}]: expected the same arrays and features as {parts[0]!r}, got {parts[i]!r}")
         if not parts:
             raise ValueError("parts: expected at least one Sequences, got none")
         s = max(part.shape[1] for part in parts)
@@ -204,7 +204,7 @@ def sequences_of(X: Any, lengths: Any = None, name: str = "") -> Sequences:
     if not isinstance(X, Sequences):
         return Sequences(X, lengths)
     if lengths is not None:
-        raise ValueError(f"{name}lengths: expected None beside Sequences, which have their own, got some")
+        raise ValueError(f"{name}lengths: expected None with Sequences, which have their own, got some")
     return X
 
 
@@ -216,7 +216,7 @@ def opened(X: Any, lengths: Any, name: str = "") -> tuple[Any, Any, tuple[str, .
     X, names = as_sequences(X, f"{name}X") or (X, None)
     if _is_ragged(X, name):
         if lengths is not None:
-            raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
+            raise ValueError(f"{name}lengths: expected None with a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
     return X, lengths, names
 
@@ -233,8 +233,8 @@ def _is_ragged(X: Any, name: str) -> bool:
             dims.append(np.ndim(x))
         except ValueError:
             raise ValueError(
-                f"{name}X: expected an array (s, e) for each sample, got a {type(x).__name__} of unlike parts for "
-                f"sample {i}; batches, (X, y), go to fit and evaluate without y beside them"
+                f"{name}X: expected an array (s, e) for each sample, got a {type(x).__name__} of different parts for "
+                f"sample {i}; batches, (X, y), go to fit and evaluate without a separate y"
             ) from None
     return all(dims) and len(set(map(len, X))) > 1
 

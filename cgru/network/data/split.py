@@ -16,7 +16,7 @@ __all__ = [
 
 Seed = np.random.SeedSequence | Sequence[int]
 DRAWS = 16  # random orders of the groups; the one that splits the samples best is taken
-NO_WEIGHT = "sample_weight: expected some above 0 among what is set aside and among the others, got zeros"
+NO_WEIGHT = "sample_weight: expected some above 0 among the held-out samples and among the others, got zeros"
 LOOKS = 30_000  # groups to look at in all draws together: with many groups there are fewer draws
 
 
@@ -89,7 +89,7 @@ def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarra
     fitting = np.flatnonzero((sizes < total).all(axis=1))
     if not fitting.size:
         cure = "choose the samples to validate with yourself"
-        raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
+        raise ValueError(f"groups: expected at least one that does not have all samples of a class, got none; {cure}")
 
     def distance(held: np.ndarray) -> np.ndarray:  # of held-out counts (..., classes) from the share
         """Return how far held-out counts (..., classes) are from the fraction of all samples and of each class."""

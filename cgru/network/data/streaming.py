@@ -125,7 +125,7 @@ class Batches:
             weight += data.count
             yield data
         if not number:
-            raise ValueError(f"{self.name}batches: expected some each time that they begin anew, got none")
+            raise ValueError(f"{self.name}batches: expected some in each pass, got none")
         if not weight:
             raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
 
@@ -206,7 +206,7 @@ def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, A
     ValueError where one of the arguments `apart` from the batches is not None.
     """
     if any(each is not None for each in apart):
-        raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
+        raise ValueError("lengths, h0, return_state: expected none of them with batches, got some")
     return ((*each, None, None)[:3:2] if is_batch(each) else (each, None) for each in batches)
 
 
@@ -227,7 +227,7 @@ def _refuse_dataset(given: Any) -> None:
     if "train" in fields or "X" in fields:
         split = "data.train" if "train" in fields else "split"
         cure = f"its samples are {split}.X, {split}.y, lengths={split}.lengths"
-        raise TypeError(f"X: expected an array beside y, or batches, got a {type(given).__name__}; {cure}")
+        raise TypeError(f"X: expected an array with y, or batches, got a {type(given).__name__}; {cure}")
 
 
 def as_data(
@@ -283,7 +283,7 @@ def split_validation(
     """
     if groups is not None and (validation is None or is_batches(validation) or isinstance(validation, tuple | list)):
         got = "none" if validation is None else "a set"
-        raise ValueError(f"groups: expected None unless validation is a share, of which they decide, got {got}")
+        raise ValueError(f"groups: expected None unless validation is a fraction of the data, got {got}")
     if validation is None:
         return data, None
     name = "validation "
@@ -300,7 +300,7 @@ def split_validation(
         return data, held_out
     share = check_share(validation, "validation", ", a tuple, batches or None")
     if not data.whole:
-        raise ValueError(f"validation: expected a set beside batches, (X, y) or batches, got the share {validation}")
+        raise ValueError(f"validation: expected (X, y) or batches with batches, got the fraction {validation}")
     m = len(data)
     classes = None
     if data.first.classes is not None:
@@ -343,15 +343,15 @@ def check_batches(
         return
     _refuse_dataset(X)
     if hasattr(X, "__array__"):
-        raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
+        raise TypeError(f"y: expected targets with X, an array, got None; batches, {SET}, go without")
     if not isinstance(X, Iterable):
-        raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(X).__name__}")
+        raise TypeError(f"X: expected an array with y, or an iterable of batches, got {type(X).__name__}")
     alone = APART | {name: option.alone for name, option in OPTIONS.items() if option.alone}
     for name, why in alone.items():
         due, value = getattr(Settings, name, None), (vars(settings) | apart).get(name)
         if value is not due:
             got = value if isinstance(value, str | int | float) else type(value).__name__
-            raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")
+            raise ValueError(f"{name}: expected {due} with batches, {why}, got {got}")
     reread = again(Trait.REREADS | Trait.JUDGES if validation is None else Trait.REREADS)
     if scheduled:
         reread.append("schedule")

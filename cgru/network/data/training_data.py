@@ -449,8 +449,8 @@ def _measured_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
     if never := [i for i, each in enumerate(found) if not each.n]:
         warnings.warn(
             f"X: expected each feature to be measured in the training data, got none of feature {never[0]}"
-            f"{f' and {len(never) - 1} more' if never[1:] else ''}; what is measured of it later is read with weights "
-            "that no training has changed",
+            f"{f' and {len(never) - 1} more' if never[1:] else ''}; later measurements of it are read with "
+            "untrained weights",
             stacklevel=2,
         )
     mean, scale = np.array([each.result() if each.n else ([0.0], [1.0]) for each in found])[:, :, 0].T

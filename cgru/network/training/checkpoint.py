@@ -145,7 +145,7 @@ class CheckpointFile:
         state_now = _to_json(vars(state) | histories, arrays)
         text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
-            raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
+            raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters plus arrays, got {len(text)}")
         with atomic_write(self.path) as file:
             np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
         self._due = time.monotonic() + self.seconds

@@ -177,7 +177,7 @@ class Fit:
         if "missing" in first.reads and (first.unit is None or (anew and "unit" not in first.given)):
             first.unit = mean_time_step(self.data)
             if first.unit is not None and self.held_out is not None and "times" not in self.held_out.first.beside:
-                raise ValueError("validation times: expected those of the steps, as beside the training data, got None")
+                raise ValueError("validation times: expected those of the steps, as with the training data, got None")
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError for a parameter that is not writable or shares memory with another."""
@@ -193,10 +193,10 @@ class Fit:
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
             if trains and _overlaps_itself(array):
-                raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
+                raise ValueError(f"parameter {key}: expected separate memory for each number, {SHARED}")
         for (key, array, trains), (other, another, trains_too) in combinations(found, 2):
             if (trains or trains_too) and np.may_share_memory(array, another) and np.shares_memory(array, another):
-                raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
+                raise ValueError(f"parameter {other}: expected separate memory, got some of {key}'s, {SHARED}")
 
     def _go_back(self) -> None:
         """Restore the best parameters so far and halve the learning rate; after `RETURNS` times the fit ends.
@@ -419,7 +419,7 @@ class Fit:
                 same = optimizer.schedule.stalls(losses)
             return [same] * sum(map(len, within))
         if batches >= self.batches:
-            raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
+            raise ValueError(f"X: expected {self.batches} batches, as before or as len() says, got more")
         return [
             (epochs + (batches + batch + at) / self.batches) / self.epochs
             for batch, part in enumerate(within)
@@ -468,7 +468,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
         raise ValueError(f"shrink: expected False for {model.loss}, got True")
     if settings.recover and not optimizers.ours(model.optimizer):
         got = type(model.optimizer).__name__
-        raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
+        raise ValueError(f"recover: expected False with your own optimizer, which sets its own rate, got {got}")
     if settings.truncate is not None:
         chain.check_truncate(model.layers, settings.truncate)
     chain.check_trains(model.layers)
@@ -479,7 +479,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
             if getattr(settings, name) != due:
                 raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(settings, name)}")
         if not data.whole:
-            raise ValueError("layers: expected none that is stateful with batches, which need not be of one size")
+            raise ValueError("layers: expected no stateful layer with batches, whose sizes may differ")
         if len(data) % settings.size(True):
             raise ValueError(
                 f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "

@@ -90,5 +90,5 @@ def check_private(settings: Settings, model: Model, data: AnyData) -> None:
         raise ValueError(f"layers: expected {due} {with_DP}: {MEASURES}, got none for {first!r}")
     for key, layer in chain.leaves(model.layers):
         if any(part.stateful or part.clip_gradients for part in (layer, *layer.cells)):
-            due = "none that is stateful or has clip_gradients"
+            due = "no layer that is stateful or has clip_gradients"
             raise ValueError(f"layers: expected {due} {with_DP}, got {layer!r} as layer {key}")

@@ -241,9 +241,9 @@ def test_what_else_batches_cannot_be():
 def test_batches_beside_targets_are_told_apart_from_samples():
     given = [GOOD] * 3
     for of in (network().fit, network().evaluate, functools.partial(cgru.report, network())):
-        with pytest.raises(ValueError, match=r"^X: .* a tuple of unlike parts for sample 0; batches"):
+        with pytest.raises(ValueError, match=r"^X: .* a tuple of different parts for sample 0; batches"):
             of(given, given[0][1])
-    with pytest.raises(ValueError, match="a list of unlike parts for sample 1"):
+    with pytest.raises(ValueError, match="a list of different parts for sample 1"):
         network().predict([[[1, 2, 3]], [[1, 2, 3], [1, 2]]])
 
 

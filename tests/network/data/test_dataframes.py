@@ -205,11 +205,11 @@ REFUSED = {
     "texts": (LONG.assign(b="x"), TypeError, "X: expected numbers, got .* in column 'b'"),
     "no series": (changed(1, 1, 3.0), TypeError, "X, row 1: expected a series in each cell, got 0 axes in cell 1"),
     "matrices": (changed(1, 0, X[0]), TypeError, "X, row 1: expected a series in each cell, got 2 axes in cell 0"),
-    "lengths": (changed(2, 1, [1.0]), ValueError, "X, row 2: expected series of one length, got 5 and 1 steps"),
+    "lengths": (changed(2, 1, [1.0]), ValueError, "X, row 2: expected series of the same length, got 5 and 1 steps"),
     "times": (
         changed(0, 1, pd.Series(X[0, :, 1], range(1, 6))),
         ValueError,
-        "X, row 0: expected series with one index",
+        "X, row 0: expected series with the same index",
     ),
     "words": (changed(3, 0, [*"abcde"]), TypeError, "X, row 3: expected series of numbers"),
     "axes": (pd.Series([X, X]), ValueError, r"X, row 0: expected \(s,\) or \(s, e\), got 3 axes"),

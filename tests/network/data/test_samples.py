@@ -257,7 +257,7 @@ def test_refusals():
     lost = np.where(np.arange(S) < LENGTHS[:, None], at(DECAY, np.nan), np.nan)
     for argument, given in (
         ("resets: expected booleans", {"resets": RESETS * 1.0}),
-        ("decay: expected None beside resets", {"resets": RESETS, "decay": DECAY}),
+        ("decay: expected None with resets", {"resets": RESETS, "decay": DECAY}),
         (f"resets: expected shape ({M}, {S})", {"resets": RESETS[:, :5]}),
         (f"resets: expected shape ({M}, {S})", {"resets": [True] * M}),
         (f"resets: expected shape ({M}, {S})", {"resets": [[True] * 3] * 2}),
@@ -288,7 +288,7 @@ def test_refusals():
         with pytest.raises(TypeError, match=r"^y: expected targets"):
             call(timed)
     for call in (lambda: net.predict(timed, LENGTHS), lambda: net.evaluate(timed, Y, LENGTHS)):
-        with pytest.raises(ValueError, match=r"^lengths: expected None beside Sequences"):
+        with pytest.raises(ValueError, match=r"^lengths: expected None with Sequences"):
             call()
     assert not any(layer.p for layer in net.layers)
 
@@ -300,8 +300,8 @@ class Deaf(cgru.GRU):
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        ([cgru.Frames(2), gru()], r"GRU, layer 1, behind Frames\(2, 2, pad=True\), layer 0; put Frames above it"),
-        ([gru(), cgru.Frames(2), cgru.Bidirectional(gru())], r"Bidirectional, layer 2, behind Frames"),
+        ([cgru.Frames(2), gru()], r"GRU, layer 1, after Frames\(2, 2, pad=True\), layer 0; put Frames after it"),
+        ([gru(), cgru.Frames(2), cgru.Bidirectional(gru())], r"Bidirectional, layer 2, after Frames"),
         ([gru(), Deaf(3, sequences=True)], r"None, as GRU\(.*\), layer 1, does not read it, got some"),
         ([cgru.Dense(4, "tanh")], r"None, as no layer reads it"),
     ],
@@ -318,7 +318,7 @@ def test_layers_that_cannot_read(layers, words, given):
 def test_a_difference_does_not_look_over_the_end_of_an_episode():
     net = cgru.Network([cgru.Difference(), gru(), cgru.Dense(1, "identity")], seed=0)
     for call in (net.predict, lambda X: net.fit(X, Y, epochs=1)):
-        with pytest.raises(ValueError, match=r"resets: expected None, as Difference\(keep=True\), layer 0, would take"):
+        with pytest.raises(ValueError, match=r"resets: expected None, as Difference\(keep=True\), layer 0, would"):
             call(cgru.Sequences(X, resets=RESETS))
     assert np.isfinite(net.predict(cgru.Sequences(X, decay=DECAY))).all()  # which are of the state alone
     above = cgru.Network([gru(), cgru.Difference(), cgru.Dense(1, "identity")], seed=0)
@@ -396,7 +396,7 @@ def test_they_are_joined():
     for row, own in zip(net.predict(found), [*due[0], *due[1]], strict=True):
         np.testing.assert_array_equal(row[: len(own)], own)
     assert cgru.Sequences.concatenate([cgru.Sequences(X)] * 2).lengths is None
-    with pytest.raises(ValueError, match=r"^parts\[1\]: expected what belongs to Sequences"):
+    with pytest.raises(ValueError, match=r"^parts\[1\]: expected the same arrays and features as Sequences"):
         cgru.Sequences.concatenate([whole(), cgru.Sequences(X)])
     with pytest.raises(ValueError, match=r"^parts: expected at least one"):
         cgru.Sequences.concatenate([])
@@ -432,7 +432,7 @@ def test_scikit_learn_splits_them():
     np.testing.assert_array_equal(scores, due)
     search = selection.GridSearchCV(model, {"units": [1, 2]}, cv=2).fit(samples, y)
     assert search.predict(samples).shape == (M,)
-    with pytest.raises(ValueError, match=r"^channels_first: expected False beside Sequences"):
+    with pytest.raises(ValueError, match=r"^channels_first: expected False with Sequences"):
         GRUClassifier(2, epochs=1, channels_first=True).fit(samples, y)
 
 

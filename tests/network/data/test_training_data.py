@@ -75,7 +75,7 @@ def test_what_is_masked_is_no_number(name):
     given[name] = np.ma.masked_array(given[name])
     net.fit(**given, epochs=1)
     given[name][3] = np.ma.masked
-    with pytest.raises(ValueError, match=f"^{name}: expected plain numbers, got some that are masked; fill them"):
+    with pytest.raises(ValueError, match=f"^{name}: expected plain numbers, got masked ones; fill"):
         net.fit(**given, epochs=1)
 
 

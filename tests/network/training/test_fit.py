@@ -393,7 +393,7 @@ def test_one_thread_at_a_time():
     for thread in threads:
         thread.start()
     net.fit(X, LABELS, epochs=1, callback=callback)
-    assert caught == ["fit: another thread is inside this network; give each thread a network of its own"] * 3
+    assert caught == ["fit: another thread is inside this network; give each thread its own network"] * 3
     assert len(done) == 1
     assert len(net.history) == 1
     net.fit(X, LABELS, epochs=1)

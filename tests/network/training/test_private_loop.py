@@ -404,7 +404,7 @@ def test_data_and_layers_that_would_break_privacy(tmp_path):
     both = cgru.Bidirectional(cgru.GRU(4, clip_gradients=True))
     for layer in (cgru.GRU(4, stateful=True), cgru.GRU(4, clip_gradients=True), both):
         net = cgru.Network([layer, softmax()], optimizer=DP("sgd", 1.0, 1.0))
-        with pytest.raises(ValueError, match="layers: expected none that is stateful or has clip_gradients with the"):
+        with pytest.raises(ValueError, match="layers: expected no layer that is stateful or has clip_gradients"):
             net.fit(X, LABELS, epochs=1)
 
 
