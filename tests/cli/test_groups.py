@@ -81,7 +81,7 @@ def test_a_model_of_groups_needs_none_to_be_used(folder):
     [
         (("data.npz", "--groups", "subject"), "argument --groups: needs --validation SHARE"),
         (("data.npz", "--groups", "subject", "--validation", 0), "argument --groups: needs --validation SHARE"),
-        (("data.npz", "--groups", "y", "--validation", 0.2), "data.npz: groups: expected one at least that does not"),
+        (("data.npz", "--groups", "y", "--validation", 0.2), "data.npz: groups: expected at least one that does not"),
         (("data.npz", "--groups", "one", "--validation", 0.2), "one.npz: validation: expected at least 2 groups"),
         (
             ("data.npz", "--groups", "who", "--validation", 0.2),
