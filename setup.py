@@ -156,7 +156,7 @@ class Build(build_ext):
         folder = os.path.join(FOLDER, f"kernels.{self.plat_name}")
         (target,) = self.compiler.object_filenames([source], output_dir=folder)
         if self.force or newer_group([source, *HEADERS, __file__], target):
-            level = "-O1" if "scalar" in source else "-O3"
+            level = "-Os" if "scalar" in source else "-O3"
             self.compiler.compile([source], output_dir=folder, extra_postargs=flags(level))
         return target
 
