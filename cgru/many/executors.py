@@ -115,7 +115,8 @@ class Dispatcher:
                     lost, error = [*lost, *chain(*batches)], broken
                     batches.clear()
                 continue
-            for future in wait(self.pending, POLL_SECONDS, FIRST_COMPLETED).done:
+            done = wait(self.pending, POLL_SECONDS, FIRST_COMPLETED).done
+            for future in [each for each in self.pending if each in done]:  # a set has no order
                 found = self._receive(future)
                 if found is not None and not isinstance(found, KeyboardInterrupt):
                     error = found

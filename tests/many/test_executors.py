@@ -99,7 +99,14 @@ def test_callback_and_bar(capsys):
     pytest.importorskip("tqdm")
     seen = []
     jobs = [cgru.Job(made, n, epochs=1) for n in range(4)]
-    with ThreadPoolExecutor(1) as executor:
+
+    class Finished(ThreadPoolExecutor):  # all are done when the results are taken: in the order of the jobs
+        def submit(self, *call):
+            future = super().submit(*call)
+            future.result()
+            return future
+
+    with Finished(1) as executor:
         more = {"progress": True, "callback": lambda result: seen.append((result.name, threading.current_thread()))}
         results = cgru.fit_many(jobs, **SHARED, executor=executor, keep=False, **more)
     assert seen == [(n, threading.current_thread()) for n in range(4)]
