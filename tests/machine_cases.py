@@ -66,7 +66,7 @@ MACHINES = {
     "musl": Machine("python-zig", ("cc", "-target", "x86_64-linux-musl"), levels=(), narrow=()),
     **{name: Machine(name, levels=(), narrow=()) for name in ("gcc", "gcc-14", "clang-14", "clang-19")},
 }
-IN_GATE = ("arm64", "s390x", "i386")
+IN_GATE = ("arm64", "s390x")
 
 
 def machines(*optimizations, gate=IN_GATE):

@@ -286,7 +286,7 @@ def test_the_page_of_ones_own_model(tmp_path):
 
 
 @needs_node
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_zig_makes_a_module_that_imports_nothing(tmp_path):
     """By the command of docs/browser.md."""
     pytest.importorskip("ziglang")

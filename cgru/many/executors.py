@@ -115,8 +115,7 @@ class Dispatcher:
                     lost, error = [*lost, *chain(*batches)], broken
                     batches.clear()
                 continue
-            done = wait(self.pending, POLL_SECONDS, FIRST_COMPLETED).done
-            for future in [each for each in self.pending if each in done]:  # a set has no order
+            for future in sorted(wait(self.pending, POLL_SECONDS, FIRST_COMPLETED).done, key=[*self.pending].index):
                 found = self._receive(future)
                 if found is not None and not isinstance(found, KeyboardInterrupt):
                     error = found

@@ -92,7 +92,7 @@ COMMANDS = [  # name, section, what makes it short, options, what must be instal
 ]  # fmt: skip
 
 
-LONG_RUNS = ("few_rows", "inside_torch", "narrow", "overview", "resets")  # nightly
+LONG_RUNS = ("few_rows", "inside_torch", "many", "narrow", "overview", "resets")  # nightly
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ def built(tmp_path_factory):
     for name, (net, dtype) in KINDS.items():
         cgru.export_c(net, folder / f"inside_{name}.c", dtype=dtype)
         files[name] = written(folder, net, name, dtype)[2]
-    return library(folder, sorted(folder.glob("*.c")), "-O1"), files, folder
+    return library(folder, sorted(folder.glob("*.c")), "-O0"), files, folder
 
 
 @pytest.fixture(scope="module")
 def built_small(built, tmp_path_factory):
     """The same C as a machine without vectors compiles it."""
-    return library(tmp_path_factory.mktemp("small"), sorted(built[2].glob("*.c")), "-O1", "-DSMALL")
+    return library(tmp_path_factory.mktemp("small"), sorted(built[2].glob("*.c")), "-O0", "-DSMALL")
 
 
 @needs_cc
