@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cgru.core import names
+from cgru.core import checks
 
 __all__ = ["elu", "gelu", "identity", "log_softmax", "lrelu", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
@@ -298,7 +298,7 @@ def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) ->
 
     TypeError or ValueError for anything else.
     """
-    return names.named(value, argument, known)
+    return checks.named_callable(value, argument, known)
 
 
 def name_of(f: Activation) -> str:

@@ -18,10 +18,10 @@ from cgru import activations, initializers, reference
 from cgru.activations import ELEMENTWISE, Activation, bind, gate_code, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
-from cgru.core.clamp import held
 from cgru.core.decay import decay_of
 from cgru.core.lengths import ends, mask
 from cgru.core.low_precision import LowPrecisionGRU
+from cgru.core.masks import held
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
 from cgru.layers.layer import Arrays, Fields, Layer, Shape

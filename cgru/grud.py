@@ -18,7 +18,7 @@ from cgru import grud_reference, initializers
 from cgru.core.checks import flag, lengths_of, real, sequences
 from cgru.core.decay import decay_of
 from cgru.core.fading import Fading
-from cgru.core.times import check_go_on, times_of
+from cgru.core.lengths import check_go_on, times_of
 from cgru.gru import GRU, Shared
 from cgru.grud_reference import Seen
 from cgru.initializers import draw, orthogonal

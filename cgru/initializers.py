@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core import names
+from cgru.core import checks
 
 __all__ = ["draw", "orthogonal", "standard_normal", "xavier"]
 
@@ -112,4 +112,4 @@ NAMED: dict[str, Initializer] = {f.__name__: f for f in (orthogonal, xavier, sta
 
 def named(value: Any, argument: str) -> Initializer:
     """Return `value` if it is a callable, else the initializer of that name; TypeError or ValueError for others."""
-    return names.named(value, argument, NAMED)
+    return checks.named_callable(value, argument, NAMED)

@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.core import names
-from cgru.core.checks import aligned, float_dtype, integers, positive, real
+from cgru.core.checks import aligned, float_dtype, integers, named_callable, positive, real
 from cgru.core.rows import step_rows, sum_rows
 
 __all__ = [
@@ -258,7 +257,7 @@ class Optimizer:
                 below = 1.0 if each.name in ("momentum", "beta_1", "beta_2", "rho") else math.inf
                 check_number(value, each.name, below, above)
         if self.schedule is not None:
-            object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
+            object.__setattr__(self, "schedule", named_callable(self.schedule, "schedule", SCHEDULES))
 
     @property
     def code(self) -> int:

@@ -240,6 +240,18 @@ def callable_(value, name):
     return value
 
 
+def named_callable(value, argument, functions):
+    """Return `value` if it is callable, else the function with that name; TypeError or ValueError if there is none."""
+    if isinstance(value, str) and value in functions:
+        return functions[value]
+    if callable(value):
+        return value
+    names = ", ".join(map(repr, functions))
+    if isinstance(value, str):
+        raise ValueError(f"{argument}: expected one of {names}, or a callable, got {value!r}")
+    raise TypeError(f"{argument}: expected a callable or one of {names}, got {type(value).__name__}")
+
+
 def float_dtype(value, name="dtype"):
     """Check that `value` means native float32 or float64, and return it as a numpy.dtype."""
     try:

@@ -1,6 +1,6 @@
-"""Draw or check the masks of a GRU layer's dropout, recurrent dropout and zoneout.
+"""Draw or check the masks of a GRU layer's dropout, recurrent dropout and zoneout, and what its gates are clamped at.
 
-m samples, s steps, e features, u units. cgru/reference.py shows what each mask does.
+m samples, s steps, e features, u units. cgru/reference.py shows what each mask does, and clamping.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import contiguous_rows, real
+from cgru.core.checks import contiguous_rows, mapping, real
+from cgru.core.lengths import mask
 
-__all__ = ["RATES", "apply_input_mask", "check", "draw"]
+__all__ = ["RATES", "apply_input_mask", "check", "draw", "held"]
 
 RATES = {"input_mask": "dropout", "recurrent_masks": "recurrent_dropout", "zoneout": "zoneout"}
+CLAMPED = ("z", "r", "h")
 
 
 def draw(
@@ -69,3 +71,37 @@ def apply_input_mask(X: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return X (m, s, e) times its mask (m, e) at each step, without warnings about infinities in the padding."""
     with np.errstate(invalid="ignore"):
         return contiguous_rows(X * mask[:, None])
+
+
+def held(
+    clamp: Mapping[str, Any] | None, shape: tuple[int, int, int], lengths: Any, dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """Check `clamp`, and return copies of its values of z, r or h in `dtype`, broadcast to `shape` (m, s, u).
+
+    NaN stays, where the layer decides. Past a sample's length all is NaN, whatever stood there. None: {}.
+
+    Raises:
+        TypeError: `clamp` is no dict, or holds something else than real numbers.
+        ValueError: a name is unknown, an array does not broadcast, or a number is infinite.
+    """
+    found = {}
+    for name, value in (mapping(clamp, "clamp") or {}).items():
+        if name not in CLAMPED:
+            raise ValueError(f"clamp: expected some of {', '.join(CLAMPED)}, got {name!r}")
+        array = np.array(real(value, ("clamp", name), dtype=dtype))
+        try:
+            array = np.broadcast_to(array, shape)
+        except ValueError:
+            raise ValueError(
+                f"clamp[{name!r}]: expected a shape that broadcasts to (m, s, u), {shape}, got {array.shape}"
+            ) from None
+        if lengths is not None:
+            array = np.where(mask(lengths, shape[1]), array, dtype.type(np.nan))
+        if np.isinf(array).any():
+            place = tuple(np.argwhere(np.isinf(array))[0].tolist())
+            raise ValueError(
+                f"clamp[{name!r}]: expected finite numbers, or NaN where the layer decides, got {array[place]} in "
+                f"sample {place[0]}, step {place[1]}, unit {place[2]}"
+            )
+        found[name] = array
+    return found

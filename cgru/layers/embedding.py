@@ -15,7 +15,6 @@ from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, mask_padding
 from cgru.optimizers import RowGradients
-from cgru.quantized.stored_weights import StoredWeights
 
 __all__ = ["Embedding", "TokenGradients"]
 
@@ -295,6 +294,8 @@ class Embedding(Layer):
             >>> len(cgru.Embedding(10, 4).packing())
             1
         """
+        from cgru.quantized.stored_weights import StoredWeights
+
         return (StoredWeights.rows,)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:

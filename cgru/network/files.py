@@ -22,12 +22,10 @@ from cgru.core.checks import flag
 from cgru.files import Archive, Header, atomic_write
 from cgru.gru import GRU
 from cgru.grud import GRUD
-from cgru.integer_layer import IntegerLayer
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
 from cgru.network import branches, chain
 from cgru.optimizers import is_matrix
-from cgru.quantized.stored_weights import StoredWeights
 from cgru.switching_gru import SwitchingGRU
 from cgru.variant import named as variant_named
 
@@ -68,9 +66,10 @@ def file_error(path: Path, why: Any, kind: str = "model") -> FileError:
 
 def _kinds() -> dict[str, type[Layer]]:
     """Return the layer classes that model files may contain, by name."""
-    return {
-        kind.__name__: kind for kind in (GRU, GRUD, SwitchingGRU, Bidirectional, IntegerLayer, *LAYERS, *branches.KINDS)
-    }
+    from cgru.integer_layer import IntegerLayer  # needed by nothing else of a float network
+
+    own = GRU, GRUD, SwitchingGRU, Bidirectional, IntegerLayer
+    return {kind.__name__: kind for kind in (*own, *LAYERS, *branches.KINDS)}
 
 
 def _input_shape(layers: Sequence[Layer], rows: Callable[[str], int], at: str = "") -> tuple[int, ...] | None:
@@ -421,7 +420,11 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
     if fields.dtype and layer.parameter_names and "dtype" not in made:
         raise KeyError("dtype")
     layer.trainable = trainable
-    return StoredWeights(*stored).apply(layer) if stored else layer
+    if stored:
+        from cgru.quantized.stored_weights import StoredWeights
+
+        return StoredWeights(*stored).apply(layer)
+    return layer
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import refuses
 
-from cgru.core.clamp import held
+from cgru.core.masks import held
 
 SHAPE = (2, 3, 4)
 

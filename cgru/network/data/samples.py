@@ -13,9 +13,8 @@ import numpy as np
 
 from cgru.core.checks import lengths_of, real
 from cgru.core.decay import decay_of
-from cgru.core.lengths import padded
+from cgru.core.lengths import padded, times_of
 from cgru.core.row_blocks import Rows, select_rows
-from cgru.core.times import times_of
 from cgru.network.data.dataframes import as_sequences
 
 __all__ = ["STEP_ARRAYS", "Sequences", "opened", "sequences_of", "step_arrays"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, optimizers
-from cgru.core.times import check_go_on
+from cgru.core.lengths import check_go_on
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
