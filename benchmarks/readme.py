@@ -45,8 +45,8 @@ After one update from the same parameters all libraries have the same loss and p
 NEXT = """\
 ## Next
 
-- [How fast it is](../docs/speed.md): one table for each question, and where we lose
-- [The defaults beside other estimators](defaults.md), [forecasts beside other models](forecasts.md)
+- [How fast it is](../docs/speed.md): one table for each question, and where cgru is slower
+- [The defaults compared with other estimators](defaults.md), [forecasts compared with other models](forecasts.md)
 - [What to do where it is slow](../docs/troubleshooting.md#it-is-slow)"""
 
 
@@ -139,7 +139,7 @@ def details(rows: list[dict], picture: str | None) -> str:
     one = report.cells(rows, 1)
     tables = image(picture) | {
         "## By region\n\nThe time of the best rival over ours, on one thread: the geometric mean, and the worst cell."
-        " Below 1, in bold, we lose.": report.regions(rows),
+        " Bold: below 1, where cgru is slower.": report.regions(rows),
         "## Shape by shape, one thread\n\nEach cell has our time in ms; how many times as long the best rival takes,"
         " and its name; our share of the FMA peak.": report.by_shape({key: report.brief(one[key]) for key in one}),
         "Geometric means of the rivals' times over ours:": report.means(rows),

@@ -209,7 +209,7 @@ class Progress:
         self.compared, self.bar = 0, None
 
     def say(self, *lines: str) -> None:
-        """Print the lines to stderr, unless `quiet`, below a bar that is over."""
+        """Close the progress bar, then print the lines to stderr unless `quiet`."""
         self.close()
         if not self.quiet:
             echo(*lines, sep="\n", file=sys.stderr, flush=True)

@@ -170,7 +170,7 @@ class Step(NamedTuple):
         return f"{count:g} {word}{'s' * (word != '' and count != 1)}".rstrip()
 
     def at(self, last: Any, places: Any) -> np.ndarray:
-        """Return the times that are some steps behind another.
+        """Return the times a given number of steps after `last`.
 
         Args:
             last: a datetime64, or a number.

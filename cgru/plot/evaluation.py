@@ -73,7 +73,7 @@ def curve(history: Network | Sequence[Epoch] | Estimator, *, axes: Any = None) -
     if not all(isinstance(epoch, Epoch) for epoch in epochs):
         raise TypeError(f"history: expected a network or the epochs of a fit, got {type(history).__name__}")
     if not epochs:
-        raise ValueError("history: expected one epoch at least, got none: a model from a file has no history")
+        raise ValueError("history: expected at least one epoch, got none: a model from a file has no history")
     (left,) = panels_of(axes, 1, 1, (7, 4.5))
     left.set(xlabel="epoch", ylabel="loss")
     left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -210,7 +210,7 @@ def roc(y: ArrayLike, A: ArrayLike, *, class_names: Sequence[str] | None = None,
         y = y[:, None] == classes
     drawn = [i for i in range(len(classes)) if 0 < y[:, i].mean() < 1][:MAX_CURVES]
     if not drawn:
-        raise ValueError("y: expected two classes at least, got one")
+        raise ValueError("y: expected at least two classes, got one")
     (panel,) = panels_of(axes, 1, 1, (5.0, 4.4))
     for i in drawn:
         name = str(classes[i]) if class_names is None else shorten(class_names[classes[i]], MAX_LETTERS)

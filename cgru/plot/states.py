@@ -182,7 +182,7 @@ def _network_and_place(net: Any, layer: Any) -> tuple[Network, str]:
 
 
 def _up_to(net: Network, place: str) -> Sequence[Layer]:
-    """Return the layers up to the one that is at a place, or contains it."""
+    """Return the layers up to the one at `place`, such as "1", or the one with the branch at "1.0.2"."""
     return net.layers[: int(place.partition(".")[0]) + 1]
 
 

@@ -127,7 +127,7 @@ class Batches:
         if not number:
             raise ValueError(f"{self.name}batches: expected some in each pass, got none")
         if not weight:
-            raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
+            raise ValueError(f"{self.name}sample_weight: expected a number above 0 in at least one batch, got zeros")
 
     def _all(self) -> Iterator[Any]:
         """Iterate over the raw batches; the first pass continues the iterator that `__init__` started."""

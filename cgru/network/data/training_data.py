@@ -417,7 +417,7 @@ def scale_weights(data: Data, name: str = "") -> Data:
     weights = (block.rows(block.weights) for block in in_blocks(data))
     least, most = zip(*((each.min(), each.max()) for each in weights), strict=True)
     if max(most) == 0:
-        raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
+        raise ValueError(f"{name}sample_weight: expected a number above 0 for at least one output, got zeros")
     same, exponent = min(least) == max(most), -np.frexp(max(most))[1]
     return data.map(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
 
