@@ -26,9 +26,14 @@ from benchmarks import inside_torch, machine, readme, report
 
 SECTION = "long batches"  # the name of the section in docs/speed.md
 SHAPES = (
-    "16,60,24,40", "64,60,32,64", "64,200,32,64", "64,498,32,64", "64,2000,32,64", "32,498,32,64", "41,60,11,22",
-    "41,498,11,22", "64,60,128,128", "64,498,128,128",
-)  # fmt: skip
+    "16,60,24,40",
+    "64,60,32,64",
+    "64,200,32,64",
+    "64,2000,32,64",
+    "41,60,11,22",
+    "41,498,11,22",
+    "64,498,128,128",
+)
 GROWING = 1_000, 10_000, 100_000  # steps of 4 samples of 4 features, 32 units
 WAYS = {"normal": {}, "low": {"memory": "low"}}
 
