@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from pathlib import Path
 from typing import Any
 
 import Cython
@@ -228,13 +230,47 @@ class Wheel(bdist_wheel):
         }
 
 
-def translated(modules: list[Extension], **options: Any) -> list[Extension]:
+def declarations() -> str:
+    """Return what simd/cgru.h declares, in Cython: its enumerators, structs and types of functions."""
+    texts = (Path(name).read_text(encoding="utf-8") for name in PUBLIC[:2])
+    header, kernels = (re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL) for text in texts)
+    kernels = re.sub(r"^EPILOGUE|(?<=\)) EPILOGUE", "\nEPILOGUE", kernels, flags=re.MULTILINE)
+    arrays = re.findall(r"\bARRAY\((\w+)\)", header)
+    for what, by in {
+        r"^ *#include \"kernel_list.h\"": kernels,
+        r"union \{\s*struct \{.*?\};(.*?)\};": rf"cgru_array {', '.join(arrays)};\1",
+        r"CGRU_ARRAYS\(CGRU_PLACE\)": "".join(f"CGRU_PLACE_{name}, " for name in arrays),
+        r"^ *#([^\n]*\\\n)*[^\n]*$": "",  # all other directives
+        r"^EPILOGUE\((\w+)\)": r"cgru_epilogue *\1;",
+        r"^(?:KERNEL|LOOP)\((\w+), (\w+), (\(.*?\))\)$": r"\1 (*\2)\3;",
+        r"(\(\*\w+\)\([^()]*\))(?=,)|(?<=\))(?=;)": r"\1 noexcept nogil",  # functions as parameters; all others
+        r"\bptrdiff_t\b": "Py_ssize_t",
+        r"\bconst struct\b": "const",
+    }.items():
+        header = re.sub(what, by, header, flags=re.MULTILINE | re.DOTALL)
+    lines = ['cdef extern from "simd/cgru.h" nogil:']
+    items = r"(enum|struct)\s*\w*\s*\{(.*?)\}\s*(\w*);|typedef (void \w+\(.*?);|^struct (\w+);"
+    for kind, body, name, function, opaque in re.findall(items, header, re.DOTALL | re.MULTILINE):
+        if kind:
+            lines.append(f"    ctypedef struct {name}:" if name else "    cdef enum:")
+            parts = body.split(";" if name else ",")
+            lines += [f"        {' '.join(part.partition(' =')[0].split())}" for part in parts if part.strip()]
+        else:
+            lines.append(f"    ctypedef {' '.join(function.split())}" if function else f"    ctypedef struct {opaque}")
+    return "\n".join([*lines, ""])
+
+
+def translated(modules: list[Extension], build_dir: str, **options: Any) -> list[Extension]:
     """Let Cython make C of the modules, but for a source distribution and for metadata, which have none of it."""
     if {"sdist", "egg_info", "dist_info"} & {*sys.argv}:
         return modules
     check_tools()
     mend_cython()
-    return cythonize(modules, **options)
+    path, text = Path(build_dir, "cgru", "core", "declarations.pxi"), declarations()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:  # or Cython begins anew
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return cythonize(modules, build_dir=build_dir, include_path=[str(path.parent)], **options)
 
 
 def mend_cython() -> None:

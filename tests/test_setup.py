@@ -141,6 +141,7 @@ PACK = """
 import hashlib, os, runpy, sys
 import Cython.Build, setuptools
 Cython.Build.cythonize, setuptools.setup = lambda *_, **__: [], lambda **options: None
+sys.argv.append("dist_info")  # which builds nothing
 archive = runpy.run_path(sys.argv[1])["SourceArchive"](setuptools.Distribution())
 for folder, names, mode, age in (("one", "ab", 0o600, 9), ("two", "ba", 0o666, 99999)):
     os.makedirs(os.path.join(folder, "cgru"))
