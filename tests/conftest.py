@@ -188,19 +188,6 @@ def module(folder):
     sys.modules.update(kept)
 
 
-@pytest.fixture
-def refused(module, folder, monkeypatch, capsys):
-    """Give a command of benchmarks/ bad options, and return what it says on standard error."""
-
-    def call(name, *arguments):
-        monkeypatch.chdir(folder)
-        with pytest.raises(SystemExit, match=r"^2$"):
-            module(name).main(list(arguments))
-        return capsys.readouterr().err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def run(folder):
     """Run Python in that folder."""

@@ -1,4 +1,4 @@
-"""Each command of benchmarks/ refuses bad options, and a short run of it writes its table."""
+"""A short run of each command of benchmarks/ writes its table."""
 
 import importlib.util
 import json
@@ -7,49 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments", "argument"),
-    [
-        ("__main__", ["--shape", "3,5,2"], "--shape"),
-        ("__main__", ["--shape", "3,5,2,4,rugged"], "--shape"),
-        ("__main__", ["--rival", "TensorFlow"], "--rival"),
-        ("__main__", ["--threads", "0"], "--threads"),
-        ("__main__", ["--random", "0"], "--random"),
-        ("__main__", ["--seconds", "nan"], "--seconds"),
-        ("__main__", ["--from", "nowhere.json"], "nowhere.json"),
-        ("builds", ["nowhere"], "OLD"),
-        ("exported_steps", ["--units", "64", "0"], "--units"),
-        ("few_rows", ["--units", "64", "0"], "--units"),
-        ("grud", ["nothing"], "part"),
-        ("grud", ["speed", "GunPoint"], "names"),
-        ("inside_torch", ["--random", "-1"], "--random"),
-        ("instructions", ["leap"], "leap"),
-        ("kernels", ["test", "left"], "NAME"),
-        ("many", ["--cores", "100000"], "--cores"),
-        ("public_models", ["--seconds", "0"], "--seconds"),
-        ("resets", ["--steps", "3"], "--steps"),
-        ("stream", ["--seconds", "nan"], "--seconds"),
-        *(
-            (name, ["--readme", "benchmarks/stream.py"], "expected <!-- ")
-            for name in (
-                "converted",
-                "few_rows",
-                "inside_torch",
-                "many",
-                "narrow",
-                "onnx_models",
-                "public_models",
-                "resets",
-                "stream",
-            )
-        ),
-    ],
-)
-def test_bad_options(refused, command, arguments, argument):
-    assert argument in refused(command, *arguments)
-
 
 HERE = "command.rows_from = lambda function, *given, **_: function(*given)\n"  # in this process
 GRID = """
@@ -124,23 +81,6 @@ def test_a_short_run_writes_its_table(run, folder, name, section, code, options,
         for row in rows:
             assert not row.get("left_out")
             assert all(map(np.isfinite, row.get("ms", {}).values()))  # one is a rest, below 0 on a busy machine
-
-
-def test_numbers_of_a_file(module, tmp_path, capsys):
-    """Written as tables, with what was lost in bold."""
-    about = {"part": "about", "threads": 1, "machine": "M", "instructions": "avx2", "commit": None, "date": "today",
-             "versions": ["cgru 1"], "contenders": {"cgru": {"label": "cgru", "dtypes": ["float32"], "works": []}},
-             "missing": {}, "peak": {"float32": None, "float64": None}, "peak_source": ""}  # fmt: skip
-    cell = {"part": "grid", "threads": 1, "dtype": "float32", "work": "inference", "shape": "32, 20, 8, 16",
-            "flop": 1.0, "ms": {"cgru": 2.0}, "ratio": {"JAX": 0.5}, "left_out": {}}  # fmt: skip
-    files = {name: str(tmp_path / name) for name in ("in.json", "out.json", "page.md", "report.md")}
-    (tmp_path / "in.json").write_text(json.dumps({"rows": [about, cell]}))
-    (tmp_path / "page.md").write_text("<!-- benchmark -->\nold\n<!-- /benchmark -->\n")
-    options = ["--json", files["out.json"], "--readme", files["page.md"], "--report", files["report.md"]]
-    assert module("__main__").main(["--from", files["in.json"], *options]) == 0
-    assert json.loads((tmp_path / "out.json").read_text())["rows"] == [about, cell]
-    for text in (capsys.readouterr().out, *((tmp_path / name).read_text() for name in ("page.md", "report.md"))):
-        assert "**0.50" in text
 
 
 # --- the public models inside PyTorch ---
@@ -238,11 +178,3 @@ def test_public_models(module, folder, monkeypatch):
     if public.machine.commit():  # what is known at this commit is not measured again
         monkeypatch.setattr(public, "rows_from", lambda *given: pytest.fail("all is known"))
         public.main(["--json", "public.json"])
-
-
-def test_the_chart_says_who_cannot_train(module):
-    about = {"machine": "M, Linux", "instructions": "avx2", "date": "today", "commit": None}
-    rows = [{"question": "Train", "ms": {"cgru": 2.0, "JAX": 9.0, "JAX, epoch in one": 8.0, "PyTorch": 30.0}}]
-    text = module("overview").picture(about, rows)
-    assert all(each in text for each in (">2 ms<", ">4.0<", ", 8 ms<", ">15<", ", 30 ms<"))
-    assert text.count("cannot train") == 2  # Keras, ONNX Runtime

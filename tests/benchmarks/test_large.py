@@ -1,6 +1,5 @@
-"""A fit on a file in less memory than the file has bytes."""
+"""The command that fits a file in less memory than the file has bytes."""
 
-import json
 import sys
 from functools import partial
 
@@ -13,27 +12,6 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits 
 def large(module, folder, monkeypatch):
     monkeypatch.chdir(folder)
     return module("large")
-
-
-@linux
-@pytest.mark.slow
-def test_a_fit_in_less_memory_than_its_file(large, run, tmp_path):
-    large.write(tmp_path, 96)
-    start = json.loads(run("-c", AT_START).stdout)
-    found = large.limited(tmp_path, start + (40 << 20))
-    assert found["most"] < start + (40 << 20)
-    assert found["loss"] < 1.5
-    with pytest.raises(RuntimeError):
-        large.limited(tmp_path, 20 << 20)
-
-
-# What a process may have before it has looked at anything.
-AT_START = """
-import benchmarks.large, pathlib
-benchmarks.large.network()
-lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-print(*(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")))
-"""
 
 
 @linux

@@ -78,14 +78,3 @@ def test_medaka(run):
         assert different == "0"
         assert float(most) < 1e-4
     assert [cells[0] for cells in rest] == ["1", "16", "100"] * 3
-
-
-@pytest.mark.skipif(find_spec("medaka") is not None, reason="medaka is installed")
-def test_without_medaka_it_says_how_to_install_it(run):
-    done = run("-m", "benchmarks.workloads", "medaka")
-    assert done.returncode == 1
-    assert "pip install medaka" in done.stderr
-
-
-def test_an_unknown_workload(refused):
-    assert "workload" in refused("workloads.__main__", "nothing")
