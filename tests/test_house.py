@@ -76,13 +76,6 @@ def kept(text, suffix):
     return {name for each in found for some in each.groups() if some for name in some.split(", ")}
 
 
-def test_what_is_kept_between_calls():
-    assert kept("_n = 1\nM: dict[int, str] = {}\nC = {1: 2}\n\n\ndef f():\n    global _n\n", ".py") == {"M", "_n"}
-    assert kept("@functools.lru_cache(9)\ndef f(x):\n    ...\ncdef object K = Dictionary()\n", ".pyx") == {"f", "K"}
-    assert kept("static int a;\nstatic const int b = 1;\nint f(void) {\n    static int c = 0;\n}\n", ".c") == {"a", "c"}
-    assert kept("static struct {\n    int a;\n} s;\nstatic int f(int x);\n", ".h") == {"s"}
-
-
 # What modules keep between calls, and why threads may share it: docs/layer.md has the rules for users.
 KEPT = {
     "_threads cgru_alone": "core/threads.pyx: an integer that a call reads once; a thread's own",
@@ -112,11 +105,6 @@ def test_file_names_are_unique():
 
 
 # --- circles ---
-
-
-def test_what_stands_in_a_circle_reaches_itself():
-    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
-    assert [name for name in arrows if name in reached(name, arrows)] == ["b", "c"]
 
 
 def children(folder):
@@ -257,10 +245,3 @@ def test_no_part_grows(sources):
         name = path.relative_to(HOUSE).as_posix()
         counts[starts[max(filter(name.startswith, starts), key=len)]] += sum(1 for line in lines if line.strip())
     assert {part: count for part, count in counts.items() if not PARTS[part] - SLACK <= count <= PARTS[part]} == {}
-
-
-def test_adjacent_lines_are_one_place_and_comments_none():
-    text = '"""huber"""\nx = "huber"\ny = "huber"  # why\n\n# "huber"\nz = f("huber")\n'
-    assert places('"huber"', lines_of_code(text, ".py")) == [2, 6]
-    assert places("few", lines_of_code("/* few\nfew */ int few; // few\nint x; // few\n", ".h")) == [2]
-    assert places("few", lines_of_code('cdef int f():\n    """few"""\n    few = 1  # few\n', ".pyx")) == [3]

@@ -116,20 +116,3 @@ def test_each_claim_in_short_has_a_command():
     for claim, _, command in rows:
         assert not wrong_in(command), claim
     assert trust("In short", "How to read the tables").count("\n| ") == len(rows) + 2
-
-
-@pytest.mark.parametrize(
-    ("command", "wrong"),
-    [
-        ("", "no command"),
-        ("see the tests", "no command"),
-        ("`pytest tests/test_no.py`", "tests/test_no.py"),
-        ("`pytest tests/test_links.py::test_no`", "tests/test_links.py::test_no"),
-        ("`pytest -m nightly`", "pytest runs nothing that is known"),
-        ("`cgru fit`", "cgru runs nothing that is known"),
-        ("`python -m benchmarks.no`", "benchmarks.no"),
-        ("`.ci/no`", ".ci/no"),
-    ],
-)
-def test_a_claim_without_a_command_is_found(command, wrong):
-    assert wrong_in(command) == wrong

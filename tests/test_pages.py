@@ -52,12 +52,6 @@ COPIED = """() => [...document.querySelectorAll("pre > code")].filter(e => {
     getSelection().selectAllChildren(e);
     return getSelection().toString().trimEnd() !== e.textContent.trimEnd();
 }).map(e => e.textContent)"""
-# Classes of the reference, and how far below its name the first example of each ends.
-EXAMPLES = """() => [...document.querySelectorAll(".doc-class")].map(e => {
-    const example = e.querySelector("code:has(.gp)");
-    const ends = example?.closest(".doc-object") === e ? example.getBoundingClientRect().bottom : Infinity;
-    return [e.querySelector(".doc-heading").id, ends - e.getBoundingClientRect().top];
-})"""
 # One element of each kind is left, its kind being names, classes and style of itself and of all that it stands in.
 THINNED = """() => {
     const seen = new Set();
@@ -138,24 +132,3 @@ def test_an_example_is_copied_without_prompts_and_results(tab):
     assert len(copied) > 10
     for text in copied:
         compile(text, "copied", "exec")
-
-
-def test_a_class_shows_its_example_on_its_first_screen(tab):
-    found = dict(each for name in PAGES if name.startswith("api/") for each in opened(tab, name).evaluate(EXAMPLES))
-    assert len(found) > 50
-    assert [name for name, ends in found.items() if not ends < 700] == []
-
-
-def test_the_search_finds_a_word_without_a_server(tab):
-    page = opened(tab, "index.html", 1300)
-    page.locator("input[name=query]").press_sequentially("zoneout")  # as Material reads keys, not values
-    found = page.locator(".md-search-result__link")
-    found.first.wait_for()
-    assert any("layers.html" in link.get_attribute("href") for link in found.all())
-
-
-def test_what_is_printed_has_no_navigation(tab):
-    page = opened(tab, COPIES, 1300)
-    page.emulate_media(media="print")
-    assert not any(page.locator(each).first.is_visible() for each in (".md-header", ".md-sidebar", ".md-footer"))
-    assert page.locator("article").is_visible()

@@ -14,16 +14,3 @@ def test_each_value_meets_each_of_every_other_option(numbers):
     for first, second in itertools.combinations(range(len(numbers)), 2):
         met = {(case[first], case[second]) for case in chosen}
         assert met == set(itertools.product(range(numbers[first]), range(numbers[second])))
-
-
-def test_few_are_chosen():
-    cases = [dict(enumerate(case)) for case in itertools.product(range(2), repeat=10)]
-    assert len(pairwise(cases)) <= 16
-
-
-def test_no_case_of_one_option_is_left_out():
-    assert pairwise([{"level": 0}, {"level": 1}]) == {0, 1}
-
-
-def test_where_options_never_meet():
-    assert pairwise([{}, {}]) == set()

@@ -132,27 +132,3 @@ def test_every_compiled_source_has_a_module_and_tests():
         assert compiled.module_of(path) in modules
     assert {"tests/core/test_linear.py", "tests/core/test_kernels.py"} <= set(compiled.tests("cgru/core/linear.pyx"))
     assert all((ROOT / place).exists() for places in (*compiled.TESTS.values(), compiled.WIDE) for place in places)
-
-
-@source
-def test_declarations_have_no_breaks():
-    for name in ("core/thread_pool.h", "core/simd/cgru.h", "core/simd/body.h", "core/simd/avx2_float.c"):
-        assert compiled.breaks(f"cgru/{name}", (ROOT / "cgru" / name).read_text(encoding="utf-8")) == []
-    assert compiled.breaks("cgru/core/simd/levels.c", (ROOT / "cgru/core/simd/levels.c").read_text(encoding="utf-8"))
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("path", ["cgru/core/simd/equations.h", "cgru/core/pair.pyx", "cgru/core/thread_pool.c"])
-def test_a_break_is_built_and_put_back(tmp_path, path):
-    """A module from the broken source is another one, and afterwards the one of the checkout."""
-    import shutil
-
-    shutil.copytree(ROOT / "cgru", tmp_path / "cgru")
-    source = tmp_path / path
-    binary = tmp_path / compiled.binary_of(compiled.module_of(path))
-    before = binary.read_bytes()
-    source.write_text(compiled.breaks(path, source.read_text(encoding="utf-8"))[0].text, encoding="utf-8")
-    assert compiled.prepare(tmp_path, path) is not None
-    assert binary.read_bytes() != before
-    compiled.restore(tmp_path, path)
-    assert binary.read_bytes() == before

@@ -11,10 +11,8 @@ if not (ROOT / "mutation").is_dir():
     pytest.skip("mutation/ does not lie beside the tests", allow_module_level=True)
 sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the installed package
 
-from mutation import __main__ as command
 from mutation import runner
 from mutation.child import FORKS
-from mutation.covering import statement
 from mutation.runner import Result, Runner
 
 source = pytest.mark.skipif(not (ROOT / "cgru/gru.py").is_file(), reason="the source does not lie beside the tests")
@@ -120,14 +118,6 @@ def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
             assert code == "*" or code in map(str.strip, lines), code
 
 
-def test_the_function_of_a_line(tmp_path):
-    source = tmp_path / "source"
-    source.write_text(
-        "static vec f(int n) {\n    int m;\n}\nint a;\ncdef int *g(char *x,\n     int y):\n    pass\nb = 1\n"
-    )
-    assert [runner.function_of(source, n) for n in range(1, 9)] == ["f", "f", "f", "", "g", "g", "g", ""]
-
-
 def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):
     before = {each.key for each, _ in runner.chosen(toy, "cgru/toy.py", 6, 0)}
     (toy / "cgru" / "toy.py").write_text("import os\n\n" + TOY)
@@ -136,31 +126,3 @@ def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):
     (toy / "cgru" / "toy.py").write_text(TOY)
     assert before == after != other
     assert len(before) == 6
-
-
-def test_the_lines_of_a_statement():
-    code = "X = [\n    1,\n]\ndef f(a=1):\n    if (a and\n        b):\n        g(a,\n          b)\n"
-    code += "    try:\n        g()\n    except E:\n        pass\n"
-    due = {1: None, 2: None, 4: None, 5: range(5, 7), 6: range(5, 7), 7: range(7, 9), 8: range(7, 9), 11: range(11, 12)}
-    assert {line: statement(code, line) for line in due} == due
-
-
-@source
-@pytest.mark.parametrize(("least", "code"), [("0.9", 1), ("0.7", 0)])
-def test_command(monkeypatch, tmp_path, capsys, least, code):
-    asked = []
-
-    def try_all(self, paths, count, seed, again):
-        asked.append((list(paths), count, seed, again))
-        return [Result("a.py", "x", "code", 1, n, result) for n, result in enumerate(["caught"] * 3 + ["survived"])]
-
-    monkeypatch.setattr(Runner, "try_all", try_all)
-    options = ["--results", str(tmp_path / "r.jsonl"), "--least", least, "-n", "3", "--report", str(tmp_path / "r.md")]
-    assert command.main([str(ROOT / "cgru/gru.py"), *options]) == code
-    assert asked == [(["cgru/gru.py"], 3, 0, False)]
-    assert (tmp_path / "r.md").read_text() == capsys.readouterr().out.rstrip("\n") + "\n"
-    for part in ("1/2", "2/2"):
-        command.main(["--shard", part, *options])
-    (_, first, second) = [set(paths) for paths, *_ in asked]
-    assert first | second == set(runner.modules())
-    assert not first & second
