@@ -155,76 +155,6 @@ def test_the_page_stands_alone(html):
     assert not re.search(r"https?:|src\s*=|<link|@import|url\(|fetch\(|import\(|\{\{", html)
 
 
-DRAWN = """
-    const pad = $("pad"), box = pad.getBoundingClientRect();
-    const send = (name, [x, y]) => {
-        const at = {clientX: box.left + 2 + x * pad.clientWidth, clientY: box.top + 2 + y * pad.clientHeight};
-        pad.dispatchEvent(new PointerEvent(name, {pointerId: 7, ...at}));
-    };
-    return %s.map(points => {
-        send("pointermove", points[0]);  // before the pen is down: nothing
-        send("pointerdown", points[0]);
-        points.slice(1).forEach(point => send("pointermove", point));
-        const before = trace.length;
-        send("pointerup", points.at(-1));
-        send("pointermove", [0, 0]);
-        return [path, trace.map(({y, h}) => [[...y], [...h]]), before, $("now").innerText];
-    });"""
-
-
-@needs_chromium
-@pytest.mark.slow
-def test_what_is_drawn_is_named(html, example, tmp_path):
-    """By pointer events where a hand would make them."""
-    drawn, names = example.gestures.strokes(1, seed=4)
-    for points, name, (path, got, before, now) in zip(
-        drawn, names, in_chromium(tmp_path, html, DRAWN % json.dumps([each.tolist() for each in drawn])), strict=True
-    ):
-        np.testing.assert_allclose(path, points, atol=1e-3)
-        assert_streamed(example.net, example.gestures.steps(path), got)
-        assert before == len(got) - 1
-        assert now.startswith(name)
-
-
-KEYS = """
-    const press = key => $("pad").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
-    const seen = () => [trace.length, shown, $("now").innerText, +$("at").value];
-    const found = [];
-    for (let i = 0; i < 14; i++) press("ArrowRight");
-    press("Enter");
-    found.push(seen());
-    $("back").click();
-    found.push(seen());
-    $("at").value = 3;
-    $("at").oninput();
-    found.push(seen());
-    $("forward").click();
-    found.push(seen());
-    press("Escape");
-    found.push(seen());
-    press("Enter");  // nothing was drawn
-    for (const name of ["pointerdown", "pointerup"]) $("pad").dispatchEvent(new PointerEvent(name));  // nor by a tap
-    found.push(seen());
-    for (const key of ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"]) for (let i = 0; i < 12; i++) press(key);
-    press("Enter");
-    found.push(seen());
-    return [found, trace.map(({y, h}) => [[...y], [...h]])];"""
-
-
-@needs_chromium
-@pytest.mark.slow
-def test_keys_buttons_and_slider(html, example, tmp_path):
-    found, got = in_chromium(tmp_path, html, KEYS)
-    steps = [each[:2] + each[3:] for each in found]
-    assert steps == [[15, 14, 15], [15, 13, 14], [15, 2, 3], [15, 3, 4], [0, -1, 1], [0, -1, 1], [49, 48, 49]]
-    assert found[0][2].startswith("line")
-    assert "step 3 of 15" in found[2][2]
-    assert found[4][2].strip() == ""
-    assert found[6][2].startswith("square")
-    sides = np.repeat([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1)], [12, 12, 12, 12, 1], axis=0)
-    assert_streamed(example.net, sides, got)
-
-
 @needs_clang
 @pytest.mark.slow
 def test_the_committed_page_is_what_is_built(html, built):
@@ -255,14 +185,6 @@ def test_what_the_page_says_of_the_model(html, example, shares):
     assert bytes_said == len(base64.b64decode(model_of(html)["wasm"]))
 
 
-@pytest.mark.slow
-def test_what_the_docs_say_of_the_model(html, shares):
-    text = (DOCS / "browser.md").read_text(encoding="utf-8")
-    said = {name: float(share) / 100 for name, share in re.findall(r"^(\w+) +([\d.]+)%$", text, re.MULTILINE)}
-    assert said == pytest.approx(shares | {"all": np.mean(list(shares.values()))}, abs=0.006)
-    assert f"{len(html.encode()):,} bytes" in text
-
-
 @needs_clang
 @needs_chromium
 @pytest.mark.slow
@@ -283,46 +205,3 @@ def test_the_page_of_ones_own_model(tmp_path):
     )
     found = in_chromium(tmp_path, own, said)
     assert re.fullmatch(r"speaker 0, (0\.[5-9]\d\d|1\.000)", found)
-
-
-@needs_node
-@pytest.mark.nightly
-def test_zig_makes_a_module_that_imports_nothing(tmp_path):
-    """By the command of docs/browser.md."""
-    pytest.importorskip("ziglang")
-    text = (DOCS / "browser.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^\$ python (-m ziglang .*?)^```", text, re.MULTILINE | re.DOTALL)
-    layer = cgru.GRU(3, dtype=np.float32, rng=0)
-    due = layer.predict(np.ones((1, 1, 2), np.float32))[0]
-    cgru.export_c(layer, tmp_path / "model.c")
-    command = [sys.executable, *command.replace("\\\n", " ").split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    program = """
-        const module = new WebAssembly.Module(require("fs").readFileSync("model.wasm"));
-        const { model_init, model_step, memory } = new WebAssembly.Instance(module, {}).exports;
-        const state = memory.grow(1) * 65536, x = state + 4096, y = x + 4096;
-        model_init(state);
-        new Float32Array(memory.buffer, x, 2).fill(1);
-        model_step(state, x, y);
-        console.log(JSON.stringify([...new Float32Array(memory.buffer, y, 3)]));
-    """
-    done = subprocess.run([NODE, "-e", program], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert_close(np.array(json.loads(done.stdout)), due, 1e-6)
-
-
-@pytest.mark.nightly  # the gate runs it as an example, and judges the model that it made
-def test_the_training(example, tmp_path, capsys):
-    example.train.main(tmp_path / "gestures.npz")
-    assert float(re.search(r"all +([\d.]+)%", capsys.readouterr().out)[1]) > 97
-    net = cgru.load(tmp_path / "gestures.npz")
-    for name, value in net.parameters().items():
-        assert value.shape == example.net.parameters()[name].shape
-
-
-def test_without_a_compiler(example, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SystemExit, match="apt-get install clang lld wasi-libc"):
-        example.page.main(tmp_path / "page.html")
-    assert not any(tmp_path.iterdir())

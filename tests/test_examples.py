@@ -171,52 +171,6 @@ for name, value in layer.p.items():
     )
 
 
-@pytest.mark.nightly  # the gate runs it as printed
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
-def test_two_units_predict_as_the_agent_does(python):
-    """Nearly; the regression falls short, and one unit more so."""
-    out = python("bandit.py")
-    rows = {row[0].strip(): list(map(float, row[1:])) for row in re.findall(BANDIT, out, re.MULTILINE)}
-    assert list(rows) == ["the agent itself", "logistic regression", "GRU, 1 unit", "GRU, 2 units", "GRU, 4 units"]
-    agent, regression, one, two, _ = (likelihood for likelihood, _ in rows.values())
-    assert one < regression < two < agent + 0.002
-    assert agent - two < (agent - regression) / 2
-    assert min(right for _, right in rows.values()) > 75
-    correlations = list(map(float, re.findall(r"(?:agent's:|together) (\S+)$", out, re.MULTILINE)))
-    assert len(correlations) == 4
-    assert min(correlations) > 0.95
-    assert (python.folder / "bandit.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.nightly  # the gate runs it as printed
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
-@pytest.mark.skipif(find_spec("sklearn") is None, reason="no scikit-learn")
-def test_two_units_move_as_the_agents_values_do(python):
-    """Each has one place where each event leads, with a slow way and a fast one; and needs all of its parts."""
-    out = python("dynamics.py")
-    assert max(map(float, re.findall(r"differ .* by (\S+) at most", out))) < 1e-8
-    points = re.findall(
-        r"^arm \d, \w+ +(\w+(?: units?)?) .* fixed +(\S+)  (\S+) \(.*?\)(?:, (\S+) \(.*)?$", out, re.MULTILINE
-    )
-    assert [who for who, *_ in points] == 4 * ["1 unit", "2 units", "agent"]
-    two, agent = ([tuple(map(float, values)) for who, *values in points if who == of] for of in ("2 units", "agent"))
-    for (odds, slow, fast), (due, forget, learn) in zip(two, agent, strict=True):
-        assert abs(odds - due) < 1
-        assert abs(slow - forget) < 0.12
-        assert abs(fast - learn) < 0.35
-    held = {name: float(value) for name, value in re.findall(r"^(\d units?: .*?) +(-\d\.\d+)$", out, re.MULTILINE)}
-    assert len(held) == 9
-    assert all(value <= held[f"{name[: name.index(':')]}: nothing"] for name, value in held.items())
-    decoded = re.findall(r"^(\d) units? +(\S+) +(\S+) +(\S+)$", out, re.MULTILINE)
-    assert [row[0] for row in decoded] == ["1", "2"]
-    assert min(map(float, decoded[1][1:])) > 0.9
-    assert float(decoded[0][1]) < 0.8
-    assert "</svg>" in (python.folder / "dynamics.svg").read_text()
-
-
-BANDIT = r"^(.{20}) +\d+ +(-0\.\d+) +([\d.]+)% .* \+- "
-
-
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
 def test_tiny_nets_come_near_the_agent(python):
     """None is better than the agent itself; one unit is farther from it than three, or one that switches."""
