@@ -5,14 +5,12 @@ Equal is meant in the contract's sense: for each array, the largest difference o
 
 import copy
 import pickle
-import types
 
 import numpy as np
 import pytest
 
 import cgru
 from cgru import parameters
-from cgru.activations import code_of
 from cgru.reference import PARAMETERS
 
 if not hasattr(np, "VisibleDeprecationWarning"):  # EpyNN asks for it where NumPy 1 had it
@@ -344,44 +342,6 @@ def test_a_trained_network_pickles(same_networks, same):
 
 
 # --- which functions run compiled ---
-
-
-@pytest.mark.parametrize("name", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh"])
-def test_its_functions_are_recognised(name):
-    hyper = dict(settings.se_hPars)
-    theirs, ours = getattr(maths, name), getattr(cgru, name)
-    assert theirs is not ours
-    assert code_of(theirs, hyper) is not None
-    assert code_of(theirs, hyper) == code_of(ours, hyper)
-
-
-def test_a_namesake_is_not(same):
-    def tanh(x, deriv=False):
-        return 2 * np.cos(2 * x) if deriv else np.sin(2 * x)
-
-    tanh.__module__ = maths.__name__
-    assert code_of(tanh, None) is None
-    same_code = types.FunctionType(maths.tanh.__code__, {"np": np, "tanh": tanh}, "tanh", maths.tanh.__defaults__)
-    assert code_of(same_code, None) is None
-    X = np.random.default_rng(0).standard_normal((3, 4, 2))
-    states = []
-    for f in (tanh, cgru.tanh):
-        layer = cgru.GRU(3, f, rng=1)
-        layer.compute_shapes(X)
-        layer.initialize_parameters()
-        states.append(layer.forward(X))
-        same(layer.fc["hh"], f(layer.fc["hh_"]), 1e-12)
-    assert np.abs(states[0] - states[1]).max() > 0.01
-
-
-def test_a_function_rebound_in_its_module_is_not(monkeypatch):
-    def tanh(x, deriv=False):
-        return np.ones_like(x) if deriv else x
-
-    original = maths.tanh
-    monkeypatch.setattr(maths, "tanh", tanh)
-    assert code_of(original, None) is None
-    assert code_of(maths.tanh, None) is None
 
 
 def test_recognised_or_not_the_numbers_are_the_same(same_layer):
