@@ -8,20 +8,17 @@ import sys
 import numpy as np
 import pytest
 from cli_cases import (
-    ENDLESS,
     NUMBER,
     QUICK,
     X,
     Y,
     accuracy_in,
-    ended,
     number_in,
     posix,
     refused,
     rng,
     run,
     start,
-    without,
 )
 
 import cgru
@@ -111,46 +108,6 @@ def test_inputs_are_chosen_and_said(tmp_path):
     assert cgru.load(tmp_path / "model.npz").layers[2].hop == 2
     assert "normalize" in refused("fit", "data.npz", "--causal", "--inputs", "normalize", cwd=tmp_path)
     assert 'expected "raw" or some of' in refused("fit", "data.npz", "--inputs", "frames", cwd=tmp_path)
-
-
-@pytest.mark.parametrize("loss", ["quantile(0.1,0.9)", "poisson"])
-def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path, loss):
-    rng = np.random.default_rng(0)
-    x = np.cumsum(rng.standard_normal((60, 12, 1)), axis=1) + 100 * rng.standard_normal((60, 1, 1))
-    y = np.round(np.ptp(x, axis=(1, 2))) if loss == "poisson" else 1e6 + 10 * np.ptp(x, axis=(1, 2))
-    np.savez(tmp_path / "data.npz", x=x, y=y)
-    _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", "--loss", loss, cwd=tmp_path)
-    chosen = r"(normalize|difference|normalize\+difference)\S*"
-    said = re.escape(cgru.load(tmp_path / "model.npz").loss)
-    assert re.search(rf"\nchosen: {chosen}.*: {said} -?\d+\.?\d+ in 2 folds", err)
-
-
-def test_counts_begin_at_their_mean(tmp_path):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((30, 4, 1)), rng.poisson(50, 30) * 1.0
-    np.savez(tmp_path / "data.npz", x=x, y=y)
-    options = ("--loss", "poisson", "--epochs", 1, "--learning-rate", 1e-9, "--inputs", "raw", "--validation", 0)
-    run("fit", "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
-    rates = np.exp(cgru.load(tmp_path / "model.npz").predict(x))
-    np.testing.assert_allclose(rates.mean(), y.mean(), rtol=0.5)  # not 1
-
-
-@pytest.mark.parametrize(
-    ("options", "kinds"),
-    [
-        ([], ["Bidirectional", "Pool", "Dense"]),
-        (["--pool", "last"], ["Bidirectional", "Dense"]),
-        (
-            ["--no-bidirectional", "--dropout", 0.5, "--layers", 2],
-            ["GRU", "Dropout", "GRU", "Pool", "Dropout", "Dense"],
-        ),
-    ],
-)
-def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds):
-    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, *options, cwd=tmp_path)
-    net = cgru.load(tmp_path / "cgru-model.npz")
-    assert [type(layer).__name__ for layer in net.layers] == kinds
-    assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.5] * kinds.count("Dropout")
 
 
 def test_the_optimizer_is_the_one_that_was_asked_for(toy, tmp_path, monkeypatch):
@@ -325,38 +282,6 @@ def test_training_that_diverges_in_its_first_epoch(toy, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cgru-model.npz", "page.html"]
 
 
-def test_a_fit_goes_on_after_a_divergence(toy, tmp_path):
-    options = ("--learning-rate", 3e38, "--clip-norm", 1e30, "--validation", 0.3, "--checkpoint", "run.npz")
-    out, err = run("fit", toy / "numbers.npz", *QUICK, *options, "--epochs", 12, cwd=tmp_path)
-    again, noted = run("fit", toy / "numbers.npz", *QUICK, *options, "--epochs", 12, "--resume", cwd=tmp_path)
-    assert "note: training diverged" in err
-    assert "note: training diverged" in noted
-    assert out.splitlines()[0] == again.splitlines()[0]
-
-
-def test_targets_far_from_zero(tmp_path):
-    """A number that never changes is learned; small changes beside it need more digits, and the message says which."""
-    np.savez(tmp_path / "same.npz", x=X, y=np.full(40, 1e9))
-    np.savez(tmp_path / "near.npz", x=X, y=1e9 + Y / 2)
-    out, _ = run("fit", "same.npz", *QUICK, cwd=tmp_path)
-    assert out.startswith("validation loss 0, RMSE 0; ")
-    error = refused("fit", "near.npz", *QUICK, "-q", cwd=tmp_path)
-    assert error.endswith("; subtract their mean, or train in float64\n")
-    run("fit", "near.npz", *QUICK, "--float64", cwd=tmp_path)
-
-
-def test_numbers_that_the_dtype_cannot_hold(tmp_path):
-    """A feature that never changes but for rounding is far beyond float32 all the same."""
-    wide = np.full((20, 3, 8), 1e300)
-    wide[::2] *= 1 + 2e-16
-    np.savez(tmp_path / "data.npz", train_x=wide, train_y=np.arange(20) % 2)
-    error = refused("fit", "data.npz", *QUICK, "-q", cwd=tmp_path)
-    assert error.startswith(
-        "cgru: error: the loss is not finite with the parameters at the start of the fit: expected X, y"
-    )
-    assert error.endswith(" --float64\n")
-
-
 @pytest.mark.slow
 def test_the_curve(toy, tmp_path):
     pytest.importorskip("matplotlib")
@@ -365,13 +290,6 @@ def test_the_curve(toy, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(magic)
     assert {path.name for path in tmp_path.iterdir()} == {"curve.png", "curve.svg", "cgru-model.npz"}
     assert "<!-- data.npz: test loss " in (tmp_path / "curve.svg").read_text()
-
-
-def test_fit_without_matplotlib(toy, tmp_path):
-    options = (*ENDLESS, "--plot", "curve.png")
-    _, error = ended(start("fit", toy / "data.npz", *options, cwd=tmp_path, modules=without(tmp_path, "matplotlib")), 2)
-    assert error.endswith("pip install matplotlib\n")
-    assert error.count("\n") == 1
 
 
 def test_extras_are_imported_where_they_are_used(tmp_path):

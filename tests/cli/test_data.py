@@ -135,16 +135,6 @@ def test_a_model_of_wide_tables(tmp_path):
     assert [line.split()[0] for line in run("predict", "m.npz", "b.csv", cwd=tmp_path)[0].splitlines()] == ["x", "y"]
 
 
-def test_elements_that_do_not_meet_by_name(folder, tmp_path):
-    x = np.ones((4, 3, 2))
-    np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
-    _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
-    assert "note: the file has no names of features: they are taken in this order, temp, hum\n" in err
-    run("fit", "x.npz", "--epochs", 1, "--inputs", "raw", cwd=tmp_path)
-    _, err = run("predict", "cgru-model.npz", folder / "other.csv", *GIVEN, "--ignore", "note", cwd=tmp_path)
-    assert "note: the model has no names of features: they are taken in this order, hum, temp\n" in err
-
-
 def test_a_model_knows_whether_its_targets_are_classes(tmp_path):
     lines = [[i, t, 10 * i + rng.normal(), 20 + i] for i in range(30) for t in range(3)]
     write(tmp_path / "x.csv", ["id", "time", "v", "age"], lines)
@@ -257,17 +247,6 @@ def test_standard_input_for_a_model(folder, tmp_path, monkeypatch):
     pipe(folder / "test.csv", monkeypatch)
     out, _ = run("predict", folder / "model.npz", "-", "-o", "-", cwd=tmp_path)
     assert out == (tmp_path / "out.csv").read_text()
-
-
-def test_standard_input_to_train_and_to_test_on(folder, tmp_path, monkeypatch):
-    due, said = run("fit", folder / "train.csv", "--test", folder / "test.csv", *GIVEN, *QUICK, cwd=tmp_path)
-    for data, test in (("-", folder / "test.csv"), (folder / "train.csv", "-")):
-        pipe(folder / ("train.csv" if data == "-" else "test.csv"), monkeypatch)
-        got, also_said = run("fit", data, "--test", test, *GIVEN, *QUICK, cwd=tmp_path)
-        assert got.splitlines()[0] == due.splitlines()[0]
-        assert also_said == said.replace(str(folder / "train.csv"), "standard input" if data == "-" else str(data))
-    error = refused("fit", "-", "--test", "-", cwd=tmp_path)
-    assert error == "cgru: error: argument --test: expected a file, as DATA is standard input already, got -\n"
 
 
 def test_an_error_names_standard_input(folder, tmp_path, monkeypatch):

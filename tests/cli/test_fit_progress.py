@@ -69,16 +69,6 @@ def test_the_bar_of_a_fit_in_python(capsys):
     assert re.search(rf"3/3 .*, loss {NUMBER} largest 0.5", err.replace("\r", "\n"))
 
 
-def test_a_bar_without_tqdm_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=0)
-    net.make(X := np.ones((4, 2, 1)))
-    before = net.head.p["W"].copy()
-    with pytest.raises(ImportError, match=r"^progress: tqdm is missing: pip install tqdm$"):
-        net.fit(X, np.ones(4), epochs=3, progress=True)
-    np.testing.assert_array_equal(net.head.p["W"], before)
-
-
 @posix
 def test_lines_in_a_terminal_without_tqdm(toy, tmp_path):
     modules = without(tmp_path, "tqdm")
@@ -194,24 +184,6 @@ def test_what_the_bar_is_told(bar, monkeypatch, size, room):
     assert shown(monkeypatch, size=size) == ""
     assert calls.pop(0) == ("tqdm", {"total": 7, "bar_format": "{n}/{total} {bar} {remaining}{postfix}", **room})
     assert calls == [("text", "loss 0.12", False), ("update",), ("close",)]
-
-
-def test_a_bar_without_a_width_has_room_enough(bar, monkeypatch):
-    calls, kind = bar
-    kind.columns = None
-    shown(monkeypatch)
-    assert calls[1] == ("text", "loss 0.1235", False)
-
-
-def test_no_bar_where_all_is_quiet(bar, monkeypatch):
-    assert shown(monkeypatch, quiet=True) == ""
-    assert bar[0] == []
-
-
-def test_lines_are_seen_at_once(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", stderr := Terminal())
-    Progress(7, False).say("line")
-    assert (stderr.getvalue(), stderr.flushed) == ("line\n", 1)
 
 
 @pytest.mark.parametrize(("skipped", "said"), [(0, ""), (1, " 1 left out"), (2, " 2 left out")])

@@ -57,14 +57,6 @@ def test_the_panels_of_a_picture(model):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["known", "quantiles 0.1 to 0.9", "forecast"]
 
 
-@pytest.mark.parametrize(("season", "h", "shown"), [(2, 2, 24), (1, 7, 28), (11, 2, 55)])
-def test_how_much_of_a_series_is_drawn(model, season, h, shown):
-    model.season, model.quantiles = season, ()
-    figure = draw(delivered(model, values=np.arange(1.0, h + 1)[:, None]))
-    assert len(figure.axes[0].lines[0].get_xdata()) == shown
-    assert not figure.axes[0].collections
-
-
 def test_a_page(model, tmp_path):
     text = page_of(tmp_path, delivered(model, 2, backtest_of(2)), "<title>", ["one line", "another"], ["a note"])
     assert "<h1>&lt;title&gt;</h1>" in text
@@ -77,15 +69,6 @@ def test_a_page(model, tmp_path):
     assert '<th scope="row" class="name">2020-03-01</th><td>161</td><td>158</td><td>166</td>' in text
     assert ">GRU</th><td>1 ± 0</td>" in text
     assert "<dt>model</dt><dd>Forecaster(3, season=12" in text
-
-
-def test_earlier_forecasts_of_each_series_are_drawn(model, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("cgru.plot.forecast", lambda *given, past=None, **rest: drawn.append(past) or Figure())
-    page_of(tmp_path, delivered(model, 2, backtest_of(2)), "t", [], [])
-    (origins, forecasts), second = drawn
-    assert (origins.tolist(), forecasts[:, 0].tolist()) == ([50, 55], [0, 2])
-    assert second[1][:, 0].tolist() == [1, 3]
 
 
 def test_a_page_without_tests(model, tmp_path, monkeypatch):

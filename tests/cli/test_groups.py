@@ -99,17 +99,6 @@ def test_refused(folder, arguments, words):
     assert words in refused("fit", *arguments, *SHORT, cwd=folder)
 
 
-def test_a_class_of_one_sequence_is_trained_on(folder, monkeypatch):
-    y = np.array(["x", "y"])[Y]
-    y[7] = "z"
-    np.savez(folder / "data.npz", x=X, y=y)
-    for seed in range(3):
-        given = ("data.npz", "--validation", 0.4, "--seed", seed)
-        err, (_, labels) = held(folder, *given, monkeypatch=monkeypatch)
-        assert "held back whole" not in err
-        assert 2 not in labels
-
-
 def test_a_class_of_one_sequence_that_must_be_held_back(folder, monkeypatch):
     np.savez(folder / "data.npz", x=X[:3], y=["x", "y", "z"])
     err, (_, labels) = held(folder, "data.npz", "--validation", 0.4, monkeypatch=monkeypatch)

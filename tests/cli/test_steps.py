@@ -192,32 +192,6 @@ def test_numbers_at_steps_are_not_those_of_sequences(numbers):
     assert run("predict", "model.npz", "new.csv", "--categories", "color", cwd=numbers)[0]
 
 
-def test_numbers_at_each_step_of_arrays(tmp_path):
-    rng = np.random.default_rng(0)
-    x, lengths = rng.standard_normal((24, 5, 2)), 3 + np.arange(24) % 3
-    y = np.where((np.arange(5) < lengths[:, None])[:, :, None], np.cumsum(x, axis=1), np.nan)
-    np.savez(tmp_path / "data.npz", train_x=x[:20], train_y=y[:20], train_lengths=lengths[:20], test_x=x[20:, :5],
-             test_y=y[20:], test_lengths=lengths[20:])  # fmt: skip
-    out, _ = run("fit", "data.npz", *SHORT, cwd=tmp_path)
-    assert out.startswith("test loss")
-    np.savez(tmp_path / "other.npz", train_x=x, train_y=np.nan_to_num(y), test_x=x, test_y=y[:, :, :1])
-    assert "test_y: expected the kind of train_y" in refused("fit", "other.npz", cwd=tmp_path)
-    np.savez(tmp_path / "other.npz", x=x, y=np.nan_to_num(y)[:, :, 0])
-    net = cgru.Network([cgru.GRU(2, sequences=True), cgru.Dense(1, "identity")])
-    net.fit(x, x[:, :, 0], epochs=1)
-    net.save(tmp_path / "one.npz")
-    assert run("evaluate", "one.npz", "other.npz", cwd=tmp_path)[
-        0
-    ]  # numbers (m, s), which may be several of a sequence
-    run("fit", "data.npz", *SHORT, "--loss", "quantile(0.1,0.5)", "-o", "q.npz", cwd=tmp_path)
-    run("predict", "q.npz", "data.npz", "-o", "q.csv", cwd=tmp_path)
-    assert (tmp_path / "q.csv").read_text().splitlines()[0].count("output_") == 4
-    np.savez(tmp_path / "other.npz", x=x, y=x[:, :4])
-    assert "y: expected 24 values, one for each sample" in refused("fit", "other.npz", cwd=tmp_path)
-    np.savez(tmp_path / "other.npz", x=x, y=y)
-    assert "y: expected finite numbers" in refused("fit", "other.npz", cwd=tmp_path)
-
-
 def test_windows_of_a_stream(tmp_path):
     rng = np.random.default_rng(0)
     label = np.arange(300) // 25 % 2
