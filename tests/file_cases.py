@@ -57,20 +57,3 @@ def with_member(path, name, content, how=zipfile.ZIP_STORED):
     rewritten(path, **{name: None})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name + ".npy", content, how)
-
-
-def damaged(net, path, places):
-    """A file that ends there, or in which a bit is another, is refused, or it is the model."""
-    whole, due = path.read_bytes(), net.predict(X)
-    for place in places:
-        path.write_bytes(whole[:place])
-        refused(path)
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << int(RNG.integers(8))
-        path.write_bytes(flipped)
-        try:
-            twin = cgru.load(path)
-        except ValueError as error:
-            assert "is not a cgru model" in str(error)  # noqa: PT017
-        else:
-            np.testing.assert_array_equal(twin.predict(X), due)

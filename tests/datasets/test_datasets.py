@@ -254,15 +254,6 @@ def test_other_arrays_are_not_looked_at(write):
     assert read(path).train.X.shape == X.shape
 
 
-def test_an_array_that_is_there_twice(write):
-    path = write(x=X)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.NameToInfo.pop("x.npy")  # or zipfile warns
-        archive.writestr("x.npy", large((4, 3, 2)))
-    with pytest.raises(ValueError, match="x is there twice"):
-        read(path)
-
-
 def test_what_is_just_short_enough(write):
     names = np.array(["a" * 1000, "b"])
     data = read(write(x=X, y=names[[0, 1, 0, 1]], class_names=names))

@@ -121,16 +121,6 @@ def test_what_is_raised_on_the_way_leaves_the_old_file_alone(file, error):
         assert caught.value is error
 
 
-def test_no_memory_for_the_name_of_the_temporary_file(file, monkeypatch):
-    def fail(n):
-        raise MemoryError
-
-    monkeypatch.setattr(os, "urandom", fail)
-    with pytest.raises(MemoryError), atomic_write(file):
-        pass
-    assert list(file.parent.iterdir()) == [file]
-
-
 @pytest.mark.parametrize("where", ["write", "fsync", "replace", "open"])
 def test_an_error_of_the_disk_names_the_file(file, monkeypatch, where):
     def full(*arguments):

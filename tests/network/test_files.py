@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, made, member, refused, rewritten, with_member
+from file_cases import LABELS, LENGTHS, X, edited, made, member, refused, rewritten, with_member
 from helpers import assert_all_same, refuses
 
 import cgru
@@ -358,40 +358,6 @@ def test_wrong_twins(tmp_path, changes, words):
     net.save(tmp_path / "model.npz")
     edited(tmp_path / "model.npz", lambda model: model["layers"][0].update(changes))
     refused(tmp_path / "model.npz", words)
-
-
-def test_an_array_that_is_there_twice(model):
-    _, path = model
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.NameToInfo.pop("2.W.npy")  # or zipfile warns
-        archive.writestr("2.W.npy", member((5, 3)) + bytes(120))
-    refused(path, "2.W is there twice")
-
-
-def test_the_first_byte(model):
-    _, path = model
-    whole = bytearray(path.read_bytes())
-    whole[0] ^= 1
-    path.write_bytes(whole)
-    with pytest.raises(ValueError, match="damaged") as caught:
-        cgru.load(path)
-    assert "pickle" not in str(caught.value)
-
-
-def test_no_memory_is_no_damage(model, monkeypatch):
-    def none(*arguments, **options):
-        raise MemoryError
-
-    monkeypatch.setattr(files, "Archive", none)
-    with pytest.raises(MemoryError):
-        cgru.load(model[1])
-
-
-def test_damaged_files(model):
-    """Cut anywhere, or with any byte flipped: refused, or (in a byte that carries nothing) the same network."""
-    net, path = model
-    size = path.stat().st_size
-    damaged(net, path, np.unique(np.concatenate([RNG.integers(0, size, 200), np.arange(size - 100, size)])))
 
 
 def test_nothing_of_a_pickle_is_run(tmp_path):

@@ -1,9 +1,5 @@
 """How a model file is written, and what is not."""
 
-import os
-import stat
-import sys
-
 import numpy as np
 import pytest
 from file_cases import X, refused
@@ -22,50 +18,6 @@ def test_the_name_is_exactly_the_one_given(tmp_path, monkeypatch, model, name):
     net.save(name)
     assert [path.name for path in folder.iterdir()] == [name]
     cgru.load(name)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes of POSIX")
-def test_only_a_regular_file_is_replaced_and_keeps_its_mode(tmp_path, model):
-    net, path = model
-    path.chmod(0o600)
-    net.save(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o400)
-    with pytest.raises(PermissionError, match="read-only"):
-        net.save(path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FileExistsError, match="no regular file"):
-        net.save(tmp_path / "pipe")
-
-
-@pytest.mark.parametrize(("path", "error"), [(b"x", TypeError), ("", ValueError), (3, TypeError)])
-def test_paths_that_are_none(model, path, error):
-    with refuses(error, "path"):
-        model[0].save(path)
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_save_cut_short_leaves_the_old_file_and_no_other(monkeypatch, model, error):
-    net, path = model
-    before, own = path.read_bytes(), np.savez
-
-    def cut(file, **arrays):
-        own(file, **arrays)
-        raise error
-
-    monkeypatch.setattr(np, "savez", cut)
-    with pytest.raises(type(error)) as caught:
-        net.save(path)
-    if isinstance(error, OSError):
-        assert caught.value.filename == str(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_is_not_there(tmp_path, model):
-    net, _ = model
-    with pytest.raises(FileNotFoundError):
-        net.save(tmp_path / "nowhere" / "model")
 
 
 @pytest.mark.parametrize(
