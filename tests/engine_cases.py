@@ -49,17 +49,11 @@ CHAINS = {
     "mean": lambda: [states(4), cgru.Pool("mean"), cgru.Dense(6, "tanh"), cgru.Dense(3, "softmax")],
     "stack": lambda: [states(4), states(5, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "convolved": lambda: [states(3), cgru.Conv1D(4, 3, 1, "same", 2), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
-    "dense below": lambda: [cgru.Dense(4, "elu"), cgru.GRU(3), cgru.Dense(3, "softmax")],
-    "softmax below": lambda: [cgru.Dense(4, "softmax"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "both": lambda: [both(cgru.GRU(4)), cgru.Dense(3, "softmax")],
-    "all pools": lambda: [states(2), cgru.Pool("last+mean+max"), cgru.Dense(5, "tanh"), cgru.Dense(3, "softmax")],
     "attention": lambda: [states(4), cgru.Pool("attention"), cgru.Dense(3, "softmax")],
     "attention and more": lambda: [
         both(states(9)), cgru.Dropout(0.2), cgru.Pool("last+mean+attention", 7), cgru.Dense(3, "softmax"),
     ],
-    "attention to the input": lambda: [cgru.Pool("attention", 5), cgru.Dense(3, "softmax")],
-    "two pools": lambda: [both(states(4)), cgru.Pool("max+mean"), cgru.Dense(3, "softmax")],
-    "both states": lambda: [both(states(4)), cgru.Pool("last"), cgru.Dense(3, "softmax")],
     "both twice": lambda: [both(states(4)), both(cgru.GRU(3)), cgru.Dense(3, "softmax")],
     "dropouts": lambda: [
         states(4, dropout=0.3), cgru.Dropout(0.4), cgru.GRU(5, zoneout=0.2), cgru.Dropout(0.2),
@@ -73,7 +67,6 @@ CHAINS = {
         both(states(4, recurrent_dropout=0.3, layer_norm=True)), both(cgru.GRU(3, recurrent_dropout=0.2)),
         cgru.Dense(3, "softmax"),
     ],
-    "dropped pool": lambda: [states(4), cgru.Dropout(0.4), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
     "dropped flip": lambda: [both(states(3)), cgru.Dropout(0.1), cgru.Flip(), cgru.GRU(2), cgru.Dense(3, "softmax")],
     "dropped wide": lambda: [states(2), cgru.Dropout(0.4), cgru.Dropout(0.2), cgru.GRU(49), cgru.Dense(3, "softmax")],
     "dropped dense": lambda: [
@@ -84,17 +77,9 @@ CHAINS = {
     "other activations": lambda: [
         cgru.GRU(5, cgru.relu, cgru.tanh, cgru.elu), cgru.Dense(3, "softmax", se_hPars={"softmax_temperature": 2.5})
     ],
-    "scale first": lambda: [cgru.Scale(), cgru.GRU(4), cgru.Dense(3, "softmax")],
-    "elementwise first": lambda: [
-        cgru.Clip(-0.5), cgru.Activation("tanh"), states(4), cgru.GRU(2), cgru.Dense(3, "softmax"),
-    ],
     "elementwise between": lambda: [
         both(states(3)), cgru.Scale(), cgru.Activation("elu"), cgru.Clip(-0.2, 0.3), cgru.GRU(33),
         cgru.Dense(3, "softmax"),
-    ],
-    "elementwise last": lambda: [
-        states(4), cgru.Dropout(0.2), cgru.Pool("mean+max"), cgru.Activation("softmax", {"softmax_temperature": 0.5}),
-        cgru.Scale(), cgru.Clip(None, 0.4), cgru.Dense(3, "softmax"),
     ],
     "elementwise wide": lambda: [
         states(17), cgru.Scale(), states(33, reverse=True), cgru.Activation("relu"), cgru.Flip(), cgru.Scale(),
@@ -104,15 +89,10 @@ CHAINS = {
         cgru.LayerNorm(), both(states(3)), cgru.LayerNorm(0.1), states(33, reverse=True), cgru.LayerNorm(), cgru.GRU(2),
         cgru.LayerNorm(0.5), cgru.Dense(3, "softmax"),
     ],
-    "learned start": lambda: [cgru.GRU(5, learn_h0=True), cgru.Dense(3, "softmax")],
     "learned, wide": lambda: [cgru.GRU(33, learn_h0=True, reverse=True), cgru.Dense(3, "softmax")],
     "learned, all": lambda: [
         states(4, learn_h0=True, reset_after=True), states(17, learn_h0=True, layer_norm=True),
         cgru.Pool("mean"), cgru.Dense(3, "softmax"),
-    ],
-    "learned, both ways": lambda: [
-        both(states(4, learn_h0=True), "mul"), both(cgru.GRU(3, learn_h0=True, layer_norm=True)),
-        cgru.Dense(3, "softmax"),
     ],
     "learned, dropped": lambda: [
         states(4, learn_h0=True, recurrent_dropout=0.4, zoneout=0.1),

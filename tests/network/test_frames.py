@@ -145,34 +145,6 @@ def test_a_stateful_fit_begins_frames_anew_with_each_batch(engine):
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), due, rtol=1e-12)
 
 
-def test_batches_and_files_train_as_arrays_do(tmp_path, engine):
-    y, nets = RNG.integers(0, K, (M, 5)), [made(4), made(4), made(4)]
-    for name, array in (("X", X), ("y", y)):
-        np.save(tmp_path / f"{name}.npy", array)
-    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy"]
-    nets[0].fit(X, y, lengths=LENGTHS, epochs=2, batch_size=3, shuffle=False)
-    nets[1].fit(*mapped, lengths=LENGTHS, epochs=2, batch_size=3, shuffle=False)
-    nets[2].fit([(X[i : i + 3], y[i : i + 3], LENGTHS[i : i + 3]) for i in range(0, M, 3)], epochs=2)
-    assert same(weights(nets[0]), weights(nets[1]))
-    assert same(weights(nets[0]), weights(nets[2]))
-
-
-def test_many_fits_are_those_of_each_alone():
-    y, sequences = RNG.integers(0, K, (M, 5)), [x[:k] for x, k in zip(X, LENGTHS, strict=True)]
-    rows = [np.array([1, 2, 6, 7]), np.arange(M)]  # the first has fewer frames at the most
-    jobs = [cgru.Job(made(4, seed=i), rows=each, test_rows=rows[0], epochs=2) for i, each in enumerate(rows)]
-    results = cgru.fit_many(jobs, sequences, y)
-    for i, (result, each) in enumerate(zip(results, rows, strict=True)):
-        assert result.error is None, result.error
-        alone = made(4, seed=i)
-        longest = alone.output_lengths(LENGTHS[each]).max()
-        alone.fit([sequences[row] for row in each], y[each, :longest], epochs=2)
-        assert same(weights(result.network), weights(alone))
-
-
-# --- kept ---
-
-
 # --- refused ---
 
 

@@ -3,10 +3,8 @@
 import dataclasses
 import re
 
-import numpy as np
 import pytest
 
-import cgru
 from cgru import Epoch, History
 
 
@@ -84,12 +82,3 @@ def test_in_a_notebook_it_is_a_small_table():
     ]
     assert rows(history(0.5)) == [["epoch", "loss"], ["1", "0.5"]]
     assert rows(History()) == [["epoch"]]
-
-
-def test_a_fit_at_a_prompt():
-    X = np.random.default_rng(0).standard_normal((12, 3, 2))
-    net = cgru.Network([cgru.GRU(2), cgru.Dense(1)], seed=0)
-    shown = repr(net.fit(X, np.arange(12) % 2, epochs=40, validation=0.25))
-    assert shown.startswith("History(40 epochs, loss ")
-    assert "\n" not in shown
-    assert len(shown) < 120

@@ -288,16 +288,6 @@ def test_a_schedule_needs_the_number_of_batches():
     assert plain.times == 4  # nobody counts where nobody asks
 
 
-def test_a_schedule_that_a_callback_puts_there():
-    def schedule(epoch):
-        net.optimizer = cgru.Adam(schedule="cosine")
-
-    net = network()
-    rates = net.fit(Again(cut(X, CLASSES)), epochs=3, callback=schedule).learning_rate
-    due = network(optimizer=cgru.Adam(schedule="cosine")).fit(cut(X, CLASSES), epochs=3).learning_rate
-    assert rates[1:] == due[1:]
-
-
 def test_a_loss_that_is_lost_says_in_which_batch():
     net = network(head=cgru.Dense(1, "identity"))
     given = [(X, np.zeros(M)), (X, np.full(M, 1e200))]

@@ -92,21 +92,6 @@ def test_few_sequences_of_integers_to_validate_with_are_no_batches(count):
     assert not batches.whole
 
 
-def test_a_share_is_stratified_and_the_same_each_time():
-    labels, seed = np.repeat([0, 1, 2], [12, 8, 4]), np.random.SeedSequence(0)
-    net = made()
-    data = check_data(net.data_spec, network_cases.X, labels, None)
-    kept, held_out = split_validation(net.data_spec, data, 0.25, seed)
-    assert np.bincount(held_out.classes).tolist() == [3, 2, 1]
-    assert len(kept) == 18
-    everything = np.concatenate([kept.X, held_out.X])
-    np.testing.assert_array_equal(np.sort(everything[:, 0, 0]), np.sort(network_cases.X[:, 0, 0]))
-    np.testing.assert_array_equal(split_validation(net.data_spec, data, 0.25, seed)[1].X, held_out.X)
-    assert not np.array_equal(split_validation(net.data_spec, data, 0.25, np.random.SeedSequence(1))[1].X, held_out.X)
-    for share, count in ((1e-9, 1), (1 - 1e-9, 21)):  # each class keeps a sample
-        assert len(split_validation(net.data_spec, data, share, seed)[1]) == count
-
-
 def test_a_fit_sets_the_same_samples_aside():
     fits = [made(seed=seed).fit(network_cases.X, LABELS, epochs=1, validation=0.25) for seed in (1, 1, 2)]
     first, second, other = (history.validation_loss for history in fits)

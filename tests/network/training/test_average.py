@@ -88,17 +88,6 @@ def test_the_training_is_what_it_is_without(engine):
     np.testing.assert_equal(*(net.optimizer_state for net in nets))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bits_do_not_depend_on_threads(level, threads, dtype):
-    found = []
-    for count in (1, 2, 5):
-        threads(count)
-        net = cgru.Network([cgru.GRU(33), cgru.Dense(K, "softmax")], seed=1, dtype=dtype)
-        net.fit(X, Y, epochs=3, batch_size=5, average=0.9)
-        found.append(weights(net))
-    np.testing.assert_equal(found[1:], found[:1] * 2)
-
-
 @pytest.mark.parametrize("u", [1, 7, 17, 33])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_odd_sizes(level, u, dtype):
@@ -207,29 +196,6 @@ def test_from_compiled_to_the_loop_and_back(monkeypatch):
     assert_close(weights(net), means(raw, 0.7)[-1], 1e-9)
 
 
-def test_a_fit_within_a_fit(monkeypatch):
-    """It begins with the mean; the one around it goes on from there, as after any change."""
-    found = []
-    for _ in range(2):
-        net = made(cgru.SGD(0.5))
-
-        def callback(epoch, net=net):
-            if epoch.epoch == 2:
-                net.fit(X, Y, epochs=2, batch_size=M, average=0.5)
-
-        net.fit(X, Y, epochs=4, batch_size=M, average=0.9, callback=callback)
-        found.append(weights(net))
-        assert list(net.optimizer_state) == ["SGD"]
-        monkeypatch.setattr(fit, "compiles", lambda net: False)
-    assert_close(*found)
-    raw = trained(made(cgru.SGD(0.5)), epochs=2)
-    inner = made(cgru.SGD(0.5))
-    for key, array in inner.parameters().items():
-        array[...] = means(raw, 0.9)[-1][key]
-    inner.fit(X, Y, epochs=2, batch_size=M, average=0.5)
-    assert_close(found[0], means(trained(inner, epochs=2), 0.9, n=2)[-1])
-
-
 def test_a_copy_in_a_callback_is_of_the_mean(engine):
     net, copies = made(), []
     net.fit(X, Y, epochs=2, batch_size=4, average=0.9, callback=lambda _: copies.append(copy.deepcopy(net)))
@@ -272,26 +238,6 @@ def test_back_to_the_best_mean(engine):
         assert back
         assert np.isfinite(net.evaluate(X, X[:, -1, 0])["loss"])
         assert list(net.optimizer_state) == ["SGD"]
-
-
-class Mine:
-    """An optimizer of one's own, which looks at all of its state."""
-
-    def step(self, p, g, state, fraction):
-        assert set(state) <= {"steps"}
-        state["steps"] = state.get("steps", 0) + 1
-        for key, array in p.items():
-            array -= 0.1 * g[key].reshape(array.shape)
-
-    def rate(self, fraction):
-        return 0.1
-
-
-def test_an_optimizer_of_ones_own():
-    net = made(Mine())
-    net.fit(X, Y, epochs=EPOCHS, batch_size=M, average=0.7)
-    assert_close(weights(net), means(trained(made(Mine())), 0.7)[-1])
-    assert net.optimizer_state == {"steps": EPOCHS}
 
 
 def test_ctrl_c_leaves_the_last_mean(engine):

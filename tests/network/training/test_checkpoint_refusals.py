@@ -335,18 +335,6 @@ def test_arguments_of_fit(tmp_path, monkeypatch, error, argument, options):
     assert not os.listdir()
 
 
-@pytest.mark.parametrize("path", ["missing/fit", ".", "n" * 300, "closed/fit"])
-def test_a_path_that_cannot_be_written(tmp_path, monkeypatch, path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "closed").write_text("no folder")
-    net = made()
-    for resume in (False, True):
-        with pytest.raises(OSError) as caught:  # noqa: PT011 which one, the system says
-            net.fit(X, LABELS, epochs=1, checkpoint=cgru.Checkpoint(path, resume=resume))
-        assert caught.value.filename == path
-    assert not net.layers[0].p
-
-
 def test_a_full_disk(kept, monkeypatch):
     path, options = kept
     before, savez = path.read_bytes(), np.savez

@@ -109,19 +109,6 @@ def test_a_loss_of_the_users_trains_as_ours(truncate):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("activate", [cgru.softmax, cgru.sigmoid, cgru.elu])
-def test_a_callable_of_the_users_trains_as_ours(activate):
-    def own(x, deriv=False):
-        return activate(x, deriv=deriv)
-
-    y = REALS[:, :3] if activate is cgru.elu else np.eye(3)[LABELS]
-    y = np.tile(y, (1, 2))[:, :3]
-    loss = {cgru.softmax: "cross_entropy", cgru.sigmoid: "binary_cross_entropy"}.get(activate)
-    nets = [made(cgru.Dense(3, f), loss=loss) for f in (activate, own)]
-    ours, theirs = (net.fit(X, y, epochs=5) for net in nets)
-    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-9)
-
-
 def test_repeats_bit_for_bit():
     def run(**options):
         net = made(stack=2, **options)
@@ -306,44 +293,6 @@ def test_a_signal_at_any_time_leaves_a_network_that_works():
         gc.enable()
 
 
-def test_before_the_first_epoch_ends_all_is_as_at_the_start(monkeypatch):
-    net = made()
-    net.fit(X, LABELS, epochs=2)
-    before, state = weights(net), copy.deepcopy(net.optimizer_state)
-    watched(monkeypatch, net.layers[0], 0, StopError)
-    with pytest.raises(StopError):
-        net.fit(X, LABELS, epochs=2, standardize=True)
-    assert same(weights(net), before)
-    assert (net.mean, net.scale) == (None, None)
-    np.testing.assert_equal(net.optimizer_state, state)
-
-
-def test_divergence_is_said_and_undone():
-    net = made(cgru.Dense(2, cgru.identity), optimizer=cgru.SGD(1e200))
-    net.predict(X)
-    before = weights(net)
-    with pytest.raises(RuntimeError, match=r"the loss is (inf|nan) at epoch \d+, batch \d"):
-        net.fit(X, REALS, epochs=50, batch_size=8)
-    assert all(np.isfinite(array).all() for array in weights(net).values())
-    assert net.history.loss or same(weights(net), before)
-    net.optimizer = cgru.Adam()
-    assert np.isfinite(net.fit(X, REALS, epochs=1).loss[0])
-
-
-@pytest.mark.parametrize("loss", ["mean_squared_error", lambda A, Y: (((A - Y) ** 2).sum(axis=1), 2 * (A - Y))])
-def test_a_last_update_that_overflows_is_said_and_undone(loss):
-    net, seen = made(cgru.Dense(2, cgru.identity), loss=loss, optimizer=cgru.SGD(1e-9)), []
-
-    def leap(epoch):
-        seen.append(weights(net))
-        net.optimizer = cgru.SGD(1e308)
-
-    with pytest.raises(RuntimeError, match=r"^the parameters are not all finite after epoch 2: training diverged"):
-        net.fit(X, REALS * 1e3, epochs=2, callback=leap)
-    assert same(weights(net), seen[0])
-    assert len(net.history) == len(seen) == 1
-
-
 def test_the_optimizer_goes_back_with_the_parameters():
     net, validation = made(optimizer=cgru.Adam(0.1)), (X, (LABELS + 1) % 3)
     history = net.fit(X, LABELS, epochs=6, batch_size=8, validation=validation)
@@ -426,23 +375,6 @@ def test_the_layers_are_not_touched():
         assert layer.last is None
 
 
-def test_gradients_of_a_layer_are_clipped_where_it_says_so():
-    layers = [cgru.GRU(4, clip_gradients=True), cgru.Dense(2, cgru.identity)]
-    net = cgru.Network(layers, optimizer=cgru.SGD(1.0), seed=0)
-    net.predict(X)
-    before = weights(net)
-    net.fit(X, 1e3 * REALS, epochs=1, batch_size=M)
-    moved = [np.square(array - before[key]).sum() for key, array in net.parameters().items() if key[0] == "0"]
-    assert np.sqrt(sum(moved)) == pytest.approx(0.25)
-
-
-# --- what is refused ---
-
-
-NAN = X.copy()
-NAN[3, 2, 1] = np.nan
-
-
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_fit_is_stopped_after_its_epoch(monkeypatch, compiled):
     net = made()
@@ -482,13 +414,3 @@ def test_a_fit_in_python_goes_on_after_a_callback(monkeypatch):
 
 
 LOOP = fit.Loop
-
-
-def test_parameters_that_a_callback_ties_are_refused():
-    net = made()
-
-    def tie(epoch):
-        net.layers[0].p["Vz"] = net.layers[0].p["Vr"]
-
-    with pytest.raises(ValueError, match=r"^parameter 0\.V[rz]: "):
-        net.fit(X, LABELS, lengths=LENGTHS, epochs=2, callback=tie)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from checkpoint_cases import stopping
 from helpers import refuses
-from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, made, same, weights
+from network_cases import LABELS, LENGTHS, RNG, M, S, X, made, same, weights
 
 import cgru
 from cgru.network.training import fit
@@ -152,9 +152,3 @@ def test_batches_are_of_like_length(monkeypatch, m):
         firsts = lengths[first].reshape(-1, 5)[:, 0]
         assert 0.3 < (np.diff(firsts) > 0).mean() < 0.7  # batches come in no order
         assert {frozenset(row) for row in first.reshape(-1, 5)} != {frozenset(row) for row in second.reshape(-1, 5)}
-
-
-def test_buckets_learn():
-    net = made(cgru.Dense(2, "identity"), optimizer=cgru.Adam(0.02))
-    history = net.fit(X, REALS, lengths=LENGTHS, epochs=60, batch_size=7, bucket=True)
-    assert history.loss[-1] < 0.3 * history.loss[0]

@@ -232,18 +232,6 @@ def test_parameters_of_any_layout_and_dtype_stay_what_they_are():
     assert not wide[:, 1::2].any()
 
 
-@pytest.mark.parametrize("name", ["Vz", "W"])
-def test_parameters_that_do_not_fit_are_refused(name):
-    net = cgru.Network(CHAINS["last"](), seed=1)
-    net.predict(X)
-    layer = net.layers[name == "W"]
-    layer.p[name] = layer.p[name][:, :-1].copy()
-    with pytest.raises(ValueError, match=name):
-        net.fit(X, CLASSES)
-    with pytest.raises(ValueError, match=name):
-        net.evaluate(X, CLASSES)
-
-
 @pytest.mark.parametrize(
     ("layer", "name", "shape"), [(1, "Uz", (5, 3)), (1, "bz", (3,)), (2, "W", (2, 3)), (2, "b", (3,))]
 )
@@ -377,20 +365,6 @@ def test_an_activation_of_the_users_does_not_compile():
     assert compiles(net)
     net.layers[1].activate = own
     assert not compiles(net)
-
-
-def tighten(clip):
-    clip.low = 0.1
-
-
-def test_a_bound_that_a_callback_sets_holds_from_then_on(monkeypatch):
-    found = []
-    for loop in (False, True):
-        if loop:
-            monkeypatch.setattr(fit, "compiles", lambda net: False)
-        net = cgru.Network([cgru.GRU(3), cgru.Clip(-0.1), cgru.Dense(3, "softmax")], seed=1)
-        found.append(net.fit(X, CLASSES, epochs=4, callback=lambda epoch, clip=net.layers[1]: tighten(clip)).loss)
-    assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
 def test_all_losses_that_have_a_name_compile():
