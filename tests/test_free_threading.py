@@ -156,23 +156,6 @@ def test_passes_over_one_layer_are_their_threads_own():
     assert_same(at_once(work), due)
 
 
-def test_layers_live_and_die_on_their_threads():
-    def work(k):
-        found = []
-        for i in range(20):
-            layer = cgru.GRU(U, sequences=True, rng=k)
-            layer.lrate, layer.e = [0.1], 0
-            for _ in range(2):
-                A = layer.forward(X + i)
-                layer.backward(np.ones_like(A))
-                layer.compute_gradients()
-                layer.update_parameters()
-            found.append((A.copy(), dict(layer.p)))
-        return found
-
-    assert_same(at_once(work), [work(k) for k in range(THREADS)])
-
-
 def test_each_thread_has_a_stream_of_one_network():
     net = network("GRU")
     net.predict(X)
@@ -235,25 +218,6 @@ def test_files_are_read_and_written_on_all_threads(tmp_path):
 
     table = datasets.read(tmp_path / "table.csv").train.X.X
     assert_same(at_once(work), [[due, due, table] * 3] * THREADS)
-
-
-def test_many_fits_on_threads_are_each_done_once():
-    jobs = 60
-    made = []
-
-    def make(seed):
-        made.append(seed)
-        return network("GRU", seed)
-
-    found = cgru.fit_many(
-        [cgru.Job(lambda seed=seed: make(seed), epochs=1) for seed in range(jobs)], X, LABELS, threads=THREADS
-    )
-    assert sorted(made) == list(range(jobs))
-    for seed, result in enumerate(found):
-        assert result.error is None
-        alone = network("GRU", seed)
-        alone.fit(X, LABELS, epochs=1)
-        assert_same(result.network.parameters(), alone.parameters())
 
 
 MODULES = """

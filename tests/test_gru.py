@@ -5,7 +5,6 @@ import functools
 import gc
 import os
 import pickle
-import threading
 import warnings
 
 import numpy as np
@@ -122,18 +121,6 @@ def test_preactivations(preactivations):
     assert "hh_" not in layer.fs
 
 
-def test_update_only_while_trainable():
-    layer, _ = ran()
-    layer.lrate, layer.e = [0.1], 0
-    layer.trainable = False
-    before = layer.p["Uz"].copy()
-    layer.update_parameters()
-    np.testing.assert_array_equal(layer.p["Uz"], before)
-    layer.trainable = True
-    layer.update_parameters()
-    np.testing.assert_allclose(layer.p["Uz"], before - 0.1 * layer.g["dUz"])
-
-
 @pytest.mark.parametrize("scale", [1e160, 1, 1e-3, 0])
 def test_clipping_by_the_joint_norm(scale):
     layer, _ = ran()
@@ -213,16 +200,6 @@ def test_any_callable(gate, ragged, preactivations):
     fc = reference.forward(layer.p, X, h0, lengths, **{gate: swish})
     bc = reference.backward(layer.p, fc, dA, lengths, **{gate: swish})
     assert_close(layer.g, reference.gradients(layer.p, fc, bc, lengths), 1e-13)
-
-
-def test_a_callable_of_our_own_wrapped_gives_the_same_numbers():
-    layer, X = ran()
-    due = layer.forward(X).copy()
-    dX = layer.backward(np.ones((3, 4))).copy()
-    layer.activate = lambda x, deriv=False: cgru.tanh(x, deriv)
-    assert_close(layer.forward(X), due, 1e-14)
-    assert_close(layer.backward(np.ones((3, 4))), dX, 1e-14)
-    assert layer.activation["activate"] == "<lambda>"
 
 
 @pytest.mark.parametrize(
@@ -348,28 +325,6 @@ def test_predict_keeps_nothing():
 # --- threads ---
 
 
-def test_a_second_thread_inside_forward_or_backward_is_refused():
-    inside, leave = threading.Event(), threading.Event()
-
-    def slow(x, deriv=False):
-        inside.set()
-        leave.wait(10)
-        return x if not deriv else np.ones_like(x)
-
-    layer, X = random_layer(2, 4, activate=slow), np.ones((3, 5, 2))
-    worker = threading.Thread(target=layer.forward, args=(X,))
-    worker.start()
-    assert inside.wait(10)
-    with pytest.raises(RuntimeError, match="forward: another thread is inside this layer"):
-        layer.forward(X)
-    with pytest.raises(RuntimeError, match="backward: another thread is inside this layer"):
-        layer.backward(np.ones((3, 4)))
-    leave.set()
-    worker.join()
-    layer.forward(X)
-    layer.backward(np.ones((3, 4)))
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_runs_on_one_thread(threads):
     threads(2)
@@ -473,34 +428,6 @@ def test_parameters(name, value, error, argument):
         assert_unchanged(layer, before)
 
 
-def test_backward():
-    layer, _ = ran()
-    before = snapshot(layer)
-    for dX in (np.ones((3, 5, 4)), np.ones((2, 4)), np.ones((3, 4), complex), None):
-        with refuses(ValueError if np.isrealobj(dX) and dX is not None else TypeError, "dX"):
-            layer.backward(dX)
-        assert_unchanged(layer, before)
-
-
-def test_gradients_of_two_batches_are_not_mixed():
-    layer, X = ran()
-    layer.forward(X * 2)
-    with pytest.raises(RuntimeError, match="backward after the last forward"):
-        layer.compute_gradients()
-    layer.backward(np.ones((3, 4)))
-    layer.compute_gradients()
-
-
-def test_caches_of_another_batch_do_not_count():
-    layer, X = ran()
-    layer.forward(X[:1])
-    kept = dict(layer.fc)
-    layer.forward(X, [1, 5, 2])
-    due = layer.backward(np.ones((3, 4))).copy()
-    layer.fc.update(kept)
-    np.testing.assert_array_equal(layer.backward(np.ones((3, 4))), due)
-
-
 def test_compute_shapes_begins_anew():
     layer, _ = ran()
     layer.compute_shapes(np.empty((2, 7, 6)))
@@ -515,14 +442,6 @@ def test_numbers_of_other_kinds_are_taken():
         np.testing.assert_array_equal(layer.forward(X), layer.predict(np.ones((3, 5, 2))))
         assert layer.fc["X"].dtype == np.float64
     layer.backward(np.ones((3, 4), np.int32))
-
-
-def test_dh0_before_there_is_one():
-    layer = random_layer(2, 4)
-    for call in (lambda: None, lambda: layer.forward(X0)):
-        call()
-        with pytest.raises(RuntimeError, match="dh0: "):
-            layer.dh0  # noqa: B018
 
 
 def test_zoneout_with_a_callable_predicts_the_expectation():

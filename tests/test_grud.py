@@ -10,7 +10,7 @@ from export_cases import needs_cc
 from helpers import TOLERANCE, assert_all_close, assert_all_same, assert_close, refuses
 
 import cgru
-from cgru import grud_reference, reference
+from cgru import grud_reference
 from cgru.core.lengths import mask
 from cgru.network.training import fit
 from cgru.network.training.compiled.engine import compiles
@@ -157,19 +157,6 @@ def test_gradients_are_central_differences(sequences):
             assert_close(each["d" + name].sum(axis=0), got, 1e-12, name)
 
 
-def test_it_is_a_gru_over_the_faded_input():
-    """Whose update gate is 1 minus the paper's."""
-    layer = random_grud(3, 4, sequences=True)
-    X, lengths, times, _ = gaps(4, 6, 3, True)
-    A = layer.forward(X, lengths, times=times)
-    p = cgru.grud.gru_parameters(layer.p)
-    fc = reference.forward(p, layer.fc["xm"], None, lengths, decay=layer.fc["gh"])
-    real = mask(lengths, 6)
-    assert_close(A, np.where(real, fc["h"], 0), 1e-13)
-    for name in ("hp", "z", "r", "hh"):
-        assert_close(np.where(real, layer.fc[name], 0), np.where(real, fc[name], 0), 1e-13, name)
-
-
 def test_calls_in_parts_are_one_call():
     """By records, by `stateful`, and steps without times that follow some."""
     layer, whole = (random_grud(3, 4, sequences=True, stateful=stateful) for stateful in (True, False))
@@ -211,17 +198,6 @@ def test_what_a_reset_forgets_and_what_padding_is():
     times[1, 3:], X[1, 3:] = np.nan, np.inf
     alone = layer.predict(X[1:, :3], times=times[1:, :3])[0]
     assert_close(layer.predict(X, lengths, times=times)[1, :3], alone, 1e-13)  # a single row is summed in another order
-
-
-def test_a_value_before_the_first_is_zero_and_one_measured_is_itself():
-    layer = random_grud(1, 1)
-    X = np.array([[[np.nan], [2.0], [np.nan], [np.nan], [5.0]]])
-    layer.forward(X, times=np.array([[0.0, 1.0, 3.0, 4.0, 8.0]]))
-    np.testing.assert_array_equal(layer.fc["delta"][0, :, 0], [0, 1, 2, 3, 7])
-    np.testing.assert_array_equal(layer.fc["last"][0, :, 0], [0, 0, 2, 2, 2])
-    np.testing.assert_array_equal(layer.fc["xm"][0, :, 1], [0, 1, 0, 0, 1])
-    gx = np.exp(-np.maximum(0, layer.p["Wgx"][0, 0] * np.array([2, 3]) + layer.p["bgx"][0, 0]))
-    assert_close(layer.fc["xm"][0, :, 0], [0, 2, *(2 * gx), 5], 1e-15)
 
 
 def test_a_pass_reads_the_parameters_of_its_backward_and_a_copy_has_its_own():
@@ -516,6 +492,3 @@ def test_in_c(tmp_path, dtype):
         due = net.predict(cgru.Sequences(row[None], times=np.arange(9)[None]))[0]
         assert_close(model.run(row), due, 1e-5 if dtype == np.float32 else 1e-12)
         model.reset()
-
-
-# --- refused ---

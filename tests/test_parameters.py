@@ -184,14 +184,6 @@ def test_gradients_refused(cache, name, value, error):
     assert not layer.g
 
 
-def test_every_level_sums_the_same_way_twice(level):
-    layer = trained(7, 40, 5, 17)
-    gru_compute_gradients(layer)
-    first = layer.g.copy()
-    gru_compute_gradients(layer)
-    assert_all_same(layer.g, first)
-
-
 # --- the update ---
 
 

@@ -71,20 +71,6 @@ def test_what_the_caches_hold(dtype):
     assert_close(A, np.tanh(X @ layer.p["W"] + layer.p["b"]), 1e-6 if dtype == np.float32 else 1e-14)
 
 
-def test_one_generator_gives_the_same_weights():
-    drawn = []
-    for rng in (3, 3, np.random.default_rng(3), None):
-        layer = cgru.Dense(4, rng=rng)
-        layer.compute_shapes(np.zeros((2, 3)))
-        layer.initialize_parameters()
-        drawn.append(layer.p["W"])
-        assert not layer.p["b"].any()
-    np.testing.assert_array_equal(drawn[0], cgru.xavier((3, 4), np.random.default_rng(3)))
-    np.testing.assert_array_equal(drawn[0], drawn[1])
-    np.testing.assert_array_equal(drawn[0], drawn[2])
-    assert not np.array_equal(drawn[0], drawn[3])
-
-
 def test_update_is_in_place_and_only_while_trainable():
     layer, X = made()
     layer.forward(X)
@@ -185,6 +171,3 @@ def test_settings_that_are_set_later_are_checked():
     layer.se_hPars = None
     layer.activate = "relu"
     assert_close(layer.predict(X), cgru.relu(X @ layer.p["W"] + layer.p["b"]), 1e-14)
-
-
-# --- in EpyNN's place ---

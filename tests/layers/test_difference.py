@@ -1,4 +1,4 @@
-"""Difference: against differences of each sample, central differences, and networks with it."""
+"""Difference: against differences of each sample, and its shapes."""
 
 import numpy as np
 import pytest
@@ -52,20 +52,6 @@ def test_the_caches_are_none_of_the_callers_arrays():
     integers = cgru.Difference().predict(np.arange(6).reshape(1, 3, 2) ** 2)
     np.testing.assert_array_equal(integers, [[[0, 1, 0, 0], [4, 9, 4, 8], [16, 25, 12, 16]]])
     assert integers.dtype == np.float64
-
-
-# --- networks ---
-
-SERIES = RNG.standard_normal((9, 17, 2))
-
-
-def test_stateful_differences_begin_anew_with_each_batch():
-    net = cgru.Network([cgru.Difference(), cgru.GRU(3, sequences=True, stateful=True), cgru.Dense(3, "softmax")])
-    first, second = net.predict(SERIES[:, :9]), net.predict(SERIES[:, 9:])
-    net.reset_states()
-    both = np.concatenate([net.layers[0].predict(part) for part in (SERIES[:, :9], SERIES[:, 9:])], axis=1)
-    due = net.head.predict(net.layers[1].predict(both))
-    np.testing.assert_allclose(np.concatenate([first, second], axis=1), due, rtol=1e-12)
 
 
 # --- refused ---

@@ -1,8 +1,5 @@
 """Dropout: its masks, and when it is on."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 from helpers import refuses
@@ -53,12 +50,3 @@ def test_a_mask_that_is_handed_in():
             other.forward(X)
     other.mask = None
     assert not np.array_equal(other.forward(X), A)
-
-
-def test_one_generator_gives_the_same_masks():
-    first, second = (cgru.Dropout(0.5, rng=3) for _ in range(2))
-    np.testing.assert_array_equal(first.forward(X), second.forward(X))
-    twins = copy.deepcopy(first), pickle.loads(pickle.dumps(first))
-    due = first.forward(X)
-    for twin in twins:
-        np.testing.assert_array_equal(twin.forward(X), due)

@@ -1,4 +1,4 @@
-"""Normalize: against each sample's own mean and deviation, central differences, constants, and networks with it."""
+"""Normalize: against each sample's own mean and deviation, constants, and its shapes."""
 
 import numpy as np
 import pytest
@@ -123,35 +123,6 @@ def test_nan_comes_out_as_nan(constant):
     due = np.zeros((2, 5, 6), bool)
     due[0, :, 1::2] = True
     np.testing.assert_array_equal(lost, due)
-
-
-# --- networks ---
-
-LENGTHS = np.array([17, 1, 9, 17, 2, 13, 8, 6, 17])
-SERIES = RNG.standard_normal((9, 17, 2)) * 10.0 ** RNG.uniform(-3, 3, (9, 1, 2)) + RNG.standard_normal((9, 1, 2))
-SERIES[3, :, 1] = 0.7
-LABELS = np.arange(9) % 3
-
-
-def test_a_standardisation_before_it_changes_the_units_alone():
-    net = cgru.Network([cgru.Normalize(), cgru.GRU(2), cgru.Dense(3, "softmax")], seed=0)
-    net.fit(SERIES, LABELS, lengths=LENGTHS, epochs=1, standardize=True)
-    first, there = net.layers[0], mask(LENGTHS, 17)
-    A, due = first.predict(net.standardized(SERIES), LENGTHS), first.predict(SERIES, LENGTHS)
-    np.testing.assert_allclose(A[:, :, :2], due[:, :, :2], rtol=1e-6, atol=1e-9)
-    constant = there & (due[:, :, 2:4] == 0)  # deviations of constants count as 1 in either unit
-    np.testing.assert_allclose(A[:, :, 2:4], np.where(there & ~constant, due[:, :, 2:4] - np.log(net.scale), 0), 1e-6)
-    np.testing.assert_allclose(A[:, :, 4:], np.where(there, (due[:, :, 4:] - net.mean) / net.scale, 0), 1e-6)
-
-
-def test_it_stands_above_tokens_and_frames():
-    tokens = RNG.integers(0, 5, (4, 12))
-    for below, X in (([cgru.Embedding(5, 3)], tokens), ([cgru.Frames(2)], RNG.standard_normal((4, 12, 3)))):
-        net = cgru.Network([*below, cgru.Normalize(), cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
-        assert np.isfinite(net.fit(X, LABELS[:4], lengths=[12, 5, 7, 11], epochs=2).loss).all()
-
-
-# --- refused ---
 
 
 def test_shapes():

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 from export_cases import made, needs_cc
-from helpers import assert_all_close
 
 import cgru
-from cgru.layers.layer import Layer
 
 RNG = np.random.default_rng(0)
 M, S, N = 4, 6, 3
@@ -41,24 +39,6 @@ def test_values_and_gradients(how, lengths, dtype):
     assert layer.fs == {"X": (M, S, N), "A": (M, N)}
     assert layer.bs == {"dA": (M, N), "dX": (M, S, N)}
     assert repr(layer) == f"Pool({how!r})"
-
-
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-@pytest.mark.parametrize("how", ["last+mean+max", "max+last"])
-def test_several_side_by_side(how, lengths):
-    """Each as it is alone, and what goes back is their sum."""
-    parts, X = how.split("+"), RNG.standard_normal((M, S, N))
-    layer, alone = cgru.Pool(how), [cgru.Pool(part) for part in parts]
-    A = layer.forward(X, lengths)
-    np.testing.assert_array_equal(A, np.hstack([one.forward(X, lengths) for one in alone]))
-    dA = RNG.standard_normal((M, N * len(parts)))
-    dX = layer.backward(dA)
-    due = sum(one.backward(d) for one, d in zip(alone, np.split(dA, len(parts), axis=1), strict=True))
-    np.testing.assert_allclose(dX, due, rtol=1e-14)
-    assert layer.output_shape(("m", "s", N)) == ("m", N * len(parts))
-    with pytest.raises(ValueError, match="a layer with units before a Pool of"):
-        cgru.Network([layer, cgru.Dense(2)])
-    assert not layer.steps.piecewise
 
 
 def test_the_first_of_equals_gets_the_gradient():
@@ -203,74 +183,6 @@ def test_initial_parameters_and_what_a_layer_says():
         each.make(np.zeros((1, 1, 5)))
     np.testing.assert_array_equal(same[0].p["V"], same[1].p["V"])
     assert cgru.Pool("mean", dtype="float32").predict(np.ones((1, 2, 3))).dtype == np.float64
-
-
-# --- in networks ---
-
-
-def states(u, **options):
-    return cgru.GRU(u, sequences=True, **options)
-
-
-X, Y = RNG.standard_normal((23, 9, 3)), RNG.integers(0, 3, 23)
-STEPS = RNG.integers(1, 10, 23)
-
-
-def network(how, hidden, **options):
-    return cgru.Network([states(7), cgru.Pool(how, hidden), cgru.Dense(3, "softmax")], seed=1, **options)
-
-
-def trained(net, lengths=STEPS, **options):
-    history = net.fit(X, Y, lengths=lengths, **{"epochs": 4, "batch_size": 5, "validation": 0.3} | options)
-    return history.loss + history.validation_loss, {key: array.copy() for key, array in net.parameters().items()}
-
-
-def test_what_is_trained(engine):
-    """Weights decay and are penalised as those of a Dense; b of a single score stays; a frozen pool, too."""
-    net = network("attention", None, optimizer=cgru.Adam(0.1))
-    net.make(X)
-    start = {key: array.copy() for key, array in net.parameters().items()}
-    _, found = trained(net)
-    assert np.abs(found["1.W"] - start["1.W"]).min() > 1e-3
-    np.testing.assert_array_equal(found["1.b"], start["1.b"])
-    for penalties in (cgru.Penalties(1.0), cgru.Penalties(l2={"1.W": 1.0})):
-        penalised = trained(network("attention", None, optimizer=cgru.Adam(0.1)), penalties=penalties)[1]
-        assert np.abs(penalised["1.W"]).sum() < 0.7 * np.abs(found["1.W"]).sum()
-    decayed = trained(network("attention", 4, optimizer=cgru.Adam(1e-3, weight_decay=600.0)))[1]
-    assert np.abs(decayed["1.W"]).max() < 0.01
-    assert np.abs(decayed["1.V"]).max() < 0.01
-    for frozen in (["pool"], ["GRU"], ["GRU", "pool"]):
-        net = network("last+attention", 4)
-        net.make(X)
-        net.layers[0].trainable, net.layers[1].trainable = "GRU" not in frozen, "pool" not in frozen
-        start = {key: array.copy() for key, array in net.parameters().items()}
-        _, found = trained(net)
-        moved = {key for key, array in found.items() if not np.array_equal(array, start[key])}
-        assert moved == {key for key in start if net.layers[int(key[0])].trainable}
-
-
-def test_a_stateful_network_pools_the_steps_of_a_call(engine):
-    net = cgru.Network([states(4, stateful=True), attentive(n=4), cgru.Dense(3, "softmax")], seed=0)
-    net.fit(X[:20], Y[:20], epochs=2, batch_size=10, shuffle=False)
-    net.reset_states()
-    halves = [net.predict(X[:, :5]), net.predict(X[:, 5:])]
-    net.reset_states()
-    H = np.concatenate([net.layers[0].predict(X[:, :5]), net.layers[0].predict(X[:, 5:])], axis=1)
-    for A, part in zip(halves, (H[:, :5], H[:, 5:]), strict=True):
-        np.testing.assert_allclose(A, net.head.predict(net.layers[1].predict(part)), rtol=1e-12)
-
-
-def test_a_pool_of_ones_own_trains_in_the_loop():
-    class Own(cgru.Pool):
-        def run(self, A, lengths=None):
-            return super().run(A, lengths)
-
-    found = []
-    for kind in (cgru.Pool, Own):
-        net = cgru.Network([states(4), kind("mean+attention", 3), cgru.Dense(3, "softmax")], seed=1)
-        assert isinstance(net.layers[1], Layer)
-        found.append(trained(net)[1])
-    assert_all_close(found[1], found[0], rtol=1e-9, atol=1e-12)
 
 
 # --- elsewhere ---

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_all_same, assert_close, at_once, random_batch, refuses
+from helpers import assert_all_same, assert_close, random_batch, refuses
 from quantized_cases import (
     KINDS,
     narrow_levels,
@@ -432,17 +432,6 @@ def test_another_level_packs_anew():
                 assert layer.weights.packed(layer) is layer.weights.packed(layer)
         finally:
             kernels.use_level(before)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_many_threads_predict_at_once(name):
-    make, A, lengths = LAYERS[name]
-    due = make("int8").predict(A, lengths)
-    for _ in range(3):
-        layer = make("int8")
-        for found in at_once(lambda k, layer=layer: [layer.predict(A, lengths) for _ in range(5)], 8):
-            for A_ in found:
-                np.testing.assert_array_equal(A_, due)
 
 
 # --- what is refused ---
