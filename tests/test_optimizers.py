@@ -301,22 +301,6 @@ def test_without_momentum_nothing_is_carried():
     np.testing.assert_allclose(square, 0.01)
 
 
-def test_a_layer_learns_by_an_optimizer_alone():
-    rng = np.random.default_rng(0)
-    layer, X = cgru.GRU(4, rng=0), rng.standard_normal((20, 6, 3))
-    target = np.tanh(X.sum(axis=(1, 2)))[:, None] * np.ones(4)
-    layer.compute_shapes(X)
-    layer.initialize_parameters()
-    losses, adam = [], cgru.Adam(0.05, schedule="constant")
-    for _ in range(30):
-        E = layer.forward(X) - target
-        losses.append((E**2).mean())
-        layer.backward(2 * E / E.size)
-        layer.compute_gradients()
-        adam.step(layer)
-    assert losses[-1] < 0.3 * losses[0]
-
-
 def test_a_parameter_that_joins_later_starts_fresh():
     p, steps = drawn()
     optimizer, state = cgru.Adam(0.1), {}

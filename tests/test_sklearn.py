@@ -1,4 +1,4 @@
-"""The estimators as scikit-learn checks them, in its own tools, and on sequences."""
+"""The estimators as scikit-learn checks them, and on sequences."""
 
 import importlib
 import os
@@ -14,11 +14,7 @@ from sklearn_cases import FEW, SMALL, waves
 sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 
 from sklearn.base import clone  # noqa: E402
-from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
@@ -214,20 +210,6 @@ def test_going_on():
         parts.partial_fit(X, np.full(60, "sideways"))
 
 
-def test_what_fails_leaves_no_model():
-    X, y = waves()
-    model = GRUClassifier(**SMALL)
-    with pytest.raises(ValueError, match="sample_weight"):
-        model.fit(X, y, np.full(60, -1.0))
-    with pytest.raises(NotFittedError):
-        model.predict(X)
-    model.fit(X, y)
-    due = model.predict_proba(X)
-    with pytest.raises(ValueError, match="sample_weight"):
-        model.fit(X, y, np.full(60, -1.0))
-    np.testing.assert_array_equal(model.predict_proba(X), due)
-
-
 def test_early_stopping(capsys):
     X, y = waves()
     y = np.random.default_rng(1).permutation(y)  # nothing to be learned
@@ -273,19 +255,6 @@ def test_missing_values_decay():
     for wrong, why in (("zero", "missing: "), ("decay", "inputs: ")):
         with pytest.raises(ValueError, match=f"^{why}"):
             GRUClassifier(units=3, epochs=1, missing=wrong, inputs="difference").fit(X, y)
-
-
-def test_the_defaults_are_the_recipe_s():
-    due = {
-        "units": 48, "layers": None, "bidirectional": True, "pool": None, "dropout": 0.3,
-        "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
-        "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
-        "n_iter_no_change": 20, "inputs": "auto", "budget": 14.0, "causal": False, "ensemble": 1, "missing": "refuse",
-        "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
-        "verbose": 0,
-    }  # fmt: skip
-    assert GRUClassifier().get_params() == {**due, "class_weight": None, "loss": None}
-    assert GRURegressor().get_params() == {**due, "loss": None}
 
 
 def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
@@ -402,18 +371,6 @@ def test_samples_to_validate_with_shrink_a_regression_of_noise():
     assert model.predict(V).std() < 0.2 * due.predict(V).std()
 
 
-def test_a_table_to_validate_with():
-    pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
-    (X, y), (V, v) = waves(e=1), waves(30, e=1, seed=1)
-    tables = [pd.DataFrame(A[:, :, 0], columns=[f"t{i}" for i in range(12)]) for A in (X, V)]
-    model = GRUClassifier(**FEW, epochs=2).fit(tables[0], y, validation=(tables[1], pd.Series(v)))
-    due = GRUClassifier(**FEW, epochs=2).fit(X[:, :, 0], y, validation=(V[:, :, 0], v))
-    assert model.validation_scores_ == due.validation_scores_
-    steps = tables[1].set_index(["t0", "t1"])
-    with pytest.raises(ValueError, match=r"^validation: X has 10 features, but GRUClassifier is expecting 12"):
-        GRUClassifier(**FEW, epochs=2).fit(tables[0], y, validation=(steps, v))
-
-
 def test_refused_samples_to_validate_with():
     (X, y), (V, v) = waves(), waves(30, seed=1)
     model = GRUClassifier(**FEW, epochs=1)
@@ -433,14 +390,6 @@ def test_refused_samples_to_validate_with():
     ):
         with refuses(ValueError, "validation"):
             kind.fit(X, targets, validation=given)
-
-
-def test_going_on_with_samples_to_validate_with():
-    (X, y), (V, v) = waves(), waves(30, seed=1)
-    model = GRUClassifier(**FEW, epochs=3, warm_start=True).fit(X, y)
-    assert not hasattr(model, "validation_scores_")
-    assert len(model.fit(X, y, validation=(V, v)).validation_scores_) == 3
-    assert model.n_iter_ == 6
 
 
 def test_scaled_are_refused():
@@ -476,16 +425,6 @@ def test_the_network_is_the_one_that_was_asked_for(options, kinds):
     parts = GRUClassifier(3, standardize=False, **options).partial_fit(X, y).network_
     assert parts.optimizer.schedule in (None, cgru.optimizers.constant)
     assert parts.mean is None
-
-
-@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
-def test_few_samples_have_many_epochs(m, batch_size, epochs):
-    X, y = waves(m)
-    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size, budget=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
-        model.fit(X[:, :2], y)
-    assert model.n_iter_ == epochs
 
 
 def test_warm_start_with_as_many_epochs_as_fit(monkeypatch):
@@ -533,18 +472,6 @@ def test_it_says_what_is_missing(monkeypatch):
     monkeypatch.delitem(sys.modules, "cgru.sklearn")
     with pytest.raises(ImportError, match=r"cgru\.sklearn: scikit-learn is missing: pip install scikit-learn"):
         importlib.import_module("cgru.sklearn")
-
-
-@pytest.mark.slow
-def test_in_the_tools_of_scikit_learn():
-    X, y = waves()
-    assert cross_val_score(GRUClassifier(**SMALL, random_state=0), X, y, cv=3).mean() > 0.9
-    grid = GridSearchCV(GRUClassifier(**SMALL, random_state=0), {"units": [2, 8]}, cv=2).fit(X, y)
-    assert grid.best_params_["units"] in (2, 8)
-    chained = make_pipeline(StandardScaler(), GRUClassifier(**SMALL, random_state=0)).fit(X[:, :, 0], y)
-    assert chained.score(X[:, :, 0], y) > 0.9
-    sure = CalibratedClassifierCV(GRUClassifier(**SMALL, random_state=0), cv=2).fit(X, y)
-    assert sure.predict_proba(X).shape == (60, 2)
 
 
 @pytest.mark.parametrize("in_a_list", [False, True])

@@ -98,16 +98,6 @@ def test_what_is_invalid_is_refused_before_the_folds(monkeypatch, options):
                 kind(**options).fit(X, targets)
 
 
-def test_early_stopping_holds_out_whole_groups():
-    """Here each group is a sample four times, so that one which is split would be known by heart."""
-    rng = np.random.default_rng(0)
-    X, y = np.repeat(rng.standard_normal((15, 6, 2)), 4, axis=0), np.repeat(rng.standard_normal(15), 4)
-    options = {"epochs": 60, "random_state": 0, "dropout": 0.0, "recurrent_dropout": 0.0, "n_iter_no_change": 60}
-    options |= {"early_stopping": True, "budget": 0}
-    split, whole = (GRURegressor(**options).fit(X, y, groups=g) for g in (None, np.repeat(np.arange(15), 4)))
-    assert min(split.validation_scores_) < 0.1 < 0.5 < min(whole.validation_scores_)
-
-
 def test_groups_are_no_matter_where_nothing_is_held_out():
     X, y = waves()
     due, model = (
@@ -330,20 +320,3 @@ def test_samples_to_validate_with_have_resets_of_their_own():
     assert len(found.loss_curve_) == len(curve)
     with pytest.raises(ValueError, match="resets: "):
         found.fit(cgru.Sequences(X[:16], resets=resets), y[:16])
-
-
-def test_a_regressor_takes_them_everywhere():
-    X, _, resets = since_reset()
-    y = resets[:, -2] + X[:, -1, 0]
-    options = {"inputs": "raw", "pool": "last", "epochs": 25, "learning_rate": 0.03}
-    found = GRURegressor(**OPTIONS, **options, loss="quantile(0.1, 0.5, 0.9)").fit(cgru.Sequences(X, resets=resets), y)
-    A = found.predict(cgru.Sequences(X, resets=resets))
-    assert_close(A, found.network_.predict(cgru.Sequences(X, resets=resets))[:, 1], 1e-5)
-    assert_close(found.predict_quantiles(cgru.Sequences(X, resets=resets))[:, 0, 1], A, 1e-6)
-    due = pytest.approx(1 - np.square(A - y).sum() / np.square(y - y.mean()).sum())
-    assert found.score(cgru.Sequences(X, resets=resets), y) == due
-    assert found.score(cgru.Sequences(X, decay=1.0 - resets), y) == due
-    assert found.score(cgru.Sequences(X, resets=resets), y) > found.score(X, y) + 0.2
-    before = found.loss_curve_[:]
-    found.partial_fit(cgru.Sequences(X, decay=1.0 - resets), y)
-    assert len(found.loss_curve_) == len(before) + 1

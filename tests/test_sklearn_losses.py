@@ -11,8 +11,6 @@ sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 from sklearn.exceptions import NotFittedError  # noqa: E402
 
 import cgru  # noqa: E402
-from cgru.estimators import recipe  # noqa: E402
-from cgru.estimators.recipe import Recipe  # noqa: E402
 from cgru.sklearn import GRURegressor  # noqa: E402
 
 # Few epochs learn little.
@@ -79,23 +77,6 @@ def test_targets_that_float32_cannot_tell_apart(loss):
     assert model.score(X, 1e9 + y) > 0.3
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_loss_trains_as_the_network_does(loss):
-    X, y = counted()
-    found, options = cgru.losses.named(loss), {"epochs": 3, "batch_size": 16}
-    model = GRURegressor(4, **options, dropout=0.0, recurrent_dropout=0.0, inputs="raw", loss=loss, random_state=0)
-    parts = model.partial_fit(X, y)
-    start = recipe.constant_start(found, X, y)
-    made = Recipe(found.name, 4, dropout=0.0, recurrent_dropout=0.0, schedule="constant")
-    net = made.network(1, seed=np.random.RandomState(0).randint(2**31 - 1), start=start)
-    mean, scale = (0, 1) if loss == "poisson" else (y.mean(), y.std())
-    net.fit(X, (y - mean) / scale, epochs=1, batch_size=16, standardize=True)
-    factor, shift = found.scaling(np.array([mean]), np.array([scale]))
-    np.testing.assert_allclose(parts.predict(X), found.point(net.predict(X) * factor + shift)[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(parts.target_mean_, [mean])
-    np.testing.assert_allclose(parts.target_scale_, [scale])
-
-
 def test_quantiles_hold_what_they_promise():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1000, 4, 1))
@@ -113,19 +94,6 @@ def test_quantiles_hold_what_they_promise():
     one = GRURegressor(2, epochs=1, budget=0, loss="quantile(0.9)").fit(X, y[:, 0])
     assert one.predict_quantiles(X).shape == (1000, 1, 1)
     np.testing.assert_array_equal(one.predict_quantiles(X)[:, 0, 0], one.predict(X))
-
-
-def test_a_gaussian_says_how_sure_it_is():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((600, 4, 1))
-    deviation = 50 * np.exp(X[:, 0, 0] / 2)
-    y = 300 + 100 * X[:, 1, 0] + deviation * rng.standard_normal(600)
-    model = GRURegressor(8, loss="gaussian", random_state=0, inputs="raw").fit(X, y)
-    mean, log_variance = model.network_.predict(X).T
-    np.testing.assert_allclose(model.predict(X), mean, rtol=1e-4)
-    assert np.corrcoef(mean, 300 + 100 * X[:, 1, 0])[0, 1] > 0.95
-    assert np.corrcoef(log_variance / 2, np.log(deviation))[0, 1] > 0.7
-    assert 0.6 < np.mean(np.exp(log_variance / 2)) / deviation.mean() < 1.4
 
 
 @pytest.mark.parametrize("size", [0.1, 1e4])

@@ -189,16 +189,6 @@ def test_another_activation_counts_from_the_refresh_on():
     assert_close(stream.step(x), net.predict(x[None, None])[0], 1e-14)
 
 
-def test_weights_of_any_strides():
-    net = network(cgru.GRU(5), cgru.Dense(3, cgru.identity))
-    W = net.layers[1].p["W"]
-    record = np.zeros(W.shape, np.dtype([("a", np.int32), ("W", W.dtype)]))
-    record["W"] = W
-    net.layers[1].p["W"] = record["W"]
-    x = RNG.standard_normal(5)
-    assert_close(cgru.Stream(net).step(x), net.predict(x[None, None])[0], 1e-14)
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_whoever_reshapes_what_was_returned_harms_nobody():
     stream = cgru.Stream(network(cgru.GRU(5), cgru.Dense(3, cgru.identity)), 2)
@@ -530,26 +520,6 @@ def test_a_quantised_head_gives_the_bits_of_predict(activate, kind):
         np.testing.assert_array_equal(cgru.Stream(net, batch).step(X[:, 0]), one_by_one(net, X))
 
 
-def test_the_state_of_a_quantised_network():
-    net = network(cgru.GRU(5, sequences=True), cgru.GRU(4, learn_h0=True), cgru.Dense(2, "identity"))
-    net = cgru.quantize(net)
-    stream = cgru.Stream(net)
-    start = net.layers[1].p["h0"]
-    x, y = RNG.standard_normal((2, 5))
-    first = stream.step(x).copy()
-    held = stream.state
-    assert [(h.shape, h.dtype) for h in held] == [((1, 5), np.float32), ((1, 4), np.float32)]
-    second = stream.step(y).copy()
-    stream.state = held
-    np.testing.assert_array_equal(stream.step(y), second)
-    stream.reset()
-    np.testing.assert_array_equal(stream.state[0], 0)
-    np.testing.assert_array_equal(stream.state[1], start)
-    np.testing.assert_array_equal(stream.step(x), first)
-    with pytest.raises(ValueError, match=r"state\[1\]"):
-        stream.state = [np.ones(5), np.ones(3)]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_exchanged_array_of_a_quantised_network_counts_from_the_refresh_on(kind):
     net = cgru.quantize(network(cgru.Embedding(11, 4), cgru.GRU(5), cgru.Dense(3, "softmax")), kind)
@@ -688,33 +658,6 @@ def test_weights_are_taken_anew_between_frames():
         if due is not None:
             np.testing.assert_array_equal(mine, due)
     np.testing.assert_array_equal(stream.finish(), other.finish())
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("keep", [True, False])
-def test_differences_carry_the_step_before(keep, dtype):
-    """Through `refresh`, which keeps it, and `reset`, which forgets it; to the bit, also upon frames and tokens."""
-    X, tokens = RNG.standard_normal((3, 9, 5)), RNG.integers(0, 11, (3, 9))
-    for below, given in (((), X), ((cgru.Frames(2, 1, False),), X), ((cgru.Embedding(11, 5, dtype=dtype),), tokens)):
-        net = network(*below, cgru.Difference(keep), cgru.GRU(4, sequences=True, dtype=dtype))
-        stream, due = cgru.Stream(net, 3), net.predict(given)
-        for t in (0, 4, 9):
-            stream.reset()
-            found = []
-            for k in range(9):
-                if k == t:
-                    stream.refresh()
-                out = stream.step(given[:, k])
-                found += [] if out is None else [out.copy()]
-            np.testing.assert_array_equal(np.stack(found, axis=1), due)
-
-
-def test_a_convolution_has_a_state_of_its_own():
-    net = network(cgru.Frames(3, 1, (2, 0)), cgru.Dense(2, "tanh"))
-    stream, X = cgru.Stream(net), RNG.standard_normal((6, 5))
-    np.testing.assert_allclose([stream.step(x).copy() for x in X], net.predict(X[None])[0], rtol=1e-12)
-    assert stream.state == []
-    assert stream.finish().shape == (1, 0, 2)
 
 
 def test_a_network_without_frames_has_nothing_left():
