@@ -208,10 +208,6 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered
             "50.0% lower than that of the best other, linear; it is better at 4 of 4 origins",
         ),
         (
-            made(GRU=2, linear=3, naive=1),
-            "100.0% higher than that of the best other, naive; it is better at 0 of 4 origins",
-        ),
-        (
             made(GRU=1, naive=1),
             "the same as that of the best other, naive; it is better at 0 of 4 origins; this may be chance",
         ),
@@ -220,24 +216,8 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered
             "12.5% lower than that of the best other, naive; it is better at 3 of 4 origins; this may be chance",
         ),
         (
-            made(k=2, GRU=1, naive=2),
-            "50.0% lower than that of the best other, naive; it is better at 2 of 2 origins; this may be chance",
-        ),
-        (
             made(k=3, GRU=0.9996, naive=1),
             "within 0.1% of that of the best other, naive; it is better at 3 of 3 origins",
-        ),
-        (
-            made(k=3, GRU=1.0006, naive=1),
-            "0.1% higher than that of the best other, naive; it is better at 0 of 3 origins",
-        ),
-        (
-            made(k=3, GRU=1, naive=0),
-            "higher than that of the best other, naive; it is better at 0 of 3 origins",
-        ),
-        (
-            made(k=3, GRU=0, naive=0),
-            "the same as that of the best other, naive; it is better at 0 of 3 origins; this may be chance",
         ),
     ],
 )
@@ -249,12 +229,6 @@ def test_what_is_delivered_is_compared_by_mae_where_there_is_no_mase():
     found = made(k=3, judge="MAE", GRU=2, naive=1, delivered="naive")
     due = "50.0% lower than that of the best other, GRU; it is better at 3 of 3 origins"
     assert found.verdict() == f"delivered: naive; its MAE is {due}"
-
-
-def test_what_is_sure_is_twice_the_standard_error_away():
-    differences = np.array([0.0, 1, 2, 3])  # of mean 1.5 and standard error 0.645
-    assert "chance" not in made(GRU=10 - differences, naive=10).verdict()
-    assert "chance" in made(GRU=10.3 - differences, naive=10).verdict()
 
 
 def test_the_table():
@@ -382,16 +356,6 @@ def test_dates_reach_the_climatology():
     due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
     np.testing.assert_array_equal(found.forecasts["climatology"], due)
     assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
-
-
-def test_all_fits_are_in_one_call(monkeypatch):
-    module = sys.modules["cgru.forecast.backtest"]
-    calls, fit_many = [], module.fit_many
-    monkeypatch.setattr(
-        module, "fit_many", lambda jobs, **options: calls.append((len(jobs), options)) or fit_many(jobs, **options)
-    )
-    backtest(NOISY, 6, 3, threads=2, **QUICK)
-    assert calls == [(6, {"threads": 2, "progress": False})]
 
 
 @pytest.mark.parametrize(

@@ -36,23 +36,6 @@ def test_it_is_the_form_of_statsmodels_with_the_lowest_aicc(season):
 
 
 @needs_ets
-@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
-def test_a_trend_and_a_season_go_on(unit):
-    y = unit * (SINE + 0.1 * t)
-    due = unit * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12) + 0.1 * (144 + np.arange(12)))
-    np.testing.assert_allclose(exponential_smoothing(y, 12, 12), due, atol=unit)
-
-
-@needs_ets
-def test_a_season_that_grows_with_the_level_is_multiplied():
-    y = np.exp(0.01 * t) * SINE
-    due = np.exp(0.01 * (144 + np.arange(12))) * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12))
-    assert np.abs(1e3 * exponential_smoothing(1e-3 * y, 12, 12) - due).max() < 0.05 * due.max()
-    for first in (-1.0, 0.0):  # takes the additive one, without an error
-        assert np.isfinite(exponential_smoothing(np.r_[first, y[1:]], 12, 12)).all()
-
-
-@needs_ets
 def test_a_form_without_numbers_is_passed_over(monkeypatch):
     def smoothing(y, *, trend, **_):
         lost = trend is None

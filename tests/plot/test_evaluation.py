@@ -100,20 +100,6 @@ def test_confusion(y, predicted, class_names, names):
     figure.canvas.draw()
 
 
-@pytest.mark.parametrize("k", [1, 20, 21, 40])
-def test_many_classes(k):
-    figure = plot.confusion(np.arange(k), np.arange(k), axes=None)
-    assert len(panels(figure)[0].texts) == (k * k if k <= 20 else 0)
-    width, height = figure.get_size_inches()
-    assert 2 < height < width < 12
-
-
-def test_classes_into_axes_of_the_callers():
-    axes = Figure().subplots()
-    assert plot.confusion([1, 1], [1, 1], axes=axes) is axes.figure
-    np.testing.assert_array_equal(axes.images[0].get_array(), [[2]])
-
-
 def refused(picture, argument, *arguments, **options):
     with pytest.raises((TypeError, ValueError), match=f"^{argument}: expected"):
         picture(*arguments, **options)

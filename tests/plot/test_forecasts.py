@@ -71,16 +71,6 @@ def test_earlier_forecasts_share_one_label_and_end_with_the_times():
     ]
 
 
-@pytest.mark.parametrize(("shown", "count"), [(4, 1), (3, 0)])
-def test_earlier_forecasts_begin_where_the_series_is_shown(shown, count):
-    found = lines(plot.forecast(Y, AHEAD, past=([2], [[2.0, 4]]), shown=shown).axes[0])
-    assert len(found.get("earlier forecasts", ())) == count
-
-
-def test_more_is_asked_for_than_there_is():
-    assert lines(plot.forecast(Y, AHEAD, shown=99).axes[0])["known"][0][0] == [0, 1, 2, 3, 4, 5]
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
