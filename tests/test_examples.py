@@ -171,30 +171,6 @@ for name, value in layer.p.items():
     )
 
 
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
-def test_tiny_nets_come_near_the_agent(python):
-    """None is better than the agent itself; one unit is farther from it than three, or one that switches."""
-    out = python("tiny_rnns.py", "--quick")
-    agents = re.findall(r"^(model-\w+) +0\.\d+  the agent itself\n((?:\w+, \d .*\n)+)", out, re.MULTILINE)
-    assert [name for name, _ in agents] == ["model-free", "model-based"]
-    for _, rows in agents:
-        one, _, three, _, switching = (float(more) for more in re.findall(r"loss (\S+)", rows))
-        assert 0 < min(three, switching) <= max(three, switching) < one / 2
-    assert float(re.search(r"(\d+) core-hours per million fits", out)[1]) > 0
-    assert (python.folder / "tiny_rnns.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
-def test_the_grid_of_an_animal(python):
-    """Three penalties and all nine inner folds for each number of units; here two of them, in three outer folds."""
-    code = "import tiny_rnns; tiny_rnns.ANIMAL_NETS = {'GRU': [1, 3]}; tiny_rnns.main()"
-    out = python("-c", code, "--animal", "--quick", "--picture", "animal.png")
-    assert re.findall(r"^GRU, (\d) units? +0\.\d+  loss", out, re.MULTILINE) == ["1", "3"]
-    assert f"\n{2 * 3 * 9 * 3} fits, " in out
-    assert "model-based" not in out
-    assert float(re.search(r"([\d.]+) core-hours for all outer folds and seeds", out)[1]) > 0
-
-
 @pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("statsmodels") is None, reason="no statsmodels")
 def test_forecasts_of_two_series(python):

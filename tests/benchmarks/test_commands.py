@@ -106,6 +106,7 @@ def tiny(torch, compare):
     return build
 
 
+@pytest.mark.slow
 def test_converted(module, folder, monkeypatch):
     """One converts, one is refused, and the package of one is not there, though it imports others that need not be."""
     torch = pytest.importorskip("torch", reason="no torch")
@@ -145,6 +146,7 @@ def test_converted(module, folder, monkeypatch):
     assert "Left out: c (no no-such-package: " in page
 
 
+@pytest.mark.slow
 def test_public_models(module, folder, monkeypatch):
     """Models one after another: one is measured, one is not installed, one fails, one ends its process."""
     torch = pytest.importorskip("torch", reason="no torch")

@@ -17,6 +17,7 @@ def test_a_call(module, work, method):
         check(type("Wrong", (Reference,), wrong), shape, "float64", work)
 
 
+@pytest.mark.slow
 def test_a_model_of_onnx(module, tmp_path, monkeypatch):
     onnx, _ = (pytest.importorskip(name, reason=f"no {name}") for name in ("onnx", "onnxruntime"))
     models = module("onnx_models")

@@ -1,6 +1,5 @@
 """A folder of arrays in the place of an archive: the same results, and nothing of x in memory."""
 
-import re
 import subprocess
 import sys
 
@@ -58,35 +57,6 @@ def test_what_is_held_back_of_numbers_stays_in_its_file(tmp_path, monkeypatch):
     assert [type(each) for each in seen] == [Rows, Rows]
     assert [len(each) for each in seen] == [96, 24]
     assert all(map(is_mapped, seen))
-
-
-def test_a_folder_that_is_wrong(tmp_path):
-    both(tmp_path, x=X, y=Y[:3])
-    assert "data: y: expected 40 values, one for each sample" in refused("fit", "data", cwd=tmp_path)
-    wrong = X.copy()
-    wrong[3, 2] = np.nan
-    np.save(tmp_path / "data" / "test_x.npy", wrong)
-    np.save(tmp_path / "data" / "train_x.npy", X)
-    for name in ("train_y", "test_y"):
-        np.save(tmp_path / "data" / f"{name}.npy", Y)
-    fills = "; --missing forward fills NaN"
-    error = refused("fit", "data", cwd=tmp_path)
-    assert error == f"cgru: error: data: test_x: expected finite numbers, got NaN or infinity{fills}\n"
-    np.save(tmp_path / "data" / "test_lengths.npy", np.full(40, 2))
-    run("fit", "data", *QUICK, "--epochs", "1", "-o", "model.npz", cwd=tmp_path)
-    np.save(tmp_path / "data" / "x.npy", wrong)
-    np.save(tmp_path / "data" / "y.npy", Y)
-    for name in ("train_x", "test_x", "train_y", "test_y", "test_lengths"):
-        (tmp_path / "data" / f"{name}.npy").unlink()
-    for command in (("fit", "data"), ("evaluate", "model.npz", "data"), ("predict", "model.npz", "data")):
-        error = run(*command, cwd=tmp_path, code=2)[1]
-        assert re.search(rf"error: data: x: expected .*, got NaN .*{fills}\n$", error)
-    run("fit", "data", *QUICK, "--epochs", "1", "--missing", "forward", "-o", "model.npz", cwd=tmp_path)
-    (tmp_path / "data" / "y.npy").rename(tmp_path / "data" / "labels.npy")
-    error = refused("fit", "data", cwd=tmp_path)
-    assert error.endswith(
-        "y is missing: there is nothing to learn; of a table --label names the column, in a folder it is y.npy\n"
-    )
 
 
 def test_no_array_of_a_folder_is_overwritten(tmp_path):

@@ -77,14 +77,3 @@ def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, not
         assert again.partition(": ")[2] == score.removeprefix(f"{which} ") + "\n"
     assert f"{samples} samples" in page
     assert "Learning curve" in page
-
-
-@pytest.mark.slow
-def test_classes_are_held_back_evenly(tmp_path):
-    """Of a class of four and one of thirty-six, a quarter each."""
-    pytest.importorskip("sklearn")
-    np.savez(tmp_path / "data.npz", x=X, y=np.where(np.arange(40) % 10 == 0, "few", "many"))
-    run("fit", "data.npz", *QUICK, "--epochs", 1, "--validation", 0.25, "--html", "page.html", cwd=tmp_path)
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"<tr><t[hd][^>]*>(few|many)</t[hd]>(.*?)</tr>", page, re.DOTALL))
-    assert [re.findall(r">([^<>\s]+)<", rows[name])[4] for name in ("few", "many")] == ["1", "9"]

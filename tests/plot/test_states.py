@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import run_python
 
 import cgru
 from cgru import plot, reference
@@ -217,24 +216,6 @@ def test_values_without_limits(axes):
         np.isnan(np.ma.filled(drawn(figure)[0].images[0].get_array(), np.nan)[0]).tolist() == [False] * 3 + [True] * 4
     )
     figure.canvas.draw()
-
-
-@pytest.mark.slow
-def test_pyplot_is_left_alone(axes):
-    done = run_python(
-        """
-import sys, cgru, numpy as np
-from cgru import plot
-assert not [name for name in sys.modules if name.startswith("matplotlib")]
-layer = cgru.GRU(2)
-layer.make(np.ones((1, 3, 2)))
-plot.gates(layer, np.ones((1, 3, 2)))
-assert not [name for name in sys.modules if name.startswith("matplotlib")]
-plot.states(layer, np.ones((1, 3, 2)))
-assert "matplotlib.pyplot" not in sys.modules
-"""
-    )
-    assert done.returncode == 0, done.stderr
 
 
 # --- what is refused ---
