@@ -85,6 +85,7 @@ def test_a_small_maze_is_learned(agent, monkeypatch):
     assert 0.95 < np.mean(runner.returns) <= max(runner.returns) <= 1
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_c_file_acts_as_the_policy(agent):
     policy, runner, _ = played_by(agent, agent.Maze, agent.GRUS["torch"], 1)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import importlib, inspect, pkgutil
 import numpy as np
@@ -60,6 +62,7 @@ print("survived", len(found))
 """
 
 
+@pytest.mark.slow
 def test_no_method_of_an_object_without_init_crashes(tmp_path):
     ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     last = ran.stdout.splitlines()[-1]

@@ -424,6 +424,7 @@ def test_a_float32_model_has_no_double(sources):
 
 
 @needs_cc
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", some(1, ["pool_last_mean_max64", "tokens_every64", "head_softmax32", "scaled32", "standardized32"])
 )

@@ -338,6 +338,7 @@ def test_a_file_of_a_model_exports_the_same(tmp_path):
 # --- the file ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", some(1, ["mixed_seen", "pool_bfloat16_seen", "deep_measured", "pool_int8_seen", "tokens_int8_seen"])
 )

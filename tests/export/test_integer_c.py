@@ -81,7 +81,9 @@ class Model:
 
 
 @needs_cc
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize(
+    "build", ["gcc", "plain", *(pytest.param(each, marks=pytest.mark.slow) for each in ("clang", "c++"))]
+)
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_bits_are_those_of_predict(name, build, tmp_path):
     if BUILDS[build][0] is None:
@@ -131,7 +133,7 @@ MACHINES = {
 
 
 @needs_arm
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", [pytest.param("m0", marks=pytest.mark.slow), "m4"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_step_has_no_floating_point(name, machine, tmp_path):
     cgru.export_c(integers(name)[0], tmp_path / "model.c")

@@ -277,6 +277,7 @@ int main(int n, char **files) {
 
 
 @needs_cc
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="maps files as POSIX does")
 @pytest.mark.parametrize("sanitizer", ["thread", "undefined,address"])
 def test_a_thread_loads_weights_while_another_runs(tmp_path, sanitizer):

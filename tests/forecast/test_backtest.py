@@ -12,21 +12,15 @@ rng = np.random.default_rng(0)
 t = np.arange(120)
 NOISY = 50 + 10 * np.sin(2 * np.pi * t / 12) + 0.1 * t + rng.standard_normal(120)
 TIMES = np.datetime64("2000-01", "M") + t
+MODULE = sys.modules["cgru.forecast.backtest"]  # which the function of its name hides
 QUICK = {"networks": 2, "epochs": 2, "units": 4}
 
 
 @pytest.fixture(autouse=True)
-def no_ets(request, monkeypatch):
-    """Leave exponential smoothing, which takes the most time here, to the tests that ask for statsmodels."""
-    if "with_ets" in request.fixturenames:
-        pytest.importorskip("statsmodels")
-        return
+def no_ets(monkeypatch):
+    """Leave out exponential smoothing, which takes the most time here."""
     monkeypatch.setattr("cgru.forecast.forecaster.why_no_ets", lambda: "left out")
-
-
-@pytest.fixture
-def with_ets():
-    """Let the test have exponential smoothing."""
+    monkeypatch.setattr(MODULE, "why_no_ets", lambda: "")  # imports statsmodels
 
 
 # --- nothing from after an origin ---
@@ -341,8 +335,10 @@ def test_models_that_a_series_has():
     np.testing.assert_array_equal(found.forecasts["seasonal naive"], found.forecasts["naive"])
 
 
-def test_exponential_smoothing_of_many_series_is_left_out_with_a_note(with_ets, monkeypatch):
-    monkeypatch.setattr(sys.modules["cgru.forecast.backtest"], "MOST_SMOOTHED", 3)
+def test_exponential_smoothing_of_many_series_is_left_out_with_a_note(monkeypatch):
+    monkeypatch.setattr("cgru.forecast.forecaster.why_no_ets", lambda: "")
+    monkeypatch.setattr("cgru.forecast.forecaster.exponential_smoothing", lambda y, season, h: np.full(h, y[-1]))
+    monkeypatch.setattr(MODULE, "MOST_SMOOTHED", 3)
     found = backtest([NOISY, NOISY], 6, 2, season=12, **QUICK)
     assert "ETS" not in found.errors
     assert len(found.notes) == 1

@@ -1,6 +1,7 @@
 import copy
 import json
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import cgru
 from cgru.forecast import Forecaster, forecaster, load
 from cgru.forecast.forecaster import MODELS, min_length, models_of
 from cgru.forecast.ridge import ridge
-from cgru.forecast.rivals import climatology, exponential_smoothing, why_no_ets
+from cgru.forecast.rivals import climatology, exponential_smoothing
 from cgru.forecast.series_windows import History
 
 rng = np.random.default_rng(0)
@@ -164,7 +165,7 @@ def test_one_model_of_several_series():
 # --- the other models, and means of them ---
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or not why_no_ets()])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or find_spec("statsmodels")])
 def test_the_other_models(noisy, name):
     model = with_weights(noisy, **{name: 1.0})
     due = {

@@ -1,15 +1,16 @@
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cgru.forecast import rivals as module
-from cgru.forecast.rivals import climatology, exponential_smoothing, why_no_ets
+from cgru.forecast.rivals import climatology, exponential_smoothing
 
 rng = np.random.default_rng(0)
 t = np.arange(144)
 SINE = 50 + 10 * np.sin(2 * np.pi * t / 12)
-needs_ets = pytest.mark.skipif(bool(why_no_ets()), reason="no statsmodels")
+needs_ets = pytest.mark.skipif(not find_spec("statsmodels"), reason="no statsmodels")
 
 
 def dates(start, n, unit, count=1):
