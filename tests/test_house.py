@@ -220,7 +220,7 @@ PARTS = {
     ("network/",): 6500,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
     ("torch/", "interop/", "keras.py"): 4360,
-    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
+    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1047,
     ("many/", "files/"): 1012,
     ("datasets/",): 1803,
     ("cli/", "__main__.py"): 1307,

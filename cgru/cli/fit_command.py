@@ -70,7 +70,7 @@ def fit(request: Request) -> int:
         net, choice = choose_network(task, made, train, groups, options, **told)
     compared = time.perf_counter() - began
     if made.is_open and not at_steps(task.train):
-        progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
+        progress.say(f"chosen: {choice}", *([f"note: {choice.failures}"] if choice.failed else []))
     net.feature_names, net.target_names = data.feature_names, data.target_names
     regression = task.names is None
     options["validation"] = None if held is None else (held.X, held.y)

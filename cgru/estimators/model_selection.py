@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
-from cgru.core.lengths import mask
 from cgru.core.row_blocks import is_mapped
 from cgru.estimators import input_layers
 from cgru.estimators.input_layers import RAW
@@ -27,13 +26,11 @@ from cgru.layers.layer import Layer
 from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
-from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.samples import Sequences, step_arrays
 from cgru.network.data.split import draw_folds
-from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage
 
-__all__ = ["BUDGET", "Choice", "choose", "summary_numbers"]
+__all__ = ["BUDGET", "Choice", "choose"]
 
 BUDGET = 14.0
 FRAMES, CHANNELS = 32, 32  # frames that a long series is cut into, channels of a convolution
@@ -41,7 +38,6 @@ WHOLE = 512  # steps that may be one
 POOLS = ("mean", "mean+max")
 GOOD = 0.02  # error below which no better candidate is looked for
 FOLDS, SHARE = 2, 0.3  # folds of the cross-validation, and the share of a fit's epochs that each makes
-LINE = 1e-3  # penalty of a line, a sample
 LEAST = 12  # samples, or groups of them, for which folds say something
 BEST = 2  # candidates of a stage that the next one varies
 UPDATE, STEP, WEIGHT = 5e-5, 3e-6, 5e-9  # seconds of an update: alone, a step of a cell, a parameter
@@ -64,7 +60,6 @@ class Choice:
         measure: what the scores are, "accuracy" or the loss, "weighted" where samples have unlike weights.
         folds: their number.
         failed: by the text of each candidate that was left out, since a fit failed or had infinite errors, the reason.
-        line: the score of a line on summary numbers in the same folds, where that is clearly better; else None.
         why: why there were no folds, or "".
     """
 
@@ -74,7 +69,6 @@ class Choice:
     measure: str = "accuracy"
     folds: int = FOLDS
     failed: dict[str, str] = field(default_factory=dict)
-    line: float | None = None
     why: str = ""
 
     def __str__(self) -> str:
@@ -93,17 +87,6 @@ class Choice:
         text, reason = next(iter(self.failed.items()))
         count = "a candidate" if len(self.failed) == 1 else f"{len(self.failed)} candidates"
         return f"{count} failed in the folds: {text}: {reason}"
-
-    @property
-    def advice(self) -> str:
-        """Return a note that a linear model on summary numbers scored better; "" if it did not."""
-        if self.line is None:
-            return ""
-        line, own = figures([self.line, self.scores[str(self.recipe)]])
-        return (
-            f"a line on the mean, deviation, least, largest and slope of each series has {self.measure} {line} in the "
-            f"same folds, the network {own}: a linear model or a forest of such numbers, or more data, may do better"
-        )
 
 
 def choose(
@@ -177,7 +160,7 @@ def choose(
     factor = shrinkage(trials.outputs[str(chosen)], y, sample_weight) if loss.can_shrink else None
     weighted = sample_weight is not None and bool(np.ptp(sample_weight))
     measure = "weighted " * weighted + ("accuracy" if loss.classifies else str(loss))
-    return Choice(chosen, scores, factor, measure, len(trials.folds), trials.failed, _better_line(trials, str(chosen)))
+    return Choice(chosen, scores, factor, measure, len(trials.folds), trials.failed)
 
 
 def _decided(recipe: Recipe, inputs: str) -> Recipe:
@@ -328,13 +311,11 @@ class _Trials:
         bounded = self.loss.classifies or self.loss.can_shrink
         return bounded and bool(np.average(errors, weights=self.sample_weight) < GOOD)
 
-    def judged(self, A: np.ndarray) -> np.ndarray:
-        """Return each sample's error (m,) as scored: 0 or 1 for its class, or the loss."""
-        return (A.argmax(axis=1) != self.y) * 1.0 if self.loss.classifies else self._errors(A)
-
     def score(self, text: str) -> float:
         """Return the score of a candidate over all samples: the accuracy, or the mean loss."""
-        error = float(np.average(self.judged(self.outputs[text]), weights=self.sample_weight))
+        A = self.outputs[text]
+        errors = (A.argmax(axis=1) != self.y) * 1.0 if self.loss.classifies else self._errors(A)
+        error = float(np.average(errors, weights=self.sample_weight))
         return 1 - error if self.loss.classifies else error
 
     def _held_out(self, nets: Sequence[Network]) -> np.ndarray:
@@ -350,43 +331,6 @@ class _Trials:
             return np.square(A - np.eye(A.shape[1])[self.y]).sum(axis=1) / 2  # Brier score
         with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
             return self.loss(A, self.y, each=True)[0]
-
-
-def _better_line(trials: _Trials, chosen: str) -> float | None:
-    """Return the score of a linear model on summary numbers if it clearly beats the chosen candidate; else None."""
-    loss, y = trials.loss, trials.y
-    if not (loss.classifies or loss.can_shrink):  # the line fits a mean
-        return None
-    A, Y = summary_numbers(trials.X.X, trials.X.lengths), np.eye(y.max() + 1)[y] if loss.classifies else y
-    found = np.empty(Y.shape)
-    if np.isnan(A).any():
-        return None
-    for rows, held_out in trials.folds:
-        mean, deviation = mean_and_deviation(A[rows])
-        Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing
-        center = Y[rows].mean(axis=0)
-        U, d, V = np.linalg.svd(Z[rows], full_matrices=False)  # also of far more numbers than samples
-        W = V.T @ ((d / (d * d + LINE * len(rows)))[:, None] * (U.T @ (Y[rows] - center)))  # ridge regression
-        found[held_out] = Z[held_out] @ W + center
-    own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
-    if not trials.least_gain(own - theirs) > 0:  # NaN, too
-        return None
-    error = float(np.average(theirs, weights=trials.sample_weight))
-    return 1 - error if loss.classifies else error
-
-
-def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Return the mean, standard deviation, minimum, maximum and slope of each feature over its real steps, (m, 5 e)."""
-    X = X.astype(np.float64)
-    real = np.ones((*X.shape[:2], 1), bool) if lengths is None else mask(lengths, X.shape[1])
-    n = real.sum(axis=1)
-    mean = np.where(real, X, 0).sum(axis=1) / n
-    deviations = np.where(real, X - mean[:, None], 0)
-    t = np.where(real, np.arange(X.shape[1])[:, None] - (n[:, None] - 1) / 2, 0)
-    slope = (t * deviations).sum(axis=1) / np.maximum((t * t).sum(axis=1), 0.5)  # of two steps 0.5, of one 0
-    spread = np.sqrt(np.square(deviations).sum(axis=1) / n)
-    least, largest = np.where(real, X, np.inf).min(axis=1), np.where(real, X, -np.inf).max(axis=1)
-    return np.hstack([mean, spread, least, largest, slope])
 
 
 def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: int, batch_size: int) -> float:

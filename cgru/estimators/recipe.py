@@ -5,14 +5,14 @@ benchmarks/README.md shows how they were chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from cgru import losses, optimizers
+from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, positive
 from cgru.estimators.input_layers import AUTO, parse
@@ -27,7 +27,7 @@ from cgru.network import Network
 from cgru.network.data.samples import Sequences
 from cgru.network.options import option, share
 from cgru.network.presentation import figures
-from cgru.optimizers import check_number
+from cgru.optimizers import Adam, check_number
 
 __all__ = [
     "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT",
@@ -82,11 +82,10 @@ class Recipe:
         inputs: the text of the input layers, as `cgru.estimators.input_layers` reads it.
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: that of each GRU layer.
-        optimizer, schedule, learning_rate, weight_decay, clip_norm: those of the optimizer.
+        schedule, learning_rate, weight_decay, clip_norm: those of Adam.
         float64: whether the network is of double precision.
         missing: "decay": the first recurrent layer is a `GRUD`, of one direction and without recurrent dropout, which
             reads what was measured and when.
-        cell: further arguments of each `GRU`.
     """
 
     loss: str = option(
@@ -126,7 +125,6 @@ class Recipe:
     recurrent_dropout: float = option(
         RECURRENT_DROPOUT, share, "dropout rate of the states from step to step", parse=float, metavar="SHARE"
     )
-    optimizer: str = "adam"
     schedule: Any = SCHEDULE
     learning_rate: float = option(
         LEARNING_RATE, partial(check_number, above=True),
@@ -142,14 +140,6 @@ class Recipe:
     )  # fmt: skip
     float64: bool = option(False, flag, "train in double precision (default: single)", parse=bool)
     missing: str = REFUSE
-    cell: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Recipe:
-        """Return a recipe with these attributes; names that it does not have become arguments of each `GRU`."""
-        own = {each.name for each in fields(cls)} & given.keys()
-        cell = {name: value for name, value in given.items() if name not in own}
-        return cls(**{name: given[name] for name in own}, cell=cell)
 
     def __str__(self) -> str:
         """Return the chosen settings that are not defaults as a text, such as "frames(8), 2 layers, pool mean"."""
@@ -189,19 +179,12 @@ class Recipe:
         names: those of the classes.
         steps: whether there are outputs at all steps; then there is no pool.
         start: what `constant_start` returned.
-
-        ValueError for a weight decay with an optimizer that has none.
         """
-        kind, rates = optimizers.NAMED[self.optimizer], {"clip_norm": self.clip_norm, "schedule": self.schedule}
-        if hasattr(kind, "weight_decay"):
-            rates["weight_decay"] = self.weight_decay
-        elif self.weight_decay:
-            got = f"{self.optimizer}, which has none, got {self.weight_decay}"
-            raise ValueError(f"weight_decay: expected 0 with {got}")
+        rates = {"clip_norm": self.clip_norm, "schedule": self.schedule, "weight_decay": self.weight_decay}
         loss = losses.named(self.loss)
         head = Dense(outputs, "softmax") if loss.classifies else Dense(outputs * loss.outputs, "identity")
         layers = [*inputs, *self._recurrent(steps), *([Dropout(self.dropout)] if self.dropout else []), head]
-        net = Network(layers, self.loss, kind(self.learning_rate, **rates), seed, names, dtype=self.dtype)
+        net = Network(layers, self.loss, Adam(self.learning_rate, **rates), seed, names, dtype=self.dtype)
         if start is not None:
             X, constant = start
             net.predict(X)  # makes the parameters
@@ -217,7 +200,7 @@ class Recipe:
             if i == 0 and self.decays:
                 yield GRUD(self.units, sequences=sequences)
                 continue
-            gru = GRU(self.units, sequences=sequences, recurrent_dropout=self.recurrent_dropout, **self.cell)
+            gru = GRU(self.units, sequences=sequences, recurrent_dropout=self.recurrent_dropout)
             if self.dropout and i:
                 yield Dropout(self.dropout)
             yield Bidirectional(gru) if self.bidirectional else gru

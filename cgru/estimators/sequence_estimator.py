@@ -324,7 +324,7 @@ class SequenceEstimator(BaseEstimator):
             # Otherwise their number is the user's, or early.
             if epochs is self.epochs is None and not history.nothing_learned and not held:
                 falls = recipe.still_falls([epoch.loss for epoch in history])
-                notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
+                notes.append(falls and f"{falls}; more epochs may help")
         self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)

@@ -1,6 +1,5 @@
 """What a recipe leaves open, chosen by cross-validation."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -313,39 +312,3 @@ def test_a_gain_is_as_sure_as_there_are_samples_that_count():
     groups = np.repeat(np.arange(12), 5)  # nor do those that repeat others
     assert least(np.repeat(gains, 5), groups=groups) == pytest.approx(due)
     assert least(np.repeat(gains, 5)) > due
-
-
-@pytest.mark.parametrize("lengths", [False, True])
-def test_summary_numbers(lengths):
-    X = rng.standard_normal((6, 7, 2))
-    steps = np.array([1, 2, 3, 4, 7, 7]) if lengths else None
-    X[2] = np.arange(7)[:, None] * [1.0, -2.0] + 5
-    found = model_selection.summary_numbers(X, steps)
-    for i, n in enumerate([7] * 6 if steps is None else steps):
-        x = X[i, :n]
-        slope = np.polyfit(np.arange(n), x, 1)[0] if n > 1 else [0, 0]
-        due = [x.mean(axis=0), x.std(axis=0), x.min(axis=0), x.max(axis=0), slope]
-        np.testing.assert_allclose(found[i], np.ravel(due), atol=1e-12)
-
-
-@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error", "gaussian"])
-def test_a_line_on_summary_numbers_that_is_better_is_said(loss):
-    X = rng.standard_normal((60, 9, 2))
-    y = X[:, :, :1].mean(axis=1)
-    y = (y[:, 0] > 0) * 1 if loss == "cross_entropy" else y / y.std()
-    recipe = replace(CLASSES, loss=loss)
-    found = choose(X, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=3, budget=0.01)
-    assert found.scores
-    if loss == "gaussian":  # a line says no variance
-        assert (found.line, found.advice) == (None, "")
-        return
-    score = found.scores[str(found.recipe)]
-    assert found.line > max(0.8, score) if y.ndim == 1 else found.line < min(0.05, score)
-    measure = "accuracy" if y.ndim == 1 else loss
-    assert re.match(rf"a line on the mean, .* each series has {measure} [\d.e-]+ in the same folds, the", found.advice)
-    weights = np.ones(60)
-    assert choose(X, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=3, budget=0.01, sample_weight=weights) == found
-    X[:, :, 1] = 3e38  # a feature that never changes says nothing, of any size
-    assert choose(X, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=3, budget=0.004).line is not None
-    noise = rng.standard_normal((60, 9, 2))
-    assert choose(noise, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=100, budget=0.1).advice == ""
