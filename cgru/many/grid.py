@@ -36,7 +36,6 @@ class Grid(list[Record]):
 
     Args:
         records: the records of all fits, in any order, such as from a file.
-        missing: the number of fits that are not done, after a Ctrl-C.
 
     Examples:
         >>> def record(fold, units, validation, test):
@@ -50,9 +49,10 @@ class Grid(list[Record]):
         {'test_loss': 0.5, 'test_loss_spread': 0.25, 'folds': 2}
     """
 
-    def __init__(self, records: Sequence[Record] = (), missing: int = 0) -> None:
-        super().__init__(records)
-        self.missing = missing
+    @property
+    def missing(self) -> int:
+        """Return the number of fits that are not done, after a Ctrl-C."""
+        return sum((record["error"] or "").startswith("KeyboardInterrupt") for record in self)
 
     def chosen(self) -> list[dict[str, Any]]:
         """Choose the setting with the lowest validation loss in each outer fold.
@@ -242,7 +242,7 @@ def grid(
     for record, result in zip(records, results, strict=True):
         record |= {"scores": result.scores, "seconds": result.seconds, "error": result.record()["error"]}
         record |= {"network": result.network} if keep else {}
-    return Grid(records, sum(isinstance(result.error, KeyboardInterrupt) for result in results))
+    return Grid(records)
 
 
 def _options_of_fit(options: dict[str, Any], own: set[str], takes_any: bool) -> set[str]:

@@ -214,7 +214,8 @@ class Result:
             `validation_accuracy` as in the history, and on `test_rows` `test_loss`, `test_accuracy`. Metrics of the
             user likewise. Accuracies exist for classes alone. `epochs` is the number of epochs run, `start` the number
             of the start that was kept.
-        error: the exception that was raised, or None. Without `keep` the frames of its traceback are empty.
+        error: the exception that was raised, or None. Without `keep` it has no cause, and the frames of its traceback
+            are empty.
         seconds: the duration of the job.
 
     Examples:
@@ -292,18 +293,10 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too, which would end the worker
-        if not keep:
-            _clear_frames(error)
+        if not keep:  # the frames of tracebacks hold the network and its samples
+            error.__cause__ = error.__context__ = None
+            traceback.clear_frames(error.__traceback__)
         return Result(name, error=error, seconds=time.perf_counter() - start)
-
-
-def _clear_frames(error: BaseException | None) -> None:
-    """Clear the local variables in an exception's frames, so that network and samples are freed; keep its traceback."""
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Network, History, dict[str, float]]:
