@@ -33,9 +33,7 @@ class Grid(list[Record]):
 
     A record is a plain dict: `setting` (a dict), `fold`, `inner` and `seed` say which fit it is; `scores` are those of
     its `Result`, `seconds` its duration, `error` a text or None. `pandas.json_normalize(grid)` makes a table of them.
-
-    Args:
-        records: the records of all fits, in any order, such as from a file.
+    `Grid(records)` takes them in any order, such as from a file.
 
     Examples:
         >>> def record(fold, units, validation, test):
