@@ -218,9 +218,9 @@ PARTS = {
     ("",): 4640,  # the layer, and what is as near to it
     ("layers/",): 1900,
     ("network/",): 6500,
-    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
-    ("torch/", "interop/", "keras.py"): 4360,
-    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1047,
+    ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2454,
+    ("torch/", "interop/", "keras.py"): 4320,
+    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1012,
     ("datasets/",): 1803,
     ("cli/", "__main__.py"): 1307,

@@ -58,7 +58,7 @@ ONNX, the loss and `class_names` stay here; regularizers, constraints and seeds 
 
 from cgru.interop.keras_models import from_keras, to_keras
 from cgru.interop.onnx_export import to_onnx
-from cgru.interop.onnx_import import from_onnx, gru_nodes
+from cgru.interop.onnx_import import from_onnx
 from cgru.interop.torch_models import from_torch, to_torch
 
-__all__ = ["from_keras", "from_onnx", "from_torch", "gru_nodes", "to_keras", "to_onnx", "to_torch"]
+__all__ = ["from_keras", "from_onnx", "from_torch", "to_keras", "to_onnx", "to_torch"]

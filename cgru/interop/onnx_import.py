@@ -6,7 +6,6 @@ its nodes become operations of `cgru.interop.graph_reader`, or are refused.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -28,7 +27,7 @@ from cgru.network import Network, files
 from cgru.network.network import from_parts
 from cgru.variant import named
 
-__all__ = ["from_onnx", "gru_nodes"]
+__all__ = ["from_onnx"]
 
 Arrays = dict[str, np.ndarray]
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
@@ -53,7 +52,7 @@ LONGEST = 100  # letters of a name in errors, which are made for many nodes
 REFUSE = refusal("source")
 
 
-def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
+def from_onnx(source: Any) -> Network:
     """Convert an ONNX model to a network: a model that `to_onnx` wrote, or any model with supported nodes.
 
     The graph must have a GRU node. These nodes are layers:
@@ -84,11 +83,10 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     `h0`; so do inputs for each layer, stacked. Missing biases are zeros. The graph must have one output, and last
     states at most beside it. If all are last states, `predict` returns those of the top layer, (m, directions x u).
 
-    One GRU of any graph: `from_onnx(*gru_nodes(path)[name])`.
+    A part of a larger graph: cut it out by `onnx.utils.extract_model`.
 
     Args:
-        source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
-        weights: arrays for the W, R and B that are inputs of the graph, by their names there.
+        source: an `onnx.ModelProto`, its bytes or the path of its file, or a `GraphProto`.
 
     Returns:
         A `cgru.Network` with the same numbers.
@@ -110,66 +108,11 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     if net is not None:
         return net
     dialect = Dialect(onnx, source)
-    if isinstance(source, onnx.NodeProto):
-        inputs = [onnx.ValueInfoProto(name=name) for name in source.input if name]
-        outputs = [onnx.ValueInfoProto(name=name) for name in source.output if name]
-        source = onnx.helper.make_graph([source], "node", inputs, outputs)
     source = source.graph if isinstance(source, onnx.ModelProto) else source
     if not isinstance(source, onnx.GraphProto):
-        raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    graph = Source(dialect, source, dict(weights or {}))
-    return Network(read(lambda *sizes: OnnxReader(graph, *sizes), graph.orders(), graph.sizes))
-
-
-def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
-    """Return the GRU nodes of an ONNX model; one of them is converted by `from_onnx(*gru_nodes(path)[name])`.
-
-    Args:
-        source: an `onnx.ModelProto`, its bytes or the path of its file, or a `GraphProto`.
-
-    Returns:
-        A dict in the order of the graph, subgraphs after it: the node's name (for a node without a name, or with that
-        of another, its first output) -> (the `NodeProto`, those of its inputs that are constants, by name). An initial
-        state that is no constant becomes `h0` of `predict`.
-
-    Raises:
-        ImportError: the onnx package is not installed.
-        TypeError, ValueError: the source is something else.
-
-    Examples:
-        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2)], seed=0)
-        >>> A = net.predict(np.ones((2, 6, 3)))
-        >>> nodes = cgru.interop.gru_nodes(cgru.interop.to_onnx(net))
-        >>> list(nodes)
-        ['GRU_1']
-        >>> cgru.interop.from_onnx(*nodes["GRU_1"]).predict(np.ones((2, 6, 3))).shape
-        (2, 6, 4)
-    """
-    onnx = onnx_package()
-    source = _load(onnx, source)
-    graph = source.graph if isinstance(source, onnx.ModelProto) else source
-    if not isinstance(graph, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model or graph, or a path, got {type(source).__name__}")
-    found: dict[str, tuple[Any, Arrays]] = {}
-    _collect_nodes(Dialect(onnx, source), graph, {}, found)
-    return found
-
-
-def _collect_nodes(dialect: Dialect, graph: Any, arrays: Arrays, found: dict[str, tuple[Any, Arrays]]) -> None:
-    """Add the GRU nodes of a graph and of its subgraphs to `found`; `arrays` are constants of outer graphs."""
-    arrays, subgraphs = arrays | {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}, []
-    for proto in graph.node:
-        for attribute in proto.attribute:
-            subgraphs += [attribute.g] * attribute.HasField("g") + [*attribute.graphs]
-        node = Node(dialect, arrays, proto, proto.name)
-        if node.kind == "GRU":
-            name = proto.name if proto.name and proto.name not in found else next(filter(None, proto.output), "GRU")
-            found[name] = proto, {key: arrays[key] for key in node.inputs if key in arrays}
-        elif node.kind in MOVERS and all(name in arrays for name in node.inputs if name):
-            with contextlib.suppress(Unproved):
-                arrays |= zip(node.outputs, computed(node, arrays), strict=False)
-    for subgraph in subgraphs:
-        _collect_nodes(dialect, subgraph, arrays, found)
+    graph = Source(dialect, source)
+    return Network(read(lambda *sizes: OnnxReader(graph, *sizes), graph.orders(), graph.sizes))
 
 
 def _load(onnx: Any, source: Any) -> Any:
@@ -265,7 +208,7 @@ class Dialect:
     """The operator version and the custom functions of an ONNX model, which define what its nodes mean."""
 
     def __init__(self, onnx: Any, source: Any) -> None:
-        """Read the version and functions of a model; for a graph or a node assume ONNX's newest version."""
+        """Read the version and functions of a model; for a graph assume ONNX's newest version."""
         self.onnx, self.opset, self.functions = onnx, onnx.defs.onnx_opset_version(), set()
         if isinstance(source, onnx.ModelProto):
             self.opset = next((each.version for each in source.opset_import if each.domain in STANDARD), 0)
@@ -283,26 +226,21 @@ class Source:
     and "lengths" of those that they get as `sequence_lens`.
     """
 
-    def __init__(self, dialect: Dialect, graph: Any, arrays: dict[str, Any]) -> None:
-        """Check all GRU nodes; `arrays` are values for inputs of the graph that are weights."""
+    def __init__(self, dialect: Dialect, graph: Any) -> None:
+        """Check all GRU nodes."""
         self.dialect, self.graph = dialect, graph
         if not any(node.op_type == "GRU" and dialect.is_standard(node) for node in graph.node):
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
             raise REFUSE(f"expected a standard GRU node in the main graph, got {kinds}")
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
-        self.arrays |= arrays
         self.nodes = fused(dialect, graph, self.arrays)
         self.used: set[str] = set()  # arrays that are more than returned
         for node in reversed(self.nodes):
             if node.op_type not in ("Cast", "Identity") or not self.used.isdisjoint(node.output):
                 self.used |= {*node.input}
-        given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
-        self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may work on
+        self.room = (1 << 24) + MOST_FOLDED * graph.ByteSize()  # bytes of constants that nodes may work on
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
         self.inputs = [each for each in graph.input if each.name not in (*self.arrays, *self.foreign)]
-        unknown = arrays.keys() - {given.name for given in graph.input}
-        if unknown:
-            raise ValueError(f"weights: expected names of inputs, got {sorted(unknown)[0]!r}, which is not one")
         makers = {name: node for node in graph.node for name in node.output if name}
         names = [name for node in graph.node for name in node.output if name] + [each.name for each in self.inputs]
         twice = next((name for name in names if name in self.arrays or name in self.foreign), None)
@@ -491,13 +429,11 @@ class OnnxReader(Reader):
         for given in source.inputs:
             name, shape, place = given.name, source.shape(given), f"the input {given.name[:LONGEST]!r}"
             kind = KINDS.get(given.type.tensor_type.elem_type, "other")
-            kind = "float32" if not given.type.HasField("tensor_type") else kind  # a node by itself
             role = source.roles.get(name)
             if role and len(shape) == (1 if role == "lengths" else 3):
                 own = {"m": m, "d": source.parts.get(name, 1), "u": source.units.get(name, 1)}
                 places = "m" if role == "lengths" else "mdu" if source.layout else "dmu"
                 shape = [size or own[letter] for letter, size in zip(places, shape, strict=False)]
-                kind = "int32" if role == "lengths" and kind == "float32" else kind
                 self.values[name] = Value(name, np.arange(math.prod(shape)).reshape(shape), kind, place)
                 self.sizes[name] = math.prod(shape)
             elif (
@@ -666,9 +602,7 @@ class OnnxReader(Reader):
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
                 got = f"it comes from {self.origin_of(name)}"
-                raise Unproved(
-                    f"{name[:LONGEST]!r} is neither an initializer nor among the weights that were given: {got}"
-                )
+                raise Unproved(f"{name[:LONGEST]!r} is not an initializer: {got}")
         Ws, Rs = array(self.arrays[W], W), array(self.arrays[R], R)
         e, u = ((value.shape or (0,))[-1] for value in (Ws, Rs))
         Bs = array(self.arrays[B], B) if B else np.zeros((D, 6 * u), Ws.dtype)

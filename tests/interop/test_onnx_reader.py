@@ -31,7 +31,7 @@ def test_a_node_alone_is_refused_with_its_kind_whatever_it_takes(kind):
     for shape in (None, (), (4,), ("m", "s"), (1, 1, 1), (2, 3, 4), (1, 2, 3, 4)):
         for inputs in ((), ("x",), ("x", "last"), ("x", "x"), ("first", "x"), ("x", "first", "last"), ("none",)):
             node = helper.make_node(kind, inputs, ["y"])
-            for source in (graph([node], shape), graph([node], shape, TensorProto.INT64), node):
+            for source in (graph([node], shape), graph([node], shape, TensorProto.INT64)):
                 with pytest.raises(ValueError, match=rf"^source: .*\b{kind}\b"):
                     interop.from_onnx(source)
 
