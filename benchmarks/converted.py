@@ -235,7 +235,7 @@ def file(case: Case) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated; it is the one that needs no other package
         torch.onnx.export(
-            case.module, tuple(case.inputs), made, dynamo=False, opset_version=17, input_names=names,
+            case.module, tuple(case.inputs), made, dynamo=False, opset_version=20, input_names=names,
             dynamic_axes={name: sizes[name] for name in names},
         )  # fmt: skip
     return made.getvalue()

@@ -219,7 +219,7 @@ PARTS = {
     ("layers/",): 1900,
     ("network/",): 6500,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2454,
-    ("torch/", "interop/", "keras.py"): 4262,
+    ("torch/", "interop/", "keras.py"): 4222,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
     ("many/", "files/"): 1012,
     ("datasets/",): 1803,

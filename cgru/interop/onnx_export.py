@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.activations import CODES, FADING, gelu, identity, log_softmax, ours, parameter, silu, softmax
+from cgru.activations import CODES, FADING, identity, log_softmax, ours, parameter, silu, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
@@ -24,7 +24,7 @@ from cgru.network import Network, chain
 
 __all__ = ["onnx_package", "to_onnx"]
 
-OPSET, IR = 18, 8  # supported by ONNX Runtime since 1.14
+OPSET, IR = 20, 9  # supported by ONNX Runtime since 1.17
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
@@ -275,12 +275,8 @@ class Graph:
             A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.layer_array("T", T)))
         elif f is log_softmax:
             A = self.op("LogSoftmax", Z)
-        elif f is silu:
+        elif f is silu:  # as Swish nodes are newer than OPSET
             A = self.op("Mul", Z, self.op("Sigmoid", Z))
-        elif f is gelu:  # as Gelu nodes are newer than OPSET
-            erf = self.op("Erf", self.op("Mul", Z, self.array("root_of_half", 0.5**0.5)))
-            twice = self.op("Mul", Z, self.op("Add", erf, self.array("one_of_gelu", 1)))
-            A = self.op("Mul", twice, self.array("half", 0.5))
         elif f is identity:
             A = Z
         else:

@@ -53,8 +53,8 @@ def from_onnx(source: Any) -> Network:
     The graph must have a GRU node. These nodes are layers:
 
     - GRU; MatMul or Gemm with constant weights, and Add. A product, its bias and its function become one `Dense`;
-    - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softplus, Clip, Softmax and LogSoftmax over the features; Gelu and Swish, or
-      the nodes x (1 + Erf(x / sqrt(2))) / 2 and x Sigmoid(x) that exporters make of them;
+    - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softplus, Clip, Softmax and LogSoftmax over the features; Gelu and Swish,
+      which PyTorch exports with `opset_version=20`, and as x Sigmoid(x);
     - Add, Sub, Mul and Div with one constant or one for each feature;
     - Add, Sub and Mul of two arrays at the same steps, and Concat of their features, which are `Add`, `Multiply` and
       `Concatenate`; for some features of an array, taken by Slice, Split or Gather, a `Select` stands;
@@ -166,9 +166,8 @@ class Source:
             kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
             raise REFUSE(f"expected a standard GRU node in the main graph, got {kinds}")
         self.arrays = {tensor.name: _tensor(dialect.onnx, tensor) for tensor in graph.initializer}
-        self.nodes = fused(dialect, graph, self.arrays)
         self.used: set[str] = set()  # arrays that are more than returned
-        for node in reversed(self.nodes):
+        for node in reversed(graph.node):
             if node.op_type not in ("Cast", "Identity") or not self.used.isdisjoint(node.output):
                 self.used |= {*node.input}
         self.room = (1 << 24) + MOST_FOLDED * graph.ByteSize()  # bytes of constants that nodes may work on
@@ -234,51 +233,6 @@ class Source:
         ranks = {len(self.shape(each)) for each in self.inputs if each.name not in self.roles}
         letters = [*map("".join, permutations("mse"))] if 3 in ranks or 2 not in ranks else []
         return letters + ["ms", "sm", "se", "es"] * (2 in ranks)
-
-
-def fused(dialect: Dialect, graph: Any, arrays: Mapping[str, Any]) -> list[Any]:
-    """Return the nodes of a graph with those that make up a GELU or a SiLU replaced by one node."""
-    onnx, makers = dialect.onnx, {name: node for node in graph.node for name in node.output}
-    found = {name: node.attribute for name, node in makers.items() if node.op_type == "Constant"}
-    found = {name: _tensor(onnx, each[0].t) for name, each in found.items() if each and each[0].name == "value"}
-    found = {name: np.ravel(each) for name, each in (found | dict(arrays)).items() if np.size(each) == 1}
-    numbers = {name: float(each[0]) for name, each in found.items() if each.dtype.kind == "f"}
-
-    def made_by(kind: str, name: str) -> list[str]:
-        node = makers.get(name)
-        is_known = node is not None and node.op_type == kind and dialect.is_standard(node)
-        return [*node.input] if is_known and len(node.input) == 1 + (kind in ("Add", "Mul", "Div")) else []
-
-    def factors(name: str, depth: int = 3) -> tuple[float, list[str]]:
-        """Return the constant factor of an array and the arrays that it multiplies, searching at most `depth` nodes."""
-        over, parts = (made_by(kind, name) if depth else [] for kind in ("Div", "Mul"))
-        if name in numbers or not (parts or (over and numbers.get(over[1]))):
-            return (numbers[name], []) if name in numbers else (1.0, [name])
-        (c, first), (d, second) = (factors(each, depth - 1) for each in over or parts)
-        return c / d if over else c * d, first + second
-
-    def kind(product: str) -> tuple[str, str, set[str]]:
-        """Return (kind, x, inner arrays) if a product is a "Gelu" or "Swish" of x; ("", "", set()) if not."""
-        c, names = factors(product)
-        for x, other in permutations(names) if len(names) == 2 else ():
-            erf = [each for each in made_by("Add", other) if numbers.get(each) != 1]
-            within = made_by("Erf", erf[0]) if len(erf) == 1 else []
-            if c == 1 and made_by("Sigmoid", other) == [x]:
-                return "Swish", x, {other}
-            d, of = factors(within[0]) if within else (0, [])
-            if of == [x] and np.allclose((c, d), (0.5, 0.5**0.5), 1e-6):
-                return "Gelu", x, {other, *erf, *within, *makers[product].input}
-        return "", "", set()
-
-    found, inner = [], set()
-    for node in graph.node:
-        name, x, within = kind(node.output[0]) if [*node.output] and node.op_type == "Mul" else ("", "", set())
-        found.append(onnx.helper.make_node(name, [x], [*node.output], name=node.name) if name else node)
-        inner |= within - {x}
-    for _ in range(6):  # as many as nodes follow each other: without what nobody reads any more
-        read = {name for node in found for name in node.input} | {value.name for value in graph.output}
-        found = [node for node in found if not {*node.output} & inner - read]
-    return found
 
 
 class Node:
@@ -381,7 +335,7 @@ class OnnxReader(Reader):
 
     def run(self) -> None:
         """Read all nodes, then check initial states and outputs; Unproved or ValueError for unsupported nodes."""
-        for i, node in enumerate(self.source.nodes):
+        for i, node in enumerate(self.source.graph.node):
             self.place, self.progress = f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}", i
             self.read_node(node)
         known = self.source.known_sizes(self.letters)
@@ -437,7 +391,8 @@ class OnnxReader(Reader):
         if node.kind in MOVERS and node.kind not in (*COMPUTED, *GROWING) and known[0] == node.inputs[0]:
             return self.move(node, known)
         if node.kind not in READERS or not known:
-            raise Unproved("this kind of node is not supported")
+            cure = "; export a GELU with opset_version=20" if node.kind == "Erf" else ""
+            raise Unproved(f"this kind of node is not supported{cure}")
         for name, due in REQUIRED.get(node.kind, {}).items():
             if node.attributes.get(name, due) != due:
                 raise Unproved(f"expected {name} {due}, got {node.attributes[name]}")
