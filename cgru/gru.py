@@ -362,7 +362,6 @@ class GRU(Layer):
         decay: ArrayLike | None = None,
         clamp: Mapping[str, ArrayLike] | None = None,
         preactivations: bool | None = None,
-        memory: np.ndarray | None = None,
         later: list[Any] | None = None,
     ) -> GRUPass:
         """Run the sequences A (m, s, e) without changing the layer's caches.
@@ -382,15 +381,13 @@ class GRU(Layer):
                 ignores them. Such a run is a loop in NumPy, as with an activation that is not compiled. None: hold
                 nothing.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
-            memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
-                numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
 
         Returns:
             A `Pass` that holds outputs and caches, and can go back.
 
         Raises:
-            TypeError, ValueError: as for `forward`; or `memory` or `clamp` does not fit.
+            TypeError, ValueError: as for `forward`; or `clamp` does not fit.
 
         Examples:
             >>> layer = cgru.GRU(4, sequences=True, rng=0)
@@ -404,76 +401,8 @@ class GRU(Layer):
         if clamp is not None:
             self.validate(A, lengths, h0, resets=resets, decay=decay)
             clamp = held(clamp, (*np.shape(A)[:2], self.d["u"]), lengths, self.dtype)
-            if clamp and memory is not None:
-                raise ValueError("memory: expected None with clamp, whose runs are not compiled")
-        checked = self._check_inputs(A, lengths, h0, memory, preactivations, resets=resets, decay=decay)
-        return self._run_checked(checked, preactivations, memory, later, decay, clamp)
-
-    def resume(
-        self,
-        A: ArrayLike,
-        memory: np.ndarray,
-        lengths: ArrayLike | None = None,
-        *,
-        resets: ArrayLike | None = None,
-        decay: ArrayLike | None = None,
-        preactivations: bool | None = None,
-    ) -> GRUPass:
-        """Return the pass of an earlier `run` that wrote its caches into `memory`; compute nothing again.
-
-        Args:
-            A: the input of that run.
-            memory: the array that the run wrote its caches into.
-            lengths: as in that run.
-            resets: likewise.
-            decay: likewise.
-            preactivations: likewise.
-
-        Returns:
-            A `Pass` that can go back.
-
-        Raises:
-            TypeError, ValueError: an argument does not fit; or the layer has dropout, whose masks are not in the
-                memory; or it has `learn_h0`, since the memory does not tell whether an h0 was given.
-
-        Examples:
-            >>> layer, X = cgru.GRU(4, rng=0), np.ones((2, 6, 3))
-            >>> memory = np.empty(layer.cache_numbers(2, 6))
-            >>> ran = layer.run(X, memory=memory)
-            >>> np.array_equal(layer.resume(X, memory).backward(ran.A), ran.backward(ran.A))
-            True
-        """
-        self._require_floats()
-        if self.learn_h0:
-            raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
-        if not self._options_on.keys().isdisjoint((*masks.RATES.values(), "masks")):
-            raise ValueError(f"resume: expected a layer without dropout, got {self!r}")
-        X, lengths, _, p, codes, factor = self._check_inputs(
-            A, lengths, None, memory, preactivations, resets=resets, decay=decay
-        )
-        keeps = self._keeps_preactivations(preactivations)
-        return GRUPass(
-            self, X, lengths, None, p, codes, factor, reverse=self.reverse, preactivations=keeps, memory=memory,
-            ran=True, dg_shape=np.shape(decay),
-        )  # fmt: skip
-
-    def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None, decay: bool = False) -> int:
-        """Return how many numbers the caches have that `run` writes into its argument `memory`.
-
-        Args:
-            m: the number of samples.
-            s: the number of steps.
-            preactivations: as for `run`.
-            decay: whether the run has `resets` or `decay`.
-
-        Returns:
-            The number of numbers, of the layer's dtype.
-
-        Examples:
-            >>> cgru.GRU(4).cache_numbers(2, 6) >= 6 * 2 * 4  # h alone has 6 steps of 2 x 4
-            True
-        """
-        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps_preactivations(preactivations), decay)
+        checked = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
+        return self._run_checked(checked, preactivations, later, decay, clamp)
 
     def forward(
         self,
@@ -678,9 +607,7 @@ class GRU(Layer):
 
     # --- helpers ---
 
-    def _check_inputs(
-        self, A, lengths, h0, memory=None, preactivations=None, make=True, *, resets=None, decay=None
-    ):  # fmt: skip
+    def _check_inputs(self, A, lengths, h0, make=True, *, resets=None, decay=None):
         """Check the arguments of a run; return (X, lengths, h0, parameters, activation codes, factor), all but the last
         as the run takes them, and {"decay": the factor of the state}, empty where there is none; None if not `make`.
 
@@ -701,8 +628,6 @@ class GRU(Layer):
         if resets is not None or decay is not None:
             factor = {"decay": decay_of(resets, decay, m, s, u, lengths, self.dtype)}
         codes = self.codes()
-        if memory is not None:
-            self._check_memory(memory, m, s, codes, preactivations, bool(factor))
         if not self.p:
             if not make:
                 return None
@@ -740,7 +665,6 @@ class GRU(Layer):
         self,
         checked: tuple[Any, ...],
         preactivations: bool | None = None,
-        memory: Any = None,
         later: Any = None,
         decay: Any = None,
         clamp: Any = None,
@@ -760,7 +684,7 @@ class GRU(Layer):
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse,
             preactivations=keeps, compiled=codes is not None and not clamp, clamp=clamp, buffers=self._buffers,
-            memory=memory, later=None if stateful else later,
+            later=None if stateful else later,
             dg_shape=() if decay is None else np.shape(decay),  # which of None takes as long as the rest of this
         )  # fmt: skip
         if stateful:
@@ -781,19 +705,6 @@ class GRU(Layer):
     def _keeps_preactivations(self, preactivations: bool | None) -> bool:
         """Return whether a pass keeps `hh_, z_, r_`: the argument, or the layer's own setting if it is None."""
         return self.preactivations is not False if preactivations is None else flag(preactivations, "preactivations")
-
-    def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None, decay: bool) -> None:
-        """Raise an error for `memory` that cannot store a run's caches, and for any memory if the run is in NumPy."""
-        if codes is None:
-            raise ValueError("memory: expected None for a layer that does not run compiled")
-        if not isinstance(memory, np.ndarray):
-            raise TypeError(f"memory: expected an array, got {type(memory).__name__}")
-        due = self.cache_numbers(m, s, preactivations=preactivations, decay=decay)
-        if memory.dtype != self.dtype or memory.ndim != 1 or memory.size < due or not memory.flags.carray:
-            raise ValueError(
-                f"memory: expected {due} numbers of {self.dtype} or more in one dimension, aligned, contiguous and "
-                f"writable, got {memory.dtype} {memory.shape}"
-            )
 
     def _carried_state(self, m: int) -> np.ndarray:
         """Return the state (m, u) that the last call left; ValueError for a different number of samples."""

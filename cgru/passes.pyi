@@ -48,8 +48,6 @@ class GRUPass(Pass):
         compiled: bool = True,
         clamp: dict[str, np.ndarray] | None = None,
         buffers: Buffers | None = None,
-        memory: np.ndarray | None = None,
-        ran: bool = False,
         later: list[Any] | None = None,
         dg_shape: tuple[int, ...] = (),
     ) -> None: ...

@@ -169,14 +169,12 @@ cdef class GRUPass(Pass):
     cdef dict caches  # the forward caches; `call` points to their memory
     cdef dict backward_caches  # the backward caches; `back` points to their memory; None before `backward`
     cdef Buffers buffers
-    cdef object memory
-    cdef Py_ssize_t used  # numbers of `memory` that are handed out
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
                  *, bint reverse=False, bint preactivations=False, bint compiled=True, dict clamp=None,
-                 Buffers buffers=None, memory=None, bint ran=False, list later=None, tuple dg_shape=()):
-        """Run X from the states h0. `GRU.run` has checked all arguments, and documents `clamp`, `memory` and `ran`.
+                 Buffers buffers=None, list later=None, tuple dg_shape=()):
+        """Run X from the states h0. `GRU.run` has checked all arguments, and documents `clamp`.
 
         The factor `decay` is among the `masks`; `dg_shape` is that of its gradient, () for resets, which have none.
 
@@ -188,16 +186,13 @@ cdef class GRUPass(Pass):
         self.dg_shape, self.start = dg_shape, p["h0"].copy() if "decay" in masks and "h0" in p else 0
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
-        self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
+        self.buffers, self._bc = Buffers() if buffers is None else buffers, {}
         self.clamp = clamp
         self.call = self._new_call(layer.d["u"])
         self.X = readable(&self.call, self.X)
         if compiled:
-            self._allocate_caches(_initial_state(h0, p, self.call.m), ran)
-            if ran:
-                self.state = self.caches["h"][:, 0 if reverse else -1].copy()
-            else:
-                self._run_compiled(p, later)
+            self._allocate_caches(_initial_state(h0, p, self.call.m))
+            self._run_compiled(p, later)
         else:
             self._run_reference(p, h0)
         if later is None or not compiled:
@@ -205,31 +200,31 @@ cdef class GRUPass(Pass):
 
     # --- forward ---
 
-    cdef int _allocate_caches(self, h0, bint ran) except -1:
-        """Allocate the caches, set the call's addresses to them, and copy h0 into them unless `ran`."""
+    cdef int _allocate_caches(self, h0) except -1:
+        """Allocate the caches, set the call's addresses to them, and copy h0 into them."""
         cdef cgru_call *call = &self.call
         cdef Py_ssize_t m = call.m, s = call.s, u = call.u, first = s if self.reverse else 0
         cdef cnp.dtype dtype = self.X.dtype
         cdef cnp.ndarray states, h, hp
-        states, hp, h = self._states("states", m, s, u, dtype)
+        states, hp, h = self.buffers.take_states("states", m, s, u, dtype, call.column)
         if self.reverse:
             hp, h = h, hp
         cdef dict parts = {"X": self.X, "h": h, "hp": hp}
         if self.factor is not None:
             self.before, parts["before"] = hp[...], hp
-            parts["hp"] = hp = self._take("hp", m, s, u, dtype)
+            parts["hp"] = hp = self.buffers.take("hp", m, s, u, dtype, call.column)
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
         if h0 is not None:
             call.h0 = time_major_array(start, u, m, call.column)
             copy_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
-        elif not ran:
+        else:
             memset(start, 0, bytes)
         self.caches = parts
         for name in EVERY if self.preactivations else OUTPUTS:
-            self.caches[name] = self._take(name, m, s, u, dtype)
+            self.caches[name] = self.buffers.take(name, m, s, u, dtype, call.column)
         for name in self.variant.caches:
-            self.caches[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
+            self.caches[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.column)
             bind(call, name, self.caches[name])
         call.h, call.hp, call.fresh = view(h), view(hp), not self.variant.learn_h0
         call.hh, call.z, call.r = view(self.caches["hh"]), view(self.caches["z"]), view(self.caches["r"])
@@ -506,7 +501,7 @@ cdef class GRUPass(Pass):
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
-        if call.fresh:  # whatever h0 was given: `resume` finds only the states in the memory
+        if call.fresh:  # whatever h0 was given
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         bind_gradients(&to, g)
         call.anew = True
@@ -541,27 +536,6 @@ cdef class GRUPass(Pass):
     cdef tuple _shape(self):
         """Return the sizes m, s, u."""
         return self.X.shape[0], self.X.shape[1], self.call.u
-
-    # --- memory ---
-
-    cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """Return an array (m, s + 1, n), its view without the last step, and its view without the first."""
-        if self.memory is None:
-            return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
-        states = self._take_from_memory(m, s + 1, n)
-        return states, states[:, :-1], states[:, 1:]
-
-    cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """Return an uninitialised time-major array (m, s, n), from `memory` or `buffers`."""
-        if self.memory is None:
-            return self.buffers.take(name, m, s, n, dtype, self.call.column)
-        return self._take_from_memory(m, s, n)
-
-    cdef cnp.ndarray _take_from_memory(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
-        """Return the next part of the memory that the caller passed, as a time-major array (m, s, n)."""
-        self.used += m * s * n
-        return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
-
 
 cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
     """Set a call's decay factors (m, s, n), ordered by the step that each one precedes; return them in that order."""

@@ -58,11 +58,6 @@ class Variant:
         """
         return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
 
-    def cache_numbers(self, m: int, s: int, u: int, preactivations: bool, decay: bool) -> int:
-        """Return how many numbers the caches have that `GRU.run` writes into its argument `memory`."""
-        widths = (3 + decay + 3 * preactivations) * u + sum(self.width(name, u) for name in self.caches)
-        return (s + 1) * m * u + s * m * widths
-
     @property
     def reset_after(self) -> bool:
         """Return whether the reset gate is applied after the matrix product."""

@@ -214,8 +214,8 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8032,
-    ("",): 4640,  # the layer, and what is as near to it
+    ("core/",): 8365,
+    ("",): 4570,  # the layer, and what is as near to it
     ("layers/",): 1900,
     ("network/",): 6500,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2454,

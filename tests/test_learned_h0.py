@@ -123,14 +123,6 @@ def test_a_state_that_was_carried_is_no_parameter():
     np.testing.assert_array_equal(layer.predict(X), layer.predict(X, h0=np.repeat(layer.p["h0"], 5, axis=0)))
 
 
-def test_memory_that_is_handed_in():
-    layer, X = learner(3, 4), RNG.standard_normal((5, 6, 3))
-    memory = np.empty(layer.cache_numbers(5, 6))
-    np.testing.assert_array_equal(layer.run(X, memory=memory).A, layer.predict(X))
-    with pytest.raises(ValueError, match="resume: "):
-        layer.resume(X, memory)
-
-
 def network(dtype=np.float64, **options):
     """A stack with random parameters that begins at random states."""
     layers = [cgru.GRU(u, sequences=True, learn_h0=True, dtype=dtype, **options) for u in (7, 5)]

@@ -1,7 +1,6 @@
 """Passes: many alive at once, on any threads, over memory of others; what is done to the dicts does not reach them."""
 
 import gc
-import itertools
 import weakref
 from functools import partial
 
@@ -124,34 +123,6 @@ def test_memory_is_used_again_only_where_nobody_could_see_it():
     assert_same(gone_back(other), copied(gone_back(layer.run(-X))))
 
 
-# --- memory of others ---
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("preactivations", [False, True])
-@pytest.mark.parametrize(("ragged", "reverse"), [(False, False), (True, False), (True, True)])
-def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
-    few = (20, 3, True), (20, 3, False), (20, 4, False), (33, 1, False)  # whose first step may need no products with V
-    shapes = ((1, 7, True), (5, 7, True), *few)
-    for dtype, (m, s, starts) in itertools.product((np.float32, np.float64), shapes):
-        layer = random_layer(3, 9, dtype=dtype, sequences=True, reverse=reverse, **variant)
-        X, lengths, h0 = random_batch(m, s, 3, 9, ragged, dtype)
-        h0 = h0 if starts else None
-        due = copied(gone_back(layer.run(X, lengths, h0)))
-        count = layer.cache_numbers(m, s, preactivations=preactivations)
-        memory = np.full(count + 3, 99, dtype)
-        ran = layer.run(X, lengths, h0, preactivations=preactivations, memory=memory)
-        assert np.shares_memory(ran.A, memory) or ragged
-        assert all(np.shares_memory(ran.fc[name], memory) for name in ("h", "hp", "z", *layer.variant.caches))
-        assert ("hh_" in ran.fc) == preactivations
-        assert_same(gone_back(ran), due)
-        assert (memory[count:] == 99).all()
-        before = memory.copy()
-        again = layer.resume(X, memory, lengths, preactivations=preactivations)
-        assert_same(gone_back(again), due)
-        np.testing.assert_array_equal(memory, before)
-
-
 @pytest.mark.parametrize("make", [cgru.GRU, partial(cgru.GRU, learn_h0=True, **SWISH), cgru.GRUD])
 @pytest.mark.parametrize("name", ["lengths", "h0", "resets", "decay", "times", "masks"])
 def test_a_pass_keeps_copies_of_small_arrays(make, name):
@@ -246,36 +217,8 @@ def test_held_values_that_do_not_fit():
     for A, lengths, name in ((np.ones((2, 5)), None, "A"), (np.ones((2, 5, 3)), [5], "lengths")):
         with refuses(ValueError, name):  # what comes first is looked at first
             fresh.run(A, lengths, clamp={"z": np.ones(3)})
-    with pytest.raises(ValueError, match="memory: "):
-        fresh.run(np.ones((2, 5, 3)), clamp={"z": 1}, memory=np.empty(999))
     assert not fresh.p
     assert fresh.np_rng.bit_generator.state == before
-
-
-def test_memory_that_does_not_fit():
-    layer = random_layer(3, 4)
-    X, _, _ = random_batch(2, 5, 3, 4, False)
-    count = layer.cache_numbers(2, 5)
-    read_only, odd = np.empty(count), np.frombuffer(bytearray(8 * count + 1), np.float64, count, 1)
-    read_only.flags.writeable = False
-    wrong = np.empty(count - 1), np.empty(count, np.float32), np.empty(2 * count)[::2], np.empty((2, count)), read_only
-    for memory in (*wrong, odd, [0.0] * count):
-        with refuses(TypeError if isinstance(memory, list) else ValueError, "memory"):
-            layer.run(X, memory=memory)
-    for memory in wrong:
-        with refuses(ValueError, "memory"):
-            layer.resume(X, memory)
-    dropping = random_layer(3, 4, zoneout=0.1)
-    before = dropping.np_rng.bit_generator.state
-    with refuses(ValueError, "resume"):
-        dropping.resume(X, np.empty(count))
-    assert dropping.np_rng.bit_generator.state == before
-    fresh = cgru.GRU(4)
-    for other, numbers in ((random_layer(3, 4, **SWISH), count), (fresh, 1)):
-        with refuses(ValueError, "memory"):
-            other.run(X, memory=np.empty(numbers))
-    assert not fresh.p
-    assert fresh.d == {"u": 4}
 
 
 # --- what is done to the dicts ---

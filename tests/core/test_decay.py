@@ -215,24 +215,6 @@ def test_a_carried_state_meets_the_factor_of_the_first_step():
     np.testing.assert_array_equal(np.concatenate(got, axis=1), due)
 
 
-def test_memory_of_the_callers_own_holds_hp_too():
-    layer = random_layer(3, 4, sequences=True)
-    X, lengths, _ = random_batch(5, 6, 3, 4, True)
-    given = {"decay": factors(5, 6, 1)[:, :, 0]}
-    numbers = layer.cache_numbers(5, 6, decay=True)
-    assert numbers == layer.cache_numbers(5, 6) + 5 * 6 * 4
-    memory = np.empty(numbers)
-    with pytest.raises(ValueError, match=f"memory: expected {numbers} numbers"):
-        layer.run(X, lengths, memory=memory[1:], **given)
-    ran = layer.run(X, lengths, memory=memory, **given)
-    again = layer.resume(X, memory, lengths, **given)
-    dA = RNG.standard_normal(ran.A.shape)
-    for each in (ran, again):
-        each.backward(dA)
-    assert_all_same(again.bc, ran.bc)
-    assert_all_same(again.gradients(), ran.gradients())
-
-
 def test_an_activation_of_the_users_own():
     def activate(x, deriv=False):
         return cgru.tanh(x, deriv)

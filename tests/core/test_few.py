@@ -243,20 +243,3 @@ def test_the_next_layer_reads_it_where_it_lies(lanes):
     above.forward(A)
     assert np.shares_memory(above.fc["X"], A)
     assert in_lanes(above.backward(np.ones((50, 4))))
-
-
-@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
-@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
-def test_memory_handed_in_holds_the_caches_either_way(lanes, reset_after, reverse):
-    X, lengths, h0 = random_batch(50, 9, 3, 5, True)
-    for choice in (False, True):
-        lanes(choice)
-        layer = random_layer(3, 5, sequences=True, reset_after=reset_after, reverse=reverse)
-        memory = np.full(layer.cache_numbers(50, 9), np.nan)
-        due, ran = layer.run(X, lengths, h0), layer.run(X, lengths, h0, memory=memory)
-        again = layer.resume(X, memory, lengths)
-        for one in (ran, again):
-            np.testing.assert_array_equal(one.backward(np.cos(due.A)), due.backward(np.cos(due.A)))
-            np.testing.assert_array_equal(one.state, due.state)
-            np.testing.assert_array_equal(one.dh0, due.dh0)
-            assert_all_same(one.gradients(), due.gradients())
