@@ -58,22 +58,10 @@ cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
 cdef int forward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                  void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# Run a sequence like `sequence_decay`, and write to `cache` what `backward_decay` reads.
-cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
-                       Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
-                       void *workspace, Py_ssize_t bytes) noexcept nogil
-
 # Backpropagate: dH (m, s, u) is dL/dH, or NULL for zero. dh (m, u) holds dL/d(last state) and is overwritten by dL/dh0.
 # dL/dX is written to dX (m, s, e), or NULL. `cache` receives what `gradients` reads.
 cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                   void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
-
-# Backpropagate like these through `forward_decay`, with the same factors. dhp (m, s, u), or NULL, receives the
-# gradient of each state after its factor. The gradient of the factor is dhp (h - h0), h the state a step earlier,
-# summed over u for n = 1. The gradient of h0 is (1 - g) dhp, summed over m and s.
-cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
-                        const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
-                        void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Add the gradients, summed over samples and steps, to g (parameter_count). X is that of `forward`.
 cdef int gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g, const void *cache,

@@ -242,13 +242,16 @@ cdef int sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, others, workspace, bytes)
-    if code == CELL_OK:
-        code = _check_decay(inside, decay, n)
+    if code == CELL_OK and decay == NULL:
+        code = CELL_NULL
+    elif code == CELL_OK and n != 1 and n != inside.call.u:
+        code = CELL_SIZE
     if code != CELL_OK:
         return code
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
-    _bind_decay(&call, decay, n, h0)
+    call.decay = cgru_array(<void *>decay, s * n, n, n > 1)
+    call.start = cgru_array(<void *>h0, 0, 0, 1)
     _forward(inside, &call, X, h, workspace)
     return CELL_OK
 
@@ -257,19 +260,6 @@ cdef int step_decay(const cgru_cell *cell, Py_ssize_t m, const floating *x, cons
                     const floating *h0, floating *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Run one step as `step` does, but multiply the states by factors before it."""
     return sequence_decay(cell, m, 1, x, decay, n, h0, h, <floating *>NULL, workspace, bytes)
-
-
-cdef int _check_decay(const PackedCell *inside, const void *decay, Py_ssize_t n) noexcept nogil:
-    """Return CELL_OK, or the error code for invalid factors decay (m, s, n)."""
-    if decay == NULL:
-        return CELL_NULL
-    return CELL_OK if n == 1 or n == inside.call.u else CELL_SIZE
-
-
-cdef void _bind_decay(cgru_call *call, const void *decay, Py_ssize_t n, const void *h0) noexcept nogil:
-    """Set a call's factors decay (m, s, n), and the state h0 (u), or NULL, that replaces a state at a factor of 0."""
-    call.decay = cgru_array(<void *>decay, call.s * n, n, n > 1)
-    call.start = cgru_array(<void *>h0, 0, 0, 1)
 
 
 cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
@@ -317,28 +307,6 @@ cdef int forward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floati
     return CELL_OK
 
 
-cdef int forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
-                       Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
-                       void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Run as `sequence_decay` does, and write the caches for its backward pass into `cache`, of `room` bytes.
-
-    The states that entered the steps, which are all that these read of h, are where those a step earlier else are.
-    """
-    cdef PackedCell *inside = <PackedCell *>cell
-    cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
-    cdef int code = _check_cached(inside, sizeof(floating), m, s, X, h, others, cache, room, workspace, bytes)
-    if code == CELL_OK:
-        code = _check_decay(inside, decay, n)
-    if code != CELL_OK:
-        return code
-    cdef cgru_call call = _call(inside, m, s)
-    _bind_caches(inside, &call, cache)
-    _bind_decay(&call, decay, n, h0)
-    call.h = cgru_array(H, s * call.u, call.u, 1)
-    _forward(inside, &call, X, h, workspace)
-    return CELL_OK
-
-
 cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                   void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Backpropagate dH (NULL: zero): overwrite dh by dL/dh0, and write dL/dX to dX unless that is NULL."""
@@ -348,36 +316,12 @@ cdef int backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float
     if code != CELL_OK:
         return code
     cdef cgru_call call = _call(inside, m, s)
-    _backpropagate(inside, &call, dH, dh, dX, cache, workspace)
-    return CELL_OK
-
-
-cdef int backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
-                        const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
-                        void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Backpropagate a `forward_decay`; write the gradients of the decayed states to dhp unless that is NULL."""
-    cdef PackedCell *inside = <PackedCell *>cell
-    cdef size_t others = <size_t>dH | <size_t>dX | <size_t>decay | <size_t>dhp
-    cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, others, cache, room, workspace, bytes)
-    if code == CELL_OK:
-        code = _check_decay(inside, decay, n)
-    if code != CELL_OK:
-        return code
-    cdef cgru_call call = _call(inside, m, s)
-    _bind_decay(&call, decay, n, NULL)
-    call.dhp = cgru_array(dhp, s * call.u, call.u, 1)
-    _backpropagate(inside, &call, dH, dh, dX, cache, workspace)
-    return CELL_OK
-
-
-cdef void _backpropagate(const PackedCell *inside, cgru_call *call, const void *dH, void *dh, void *dX,
-                         const void *cache, void *workspace) noexcept nogil:
-    """Run a checked backward call from dL/d(last state) in dh (m, u), and overwrite dh by dL/dh0."""
-    _bind_caches(inside, call, cache)
-    call.dA = cgru_array(<void *>dH, call.s * call.u, call.u, 1)
-    call.dX = cgru_array(dX, call.s * call.e, call.e, 1)
+    _bind_caches(inside, &call, cache)
+    call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
+    call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
-    _run(inside, call, BACKWARD, inside.packed[2 + (call.m > 1)], workspace)
+    _run(inside, &call, BACKWARD, inside.packed[2 + (m > 1)], workspace)
+    return CELL_OK
 
 
 cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
