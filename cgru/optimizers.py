@@ -262,7 +262,7 @@ class Optimizer:
     @property
     def code(self) -> int:
         """Return the index of this optimizer's compiled step in `cgru_kernels.steps`."""
-        return [*NAMED.values()].index(type(self))
+        return [isinstance(self, kind) for kind in NAMED.values()].index(True)
 
     def rate(self, fraction: float = 0.0) -> float:
         """Return the learning rate at a fraction of the fit: `learning_rate` times the schedule's factor.
@@ -319,29 +319,24 @@ class Optimizer:
         for key, parameter in p.items():
             given = g[key]
             by_rows = isinstance(given, RowGradients)
-            if key not in own or [np.shape(each) for each in own[key][1:]] != [parameter.shape] * self.arrays:
-                own[key] = [0, *(np.zeros_like(parameter) for _ in range(self.arrays))]
-            if by_rows and not all(_lies_in_order(array, parameter.dtype) for array in own[key][1:]):
-                own[key][1:] = [np.array(array, parameter.dtype, order="C") for array in own[key][1:]]
-            own[key][0] += 1
-            taken, *kept = own[key]
-            decay = 1 - rate * float(getattr(self, "weight_decay", 0.0)) if is_matrix(key) else 1.0
             rows, values = (given.rows, given.values) if by_rows else (FIRST, np.reshape(given, (1, -1)))
-            if by_rows or (ours(self) and all(_lies_in_order(array, values.dtype) for array in (parameter, *kept))):
-                if not values.flags.carray or np.may_share_memory(parameter, values):
-                    values = np.array(values, order="C")
-                step_rows(self, [parameter, *kept], rows, values, rate, taken, factor, decay)
-                continue
-            gradient = np.reshape(given, parameter.shape)
-            if decay != 1:
-                parameter *= decay
-            self._update(parameter, gradient if factor == 1.0 else gradient * factor, rate, taken, *kept)
+            dtype = np.dtype(np.float32 if parameter.dtype.itemsize <= 4 else np.float64)
+            if not _lies_in_order(values, dtype) or np.may_share_memory(parameter, values):
+                values = np.array(values, dtype, order="C")
+            taken, *kept = own.get(key, [0])
+            if [np.shape(each) for each in kept] != [parameter.shape] * self.arrays:
+                taken, kept = 0, [np.zeros(parameter.shape, dtype) for _ in range(self.arrays)]
+            arrays = [parameter, *kept]
+            arrays = [each if _lies_in_order(each, dtype) else np.array(each, dtype, order="C") for each in arrays]
+            own[key] = [taken + 1, *arrays[1:]]
+            decay = 1 - rate * float(getattr(self, "weight_decay", 0.0)) if is_matrix(key) else 1.0
+            step_rows(self, arrays, rows, values, rate, taken + 1, factor, decay)
+            if arrays[0] is not parameter:
+                np.copyto(parameter, arrays[0], "same_kind")
 
     def _check_rows(self, p: np.ndarray, g: RowGradients, key: str) -> None:
         """Raise ValueError if the parameter p[key] cannot be updated by gradients of some of its rows."""
         rows, values = g.rows, g.values
-        if not ours(self):
-            raise ValueError(f"g[{key!r}]: expected an array for your own optimizer, got RowGradients")
         if not _lies_in_order(p, values.dtype) or not p.ndim or len(p) * values.shape[1] != p.size:
             raise ValueError(
                 f"p[{key!r}]: expected an array (v, {values.shape[1]}) of {values.dtype} in C order, like the gradients"
@@ -355,14 +350,10 @@ class Optimizer:
                 f" {self.weight_decay}"
             )
 
-    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update a parameter `p` in place by its gradient `g`; `step` is the number of its step, `arrays` its state."""
-        raise NotImplementedError
-
 
 def _lies_in_order(array: np.ndarray, dtype: np.dtype) -> bool:
     """Return whether a compiled step can update `array` in place with gradients of `dtype`."""
-    return array.flags.carray and array.dtype == dtype and dtype in (np.float32, np.float64)
+    return array.flags.carray and array.dtype == dtype
 
 
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
@@ -434,16 +425,6 @@ class SGD(Optimizer):
     arrays: ClassVar[int] = 1
     beta: ClassVar[tuple[str, ...]] = ("momentum",)
 
-    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update p in place: v = momentum v + g, p -= rate v, or with `nesterov` p -= rate (g + momentum v)."""
-        if not self.momentum:
-            p -= rate * g
-            return
-        (v,) = arrays
-        v *= float(self.momentum)
-        v += g
-        p -= rate * (g + float(self.momentum) * v if self.nesterov else v)
-
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
@@ -485,25 +466,6 @@ class Adam(Optimizer):
     beta: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
     debiased: ClassVar[bool] = True
 
-    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update p in place by the bias-corrected means of g and g^2: p -= rate mean / (sqrt(square) + epsilon)."""
-        mean, square = arrays
-        mean += (1 - float(self.beta_1)) * (g - mean)
-        square += (1 - float(self.beta_2)) * (g * g - square)
-        root = np.sqrt(square)
-        root /= math.sqrt(1 - self.beta_2**step)
-        root += float(self.epsilon)
-        p -= rate / (1 - self.beta_1**step) * mean / root
-
-
-def _go_down(p: np.ndarray, v: np.ndarray, down: np.ndarray, rate: float, momentum: float) -> None:
-    """Update p in place by a step `down` with momentum: v = momentum v + down, p -= rate v."""
-    if momentum:
-        v *= float(momentum)
-        v += down
-        down = v
-    p -= rate * down
-
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
@@ -543,12 +505,6 @@ class RMSprop(Optimizer):
     arrays: ClassVar[int] = 2
     beta: ClassVar[tuple[str, ...]] = ("momentum", "rho")
 
-    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update p in place by a running mean of g^2: v = momentum v + g / (sqrt(square) + epsilon), p -= rate v."""
-        v, square = arrays
-        square += (1 - float(self.rho)) * (g * g - square)
-        _go_down(p, v, g / (np.sqrt(square) + float(self.epsilon)), rate, self.momentum)
-
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
@@ -586,12 +542,6 @@ class Adagrad(Optimizer):
 
     arrays: ClassVar[int] = 2
     beta: ClassVar[tuple[str, ...]] = ("momentum",)
-
-    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
-        """Update p in place by the sum of g^2: v = momentum v + g / sqrt(square + epsilon), p -= rate v."""
-        v, square = arrays
-        square += g * g
-        _go_down(p, v, g / np.sqrt(square + float(self.epsilon)), rate, self.momentum)
 
 
 # --- differential privacy ---

@@ -220,7 +220,6 @@ def test_refusals():
         (cgru.SGD(), {"W": np.zeros((2, 5)).T}, "p['W']"),
         (cgru.SGD(), {"W": np.zeros((5, 2), ">f8")}, "p['W']"),
         (cgru.SGD(), {"W": np.zeros((5, 2), int)}, "p['W']"),
-        (type("Own", (cgru.SGD,), {})(), p, "g['W']"),
         (cgru.Adam(weight_decay=0.1), p, "weight_decay"),
     ):
         state = {}
