@@ -131,8 +131,14 @@ def _metrics(value: Any, name: str) -> dict[str, Metric]:
 
 
 def _factor(value: Any, name: str) -> float:
-    """Check the factor of a penalty, and return it as a float."""
+    """Check a number of at least 0, such as the factor of a penalty, and return it as a float."""
     check_number(value, name)
+    return float(value)
+
+
+def _average(value: Any, name: str) -> float:
+    """Check a number between 0 and 1."""
+    check_number(value, name, 1.0, above=True)
     return float(value)
 
 
@@ -151,29 +157,6 @@ def _class_weight(value: Any, name: str) -> Any:
         got = repr(value) if isinstance(value, str) else type(value).__name__
         raise TypeError(f'{name}: expected a dict, "balanced" or None, got {got}')
     return _factors(value, name)
-
-
-def _number(value: Any, name: str) -> None:
-    """Raise TypeError if the value is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-
-
-def _average(value: Any, name: str) -> float:
-    """Check a number between 0 and 1."""
-    _number(value, name)
-    if not 0 < value < 1:
-        cure = "None trains without a mean"
-        raise ValueError(f"{name}: expected a number above 0 and below 1, such as 0.999, got {value}; {cure}")
-    return float(value)
-
-
-def _seconds(value: Any, name: str) -> float:
-    """Check a number of at least 0."""
-    _number(value, name)
-    if not value >= 0:
-        raise ValueError(f"{name}: expected at least 0, got {value}")
-    return float(value)
 
 
 def _of_kind(kind: type, value: Any, name: str, other: str = "") -> Any:
@@ -265,7 +248,7 @@ class Checkpoint:
 
     path: str | os.PathLike[str]
     seconds: float = option(
-        10.0, _seconds, "minimum seconds between checkpoints, which are written after an epoch", NONE, float, "S"
+        10.0, _factor, "minimum seconds between checkpoints, which are written after an epoch", NONE, float, "S"
     )
     resume: bool = option(False, flag, "continue from the file of --checkpoint, if it exists", NONE, bool)
 
