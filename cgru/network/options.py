@@ -6,6 +6,7 @@ architecture in the same way.
 """
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +137,11 @@ def _factor(value: Any, name: str) -> float:
     return float(value)
 
 
+def _seconds(value: Any, name: str) -> float:
+    """Check a number of at least 0, which may be infinite."""
+    return value if value == math.inf else _factor(value, name)
+
+
 def _average(value: Any, name: str) -> float:
     """Check a number between 0 and 1."""
     check_number(value, name, 1.0, above=True)
@@ -248,7 +254,7 @@ class Checkpoint:
 
     path: str | os.PathLike[str]
     seconds: float = option(
-        10.0, _factor, "minimum seconds between checkpoints, which are written after an epoch", NONE, float, "S"
+        10.0, _seconds, "minimum seconds between checkpoints, which are written after an epoch", NONE, float, "S"
     )
     resume: bool = option(False, flag, "continue from the file of --checkpoint, if it exists", NONE, bool)
 
