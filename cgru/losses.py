@@ -501,7 +501,7 @@ class Loss:
         real: (m, s) booleans for outputs at all steps: which steps are not padding. Then each step has a target as a
         sample has otherwise. Padding of `y` is not read and is zero in the result, and the classes are None.
         """
-        array, rows = _real_targets(y, name), (m,) if real is None else real.shape
+        array, rows = checks.real(y, name), (m,) if real is None else real.shape
         n = self.targets(k) or (array.shape[-1] if array.ndim == len(rows) + 1 else 1)
         due = [rows, (*rows, n)] if n == 1 or self.takes_class_numbers else [(*rows, n)]
         if array.shape not in due:
@@ -550,19 +550,6 @@ class Loss:
 
 
 _REGRESSION_HINT = 'numbers to predict need a head with activate="identity"'
-
-
-def _real_targets(y: Any, name: str) -> np.ndarray:
-    """Return `y` as real numbers; for strings raise a TypeError that says how to make class numbers of them."""
-    try:
-        return checks.real(y, name)
-    except TypeError:
-        if np.asarray(y).dtype.kind not in "US":
-            raise
-        raise TypeError(
-            f"{name}: expected real numbers, got strings; give class numbers: "
-            f"class_names, {name} = np.unique({name}, return_inverse=True)"
-        ) from None
 
 
 class _ClassificationLoss(Loss):
