@@ -28,13 +28,11 @@ Schedule = Callable[[float], float]
 
 
 def check_number(value: Any, name: str, below: float = math.inf, above: bool = False) -> None:
-    """Raise TypeError or ValueError unless 0 <= `value` < `below`; with `above` refuse 0, too.
-
-    With `above` 0 is refused too.
-    """
+    """Raise TypeError or ValueError unless 0 <= `value` < `below`; with `above` refuse 0, too."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0 <= value < below or value > sys.float_info.max or (above and value == 0):  # beyond are integers alone
+    beyond = isinstance(value, int) and value > sys.float_info.max  # of a float32 that would be out of range
+    if not 0 <= value < below or beyond or (above and value == 0):
         raise ValueError(
             f"{name}: expected a number {'above 0' if above else 'of at least 0'} and below {below:g}, got {value}"
         )
