@@ -70,14 +70,14 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     times = X.index.get_level_values(-1)
     if (codes < 0).any() or times.isna().any():
         raise ValueError(f"{name}: expected a sample and a time for each row in the index, got missing ones")
-    columns = dict(X.items()) if hasattr(X, "columns") else {X.name: X}
-    if lost := [each for each, column in columns.items() if getattr(column.dtype, "kind", "O") not in "biufO"]:
-        raise TypeError(f"{name}: expected numbers, got {columns[lost[0]].dtype} in column {lost[0]!r}")
-    try:
-        values = _values(X).reshape(len(X), -1)
-    except (TypeError, ValueError) as error:
-        where = next((f" in column {each!r}" for each, column in columns.items() if not _has_numbers(column)), "")
-        raise TypeError(f"{name}: expected numbers, got others{where}: {error}") from None
+    values = []
+    for each, column in X.items() if hasattr(X, "columns") else [(X.name, X)]:
+        try:
+            if getattr(column.dtype, "kind", "O") not in "biufO":
+                raise TypeError(column.dtype)
+            values.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: expected numbers, got others in column {each!r}: {error}") from None
     if any(isinstance(time, str) for time in times):
         cure = "pandas.to_datetime makes dates of text"
         raise TypeError(f"{name}: expected numbers or dates in the last level of the index, got text; {cure}")
@@ -93,21 +93,7 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     if hasattr(own, "droplevel") and set(own) == set(samples) and list(own) != list(samples):
         cure = f"y.loc[{name}.index.droplevel(-1).unique()] has them, or y.to_numpy() where they are in that order"
         raise ValueError(f"y: expected the samples of {name}, in the same order, got a different index; {cure}")
-    return np.split(values[order], np.flatnonzero(np.diff(codes)) + 1)
-
-
-def _values(X: Any) -> np.ndarray:
-    """Return a pandas object as a float64 array, with NaN for missing values."""
-    return X.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _has_numbers(column: Any) -> bool:
-    """Return whether all values of a pandas Series are numbers, or can be read as numbers."""
-    try:
-        _values(column)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return np.split(np.reshape(values, (-1, len(X))).T[order], np.flatnonzero(np.diff(codes)) + 1)
 
 
 def _check_columns(X: Sequence[Any], name: str) -> list[Any]:

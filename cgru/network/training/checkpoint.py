@@ -15,7 +15,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -35,7 +35,7 @@ from cgru.optimizers import NAMED, Optimizer, Plateau
 
 __all__ = ["CheckpointFile", "State"]
 
-FORMAT = 2  # format 1 had no counts of updates that were left out, and no returns
+FORMAT = 1
 KIND = "checkpoint"  # the kind of file in errors, and the name of its JSON text
 STEPS = 1 << 20  # how many steps of samples are hashed at once
 NUMBERS = tuple(each.name for each in fields(Epoch) if each.name != "metrics")
@@ -64,9 +64,9 @@ class State:
     generators: list[dict[str, Any]]  # the states of all random generators
     now: dict[str, Any]
     best: dict[str, Any] | None
-    row: int = 0  # how many updates in a row, up to the last one, were left out
-    lowest_loss: float = math.inf  # the lowest training loss since the last return, for `recover`
-    fallback: list[dict[str, Any]] = field(default_factory=list)  # parameters to go back to, with their `epoch`
+    row: int  # how many updates in a row, up to the last one, were left out
+    lowest_loss: float  # the lowest training loss since the last return, for `recover`
+    fallback: list[dict[str, Any]]  # parameters to go back to, with their `epoch`
 
 
 class CheckpointFile:
@@ -350,7 +350,7 @@ def _history_to_table(history: History) -> list[Any]:
 
 def _history_from_table(found: list[Any]) -> History:
     """Return the history that `_history_to_table` converted to `found`."""
-    table, names, values, there, *returns = found  # format 1 had no returns, and one column less
+    table, names, values, there, returns = found
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
     metrics = [{} for _ in table]
     for name, column, had in zip(names, values.tolist(), there.tolist(), strict=True):
@@ -358,14 +358,14 @@ def _history_from_table(found: list[Any]) -> History:
             metrics[i][name] = column[i]
     history = History()
     for row, own in zip(rows, metrics, strict=True):
-        told = dict(zip(NUMBERS, row, strict=False))
-        whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped") if name in told}
-        if not 1 <= whole["epoch"] <= whole["epochs"] <= MOST or not 0 <= whole.get("skipped", 0) <= MOST:
+        told = dict(zip(NUMBERS, row, strict=True))
+        whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped")}
+        if not 1 <= whole["epoch"] <= whole["epochs"] <= MOST or not 0 <= whole["skipped"] <= MOST:
             raise ValueError("history: expected epochs and numbers of updates, got others")
         if told["loss"] is None:
             raise ValueError("history: expected a loss of each epoch, got none")
         history.append(Epoch(**told | whole, metrics=own))
-    history.returns = tuple(map(tuple, returns[0] if returns else ()))
+    history.returns = tuple(map(tuple, returns))
     if not all(len(pair) == 2 and all(map(_is_count, pair)) for pair in history.returns):
         raise ValueError("returns: expected pairs of epochs")
     return history
