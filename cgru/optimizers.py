@@ -620,60 +620,18 @@ class DP:
         """
         return self.optimizer.rate(fraction)
 
-    def step(
-        self,
-        p: Any,
-        g: Any = None,
-        state: State | None = None,
-        fraction: float = 0.0,
-        *,
-        batch_size: int | None = None,
-    ) -> None:
-        """Update the parameters `p` in place once, by the per-sample gradients of a batch.
 
-        Args:
-            p: a dict of parameters.
-            g: the gradients of each sample by the same names, (m, ...), as `Network.gradients(each=True)` returns them.
-                Their sum is divided by `batch_size`.
-            state: a dict that is empty before the first step, and is passed to each step.
-            fraction: the share of the fit that is done, for the schedule.
-            batch_size: the mean size of a batch, for batches drawn by Poisson sampling, whose own size is no public
-                number; None: m, for batches of a fixed size.
-
-        Raises:
-            TypeError: there is no `g` or no `state`.
-            ValueError: a gradient is not that of each sample, or a batch is empty and has no `batch_size`.
-
-        Examples:
-            >>> p, state = {"W": np.array([1.0, 1.0])}, {}
-            >>> optimizer = cgru.optimizers.DP(cgru.SGD(1.0), max_norm=1.0, noise_multiplier=0)
-            >>> optimizer.step(p, {"W": np.array([[3.0, 4.0], [0.5, 0.0]])}, state)
-            >>> p["W"].round(2)  # 1 - (0.6 + 0.5) / 2, 1 - 0.8 / 2
-            array([0.45, 0.6 ])
-        """
-        if g is None or state is None:
-            raise TypeError("step: expected p, the gradients of each sample and state with DP, got p alone")
-        sums, m = clipped_sums(p, g, self.max_norm)
-        if not m and batch_size is None:
-            raise ValueError("batch_size: expected the mean batch size for an empty batch, got None")
-        noisy_step(self, p, sums, m if batch_size is None else positive(batch_size, "batch_size"), state, fraction)
-
-
-def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> tuple[dict[str, np.ndarray], int]:
-    """Scale each sample's gradients in `g` to a joint norm of at most `max_norm`; return their sums, and m.
+def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> dict[str, np.ndarray]:
+    """Scale each sample's gradients in `g` to a joint norm of at most `max_norm`, and return their sums.
 
     `g` may have `TokenGradients` among its arrays (m, ...). A sample with squares that are not finite in the dtype is
-    left out. ValueError where a gradient is not that of each sample.
+    left out.
     """
-    squares, sums, m = 0.0, {}, None
-    rows = {key: _of_samples(g[key], array.dtype, f"g[{key!r}]") for key, array in p.items()}
-    for key, array in p.items():
-        m = len(rows[key]) if m is None else m
-        if len(rows[key]) != m or (not hasattr(g[key], "tokens") and rows[key].shape[1:] != array.shape):
-            due = f"the gradients of each sample, shape {(m, *array.shape)}"
-            raise ValueError(f"g[{key!r}]: expected {due}, got {rows[key].shape}")
-        shape = (m, math.prod(rows[key].shape[1:-1]), *(rows[key].shape[1:][-1:] or (1,)))
-        lines = rows[key].reshape(shape)  # sums of few are exact, also in float32
+    squares, sums = 0.0, {}
+    rows = {key: np.asarray(getattr(g[key], "rows", g[key]), array.dtype) for key, array in p.items()}
+    for each in rows.values():
+        shape = (len(each), math.prod(each.shape[1:-1]), *(each.shape[1:][-1:] or (1,)))
+        lines = each.reshape(shape)  # sums of few are exact, also in float32
         squares = squares + np.einsum("ijk,ijk->ij", lines, lines).sum(axis=1, dtype=np.float64)
     norms = np.sqrt(squares)
     kept = slice(None) if np.isfinite(norms).all() else np.isfinite(norms)
@@ -685,7 +643,7 @@ def clipped_sums(p: Arrays, g: Mapping[str, Any], max_norm: float) -> tuple[dict
             np.add.at(sums[key], g[key].tokens[kept], own[:, None, None] * each)
         else:
             np.einsum("i,i...->...", own, each, out=sums[key])
-    return sums, m or 0
+    return sums
 
 
 def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, fraction: float) -> None:
@@ -694,18 +652,6 @@ def noisy_step(optimizer: DP, p: Arrays, sums: Arrays, size: int, state: State, 
     for key, each in sums.items():
         g[key] = ((each + deviation * optimizer.np_rng.standard_normal(each.shape)) / size).astype(each.dtype)
     optimizer.optimizer.step(p, g, state, fraction)
-
-
-def _of_samples(g: Any, dtype: np.dtype, name: str) -> np.ndarray:
-    """Return gradients as an array with a row for each sample."""
-    if isinstance(g, RowGradients):
-        raise ValueError(
-            f"{name}: expected the gradients of each sample, got RowGradients, which are sums over samples"
-        )
-    rows = real(getattr(g, "rows", g), name, dtype=dtype)
-    if not rows.ndim:
-        raise ValueError(f"{name}: expected the gradients of each sample, got a number")
-    return rows
 
 
 def is_matrix(key: str) -> bool:
@@ -743,7 +689,7 @@ def named(value: Any, argument: str = "optimizer") -> Any:
     """
     if isinstance(value, str) and value in NAMED:
         return NAMED[value]()
-    if not isinstance(value, type) and callable(getattr(value, "step", None)):
+    if isinstance(value, DP) or (not isinstance(value, type) and callable(getattr(value, "step", None))):
         return value
     kind = ValueError if isinstance(value, str) else TypeError
     known = ", ".join([*map(repr, NAMED), *(f"{optimizer.__name__}(...)" for optimizer in NAMED.values())])

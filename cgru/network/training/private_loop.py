@@ -66,7 +66,7 @@ class PrivateLoop(Loop):
                 loss += float(values[np.isfinite(values)].sum())  # a sample that adds nothing must not end the fit
                 hits = judge.hits(block.rows(trace[-1][1].A), targets(model, block), None)
                 right = None if hits is None else right + hits
-                for key, each in clipped_sums(p, g, model.optimizer.max_norm)[0].items():
+                for key, each in clipped_sums(p, g, model.optimizer.max_norm).items():
                     sums[key] += each
             noisy_step(model.optimizer, p, sums, self.batch_size, model.carried, fraction)
             self._average(p)

@@ -14,7 +14,7 @@ from network_cases import LABELS, LENGTHS, REALS, M, S, X, padded, weights
 import cgru
 from cgru.layers.embedding import TokenGradients
 from cgru.network.training import private_loop
-from cgru.optimizers import DP, RowGradients, clipped_sums
+from cgru.optimizers import DP, clipped_sums
 
 V = 7
 RNG = np.random.default_rng(5)
@@ -262,17 +262,7 @@ def test_a_callback_sets_another_optimizer():
         net.fit(X, LABELS, epochs=3, standardize=True, callback=lambda _: setattr(net, "optimizer", DP("sgd", 1, 1)))
 
 
-# --- one step by hand ---
-
-
-def test_a_step_of_gradients_of_each_sample():
-    net = made([cgru.Embedding(V, 3), cgru.GRU(4), softmax()], TOKENS, "adam")
-    p, due, state = weights_of(net), weights_of(net), {}
-    sums = clipped(net, TOKENS, LABELS, None, range(M), 0.3)
-    DP(cgru.SGD(0.1, momentum=0.5), 0.3, 0).step(p, net.gradients(TOKENS, LABELS, each=True), state)
-    cgru.SGD(0.1).step(due, {key: array / M for key, array in sums.items()}, {})
-    assert_close(p, due, 1e-12)
-    assert state["SGD"]["0.E"][0] == 1
+# --- the sums of clipped gradients ---
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -280,20 +270,20 @@ def test_a_sample_that_is_not_finite_adds_nothing(bad):
     p = {"W": np.zeros(2, np.float32), "E": np.zeros((4, 1), np.float32)}
     rows = np.array([[3.0, 4.0], [bad, 1.0], [0.5, 0.0]], np.float32)
     tokens = TokenGradients(np.array([[1, 0], [1, 2], [2, 3]]), np.array([[[0], [0]], [[1], [1]], [[0], [0.5]]]))
-    found = clipped_sums(p, {"W": rows, "E": TokenGradients(tokens.tokens, tokens.rows.astype(np.float32))}, 1.0)[0]
+    found = clipped_sums(p, {"W": rows, "E": TokenGradients(tokens.tokens, tokens.rows.astype(np.float32))}, 1.0)
     np.testing.assert_allclose(found["W"], [1.1, 0.8], rtol=1e-6)
     np.testing.assert_allclose(found["E"].ravel(), [0, 0, 0, 0.5])
     for large, due in ((3e18, 0.6), (3e30, 0)):
         rows = np.array([[large, large * 4 / 3]], np.float32)
-        np.testing.assert_allclose(clipped_sums({"W": p["W"]}, {"W": rows}, 1.0)[0]["W"], [due, due * 4 / 3], rtol=1e-6)
+        np.testing.assert_allclose(clipped_sums({"W": p["W"]}, {"W": rows}, 1.0)["W"], [due, due * 4 / 3], rtol=1e-6)
     numbers = {"c": np.array(1.0)}  # parameters without axes
-    assert clipped_sums(numbers, {"c": np.array([0.25, -3.0, 5.0])}, 1.0)[0]["c"] == 0.25
+    assert clipped_sums(numbers, {"c": np.array([0.25, -3.0, 5.0])}, 1.0)["c"] == 0.25
 
 
 def test_norms_of_large_parameters_are_exact():
     """Sums of a million squares in float32 would be wrong in the fifth digit."""
     rows = np.random.default_rng(0).lognormal(size=(2, 1000, 1000), sigma=3).astype(np.float32)
-    found = clipped_sums({"W": rows[0]}, {"W": rows[:1]}, 1.0)[0]["W"].astype(np.float64)
+    found = clipped_sums({"W": rows[0]}, {"W": rows[:1]}, 1.0)["W"].astype(np.float64)
     assert math.sqrt(np.square(found).sum()) == pytest.approx(1.0, abs=1e-6)
 
 
@@ -304,20 +294,6 @@ def test_one_sample_does_not_end_a_fit():
     net = made([cgru.GRU(4), cgru.Dense(y.shape[1], "identity")], X, DP("sgd", 1.0, 1.0), np.float64)
     with np.errstate(over="ignore"):
         assert np.isfinite(net.fit(X, y, epochs=2, batch_size=4).loss).all()
-
-
-def test_steps_by_hand_of_any_numbers_and_batches():
-    p = {"b": np.zeros(2, np.float32)}
-    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": [[3, 4]]}, {})
-    np.testing.assert_allclose(p["b"], [-0.6, -0.8], rtol=1e-6)
-    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": np.array([[6.0, 8.0]])}, {}, batch_size=2)
-    np.testing.assert_allclose(p["b"], [-0.9, -1.2], rtol=1e-6)
-    DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": np.zeros((0, 2))}, {}, batch_size=2)
-    np.testing.assert_allclose(p["b"], [-0.9, -1.2], rtol=1e-6)
-    sums = RowGradients([0], [1.0])
-    for g, argument in ((np.zeros((0, 2)), "batch_size"), (np.float32(1), "g['b']"), (sums, "g['b']")):
-        with refuses(ValueError, argument):
-            DP(cgru.SGD(1.0), 1.0, 0).step(p, {"b": g}, {})
 
 
 def test_names_of_classes_are_not_taken_from_the_samples():
@@ -356,15 +332,6 @@ def test_a_loss_that_is_not_finite_is_a_divergence():
 def test_settings_out_of_range(change, match):
     with pytest.raises(ValueError, match=match):
         DP(**{"optimizer": "sgd", "max_norm": 1.0, "noise_multiplier": 1.0} | change)
-
-
-def test_steps_without_gradients_of_each_sample():
-    optimizer, net = DP("sgd", 1.0, 1.0), small("adam")
-    with pytest.raises(ValueError, match=r"g\['0.Uz'\]: expected the gradients of each sample, shape \(3, 3, 5\), got"):
-        optimizer.step(net.parameters(), net.gradients(X, LABELS), {})
-    for given in ((net.layers[0],), (net.parameters(), net.gradients(X, LABELS, each=True))):
-        with pytest.raises(TypeError, match="step: expected p, the gradients of each sample and state with DP"):
-            optimizer.step(*given)
 
 
 @pytest.mark.parametrize(
