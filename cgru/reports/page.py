@@ -9,7 +9,7 @@ import importlib
 import io
 import platform
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,10 @@ import numpy as np
 from cgru import losses, plot
 from cgru._version import __version__
 from cgru.network import Network, Sequences
-from cgru.network.presentation import Table, table_as_html
+from cgru.network.presentation import Table, shorten, table_as_html
+from cgru.plot.panels import DARK, panels_of
 from cgru.reports.report_text import baseline, headline, tables
+from cgru.reports.scores import BINS, confidences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +31,11 @@ __all__ = ["document", "page", "picture_section", "provenance", "table_section"]
 Pair = tuple[np.ndarray, Any]  # targets and outputs
 
 MAX_TARGETS = 12  # targets in a plot
+MAX_LETTERS = 24  # of a class name in a plot
+MAX_COUNTED = 20  # classes; a confusion matrix of more shows no counts
+MAX_POINTS = 1000  # points in a plot of numbers, drawn from all
+MAX_CURVES = 10  # classes in a plot of ROC curves
+PANELS_PER_ROW = 3
 
 
 def page(
@@ -77,25 +84,81 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Sequences, rows:
     y, A = rows
     names = [each["name"] for each in report.get("classes", ())]
     if report["task"] == "classes":
-        guessed = losses.named(net.loss).classes(A)
-        yield picture_section(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
+        yield picture_section(_confusion(report["confusion"], names), "Confusion matrix")
     if report["task"] == "regression":
-        some = slice(None) if y.shape[1] <= MAX_TARGETS else slice(MAX_TARGETS)
-        outputs = A.reshape(len(A), y.shape[1], -1)[:, some].reshape(len(A), -1)
+        points = losses.named(net.loss).point(A.astype(np.float64))
         left = f", of the first {MAX_TARGETS} targets" if y.shape[1] > MAX_TARGETS else ""
         for kind, title in (("actual", "True against predicted"), ("residual", "True less predicted")):
-            figure = plot.predicted(y[:, some], outputs, loss=net.loss, kind=f"{kind}_vs_predicted")
-            yield picture_section(figure, f"{title}{left}")
+            yield picture_section(_predicted(y, points, f"{kind}_vs_predicted"), f"{title}{left}")
     else:
         y = y.astype(np.intp)
-        yield picture_section(plot.calibration(y, A), "Reliability diagram")
+        yield picture_section(_calibration(y, A), "Reliability diagram")
         if any(each["roc_auc"] is not None for each in report["classes"]):
-            yield picture_section(plot.roc(y, A, class_names=names), "ROC curves")
+            yield picture_section(_roc(y, A, names), "ROC curves")
     yield from map(table_section, others)
     if net.history:
         yield picture_section(plot.curve(net), "Learning curve")
     if any(layer.cells and not layer.weights for layer in net.layers):  # quantised layers keep no gates
         yield picture_section(plot.states(net, samples[:1]), "States and gates over the steps of the first sample")
+
+
+# --- pictures by scikit-learn ---
+
+
+def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
+    """Plot a confusion matrix (k, k): true classes by rows, predicted ones by columns."""
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    k, short = len(names), [shorten(name, MAX_LETTERS) for name in names]
+    side = 2 + 0.22 * k + 0.06 * max(map(len, short))
+    (panel,) = panels_of(None, 1, 1, (side + 0.6, side))
+    shown = {"include_values": k <= MAX_COUNTED, "cmap": "Blues", "xticks_rotation": "vertical"}
+    ConfusionMatrixDisplay(np.array(counts), display_labels=short).plot(ax=panel, **shown)
+    for label in (*panel.get_xticklabels(), *panel.get_yticklabels()):
+        label.set(parse_math=False, fontsize="small" if k <= MAX_COUNTED else "x-small")
+    return panel.figure
+
+
+def _calibration(y: np.ndarray, A: np.ndarray) -> Figure:
+    """Plot how often predictions are right, by bins of their confidence, as `confidences` has it."""
+    from sklearn.calibration import CalibrationDisplay
+
+    right, confidence = confidences(y, A)
+    (panel,) = panels_of(None, 1, 1, (5.0, 4.4))
+    CalibrationDisplay.from_predictions(right, confidence, n_bins=BINS, ax=panel, color=DARK, pos_label=True)
+    if y.ndim == 1 and A.shape[1] > 2:
+        panel.set(xlabel="mean confidence in the predicted class", ylabel="fraction of right predictions")
+    return panel.figure
+
+
+def _roc(y: np.ndarray, A: np.ndarray, names: Sequence[str]) -> Figure:
+    """Plot ROC curves: of two classes that of the second, of more or of labels each against the rest."""
+    from sklearn.metrics import RocCurveDisplay
+
+    classes = np.arange(A.shape[1])
+    if y.ndim == 1:
+        if len(classes) < 3:
+            classes, A = np.array([1]), A[:, -1:]
+        y = y[:, None] == classes
+    drawn = [i for i in range(len(classes)) if 0 < y[:, i].mean() < 1][:MAX_CURVES]
+    (panel,) = panels_of(None, 1, 1, (5.0, 4.4))
+    for i in drawn:
+        name = shorten(names[classes[i]], MAX_LETTERS)
+        RocCurveDisplay.from_predictions(y[:, i], A[:, i], name=name, plot_chance_level=i == drawn[-1], ax=panel)
+    return panel.figure
+
+
+def _predicted(y: np.ndarray, points: np.ndarray, kind: str) -> Figure:
+    """Plot true against predicted numbers (n, k), a panel for each of the first targets."""
+    from sklearn.metrics import PredictionErrorDisplay
+
+    some = {"kind": kind, "subsample": min(MAX_POINTS, len(y)), "random_state": 0}
+    panels = panels_of(None, min(y.shape[1], MAX_TARGETS), PANELS_PER_ROW, (4.2, 4.0))
+    for i, panel in enumerate(panels):
+        shown = {"scatter_kwargs": {"color": DARK, "alpha": 0.5}, **some}
+        PredictionErrorDisplay.from_predictions(y[:, i], points[:, i], ax=panel, **shown)
+        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
+    return panels[0].figure
 
 
 # --- pieces of HTML ---

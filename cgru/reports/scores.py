@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
-from cgru.plot.evaluation import BINS, confidences, metrics_of
 
-__all__ = ["classification", "regression"]
+__all__ = ["BINS", "classification", "confidences", "regression"]
 
+BINS = 10  # of probabilities, all of the same width
 KINDS = ("precision", "recall", "f1")
 FIFTHS = (0.2, 0.4, 0.6, 0.8)
 
@@ -24,6 +24,15 @@ FIFTHS = (0.2, 0.4, 0.6, 0.8)
 def _finite(value: Any) -> Any:
     """Return a float, or None for NaN and infinity."""
     return float(value) if math.isfinite(value) else None
+
+
+def _metrics() -> Any:
+    """Import `sklearn.metrics`; ImportError with the cure if it is missing."""
+    try:
+        from sklearn import metrics
+    except ImportError:
+        raise ImportError("cgru.report: scikit-learn is missing: pip install scikit-learn") from None
+    return metrics
 
 
 # --- classes ---
@@ -40,7 +49,7 @@ def classification(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Seque
     Averages are over the classes that y has: "macro" with equal weights, "weighted" by their numbers of rows. In these
     the precision of a class that is never predicted counts as 0.
     """
-    metrics = metrics_of("cgru.report")
+    metrics = _metrics()
     predicted, labels, places = loss.classes(A), y.ndim > 1, np.arange(len(names))
     found = {"task": "labels" if labels else "classes", "accuracy": float((predicted == y).mean())}
     truth, guessed = (y, predicted) if labels else (y[:, None] == places, predicted[:, None] == places)
@@ -87,12 +96,26 @@ def _calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
     return {"error": float(np.average(np.abs(mean - accuracy), weights=counts[places])), "bins": bins}
 
 
+def confidences(y: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each prediction came true (n,), and the confidence in it (n,).
+
+    With several classes, y (n,) and A (n, k), the confidence is the probability of the predicted class. With two
+    classes, A (n, 2) or (n, 1), it is the probability of the second class. With several labels, y (n, k), it is the
+    probability of each label.
+    """
+    if y.ndim == 1 and A.shape[1] == 2:
+        A = A[:, 1:]
+    if y.ndim == 1 and A.shape[1] > 1:
+        return A.argmax(axis=1) == y, np.minimum(A.max(axis=1).astype(np.float64), 1)
+    return y.ravel() == 1, np.minimum(A.ravel().astype(np.float64), 1)  # rounding may have made it more than 1
+
+
 # --- numbers ---
 
 
 def regression(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
     """Return the errors of outputs A (n, k) for targets Y (n, targets), and how well `loss` predicts uncertainty."""
-    metrics = metrics_of("cgru.report")
+    metrics = _metrics()
     points = loss.point(A.astype(np.float64))
     each = A.astype(np.float64).reshape(*Y.shape, -1)
     outputs = []

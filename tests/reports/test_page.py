@@ -4,12 +4,14 @@ import base64
 import contextlib
 import io
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 import cgru
+from cgru.reports import page as module
 from cgru.reports.page import page
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -164,3 +166,92 @@ def test_names_that_are_no_unicode(tmp_path):
     net = network(cgru.Dense(2, "softmax"), class_names=["\ud800", "\x00"])
     cgru.report(net, X, np.arange(30) % 2).save(tmp_path / "page.html")
     assert "?" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+# --- pictures, compared with scikit-learn ---
+
+
+@pytest.mark.parametrize("k", [2, 20, 21, 40])
+def test_a_confusion_matrix(k):
+    from matplotlib.figure import Figure
+
+    counts, names = RNG.integers(0, 9, (k, k)), ["a very long name that is cut", "$b$", *map(str, range(2, k))]
+    figure = module._confusion(counts.tolist(), names)
+    assert isinstance(figure, Figure)
+    panel = figure.axes[0]
+    np.testing.assert_array_equal(panel.images[0].get_array(), counts)
+    assert [text.get_text() for text in panel.texts] == [str(count) for count in counts.ravel()] * (k <= 20)
+    for labels in (panel.get_xticklabels(), panel.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["a very long name that...", *names[1:]]
+        assert not any(label.get_parse_math() for label in labels)
+    width, height = figure.get_size_inches()
+    assert 2 < height < width < 14
+    figure.canvas.draw()
+
+
+P = RNG.dirichlet(np.ones(4), 200)
+K = np.array([RNG.choice(4, p=p) for p in P])
+LABELS = (RNG.random((200, 4)) < P).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("y", "A", "right", "confidence"),
+    [
+        (K, P, P.argmax(axis=1) == K, P.max(axis=1)),
+        (LABELS, P, LABELS.ravel(), P.ravel()),
+        (K // 2, P[:, 2:].sum(axis=1, keepdims=True), K > 1, P[:, 2:].sum(axis=1)),
+        (K // 2, np.c_[P[:, :2].sum(axis=1), P[:, 2:].sum(axis=1)], K > 1, P[:, 2:].sum(axis=1)),
+    ],
+)
+def test_calibration(y, A, right, confidence):
+    from sklearn.calibration import calibration_curve
+
+    figure = module._calibration(y, A)
+    true, mean = calibration_curve(right, confidence, n_bins=10)
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_xydata(), np.c_[mean, true])
+    figure.canvas.draw()
+    assert figure.axes[0].get_xlabel().startswith("mean confidence") == (A.shape == P.shape and y.ndim == 1)
+
+
+@pytest.mark.parametrize(
+    ("y", "A", "curves"),
+    [
+        (K, P, [(i == K, P[:, i], i) for i in range(4)]),
+        (LABELS, P, [(LABELS[:, i], P[:, i], i) for i in range(4)]),
+        (K // 2, P[:, 3:], [(K // 2, P[:, 3], 1)]),
+        (K // 2, np.c_[1 - P[:, 3], P[:, 3]], [(K // 2, P[:, 3], 1)]),
+        (np.minimum(K, 1), P[:, :3], [(K == 0, P[:, 0], 0), (K > 0, P[:, 1], 1)]),  # 2 does not occur
+    ],
+)
+def test_roc(y, A, curves):
+    from sklearn import metrics
+
+    figure = module._roc(y, A, "abcd")
+    lines = [line for line in figure.axes[0].lines if line.get_label() != "Chance level (AUC = 0.5)"]
+    for line, (true, probability, i) in zip(lines, curves, strict=True):
+        low, high, _ = metrics.roc_curve(true, probability)
+        np.testing.assert_allclose(line.get_xydata(), np.c_[low, high])
+        assert line.get_label() == f"{'abcd'[i]} (AUC = {metrics.roc_auc_score(true, probability):.2f})"
+
+
+@pytest.mark.parametrize("kind", ["actual_vs_predicted", "residual_vs_predicted"])
+def test_true_and_predicted_numbers(kind):
+    Y = RNG.standard_normal((9, 4))
+    figure = module._predicted(Y, Y + 1, kind)
+    for i, panel in enumerate(figure.axes):
+        due = Y[:, i] if kind[0] == "a" else -1 + 0 * Y[:, i]
+        np.testing.assert_allclose(np.sort(panel.collections[0].get_offsets()), np.sort(np.c_[Y[:, i] + 1, due]))
+        assert panel.get_title() == f"y[{i}]"
+    figure.canvas.draw()
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 3)
+    (panel,) = module._predicted(Y[:, :1].repeat(223, 0), Y[:, :1].repeat(223, 0), kind).axes
+    assert len(panel.collections[0].get_offsets()) == 1000
+    assert panel.get_title() == ""
+    assert len(module._predicted(RNG.random((9, 13)), RNG.random((9, 13)), kind).axes) == 12
+
+
+def test_without_scikit_learn(monkeypatch):
+    net = network(cgru.Dense(3, "softmax"))
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install"):
+        cgru.report(net, X, np.arange(30) % 3)
