@@ -214,16 +214,16 @@ def test_a_decision_is_taken_in_no_more_places(sources, decision):
 # The lines of code of each part, at most, by the beginnings of its paths, of which the longest counts. A bound falls
 # with the commit that can lower it, and rises only with a reason in the same commit.
 PARTS = {
-    ("core/",): 8365,
+    ("core/",): 8032,
     ("",): 4426,  # the layer, and what is as near to it
     ("layers/",): 1900,
-    ("network/",): 6436,
+    ("network/",): 6463,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
-    ("torch/", "interop/", "keras.py"): 4360,
-    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1104,
+    ("torch/", "interop/", "keras.py"): 4222,
+    ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 1047,
     ("many/", "files/"): 1012,
     ("datasets/",): 1803,
-    ("cli/", "__main__.py"): 1274,
+    ("cli/", "__main__.py"): 1307,
     ("forecast/", "reports/", "plot/"): 1407,
 }
 SLACK = 30
