@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 try:
     from cgru.core.kernels import level as _level  # noqa: F401
     from cgru.core.threads import get_num_threads, set_num_threads
-except ModuleNotFoundError as _error:
-    if _error.name != "cgru.core.kernels":
-        raise
-    raise ImportError(
-        f"the compiled modules are missing beside {__file__}: this is the source tree; "
-        'run from another folder, or install it in place with: pip install -e "."'
-    ) from None
+except ImportError as _error:
+    from cgru._failure import explained as _explained
+
+    raise _explained(_error, __file__) from None
 
 from cgru import losses, optimizers, reference
 from cgru._version import __version__
