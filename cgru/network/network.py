@@ -22,7 +22,7 @@ from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.classes import checked_feature_names, checked_labels
-from cgru.network.data.streaming import as_data, check_batches, split_validation
+from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import History
@@ -226,9 +226,12 @@ class Network(Model):
     ) -> Any:
         """Predict the outputs for X.
 
+        For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each batch when
+        it is asked for.
+
         Args:
-            X: an array (m, s, e), tokens (m, s), a list of arrays or `Sequences`, as for `fit`. NaN in X comes out as
-                NaN. Where `resets` or `decay` of `Sequences` say so, a given or carried state, too, begins
+            X: an array (m, s, e), tokens (m, s), a list of arrays, `Sequences`, or batches, as for `fit`. NaN in X
+                comes out as NaN. Where `resets` or `decay` of `Sequences` say so, a given or carried state, too, begins
                 anew or fades.
             lengths: (m,) the real steps of each sample; None: all.
             h0: the initial states, (m, u) for each recurrent layer from the lowest on; for a `Bidirectional` first that
@@ -253,6 +256,9 @@ class Network(Model):
             >>> bool(np.allclose(A.sum(axis=1), 1))
             True
         """
+        if is_batches(X):
+            given = iterate_inputs(X, lengths, h0, return_state or None)
+            return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
         X, lengths, read = check_inputs(self.data_spec, X, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
@@ -262,13 +268,17 @@ class Network(Model):
             return A
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
 
-    def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> np.ndarray:
+    def predict_classes(
+        self,
+        X: Any,
+        lengths: np.ndarray | None = None,
+    ) -> Any:
         """Predict the class of each sample, or of each step.
 
         One sigmoid unit decides between 0 and 1 at 0.5. Several sigmoid units each decide so.
 
         Args:
-            X: as for `predict`.
+            X: as for `predict`, batches among them.
             lengths: (m,) the real steps of each sample; None: all.
 
         Returns:
@@ -287,6 +297,8 @@ class Network(Model):
         """
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
+        if is_batches(X):
+            return (self.predict_classes(X, lengths) for X, lengths in iterate_inputs(X, lengths))
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:

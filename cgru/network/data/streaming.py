@@ -31,7 +31,7 @@ from cgru.network.data.training_data import (
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
 
-__all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "split_validation"]
+__all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
@@ -198,6 +198,16 @@ def is_batch(given: Any) -> bool:
         return False
     X = given[0] if isinstance(given[0], Sequences) else np.asarray(given[0])
     return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
+
+
+def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (X, lengths) for each batch to predict; a batch may be X alone.
+
+    ValueError where one of the arguments `apart` from the batches is not None.
+    """
+    if any(each is not None for each in apart):
+        raise ValueError("lengths, h0, return_state: expected none of them with batches, got some")
+    return ((*each, None, None)[:3:2] if is_batch(each) else (each, None) for each in batches)
 
 
 def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any]:

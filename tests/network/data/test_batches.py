@@ -122,6 +122,26 @@ def test_an_iterator_does_for_one_epoch():
     net.fit(X, CLASSES, epochs=1, validation=iter(cut(X, CLASSES)))
 
 
+def test_predictions_come_batch_by_batch():
+    net = network(True)
+    given = [(X[:9], STEPS[:9], LENGTHS[:9]), [X[9:12, :4], STEPS[9:12, :4]], (X[:2],), X[3:7], [X[0, :3], X[1]]]
+    seen = []
+    found = net.predict(seen.append(batch) or batch for batch in given)
+    np.testing.assert_array_equal(next(found), net.predict(X[:9], LENGTHS[:9]))
+    assert len(seen) == 1  # the others have not been asked for
+    for ours, due in zip(found, (X[9:12, :4], X[:2], X[3:7], [X[0, :3], X[1]]), strict=True):
+        np.testing.assert_array_equal(ours, net.predict(due))
+    assert len(list(net.predict(cut(X, STEPS)))) == 5
+    for call, beside in (
+        (net.predict_classes, {"lengths": LENGTHS}),
+        *((net.predict, {name: value}) for name, value in (("lengths", LENGTHS), ("h0", X), ("return_state", True))),
+    ):
+        with refuses(ValueError, "lengths, h0, return_state"):
+            call(iter(given), **beside)
+    found = np.concatenate(list(net.predict_classes(cut(X, CLASSES, LENGTHS))))
+    np.testing.assert_array_equal(found, net.predict_classes(X, LENGTHS))
+
+
 def test_metrics_of_batches():
     metrics = {"n": lambda y, A: len(y), "sum": lambda y, A: float(A.sum() + y.sum())}
     net = network()
@@ -294,4 +314,4 @@ def test_tensors_do():
     due.fit(X, CLASSES, epochs=2, shuffle=False)
     assert same(weights(ours), weights(due))
     assert ours.evaluate(loader) == pytest.approx(due.evaluate(X, CLASSES), rel=1e-6)
-    assert sum(len(ours.predict(inputs)) for inputs, _ in loader) == M
+    assert sum(map(len, ours.predict(loader))) == M
