@@ -28,7 +28,7 @@ from cgru.layers.layer import Arrays, Fields, Layer, Shape
 from cgru.layers.steps import SEQUENCE, STEP, Steps
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
-from cgru.variant import Variant, variant_of
+from cgru.variant import Variant, VariantFlag, variant_of
 
 __all__ = ["GRU", "OPTIONS", "Shared"]
 
@@ -174,9 +174,7 @@ class GRU(Layer):
         variant=True,
     )
     reads = ("decay",)
-    reset_after = property(lambda self: self.variant.reset_after, doc="Whether the reset gate is after the product.")
-    layer_norm = property(lambda self: self.variant.layer_norm, doc="Whether the products are normalised.")
-    learn_h0 = property(lambda self: self.variant.learn_h0, doc="Whether the initial state is a parameter.")
+    reset_after, layer_norm, learn_h0 = VariantFlag(), VariantFlag(), VariantFlag()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)
     recurrent_dropout = Option(rate, 0.0)

@@ -19,6 +19,7 @@ __all__ = [
     "RESET_BEFORE",
     "VARIANTS",
     "Variant",
+    "VariantFlag",
     "by_letter",
     "named",
     "variant_of",
@@ -134,3 +135,21 @@ def named(value: Variant | str, argument: str = "variant") -> Variant:
     if not isinstance(value, str) or value not in VARIANTS:
         raise ValueError(f"{argument}: expected one of {', '.join(VARIANTS)}, got {value!r}")
     return VARIANTS[value]
+
+
+class VariantFlag:
+    """A descriptor for one flag of a layer's variant. Setting the flag replaces the layer's variant."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        return self if layer is None else getattr(layer.variant, self.name)
+
+    def __set__(self, layer: Any, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"{self.name}: expected True or False, got {type(value).__name__}")
+        if value != getattr(layer.variant, self.name):
+            variant = layer.variant
+            kept = variant.options if self.name == "learn_h0" else {"learn_h0": variant.learn_h0}
+            layer.variant = variant_of(**(kept | {self.name: value}))

@@ -43,7 +43,16 @@ def test_what_it_has():
         layer.forward(np.zeros((1, 1, 3)))
 
 
-def test_a_step_has_no_initial_state():
+def test_the_variant_may_be_set_by_each_property():
+    layer = cgru.GRU(2, reset_after=True)
+    layer.learn_h0 = True
+    assert layer.variant is LEARNED["reset_after"]
+    layer.layer_norm = True
+    assert layer.variant is LEARNED["layer_norm"]
+    layer.layer_norm = False
+    assert layer.variant is LEARNED["reset_before"]
+    layer.learn_h0 = False
+    assert layer.variant is VARIANTS["reset_before"]
     for name, variant in LEARNED.items():
         assert variant.step is VARIANTS[name] is VARIANTS[name].step
         assert set(NAMES) >= set(variant.names)
