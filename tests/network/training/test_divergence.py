@@ -1,6 +1,5 @@
 """Updates that are left out, fits that diverge, and those that go back to their best parameters."""
 
-import json
 import pickle
 import re
 
@@ -259,30 +258,6 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, valida
     options["checkpoint"] = cgru.Checkpoint(tmp_path / "whole", resume=True)
     assert fitted(again, **options).returns == history.returns
     assert_all_same(again.parameters(), due.parameters())
-
-
-def test_a_checkpoint_of_the_format_before(tmp_path):
-    """It had no updates that were left out, and nothing to go back to."""
-    path, due = tmp_path / "run.npz", line(0.1)
-    options = {"epochs": 6, "checkpoint": cgru.Checkpoint(path, 0, True), "validation": 0.25}
-
-    fitted(due, **options | {"checkpoint": None})
-    with pytest.raises(KeyboardInterrupt):
-        fitted(line(0.1), callback=stopping(3, KeyboardInterrupt), **options)
-    with np.load(path) as file:
-        arrays = dict(file)
-    text = json.loads(str(arrays["checkpoint"]))
-    state = text["state"]
-    for name in ("row", "lowest_loss", "fallback"):
-        del state[name]
-    for name in ("history", "all_history"):
-        table, *rest = state[name][:4]
-        arrays[table["array"]] = arrays[table["array"]][:, :-1]
-        state[name] = [table, *rest]
-    np.savez(path, **arrays | {"format": np.array(1), "checkpoint": np.array(json.dumps(text))})
-    net = line(0.1)
-    assert fitted(net, **options).skipped == 0
-    assert_all_same(net.parameters(), due.parameters())
 
 
 def test_updates_in_a_row_are_counted_over_a_kill(tmp_path):
