@@ -304,3 +304,114 @@ def test_examples_run(name, value, tmp_path, monkeypatch):
         assert not runner.failures, "".join(said)
     if skipped:
         pytest.skip(f"no {skipped[0]}")
+
+
+@functools.cache
+def fitted(name):
+    """A small estimator of `cgru.sklearn`, fitted."""
+    X = np.arange(40)[:, None] % 2 * np.ones((40, 5))
+    return getattr(importlib.import_module("cgru.sklearn"), name)(4, epochs=1, budget=0, random_state=0).fit(X, X[:, 0])
+
+
+def network():
+    """A network that takes three features."""
+    net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "identity")], seed=0)
+    net.mean, net.scale = np.zeros(3), np.ones(3)
+    net.make(np.zeros((1, 1, 3)))
+    return net
+
+
+WIDE = np.ones((3, 5, 2))  # X of another number of features than the models above
+WRONG = [  # a documented name, whose first part may need a package; a call of it that raises, itself or further down
+    *(
+        (f"cgru.sklearn.{kind}.{method}", state, lambda model, call=call: call(model))
+        for kind in ("GRUClassifier", "GRURegressor")
+        for state in ("", kind)
+        for method, call in {
+            "predict": lambda model: model.predict(WIDE),
+            "network_inputs": lambda model: model.network_inputs(WIDE),
+        }.items()
+    ),
+    ("cgru.sklearn.GRUClassifier.fit", "GRUClassifier", lambda model: model.fit(WIDE, np.ones(2))),
+    ("cgru.sklearn.GRUClassifier.predict_proba", "", lambda model: model.predict_proba(WIDE)),
+    ("cgru.sklearn.GRUClassifier.predict_proba", "GRUClassifier", lambda model: model.predict_proba(WIDE)),
+    ("cgru.sklearn.GRURegressor.fit", "GRURegressor", lambda model: model.fit(WIDE, np.ones(2))),
+    ("cgru.sklearn.GRURegressor.predict_quantiles", "", lambda model: model.predict_quantiles(WIDE)),
+    ("cgru.sklearn.GRURegressor.predict_quantiles", "GRURegressor", lambda model: model.predict_quantiles(WIDE)),
+    ("cgru.Network.make", None, lambda: cgru.Network([cgru.GRU(4), cgru.Dense(2)]).make(np.zeros((1, 5)))),
+    ("cgru.Network.standardized", None, lambda: network().standardized(WIDE)),
+    ("cgru.Network.predict", None, lambda: network().predict(WIDE)),
+    ("cgru.Network.evaluate", None, lambda: network().evaluate(WIDE, np.ones((3, 2)))),
+    ("cgru.Network.fit", None, lambda: network().fit(WIDE, np.ones((3, 2)), epochs=1)),
+    ("cgru.load", None, lambda: cgru.load("missing.npz")),
+    *(
+        (f"cgru.losses.{name}", None, lambda name=name: getattr(cgru.losses, name)(np.ones((3, 1)), np.ones(3)))
+        for name in ("mean_squared_error", "huber", "poisson", "binary_cross_entropy")
+    ),
+    (
+        "cgru.losses.quantile",
+        None,
+        lambda: cgru.losses.quantile(np.ones((3, 3)), np.ones((3, 1)), quantiles=(0.1, 0.9)),
+    ),
+    ("cgru.losses.gaussian", None, lambda: cgru.losses.gaussian(np.ones((3, 3)), np.ones((3, 1)))),
+    ("cgru.reference.forward", None, lambda: cgru.reference.forward({"Vz": np.ones((4, 4))}, WIDE)),
+    ("cgru.reference.forward", None, lambda: cgru.reference.forward(network().layers[0].p, WIDE)),
+]
+
+
+@pytest.mark.parametrize(("name", "state", "call"), WRONG)
+def test_what_is_raised_further_down_is_named_in_raises(name, state, call, tmp_path, monkeypatch):
+    """`raises` above sees what a body raises itself.
+
+    state: the estimator whose fitted one the call gets, "" for one that is not fitted; None: it gets nothing.
+    """
+    if package := missing(name):
+        pytest.skip(f"no {package}")
+    monkeypatch.chdir(tmp_path)
+    given = [] if state is None else [fitted(state) if state else found(name.rpartition(".")[0])()]
+    owner = found(name.rpartition(".")[0])
+    *_, whole = told(owner, name.rpartition(".")[2], found(name)) if isinstance(owner, type) else ({},)
+    due = set(entries(whole or sections(text_of(found(name)))[1], "Raises"))
+    with pytest.raises(Exception) as raised:  # noqa: PT011
+        call(*given)
+    kind = OSError if isinstance(raised.value, OSError) else type(raised.value)  # not a base: NotFittedError has many
+    assert kind.__name__ in due
+
+
+class Careless:
+    """What has all the mistakes. Two sentences, too
+
+    first: a paragraph for what `Args` should have.
+
+    Args:
+        other: is none of its parameters.
+    """
+
+    def __init__(self, first, *, second=0):
+        raise ValueError(first, second)
+
+    def double(self, x) -> float:
+        """Return twice x.
+
+        Examples:
+            >>> np.float64(2.5)
+            np.float64(2.5)
+        """
+        return 2 * x
+
+
+def test_each_mistake_is_found():
+    Careless.__module__ = "cgru"  # else what it inherits would be Python's
+    assert [*reports("Careless", Careless)] == [
+        "Careless: expected a first line of one sentence that ends with a period, got "
+        "'What has all the mistakes. Two sentences, too'",
+        "Careless: Args without first",
+        "Careless: Args without second",
+        "Careless: Args has other, which is no parameter, or twice",
+        "Careless: the paragraph 'first' belongs in Args",
+        "Careless: no Raises",
+        "Careless: no Examples",
+        "Careless.double: Args without x",
+        "Careless.double: no Returns",
+        "Careless.double: an example prints np.float64(2.5)",
+    ]

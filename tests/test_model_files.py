@@ -16,11 +16,6 @@ TOLERANCE = {"int8": 1e-2, "bfloat16": 1e-3, "integers": 0}  # of float32 1e-5
 
 
 def load(path, kind):
-    if kind == "estimator":
-        pytest.importorskip("sklearn", reason="no scikit-learn")
-        from cgru.sklearn import GRUClassifier
-
-        return GRUClassifier.load(path)
     return cgru.forecast.load(path) if kind == "forecaster" else cgru.load(path)
 
 
@@ -35,15 +30,13 @@ def test_a_model_of_an_earlier_version_predicts_the_same(path):
 
 
 def test_there_are_samples_of_the_first_version():
-    assert sum(path.parent.name == "0.1.0" for path in SAMPLES) == 13
+    assert sum(path.parent.name == "0.1.0" for path in SAMPLES) == 12
     for folder in model_files.FOLDER.iterdir():
         assert sum(path.stat().st_size for path in folder.iterdir()) < MOST, folder
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing was learned")
 def test_samples_of_the_next_version_will_have_every_kind_of_layer(tmp_path):
     """Otherwise give the kind a line in tests/model_files.py."""
-    pytest.importorskip("sklearn", reason="no scikit-learn")
     found = set()
     for name, model, _, _ in model_files.made():
         model.save(tmp_path / name)

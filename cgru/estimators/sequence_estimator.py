@@ -1,4 +1,4 @@
-"""The base class of the estimators of `cgru.sklearn`: how they check X, choose settings, train, and are saved.
+"""The base class of the estimators of `cgru.sklearn`: how they check X, choose settings, and train.
 
 m samples, s steps, e features per step, k outputs. X has the forms that stand at the top of `cgru.sklearn`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -30,24 +29,20 @@ from cgru.estimators import input_layers, model_selection, recipe
 from cgru.estimators.delegate import set_init
 from cgru.estimators.model_selection import Choice
 from cgru.estimators.recipe import Recipe
-from cgru.files import Archive, atomic_write
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.many import Job, fit_many
-from cgru.network import Network, files
+from cgru.network import Network
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.samples import Sequences, step_arrays
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.history import Epoch, History
-from cgru.network.network import from_parts, to_parts
 from cgru.network.options import OPTIONS, Settings, parameters
 from cgru.network.progress import epoch_text
 from cgru.network.training.target_scaling import all_shrunk
-from cgru.optimizers import Adam, check_number
+from cgru.optimizers import check_number
 
 __all__ = ["SequenceEstimator"]
-
-FORMAT = 1  # version of an estimator's file
 
 
 @dataclass(frozen=True)
@@ -390,7 +385,7 @@ class SequenceEstimator(BaseEstimator):
         with _threads(self.n_jobs):
             return sum(convert(net.predict(X)) for net in self._nets) / len(self._nets)
 
-    # --- the fitted network, and files ---
+    # --- the fitted network ---
 
     @property
     def network_(self) -> Network:
@@ -457,124 +452,12 @@ class SequenceEstimator(BaseEstimator):
         for net in self.networks_ if len(features) == nets[0].features else ():
             net.feature_names = tuple(map(str, features))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the estimator to the file `path`; a loaded estimator's predictions have the same bits.
-
-        The file is an `.npz` without pickled objects, replaced as a whole. The optimizer's state and metadata requests
-        (`set_fit_request`) are not saved.
-
-        Args:
-            path: the file, exactly that name.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError: a parameter is no number, string or dict of these, or the file cannot hold the classes. The error
-                names it.
-            OSError: the file cannot be written.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.save("model.npz")
-            >>> GRUClassifier.load("model.npz").units
-            4
-        """
-        check_is_fitted(self, "networks_")
-        own = self.get_params(deep=False)
-        params = {name: _to_json(value, name) for name, value in own.items()}
-        left_out = (*own, "_nets", "networks_", "_metadata_request")
-        kept = {name: value for name, value in vars(self).items() if name not in left_out}
-        attributes = {name: _to_json(value, name) for name, value in kept.items()}
-        schedule = self._nets[0].optimizer.schedule
-        text = {"class": type(self).__name__, "params": params, "attributes": attributes}
-        text |= {"target_names": self.networks_[0].target_names, "schedule": schedule and schedule.__name__}
-        starts = ["network."] if len(self._nets) == 1 else [f"network{i}." for i in range(len(self._nets))]
-        packed = [files.pack(*to_parts(net)) for net in self._nets]
-        with atomic_write(path) as file:
-            named = {
-                f"{start}{name}": array
-                for start, arrays in zip(starts, packed, strict=True)
-                for name, array in arrays.items()
-            }
-            np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Load the estimator that `save` wrote to `path`.
-
-        Args:
-            path: the file.
-
-        Returns:
-            The fitted estimator.
-
-        Raises:
-            ValueError: the file is damaged, foreign or of a newer format, or has an estimator of another class.
-            OSError: it cannot be read.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.save("model.npz")
-            >>> bool((GRUClassifier.load("model.npz").predict(X.T) == model.predict(X.T)).all())
-            True
-        """
-        return files.read_checked(path, "estimator", FORMAT, cls._from_file)
-
-    @classmethod
-    def _from_file(cls, archive: Archive) -> Any:
-        """Make the estimator from the arrays in its file."""
-        text = files.read_json("estimator", archive)
-        if text["class"] != cls.__name__:
-            raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
-        self = cls(**{name: _from_json(value) for name, value in text["params"].items()})
-        vars(self).update((name, _from_json(value)) for name, value in text["attributes"].items())
-        packed: dict[str, dict[str, np.ndarray]] = {}
-        for name in archive.headers:
-            start, _, rest = name.partition(".")
-            if start.startswith("network"):
-                packed.setdefault(start, {})[rest] = archive.read(name)
-        rates = {"weight_decay": self.weight_decay, "clip_norm": 1.0, "schedule": text["schedule"]}
-        nets = [from_parts(*files.unpack(arrays)) for arrays in packed.values()]
-        for net in nets:
-            net.optimizer = Adam(self.learning_rate, **rates)
-        self._set_networks(nets, None if text["target_names"] is None else tuple(text["target_names"]))
-        return self
-
 
 def _target_names_of(y: Any) -> tuple[str, ...] | None:
     """Return the target names of a DataFrame or a Series; None if y has no names."""
     names = getattr(y, "columns", None)
     names = [getattr(y, "name", None)] if names is None else list(names)
     return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else None
-
-
-def _to_json(value: Any, name: str) -> Any:
-    """Convert the parameter or attribute `name` to JSON types; TypeError if that is not possible."""
-    value = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, dict):
-        return {"dict": [[_to_json(each, name) for each in pair] for pair in value.items()]}
-    if isinstance(value, list | tuple):
-        return [_to_json(each, name) for each in value]
-    if isinstance(value, np.ndarray):
-        return {"array": files.array_to_json(value, name)}
-    due = "a number, a string, None, or a list, dict or array of these"
-    raise TypeError(f"{name}: expected {due} to save, got {type(value).__name__}")
-
-
-def _from_json(value: Any) -> Any:
-    """Convert a value from the form of `_to_json` back."""
-    if isinstance(value, list):
-        return [_from_json(each) for each in value]
-    if isinstance(value, dict):
-        return (
-            files.array_from_json(value["array"]) if "array" in value else {k: _from_json(v) for k, v in value["dict"]}
-        )
-    return value
 
 
 def _print_epoch(epoch: Epoch) -> None:

@@ -47,7 +47,6 @@ Headers = dict[str, Header]
 _OPTIONAL = dict.fromkeys(("feature_names", "classes", "target_names"))  # left out where they are None
 SETTINGS = ("loss", "class_names", "seed", *_OPTIONAL)
 _READERS = {
-    "estimator": "load of its class in cgru.sklearn",
     "model": "cgru.load",
     "forecaster": "cgru.forecast.load",
     "checkpoint": "a cgru.Checkpoint(path, resume=True) of a fit",
