@@ -48,6 +48,7 @@ class Dispatcher:
     keep: whether results have their networks and histories.
     executor: an object with `submit`, or a function that makes one.
     paths: for each job the file for its result.
+    stores: whether these are the files of a store, which get the results of workers that do not see them, too.
     results: a dict for the results, by index. Each is stored before `tell` is called with it.
     """
 
@@ -57,13 +58,14 @@ class Dispatcher:
         keep: bool,
         executor: Any,
         paths: Sequence[str],
+        stores: bool,
         results: dict[int, Result],
         tell: Callable[[Result], None],
     ) -> None:
         """Pickle the shared data; nothing is sent yet."""
         self.make, self.pool = (None, executor) if hasattr(executor, "submit") else (executor, None)
         self.shared, self.keep, self.paths = pickle.dumps(shared.portable()), keep, paths
-        self.results, self.tell = results, tell
+        self.stores, self.results, self.tell = stores, results, tell
         self.pending: dict[Future[Any], list[Task]] = {}  # the jobs of each future
         self.mark = Path(paths[0]).with_name(f"{os.urandom(8).hex()}.running")
 
@@ -162,6 +164,8 @@ class Dispatcher:
             data = returned.get(i)
             result = _unpickle(i, data, "a result of classes known here") if data else read_result(self.paths[i])
             if result is not None:
+                if data and self.stores and result.error is None:
+                    write_result(self.paths[i], data)
                 self.results[i] = replace(result, name=name)
                 self.tell(self.results[i])
         return error

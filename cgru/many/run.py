@@ -135,7 +135,7 @@ def fit_many(
             elif tasks:
                 folder = stack.enter_context(TemporaryDirectory("", "cgru-", ignore_cleanup_errors=True))
                 paths = paths or [os.path.join(folder, str(i)) for i in range(len(jobs))]
-                Dispatcher(shared, keep, executor, paths, found, tell).run(tasks)
+                Dispatcher(shared, keep, executor, paths, known is not None, found, tell).run(tasks)
     if len(found) < len(jobs):
         done = f"{len(found)} of {len(jobs)} jobs are done"
         warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +41,20 @@ def test_what_is_done_is_not_run_again(tmp_path, due, executor, monkeypatch):
     again = cgru.fit_many(renamed, **SHARED, store=tmp_path / "s")
     assert [result.name for result in again] == list(range(5))
     assert again[0].scores == due[0].scores
+
+
+def test_results_of_workers_that_do_not_see_the_folder_are_stored(tmp_path):
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, work, message):
+            jobs = [(i, os.devnull, data) for i, _, data in message.jobs]
+            return super().submit(work, replace(message, mark=str(tmp_path / "none"), jobs=jobs))
+
+    jobs = [cgru.Job(partial(made, nothing=1), epochs=1), cgru.Job(partial(made, seed=1), epochs=1)]
+    for _ in range(2):
+        with Elsewhere(1) as executor:
+            results = cgru.fit_many(jobs, **SHARED, store=tmp_path / "s", executor=executor)
+        assert [type(result.error) for result in results] == [TypeError, type(None)]
+        assert len(list((tmp_path / "s").iterdir())) == 1
 
 
 def test_errors_are_not_stored(tmp_path):
