@@ -44,6 +44,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def no_ets(monkeypatch):
+    """Leave out exponential smoothing, which takes the most time."""
+    monkeypatch.setattr("cgru.forecast.forecaster.why_no_ets", lambda: "left out")
+
+
 def forecast_in(out):
     """The rows of the forecast that ends what was printed, with their names."""
     lines = out.splitlines()
@@ -71,6 +77,7 @@ def test_one_series(folder):
     np.testing.assert_allclose(numbers(rows, "sales_0.9"), bands[:, 1], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("no_ets")
 def test_options_reach_the_model(folder):
     options = ("--season", 6, "--width", 9, "--seed", 3, "--threads", 1, "--quantiles", 0.1, 0.5, 0.9, "-q")
     out, _ = run("forecast", "one.csv", *FEW, 2, *options, "--model", "gru", cwd=folder)
@@ -99,6 +106,7 @@ def test_another_model_makes_the_forecast(folder, name, tmp_path):
     np.testing.assert_allclose(numbers(forecast_in(out), "sales_0.1"), bands[:, 0], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("no_ets")
 def test_the_best_model_is_advised_where_another_is_fixed(folder):
     write(folder / "walk.csv", date=TIMES, sales=np.cumsum(np.random.default_rng(1).standard_normal(N)) + 100)
     common = ("forecast", "walk.csv", *FEW, 4, "--model")
@@ -115,6 +123,7 @@ def test_without_statsmodels_the_table_lacks_it_and_says_so_once(folder, monkeyp
     assert "argument --model: ETS" in refused("forecast", "one.csv", *FEW, 0, "--model", "ets", cwd=folder)
 
 
+@pytest.mark.usefixtures("no_ets")
 def test_seasons(folder):
     write(folder / "years.csv", date=np.arange("1950", "2010", dtype="M8[Y]"), y=np.sin(2 * np.pi * np.arange(N) / 3))
     write(folder / "short.csv", date=TIMES[:30], y=Y[:30])
@@ -141,6 +150,7 @@ def test_missing_values_and_times(folder):
     assert "58 values and 2 missing" in run("forecast", "hole.csv", *FEW, 0, *options, cwd=folder)[0]
 
 
+@pytest.mark.usefixtures("no_ets")
 @pytest.mark.parametrize("tests", [0, 2])
 def test_several_series_and_inputs(folder, tests):
     options = ("--label", "a,b", "--inputs", "x", "--model", "gru")
@@ -160,6 +170,7 @@ def test_a_table_of_ids(folder):
     assert [(row["series"], row["date"][:7]) for row in forecast_in(out)] == due
 
 
+@pytest.mark.usefixtures("no_ets")
 def test_inputs_that_are_known_in_the_future(folder):
     options = ("--horizon", 3, "--origins", 2, "--label", "sales", "--known", "promo", "--model", "gru")
     out, _ = run("forecast", "known.csv", *options, cwd=folder)
