@@ -2,5 +2,6 @@
 
 from cgru.cell cimport (
     CELL_ALIGNMENT, CELL_DTYPE, CELL_NULL, CELL_OK, CELL_QUANTIZED, CELL_READ_ONLY, CELL_ROOM, CELL_SIZE, backward,
-    cache_bytes, cgru_cell, forward, gradients, parameter_count, pointer, sequence, sequence_decay, step, step_decay, update, workspace_bytes,
+    cache_bytes, cgru_cell, forward, gradients, parameter_count, pointer, sequence, sequence_decay, step, step_decay,
+    update, workspace_bytes,
 )

@@ -14,7 +14,7 @@ from sklearn_cases import FEW, SMALL, waves
 sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 
 from sklearn.base import clone  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
