@@ -28,32 +28,32 @@ What is converted beside the weights, and which options must be off or alike for
 | --- | --- | --- | --- |
 | activations of a GRU | tanh, sigmoid | ours (lrelu is leaky_relu) | the compiled ones (identity is Affine(1, 0)) |
 | `activate_update`, `activate_reset` | one | one | one |
-| `Bidirectional` | concat | concat, sum, mean (ave), mul | all, as nodes behind; from there concat |
+| `Bidirectional` | concat | concat, sum, mean (ave), mul | all, as nodes behind; from foreign graphs concat |
 | `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
 | `dropout` of a GRU (one mask a sequence) | no | dropout | not in the graph |
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
 | `Dropout` | between the layers, from there anywhere | Dropout, from there SpatialDropout1D | not in the graph |
 | `zoneout` | no | no | no |
-| `learn_h0` | from there, a parameter expanded to the samples | no | from here, as initial_h, not with `states` |
+| `learn_h0` | from there, a parameter expanded to the samples | no | initial_h, not with `states` |
 | `stateful` | no | from there only, with its states | no |
 | masks handed in for `dropout`, ... | no | no | not in the graph |
-| `trainable` | `requires_grad` of all its parameters | trainable | no |
+| `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, also of Masking and mask_zero | sequence_lens |
 | `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
-| `Pool` | from there, alone | "mean" and "max", alone | yes; from there alone |
+| `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs alone |
 | a fixed number of steps side by side | from there: flatten | from there: Flatten | from there: Reshape |
 | `Activation` | from there | yes | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Conv1D` | no | yes, with a padding by name | yes, as Conv |
-| `Frames` with a `Dense` | from there: Conv1d, unfold | Flatten, from there | yes; from there Conv |
+| `Frames` with a `Dense` | from there: Conv1d, unfold | Flatten, from there | yes; from foreign graphs Conv |
 | `Concatenate`, `Add`, `Multiply`, `Select` | from there | yes, from there models with several inputs | yes |
 | `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization, Average, Subtract | yes |
 | `Clip` | from there | no | yes |
-| standardisation | no | no | from here |
+| standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is
-`recurrent_dropout` too; here there is one for all three. `clip_gradients`, `initialization`, the optimizer, the
-loss and `class_names` stay here; regularizers, constraints and seeds stay there.
+`recurrent_dropout` too; here there is one for all three. `clip_gradients`, `initialization`, the optimizer and, but for
+ONNX, the loss and `class_names` stay here; regularizers, constraints and seeds stay there.
 """
 
 from cgru.interop.keras_models import from_keras, to_keras

@@ -5,6 +5,7 @@ Letters: m samples, s steps, e features of a step, u units, D directions. All ar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
@@ -20,11 +21,12 @@ from cgru.interop import gates
 from cgru.interop.gates import FUNCTION_OF, ONNX, Function
 from cgru.layers import Activation, Dense
 from cgru.layers.layer import class_attribute
-from cgru.network import Network, chain
+from cgru.network import Network, chain, files
 
-__all__ = ["onnx_package", "to_onnx"]
+__all__ = ["MARK", "onnx_package", "to_onnx"]
 
 OPSET, IR = 20, 9  # supported by ONNX Runtime since 1.17
+MARK = "cgru"  # the metadata entry with the description of our layers
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
@@ -48,8 +50,8 @@ def to_onnx(
     """Convert a network, a layer or a list of layers to an ONNX model that computes what `predict` does.
 
     Its input X is (m, s, e), or integer tokens (m, s), batch-major. Its output Y is what `predict` returns. The
-    standardisation is in the graph; dropout, the loss and `class_names` are not: to read a network again as it was, use
-    its `save` and `cgru.load`.
+    standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx` restores whole
+    models exactly, bit for bit if `dtype` is that of the layers.
 
     Args:
         net: the network, layer or layers to write, with parameters.
@@ -76,8 +78,13 @@ def to_onnx(
     layers = gates.checked_layers(net)
     dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
     gates.with_parameters(layers)
+    settings = dict.fromkeys(("loss", "class_names", "classes", "target_names", "seed"))
+    mean = scale = None
+    if isinstance(net, Network):
+        settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
+    model = str(files.pack(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, lengths, states)
-    A = graph.standardise("X", net.mean, net.scale) if isinstance(net, Network) else "X"
+    A = graph.standardise("X", mean, scale)
     A = graph.chain(layers, A)
     proto = onnx.helper.make_model(
         graph.finish(A, layers),
@@ -85,6 +92,8 @@ def to_onnx(
         ir_version=IR,
         producer_name="cgru",
     )
+    mark = {"model": model, "lengths": lengths, "states": states}
+    onnx.helper.set_model_props(proto, {MARK: json.dumps(mark)})
     onnx.checker.check_model(proto)
     return proto
 

@@ -1,4 +1,4 @@
-"""Convert an ONNX model to a network, node by node.
+"""Convert an ONNX model to a network: one that `to_onnx` wrote exactly, and any other node by node.
 
 Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust:
 its nodes become operations of `cgru.interop.graph_reader`, or are refused.
@@ -6,6 +6,7 @@ its nodes become operations of `cgru.interop.graph_reader`, or are refused.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from cgru import layers as plain
 from cgru.activations import CODES, FADING, identity
+from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import FUNCTIONS, ONNX, Refusal, array, gate_options, gru_layer, refusal
 from cgru.interop.graph_reader import BRANCHES, STAGES, OtherFeatures, Reader, TooShort, Unproved, Value, read
-from cgru.interop.onnx_export import onnx_package
+from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.layers import Activation
-from cgru.network import Network
+from cgru.network import Network, files
+from cgru.network.network import from_parts
+from cgru.variant import named
 
 __all__ = ["from_onnx"]
 
@@ -48,7 +53,7 @@ REFUSE = refusal("source")
 
 
 def from_onnx(source: Any) -> Network:
-    """Convert an ONNX model with supported nodes to a network.
+    """Convert an ONNX model to a network: a model that `to_onnx` wrote, or any model with supported nodes.
 
     The graph must have a GRU node. These nodes are layers:
 
@@ -93,12 +98,15 @@ def from_onnx(source: Any) -> Network:
     Examples:
         >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2)], seed=0)
         >>> A = net.predict(np.ones((2, 6, 3)))
-        >>> again = cgru.interop.from_onnx(cgru.interop.to_onnx(net))
-        >>> np.allclose(again.predict(np.ones((2, 6, 3))), A, atol=1e-6)
+        >>> again = cgru.interop.from_onnx(cgru.interop.to_onnx(net, dtype=np.float64))
+        >>> np.array_equal(again.predict(np.ones((2, 6, 3))), A)
         True
     """
     onnx = onnx_package()
     source = _load(onnx, source)
+    net = _restore(onnx, source) if isinstance(source, onnx.ModelProto) else None
+    if net is not None:
+        return net
     dialect = Dialect(onnx, source)
     source = source.graph if isinstance(source, onnx.ModelProto) else source
     if not isinstance(source, onnx.GraphProto):
@@ -134,7 +142,66 @@ def _tensor(onnx: Any, tensor: Any) -> np.ndarray:
         raise REFUSE(f"the numbers of {tensor.name[:LONGEST]!r} cannot be read: {error}") from None
 
 
-# --- the model ---
+# --- models that to_onnx wrote ---
+
+
+def _restore(onnx: Any, proto: Any) -> Network | None:
+    """Return the network from which `to_onnx` made this model; None for other or changed models."""
+    marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
+    try:
+        mark = json.loads(marks[0])
+        found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        model = json.loads(mark.pop("model"))
+        arrays, dtype = _unstack(found, model["layers"])
+        layers, settings, standardisation = files.unpack({"model": np.array(json.dumps(model)), **arrays})
+        net = from_parts(layers, settings, standardisation)
+        again = to_onnx(net, dtype=dtype, **mark)
+    except (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError):
+        return None
+    return net if _fingerprint(again) == _fingerprint(proto) else None
+
+
+def _fingerprint(proto: Any) -> tuple[Any, ...]:
+    """Return everything of a model on which its outputs depend, to compare models."""
+    opsets = sorted((opset.domain, opset.version) for opset in proto.opset_import)
+    return proto.graph.SerializeToString(deterministic=True), opsets, len(proto.functions)
+
+
+def _keyed(layers: list[dict[str, Any]], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (key, description) of each layer; in place of a layer with branches, those in its branches."""
+    for i, layer in enumerate(layers):
+        for b, branch in enumerate(layer.get("branches", ())):
+            yield from _keyed(branch, f"{at}{i}.{b}.")
+        if "branches" not in layer:
+            yield f"{at}{i}", layer
+
+
+def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
+    """Return the parameters by their names in a model file, and their dtype.
+
+    The dtype is written into the descriptions `layers` too.
+    """
+    arrays = {name: found[name] for name in ("mean", "scale") if name in found}
+    dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
+    for i, layer in _keyed(layers):
+        part = layer.get("layer", layer)
+        if "dtype" in part:
+            part["dtype"] = dtype.name
+        if part["class"] != "GRU":
+            names = getattr(plain, part["class"]).parameter_names
+            keys = (f"{i}.{name}" for name in names)
+            arrays |= {key: np.atleast_2d(found[key]) for key in keys if key in found}
+            continue
+        W, R, B = (found[f"{i}.{name}"] for name in "WRB")
+        for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
+            p = ONNX.to_cgru(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
+            if part.get("learn_h0"):
+                p["h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
+            arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
+    return arrays, dtype
+
+
+# --- foreign models ---
 
 
 class Dialect:

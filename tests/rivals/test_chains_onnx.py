@@ -70,6 +70,8 @@ def check(model, X, same, turned=False):
     due = due.swapaxes(0, 1) if turned and net.per_step else due
     A = net.predict(X)
     same(A, due.reshape(A.shape) if due.ndim < A.ndim else due, 1e-5)  # samples and steps may be one axis there
+    again = interop.from_onnx(interop.to_onnx(net))  # a model of ours comes back as it is
+    np.testing.assert_array_equal(again.predict(X), A)
     return net
 
 
