@@ -219,7 +219,7 @@ PARTS = {
     ("layers/",): 1900,
     ("network/",): 6476,
     ("quantized/", "export/", "quantization.py", "integer_layer.py"): 2457,
-    ("torch/", "interop/", "keras.py"): 4222,
+    ("torch/", "interop/", "keras.py"): 4280,
     ("estimators/", "sklearn.py", "sktime.py", "aeon.py"): 983,
     ("many/", "files/"): 1010,
     ("datasets/",): 1803,

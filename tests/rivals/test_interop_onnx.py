@@ -517,7 +517,7 @@ def attribute(**values):
             lambda: changed(attribute(activations=["Sigmoid", "Tanh", "Tanh", "Tanh"]), directions="bidirectional"),
             "the same two activations",
         ),
-        (lambda: changed(lambda node, graph: graph.initializer.remove(graph.initializer[0])), "'W0' is not an initializer"),
+        (lambda: changed(lambda node, graph: graph.initializer.remove(graph.initializer[0])), "'W0' is not an init"),
         (lambda: changed(lambda node, graph: graph.node[-2].CopyFrom(helper.make_node("Abs", ["Y0"], ["Y"]))), "Abs"),
         (
             lambda: changed(lambda node, graph: graph.node.remove(node)),
