@@ -525,8 +525,3 @@ def test_a_part_of_the_last_states():
     due = session.run(["GRU_2_1"], {"X": X, "h0": h0})[0]
     _, states = interop.from_onnx(model).predict(X, None, h0, return_state=True)
     np.testing.assert_allclose(states[:1], due, atol=1e-5)
-
-
-def test_names_of_weights():
-    with pytest.raises(ValueError, match="weights: expected names of inputs, got 'V', which is not one"):
-        interop.from_onnx(Chain().model, {"V": np.zeros(3, np.float32)})
